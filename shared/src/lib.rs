@@ -1,1 +1,19 @@
-//! Under construction.
+//! The words that the server, the client and the Terraform provider of ipam share.
+//!
+//! This crate knows the nouns (CIDRs, names, ids, the bodies that travel over HTTP) and nothing about how they
+//! travel or where they are kept: no I/O, no async, no SQL.
+//!
+//! - [`cidr`]: canonical networks, prefix lengths, sizing by hosts
+//! - [`name`]: names that are valid once they exist
+//! - [`ids`]: one type per kind of id
+//! - [`api`]: request and reply bodies, a module per noun
+//! - [`error`]: the problem body that every refusal carries
+//! - [`page`]: cursor pages
+
+pub mod api;
+pub mod cidr;
+pub mod error;
+pub mod ids;
+pub mod labels;
+pub mod name;
+pub mod page;

@@ -1,0 +1,261 @@
+//! Allocations: what a user asked for and owns.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    api::profile::DEFAULT_PROFILE,
+    cidr::Cidr,
+    ids::{AllocationId, Claim, VpcId},
+    labels::Labels,
+    name::Name,
+};
+
+/// How much space is asked for. Exactly one of the three is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Size {
+    /// The smallest block that holds that many hosts beside the reserved addresses.
+    Hosts(u64),
+    /// A block of that prefix length.
+    PrefixLength(u8),
+    /// Exactly this block for the first member of the profile.
+    Cidr(Cidr),
+}
+
+/// A request for space: `POST /api/v1/allocations`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewAllocation {
+    /// Who the space is for. The VPC is created on first use; its name is compared without regard to case.
+    pub vpc: Name,
+    /// Unique within the VPC. With a name the request may be repeated: the same request answers the same allocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// The recipe: which pools give a block each, and how the sizes relate.
+    #[serde(default = "default_profile")]
+    pub profile: Name,
+    /// Size by number of hosts of the first block. Exactly one of `hosts`, `prefix_length` and `cidr` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u64>,
+    /// Size by prefix length of the first block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_length: Option<u8>,
+    /// The first block itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cidr: Option<Cidr>,
+    /// Key-value pairs that say what it is for.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Free text, at most 1,000 characters.
+    #[serde(default)]
+    pub description: String,
+    /// Refuse the deletion until this is switched off.
+    #[serde(default)]
+    pub deletion_protection: bool,
+    /// Answer what would be allocated, and write nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+fn default_profile() -> Name {
+    // The constant is a valid name; a test below says so.
+    #[expect(clippy::expect_used, reason = "a constant that a test checks")]
+    DEFAULT_PROFILE.parse().expect("a valid name")
+}
+
+/// The request gave none or more than one of `hosts`, `prefix_length` and `cidr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("give exactly one of hosts, prefix_length and cidr")]
+pub struct SizeError;
+
+impl NewAllocation {
+    /// A request with nothing but the needful.
+    pub fn new(vpc: Name, size: Size) -> Self {
+        let (mut hosts, mut prefix_length, mut cidr) = (None, None, None);
+        match size {
+            Size::Hosts(count) => hosts = Some(count),
+            Size::PrefixLength(length) => prefix_length = Some(length),
+            Size::Cidr(block) => cidr = Some(block),
+        }
+        Self {
+            vpc,
+            name: None,
+            profile: default_profile(),
+            hosts,
+            prefix_length,
+            cidr,
+            labels: Labels::default(),
+            description: String::new(),
+            deletion_protection: false,
+            dry_run: false,
+        }
+    }
+
+    /// The size that was asked for.
+    pub fn size(&self) -> Result<Size, SizeError> {
+        match (self.hosts, self.prefix_length, self.cidr) {
+            (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),
+            (None, Some(length), None) => Ok(Size::PrefixLength(length)),
+            (None, None, Some(cidr)) => Ok(Size::Cidr(cidr)),
+            _ => Err(SizeError),
+        }
+    }
+}
+
+/// A change: `PATCH /api/v1/allocations/{id}`. What is missing stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AllocationPatch {
+    /// Move to another VPC, which is created if need be. The blocks stay the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<Name>,
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// Another number of hosts that needs the same block size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u64>,
+    /// The size as a prefix length; it must be the one that the allocation has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_length: Option<u8>,
+    /// All labels; those that are not named are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether deletion is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_protection: Option<bool>,
+}
+
+/// What a user asked for and owns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Allocation {
+    /// Stable id.
+    pub id: AllocationId,
+    /// The integer id of the original API; stable too.
+    pub number: i64,
+    /// Name of the VPC.
+    pub vpc: Name,
+    /// Id of the VPC.
+    pub vpc_id: VpcId,
+    /// Name within the VPC.
+    pub name: Option<Name>,
+    /// The profile that it was made from.
+    pub profile: Name,
+    /// First block, for which the size was asked.
+    pub cidr: Cidr,
+    /// Prefix length of the first block.
+    pub prefix_length: u8,
+    /// Number of hosts, if the size was asked that way.
+    pub requested_hosts: Option<u64>,
+    /// Prefix length, if the size was asked that way.
+    pub requested_prefix_length: Option<u8>,
+    /// CIDR, if it was asked for.
+    pub requested_cidr: Option<Cidr>,
+    /// One block per member of the profile, in the profile's order.
+    pub blocks: Vec<Block>,
+    /// Key-value pairs.
+    pub labels: Labels,
+    /// Free text.
+    pub description: String,
+    /// Whether deletion is refused.
+    pub deletion_protection: bool,
+    /// Counts the changes; the ETag.
+    pub revision: i64,
+    /// Who asked.
+    pub created_by: String,
+    /// When it was allocated.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading the
+    /// allocation by id; from then on nobody else can adopt it by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+impl Allocation {
+    /// The block with that role.
+    pub fn block(&self, role: &str) -> Option<&Block> {
+        self.blocks.iter().find(|block| block.role == role)
+    }
+}
+
+/// One CIDR of an allocation in one pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Block {
+    /// The member of the profile that it was made for, such as `primary`.
+    pub role: String,
+    /// The network.
+    pub cidr: Cidr,
+    /// Name of the pool that it was cut from.
+    pub pool: String,
+    /// Name of the VRF in which it is unique.
+    pub vrf: String,
+    /// Addresses left for hosts beside the pool's reserved ones.
+    #[serde(deserialize_with = "crate::api::pool::addresses")]
+    pub usable: u128,
+}
+
+/// What a list can be narrowed to: `GET /api/v1/allocations`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct AllocationFilter {
+    /// Only of the VPC with this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
+    /// Only with this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Only with a block in the pool of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Only with this label: `key=value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Only with a block that contains this address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
+    pub contains: Option<IpAddr>,
+    /// Only with a block inside this network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Cidr>,
+    /// Items on a page, 1 to 1,000; 100 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u16>,
+    /// The `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_exactly_one_size() {
+        let parse = |json: &str| serde_json::from_str::<NewAllocation>(json).map(|ask| ask.size());
+        assert_eq!(
+            parse(r#"{"vpc":"a","hosts":1}"#).unwrap(),
+            Ok(Size::Hosts(1))
+        );
+        assert_eq!(parse(r#"{"vpc":"a"}"#).unwrap(), Err(SizeError));
+        assert_eq!(
+            parse(r#"{"vpc":"a","hosts":1,"prefix_length":24}"#).unwrap(),
+            Err(SizeError)
+        );
+        assert!(parse(r#"{"vpc":"a","host":1}"#).is_err());
+        assert_eq!(default_profile().as_str(), DEFAULT_PROFILE);
+    }
+}

@@ -1,0 +1,19 @@
+//! Bodies of requests and replies of `/api/v1`, a module per noun.
+//!
+//! What is, is called by its noun (`Pool`); what is asked for is `New…`; what changes is `…Patch`. In a patch a missing
+//! field means "leave it". Unknown fields are refused everywhere, so that a misspelt one is never silently ignored.
+
+pub mod allocation;
+pub mod pool;
+pub mod profile;
+pub mod vpc;
+
+/// Name of the header that carries an allocation's [`crate::ids::Claim`].
+pub const CLAIM_HEADER: &str = "ipam-claim";
+/// Name of the header that makes an unnamed creation repeatable.
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// Longest Idempotency-Key, in bytes.
+pub const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// The VRF that always exists.
+pub const DEFAULT_VRF: &str = "default";

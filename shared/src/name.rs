@@ -1,0 +1,109 @@
+//! Names that are valid once they exist.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name, in characters.
+pub const MAX_NAME: usize = 128;
+
+/// A name of a VRF, pool, profile, VPC or allocation: 1 to 128 characters, no control characters, no `/` (it separates
+/// a VPC from an allocation in `vpc/name`), no white space at either end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(transparent)]
+pub struct Name(String);
+
+/// Why a text is no name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("a name must not be empty")]
+    Empty,
+    /// Longer than [`MAX_NAME`].
+    #[error("a name has at most {MAX_NAME} characters, this one has {0}")]
+    Long(usize),
+    /// A slash or a control character.
+    #[error("a name can't contain {0:?}")]
+    Character(char),
+    /// White space around it.
+    #[error("a name can't begin or end with white space")]
+    Space,
+}
+
+impl Name {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        let length = text.chars().count();
+        if length > MAX_NAME {
+            return Err(NameError::Long(length));
+        }
+        if text.trim() != text {
+            return Err(NameError::Space);
+        }
+        match text.chars().find(|c| c.is_control() || *c == '/') {
+            Some(c) => Err(NameError::Character(c)),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_once_at_the_edge() {
+        assert_eq!(
+            "prod-vpc.1 ü".parse::<Name>().unwrap().as_str(),
+            "prod-vpc.1 ü"
+        );
+        assert_eq!("".parse::<Name>(), Err(NameError::Empty));
+        assert_eq!(" a".parse::<Name>(), Err(NameError::Space));
+        assert_eq!("a/b".parse::<Name>(), Err(NameError::Character('/')));
+        assert_eq!(
+            "a\u{0}b".parse::<Name>(),
+            Err(NameError::Character('\u{0}'))
+        );
+        assert_eq!("x".repeat(129).parse::<Name>(), Err(NameError::Long(129)));
+        assert!("ü".repeat(128).parse::<Name>().is_ok());
+        assert!(serde_json::from_str::<Name>("\"a/b\"").is_err());
+    }
+}

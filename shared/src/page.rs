@@ -1,0 +1,18 @@
+//! Cursor pages: a list is read in pieces, and what is added meanwhile never makes an item appear twice.
+
+use serde::{Deserialize, Serialize};
+
+/// Items on a page when the request does not say.
+pub const DEFAULT_LIMIT: u16 = 100;
+/// Most items on a page.
+pub const MAX_LIMIT: u16 = 1000;
+
+/// One piece of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Page<T> {
+    /// The items, in the order of the list.
+    pub items: Vec<T>,
+    /// Pass it as `cursor` to get the next page; null on the last page.
+    pub next_cursor: Option<String>,
+}
