@@ -1,1 +1,35 @@
-//! Under construction.
+//! HTTP client of ipam, for the Terraform provider and the command line.
+//!
+//! It turns typed calls into requests, repeats them where repeating can't do anything twice, and turns every way in
+//! which that can fail into a sentence for the person who has the problem. It is the only code that speaks HTTP to a
+//! server. It knows nothing of Terraform or of terminals, and never lets the API key out of its hands: not in a log, an
+//! error or a `Debug` text.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use ipam_client::{Client, Settings};
+//! let client = Client::new(&Settings::new("http://127.0.0.1:8000", "key"))?;
+//! let allocation = client.get_allocation("0190d6a5-8f0e-7cc0-a7a0-000000000001".parse()?, None).await?;
+//! println!("{}", allocation.cidr);
+//! # Ok(()) }
+//! ```
+//!
+//! # What is repeated
+//! A request is repeated after a lost connection, a missing reply, and the statuses 429, 502, 503 and 504 (honouring
+//! `Retry-After`), until [`Settings::retry_timeout`] has passed since the server was last seen well. That is safe because
+//! every call of this crate may be repeated: a named creation answers the same allocation, an unnamed one carries an
+//! Idempotency-Key, and a change or deletion whose first reply was lost recognises its own work (see
+//! [`Client::update_allocation`] and [`Client::delete_allocation`]).
+
+mod allocation;
+mod error;
+mod pool;
+mod retry;
+mod settings;
+mod transport;
+mod vpc;
+
+pub use allocation::Created;
+pub use error::{Error, NotIpam, Refusal, Unreachable};
+pub use settings::{ApiKey, Settings, SettingsError};
+pub use transport::Client;

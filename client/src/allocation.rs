@@ -1,0 +1,204 @@
+//! Calls about allocations.
+
+use ipam_shared::{
+    api::{
+        CLAIM_HEADER, IDEMPOTENCY_HEADER,
+        allocation::{Allocation, AllocationFilter, AllocationPatch, NewAllocation},
+    },
+    error::Code,
+    ids::{AllocationId, Claim},
+    name::Name,
+    page::{MAX_LIMIT, Page},
+};
+use reqwest::{Method, StatusCode, header::IF_MATCH};
+use uuid::Uuid;
+
+use crate::{Client, Error, transport::Reply};
+
+const ALLOCATIONS: &str = "allocations";
+
+/// What a creation did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Created {
+    /// The allocation; it carries the claim.
+    pub allocation: Allocation,
+    /// Whether this request made it. If not, it was there already under this name (or by an earlier attempt of this
+    /// request), or it was a dry run.
+    pub new: bool,
+}
+
+impl Client {
+    /// Allocates. A request with a name may be repeated for ever: the same request answers the same allocation. One
+    /// without a name is sent with an Idempotency-Key, drawn once for all attempts of this call.
+    pub async fn create_allocation(&self, ask: &NewAllocation) -> Result<Created, Error> {
+        let mut request = self.api(Method::POST, &[ALLOCATIONS]).json(ask);
+        if ask.name.is_none() && !ask.dry_run {
+            request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
+        }
+        let reply = self.send(request).await?;
+        let allocation: Allocation = reply.json()?;
+        let asked_for = same(&allocation.vpc, &ask.vpc)
+            && ask.cidr.is_none_or(|cidr| cidr == allocation.cidr)
+            && ask
+                .prefix_length
+                .is_none_or(|length| length == allocation.prefix_length);
+        if !asked_for {
+            return Err(
+                reply.unbelievable("it is about something that was not asked for".to_owned())
+            );
+        }
+        Ok(Created {
+            new: reply.status == StatusCode::CREATED,
+            allocation,
+        })
+    }
+
+    /// The allocation with that id. The claim proves that the reader owns it; the first read that carries it confirms
+    /// the ownership, and from then on nobody adopts the allocation by its name.
+    pub async fn get_allocation(
+        &self,
+        id: AllocationId,
+        claim: Option<Claim>,
+    ) -> Result<Allocation, Error> {
+        let mut request = self.api(Method::GET, &[ALLOCATIONS, &id.to_string()]);
+        if let Some(claim) = claim {
+            request = request.header(CLAIM_HEADER, claim.to_string());
+        }
+        about(id, &self.send(request).await?)
+    }
+
+    /// One page of the allocations that the filter lets through.
+    pub async fn list_allocations(
+        &self,
+        filter: &AllocationFilter,
+    ) -> Result<Page<Allocation>, Error> {
+        let request = self.api(Method::GET, &[ALLOCATIONS]).query(filter);
+        self.send(request).await?.json()
+    }
+
+    /// All allocations that the filter lets through, from its cursor on, in as few requests as possible.
+    pub async fn all_allocations(
+        &self,
+        filter: &AllocationFilter,
+    ) -> Result<Vec<Allocation>, Error> {
+        Self::all(async |cursor| {
+            self.list_allocations(&AllocationFilter {
+                limit: Some(filter.limit.unwrap_or(MAX_LIMIT)),
+                cursor: cursor.or_else(|| filter.cursor.clone()),
+                ..filter.clone()
+            })
+            .await
+        })
+        .await
+    }
+
+    /// The allocation of that name in that VPC, if there is one.
+    pub async fn find_allocation(
+        &self,
+        vpc: &Name,
+        name: &Name,
+    ) -> Result<Option<Allocation>, Error> {
+        let page = self
+            .list_allocations(&AllocationFilter {
+                vpc: Some(vpc.to_string()),
+                name: Some(name.to_string()),
+                limit: Some(2),
+                ..AllocationFilter::default()
+            })
+            .await?;
+        // A server that ignored the filter would answer with somebody else's allocation.
+        Ok(page.items.into_iter().find(|found| {
+            same(&found.vpc, vpc) && found.name.as_ref().is_some_and(|it| same(it, name))
+        }))
+    }
+
+    /// Changes an allocation. With `revision` only if nobody changed it since; a repeated request that finds its own
+    /// change there is a success.
+    pub async fn update_allocation(
+        &self,
+        id: AllocationId,
+        patch: &AllocationPatch,
+        revision: Option<i64>,
+    ) -> Result<Allocation, Error> {
+        let mut request = self
+            .api(Method::PATCH, &[ALLOCATIONS, &id.to_string()])
+            .json(patch);
+        if let Some(revision) = revision {
+            request = request.header(IF_MATCH, etag(revision));
+        }
+        match self.send(request).await {
+            Ok(reply) => about(id, &reply),
+            Err(error) if error.code() == Some(Code::Stale) && repeated(&error) => {
+                let found = self.get_allocation(id, None).await?;
+                if shows(&found, patch) {
+                    Ok(found)
+                } else {
+                    Err(error)
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Releases an allocation. With `revision` only if nobody changed it since. A repeated request that finds it
+    /// deleted is a success; a first one is answered with [`Code::Gone`].
+    pub async fn delete_allocation(
+        &self,
+        id: AllocationId,
+        revision: Option<i64>,
+    ) -> Result<(), Error> {
+        let mut request = self.api(Method::DELETE, &[ALLOCATIONS, &id.to_string()]);
+        if let Some(revision) = revision {
+            request = request.header(IF_MATCH, etag(revision));
+        }
+        match self.send(request).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some(Code::Gone) && repeated(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn etag(revision: i64) -> String {
+    format!("\"{revision}\"")
+}
+
+fn repeated(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusal) if refusal.repeated)
+}
+
+/// The allocation in a reply that must be about `id`.
+fn about(id: AllocationId, reply: &Reply) -> Result<Allocation, Error> {
+    let allocation: Allocation = reply.json()?;
+    if allocation.id != id {
+        return Err(reply.unbelievable(format!("it is about allocation {}", allocation.id)));
+    }
+    Ok(allocation)
+}
+
+/// Names of VPCs and allocations are compared as the database does.
+fn same(one: &Name, other: &Name) -> bool {
+    one.as_str().to_lowercase() == other.as_str().to_lowercase()
+}
+
+/// Whether the allocation looks as the patch wants it to.
+fn shows(found: &Allocation, patch: &AllocationPatch) -> bool {
+    fn is<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
+        wanted.is_none_or(|wanted| wanted == found)
+    }
+    patch.vpc.as_ref().is_none_or(|vpc| same(vpc, &found.vpc))
+        && patch
+            .name
+            .as_ref()
+            .is_none_or(|name| Some(name) == found.name.as_ref())
+        && patch
+            .hosts
+            .is_none_or(|hosts| Some(hosts) == found.requested_hosts)
+        && is(patch.prefix_length.as_ref(), &found.prefix_length)
+        && is(patch.labels.as_ref(), &found.labels)
+        && is(patch.description.as_ref(), &found.description)
+        && is(
+            patch.deletion_protection.as_ref(),
+            &found.deletion_protection,
+        )
+}

@@ -1,0 +1,168 @@
+//! What a client must know before its first request, and what can be wrong with it.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use reqwest::Url;
+
+/// An API key. Its `Debug` text does not show it, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Takes a key as it stands in a file or a variable; white space around it is not part of it.
+    pub fn new(key: impl AsRef<str>) -> Self {
+        Self(key.as_ref().trim().to_owned())
+    }
+
+    /// For the one place that writes it into a header.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(not shown)")
+    }
+}
+
+/// How to reach a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Address of the server, such as `https://ipam.example.com`; a path in front of `/api/v1` is kept.
+    pub endpoint: String,
+    /// The key that the server knows the caller by.
+    pub api_key: ApiKey,
+    /// PEM file with certificates to trust beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Longest time for one attempt, from connecting to the end of the reply. 30 s if not changed.
+    pub request_timeout: Duration,
+    /// How long a failing request is repeated, counted from when the server was last seen well; an attempt that has
+    /// begun by then is finished. 60 s if not changed; zero means that nothing is repeated.
+    pub retry_timeout: Duration,
+    /// The same for requests that only read, where giving up costs nothing. 25 s if not changed.
+    pub read_retry_timeout: Duration,
+    /// Who asks, for the server's log: `name/version`.
+    pub user_agent: String,
+}
+
+impl Settings {
+    /// The default settings for that server and key.
+    pub fn new(endpoint: impl Into<String>, api_key: impl AsRef<str>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            api_key: ApiKey::new(api_key),
+            ca_file: None,
+            request_timeout: Duration::from_secs(30),
+            retry_timeout: Duration::from_secs(60),
+            read_retry_timeout: Duration::from_secs(25),
+            user_agent: concat!("ipam-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+
+    /// Sets both retry timeouts; reading never waits longer than its default.
+    #[must_use]
+    pub fn with_retry_timeout(mut self, timeout: Duration) -> Self {
+        self.read_retry_timeout = self.read_retry_timeout.min(timeout);
+        self.retry_timeout = timeout;
+        self
+    }
+}
+
+/// Settings that no request can be made with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Not an http or https address.
+    #[error("the endpoint \"{endpoint}\" is not valid: {reason}")]
+    Endpoint {
+        /// The address as given.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A key that can't be sent.
+    #[error(
+        "the API key is not valid: it is empty or contains characters that no key has, such as a line break"
+    )]
+    ApiKey,
+    /// The certificates can't be used.
+    #[error("the CA file {path} can't be used: {reason}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system lets no HTTP client be made.
+    #[error("no HTTP client can be set up: {0}")]
+    Client(String),
+}
+
+/// Checks an endpoint; the result ends with a slash, so that paths can be appended.
+pub(crate) fn parse_endpoint(endpoint: &str) -> Result<Url, SettingsError> {
+    let refuse = |reason: &str| SettingsError::Endpoint {
+        // A password in the address must not come back in the message.
+        endpoint: match endpoint.rsplit_once('@') {
+            Some((_, host)) => format!("…@{host}"),
+            None => endpoint.to_owned(),
+        },
+        reason: reason.to_owned(),
+    };
+    let mut url = Url::parse(endpoint.trim()).map_err(|_| {
+        refuse("write it as http:// or https://, a host and if need be a port, such as http://127.0.0.1:8000")
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(refuse("it must begin with http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse(
+            "it must not contain a user or password; the key is a setting of its own",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("it must not contain ? or #"));
+    }
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/api/v1").unwrap_or(path).to_owned();
+    url.set_path(&format!("{path}/"));
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_addresses_of_a_server() {
+        for (given, meant) in [
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000/"),
+            (" https://ipam.example.com/ ", "https://ipam.example.com/"),
+            ("https://example.com/ipam", "https://example.com/ipam/"),
+            ("http://[::1]:8000/api/v1/", "http://[::1]:8000/"),
+        ] {
+            assert_eq!(parse_endpoint(given).unwrap().as_str(), meant);
+        }
+        for bad in [
+            "",
+            "ipam.example.com",
+            "localhost:8000",
+            "ftp://example.com",
+            "http://",
+            "http://h/?a=b",
+        ] {
+            assert!(
+                matches!(parse_endpoint(bad), Err(SettingsError::Endpoint { .. })),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_come_back() {
+        let error = parse_endpoint("https://me:hunter2@example.com").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        let settings = Settings::new("http://127.0.0.1", "hunter2\n");
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert_eq!(settings.api_key.expose(), "hunter2");
+    }
+}
