@@ -1,0 +1,507 @@
+//! Schemas: what a configuration may say, and how each attribute behaves in a plan.
+//!
+//! Plain data that can be serialized (the documentation is generated from it). Descriptions are Markdown.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::types::Type;
+use crate::value::Value;
+
+/// The attributes of a resource, data source, ephemeral resource or of the provider itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Schema {
+    /// Raised by one whenever stored state has to be converted; see [`crate::Resource::upgrade`].
+    pub version: i64,
+    /// Attributes and blocks.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// Attributes and nested blocks: the inside of a schema or of a block.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Body {
+    /// What it is, in Markdown.
+    pub description: String,
+    /// Why it should not be used any more. Terraform shows its own text; ours goes to the documentation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
+    /// Attributes by name.
+    pub attributes: BTreeMap<String, Attribute>,
+    /// Nested blocks by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub blocks: BTreeMap<String, Block>,
+}
+
+/// The order of things in a nested block or nested attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nesting {
+    /// At most one, an object.
+    Single,
+    /// Any number, in order.
+    List,
+    /// Any number, distinct, without order.
+    Set,
+    /// Any number, by name. Attributes only.
+    Map,
+}
+
+/// A nested block. New schemas do better with nested attributes; blocks are for `timeouts` and the like.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Block {
+    /// How many there may be and how they are addressed.
+    pub nesting: Nesting,
+    /// The least number of blocks, for lists and sets.
+    pub min_items: u32,
+    /// The greatest number of blocks, for lists and sets; 0 means any.
+    pub max_items: u32,
+    /// What a block holds.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// What kind of value an attribute holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttributeType {
+    /// A value of this type.
+    Plain(Type),
+    /// Objects whose attributes have flags of their own.
+    Nested(Nesting, BTreeMap<String, Attribute>),
+}
+
+/// What a plan does with a computed attribute that the configuration leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUpdate {
+    /// Any update may change it: "(known after apply)".
+    #[default]
+    Unknown,
+    /// No update changes it: the value in the state is the planned one.
+    Keep,
+    /// It changes only along with one of these top-level attributes.
+    UnknownWhenChanged(Vec<String>),
+}
+
+/// Whether a change of an attribute means a new resource.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replace {
+    /// It can be changed in place, or the resource's `plan` decides.
+    #[default]
+    Never,
+    /// A changed value replaces the resource. With a reason, the plan also shows it as a warning.
+    Always(Option<String>),
+}
+
+/// One attribute.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Attribute {
+    /// The type of its value.
+    pub ty: AttributeType,
+    /// What it is, in Markdown.
+    pub description: String,
+    /// Must be configured.
+    pub required: bool,
+    /// May be configured.
+    pub optional: bool,
+    /// The provider may set it.
+    pub computed: bool,
+    /// Not shown in plans and logs.
+    pub sensitive: bool,
+    /// Configured but never stored (Terraform 1.11 and later).
+    pub write_only: bool,
+    /// Why it should not be used any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<String>,
+    /// The value when the configuration leaves it out.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "serialize_default"
+    )]
+    pub default: Option<Value>,
+    /// What an update does with it, if it is computed.
+    pub on_update: OnUpdate,
+    /// Whether changing it replaces the resource.
+    pub replace: Replace,
+}
+
+impl Schema {
+    /// A schema of version 0 with this description (Markdown).
+    pub fn new(description: impl Into<String>) -> Self {
+        Self {
+            version: 0,
+            body: Body {
+                description: description.into(),
+                ..Body::default()
+            },
+        }
+    }
+
+    /// The same schema in version `version`.
+    #[must_use]
+    pub fn version(mut self, version: i64) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, attribute: Attribute) -> Self {
+        self.body.attributes.insert(name.to_owned(), attribute);
+        self
+    }
+
+    /// Adds a nested block.
+    #[must_use]
+    pub fn block(mut self, name: &str, block: Block) -> Self {
+        self.body.blocks.insert(name.to_owned(), block);
+        self
+    }
+
+    /// Marks the whole resource or data source as deprecated, with the reason.
+    #[must_use]
+    pub fn deprecated(mut self, reason: impl Into<String>) -> Self {
+        self.body.deprecated = Some(reason.into());
+        self
+    }
+
+    /// The type of a value of this schema.
+    pub fn ty(&self) -> Type {
+        self.body.ty()
+    }
+}
+
+impl Body {
+    /// The type of a value with these attributes and blocks.
+    pub fn ty(&self) -> Type {
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|(name, a)| (name.clone(), a.ty()));
+        let blocks = self
+            .blocks
+            .iter()
+            .map(|(name, b)| (name.clone(), b.nesting.of(b.body.ty())));
+        Type::Object(attributes.chain(blocks).collect())
+    }
+}
+
+impl Nesting {
+    /// The type of this many `element`s.
+    fn of(self, element: Type) -> Type {
+        match self {
+            Self::Single => element,
+            Self::List => Type::list(element),
+            Self::Set => Type::set(element),
+            Self::Map => Type::map(element),
+        }
+    }
+}
+
+impl Block {
+    /// A block that may be given once, or left out.
+    pub fn single(description: impl Into<String>) -> Self {
+        Self::new(Nesting::Single, description)
+    }
+
+    /// A block that may be given any number of times, in order.
+    pub fn list(description: impl Into<String>) -> Self {
+        Self::new(Nesting::List, description)
+    }
+
+    /// A block that may be given any number of times, without order.
+    pub fn set(description: impl Into<String>) -> Self {
+        Self::new(Nesting::Set, description)
+    }
+
+    fn new(nesting: Nesting, description: impl Into<String>) -> Self {
+        Self {
+            nesting,
+            min_items: 0,
+            max_items: 0,
+            body: Body {
+                description: description.into(),
+                ..Body::default()
+            },
+        }
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, attribute: Attribute) -> Self {
+        self.body.attributes.insert(name.to_owned(), attribute);
+        self
+    }
+
+    /// Adds a block inside the block.
+    #[must_use]
+    pub fn block(mut self, name: &str, block: Block) -> Self {
+        self.body.blocks.insert(name.to_owned(), block);
+        self
+    }
+
+    /// Limits how often the block may be given (lists and sets).
+    #[must_use]
+    pub fn items(mut self, min: u32, max: u32) -> Self {
+        self.min_items = min;
+        self.max_items = max;
+        self
+    }
+}
+
+impl Attribute {
+    /// An attribute of any type. Say next whether it is required, optional or computed.
+    pub fn of(ty: Type) -> Self {
+        Self::new(AttributeType::Plain(ty))
+    }
+
+    /// Text.
+    pub fn string() -> Self {
+        Self::of(Type::String)
+    }
+
+    /// A number, whole or not.
+    pub fn number() -> Self {
+        Self::of(Type::Number)
+    }
+
+    /// true or false.
+    pub fn bool() -> Self {
+        Self::of(Type::Bool)
+    }
+
+    /// A list of plain values.
+    pub fn list(element: Type) -> Self {
+        Self::of(Type::list(element))
+    }
+
+    /// A set of plain values.
+    pub fn set(element: Type) -> Self {
+        Self::of(Type::set(element))
+    }
+
+    /// A map of plain values.
+    pub fn map(element: Type) -> Self {
+        Self::of(Type::map(element))
+    }
+
+    /// A value of whatever type the configuration gives.
+    pub fn dynamic() -> Self {
+        Self::of(Type::Dynamic)
+    }
+
+    /// One object whose attributes have flags of their own.
+    pub fn nested<'a>(attributes: impl IntoIterator<Item = (&'a str, Attribute)>) -> Self {
+        Self::new_nested(Nesting::Single, attributes)
+    }
+
+    /// A list of such objects.
+    pub fn nested_list<'a>(attributes: impl IntoIterator<Item = (&'a str, Attribute)>) -> Self {
+        Self::new_nested(Nesting::List, attributes)
+    }
+
+    /// A set of such objects.
+    pub fn nested_set<'a>(attributes: impl IntoIterator<Item = (&'a str, Attribute)>) -> Self {
+        Self::new_nested(Nesting::Set, attributes)
+    }
+
+    /// A map to such objects.
+    pub fn nested_map<'a>(attributes: impl IntoIterator<Item = (&'a str, Attribute)>) -> Self {
+        Self::new_nested(Nesting::Map, attributes)
+    }
+
+    fn new_nested<'a>(
+        nesting: Nesting,
+        attributes: impl IntoIterator<Item = (&'a str, Attribute)>,
+    ) -> Self {
+        let attributes = attributes
+            .into_iter()
+            .map(|(name, a)| (name.to_owned(), a))
+            .collect();
+        Self::new(AttributeType::Nested(nesting, attributes))
+    }
+
+    fn new(ty: AttributeType) -> Self {
+        Self {
+            ty,
+            description: String::new(),
+            required: false,
+            optional: false,
+            computed: false,
+            sensitive: false,
+            write_only: false,
+            deprecated: None,
+            default: None,
+            on_update: OnUpdate::default(),
+            replace: Replace::default(),
+        }
+    }
+
+    /// What it is, in Markdown.
+    #[must_use]
+    pub fn describe(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Must be configured.
+    #[must_use]
+    pub fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// May be configured. Together with [`Attribute::computed`]: the provider fills it in otherwise.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// Set by the provider.
+    #[must_use]
+    pub fn computed(mut self) -> Self {
+        self.computed = true;
+        self
+    }
+
+    /// May be configured, and is `value` otherwise.
+    #[must_use]
+    pub fn default(mut self, value: impl Into<Value>) -> Self {
+        self.optional = true;
+        self.computed = true;
+        self.default = Some(value.into());
+        self
+    }
+
+    /// Not shown in plans and logs.
+    #[must_use]
+    pub fn sensitive(mut self) -> Self {
+        self.sensitive = true;
+        self
+    }
+
+    /// Configured but never stored: read it from the configuration in `create` and `update`.
+    #[must_use]
+    pub fn write_only(mut self) -> Self {
+        self.write_only = true;
+        self
+    }
+
+    /// Deprecated, with the reason.
+    #[must_use]
+    pub fn deprecated(mut self, reason: impl Into<String>) -> Self {
+        self.deprecated = Some(reason.into());
+        self
+    }
+
+    /// No update changes it, so a plan shows the value in the state instead of "(known after apply)".
+    #[must_use]
+    pub fn use_state_for_unknown(mut self) -> Self {
+        self.on_update = OnUpdate::Keep;
+        self
+    }
+
+    /// It changes only along with one of these top-level attributes; other updates keep the value in the state.
+    #[must_use]
+    pub fn unknown_when_changed(mut self, attributes: &[&str]) -> Self {
+        self.on_update =
+            OnUpdate::UnknownWhenChanged(attributes.iter().map(|&name| name.to_owned()).collect());
+        self
+    }
+
+    /// A changed value replaces the resource.
+    #[must_use]
+    pub fn requires_replace(mut self) -> Self {
+        self.replace = Replace::Always(None);
+        self
+    }
+
+    /// A changed value replaces the resource, and the plan tells `reason` in a warning.
+    #[must_use]
+    pub fn requires_replace_because(mut self, reason: impl Into<String>) -> Self {
+        self.replace = Replace::Always(Some(reason.into()));
+        self
+    }
+
+    /// The type of its value.
+    pub fn ty(&self) -> Type {
+        match &self.ty {
+            AttributeType::Plain(ty) => ty.clone(),
+            AttributeType::Nested(nesting, attributes) => nesting.of(Type::Object(
+                attributes
+                    .iter()
+                    .map(|(name, a)| (name.clone(), a.ty()))
+                    .collect(),
+            )),
+        }
+    }
+}
+
+/// What identifies a resource for ever, apart from its state (Terraform 1.12 and later). The values are taken from
+/// the state's attributes of the same names.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct IdentitySchema {
+    /// Raised whenever stored identities have to be converted.
+    pub version: i64,
+    /// Attributes by name.
+    pub attributes: BTreeMap<String, IdentityAttribute>,
+}
+
+/// One part of an identity.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IdentityAttribute {
+    /// The type of its value.
+    pub ty: Type,
+    /// What it is, in Markdown.
+    pub description: String,
+    /// Whether an import by identity must give it.
+    pub required_for_import: bool,
+}
+
+impl IdentitySchema {
+    /// Adds a part that an import by identity must give.
+    #[must_use]
+    pub fn required(self, name: &str, ty: Type, description: &str) -> Self {
+        self.with(name, ty, description, true)
+    }
+
+    /// Adds a part that an import by identity may leave out.
+    #[must_use]
+    pub fn optional(self, name: &str, ty: Type, description: &str) -> Self {
+        self.with(name, ty, description, false)
+    }
+
+    fn with(mut self, name: &str, ty: Type, description: &str, required_for_import: bool) -> Self {
+        let attribute = IdentityAttribute {
+            ty,
+            description: description.to_owned(),
+            required_for_import,
+        };
+        self.attributes.insert(name.to_owned(), attribute);
+        self
+    }
+
+    /// The type of an identity.
+    pub fn ty(&self) -> Type {
+        Type::Object(
+            self.attributes
+                .iter()
+                .map(|(name, a)| (name.clone(), a.ty.clone()))
+                .collect(),
+        )
+    }
+}
+
+fn serialize_default<S: serde::Serializer>(
+    value: &Option<Value>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    value
+        .as_ref()
+        .map(crate::codec::json::encode)
+        .serialize(serializer)
+}
