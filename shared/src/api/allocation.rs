@@ -218,6 +218,9 @@ pub struct AllocationFilter {
     /// Only with this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Only the one with this number, the integer id of the original API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
     /// Only with a block in the pool of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
