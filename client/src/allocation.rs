@@ -25,6 +25,8 @@ pub struct Created {
     /// Whether this request made it. If not, it was there already under this name (or by an earlier attempt of this
     /// request), or it was a dry run.
     pub new: bool,
+    /// Whether it was there before the first attempt: somebody asked for the same under this name before.
+    pub adopted: bool,
 }
 
 impl Client {
@@ -49,6 +51,7 @@ impl Client {
         }
         Ok(Created {
             new: reply.status == StatusCode::CREATED,
+            adopted: reply.status == StatusCode::OK && !reply.repeated && !ask.dry_run,
             allocation,
         })
     }

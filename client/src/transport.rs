@@ -37,6 +37,8 @@ pub struct Client {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
+    /// Whether an earlier attempt may already have done what was asked.
+    pub(crate) repeated: bool,
     request: String,
     body: Vec<u8>,
     attempts: u32,
@@ -212,6 +214,7 @@ impl Client {
             }
             return Ok(Reply {
                 status,
+                repeated: state.may_have_happened,
                 request: state.request.clone(),
                 body,
                 attempts: state.count,

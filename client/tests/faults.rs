@@ -1,5 +1,7 @@
 //! What a client does when the network or the server misbehaves: what it repeats, what it believes, when it gives up.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -109,9 +111,19 @@ async fn lost_connections_and_truncated_replies_are_repeated() {
     let server = Scripted::start(vec![Step::Reset, Step::Truncated(allocation("")), ok()]).await;
     let created = client(&server).create_allocation(&ask()).await.unwrap();
     assert!(!created.new, "200 says that it was there already");
+    assert!(!created.adopted, "by our own doing, perhaps");
     let heard = server.heard();
     assert_eq!(heard.len(), 3);
     assert!(heard.iter().all(|request| request.body == heard[0].body));
+}
+
+#[tokio::test]
+async fn what_was_there_before_the_first_attempt_is_adopted() {
+    let created = client(&Scripted::start(vec![ok()]).await)
+        .create_allocation(&ask())
+        .await
+        .unwrap();
+    assert!(!created.new && created.adopted);
 }
 
 #[tokio::test]

@@ -1,10 +1,5 @@
 //! A server that does what a script says, one step a request: answers, falls silent, or drops the connection.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test server that can't go on should stop the test"
-)]
-
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
