@@ -111,7 +111,7 @@ impl Client {
             .await?;
         // A server that ignored the filter would answer with somebody else's allocation.
         Ok(page.items.into_iter().find(|found| {
-            same(&found.vpc, vpc) && found.name.as_ref().is_some_and(|it| same(it, name))
+            same(&found.vpc, vpc) && found.name.as_ref() == Some(name)
         }))
     }
 
@@ -179,7 +179,7 @@ fn about(id: AllocationId, reply: &Reply) -> Result<Allocation, Error> {
     Ok(allocation)
 }
 
-/// Names of VPCs and allocations are compared as the database does.
+/// Names of VPCs have no case; those of allocations do.
 fn same(one: &Name, other: &Name) -> bool {
     one.as_str().to_lowercase() == other.as_str().to_lowercase()
 }

@@ -2,7 +2,11 @@
 
 use std::{error::Error as StdError, fs, io, sync::Arc, time::Duration};
 
-use ipam_shared::{error::Problem, page::Page};
+use ipam_shared::{
+    api::allocation::AllocationFilter,
+    error::{Code, Problem},
+    page::Page,
+};
 use reqwest::{
     Method, Request, RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
@@ -100,6 +104,19 @@ impl Client {
     pub async fn ready(&self) -> Result<(), Error> {
         let reply = self.send(self.request(Method::GET, &["readyz"])).await?;
         reply.json::<serde_json::Value>().map(drop)
+    }
+
+    /// Whether an ipam server is there and knows the key.
+    pub async fn check(&self) -> Result<(), Error> {
+        let filter = AllocationFilter {
+            limit: Some(1),
+            ..AllocationFilter::default()
+        };
+        match self.list_allocations(&filter).await {
+            // The key is known, it just may not list.
+            Err(error) if error.code() == Some(Code::Forbidden) => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     /// A request for a path below `/api/v1/`.
