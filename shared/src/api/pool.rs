@@ -44,8 +44,6 @@ pub struct Pool {
     pub used_addresses: u128,
     /// Used part of the total, from 0 to 1.
     pub utilisation: f64,
-    /// Number of blocks and reservations in it.
-    pub blocks: i64,
     /// Prefix length of the largest free block; null when it is full.
     pub largest_free_prefix_length: Option<u8>,
     /// Free blocks by size, largest first.

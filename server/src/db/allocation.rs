@@ -1,0 +1,613 @@
+//! Allocations and their blocks.
+
+use ipam_shared::{
+    api::allocation::{Allocation, AllocationFilter, Block},
+    cidr::{Cidr, usable_hosts},
+    ids::{AllocationId, Claim, PoolId, VpcId, VrfId},
+    labels::Labels,
+};
+use sqlx::{Postgres, QueryBuilder, Row, query, types::ipnet::IpNet};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    db::{Connection, convert},
+    domain::plan::{Place, RangeId},
+    error::{Conflict, Error, Result},
+};
+
+/// An allocation that has the name that a request wants.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    /// Its id.
+    pub id: AllocationId,
+    /// Its VPC.
+    pub vpc: VpcId,
+    /// Its name.
+    pub name: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Size as it was asked for.
+    pub requested_hosts: Option<i64>,
+    /// Size as it was asked for.
+    pub requested_prefix_length: Option<i16>,
+    /// Size as it was asked for.
+    pub requested_cidr: Option<Cidr>,
+    /// Who made it.
+    pub created_by: String,
+    /// Whether a reader showed its claim.
+    pub confirmed: bool,
+}
+
+/// The allocations with these (VPC, name) pairs.
+pub async fn find_by_names(db: &mut Connection, vpcs: &[VpcId], names: &[String]) -> Result<Vec<Existing>> {
+    let vpcs: Vec<_> = vpcs.iter().map(|id| id.0).collect();
+    let rows = query!(
+        r#"select allocation_id, allocation.vpc_id, allocation.name as "name!", profile.name as profile, requested_hosts,
+            requested_prefix_length, requested_cidr, created_by, confirmed_at is not null as "confirmed!"
+        from unnest($1::uuid[], $2::text[]) as wanted (vpc_id, name)
+            join allocation using (vpc_id, name) join profile using (profile_id)"#,
+        &vpcs,
+        names
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Existing {
+            id: AllocationId(row.allocation_id),
+            vpc: VpcId(row.vpc_id),
+            name: row.name,
+            profile: row.profile,
+            requested_hosts: row.requested_hosts,
+            requested_prefix_length: row.requested_prefix_length,
+            requested_cidr: row.requested_cidr.map(Cidr::from),
+            created_by: row.created_by,
+            confirmed: row.confirmed,
+        })
+        .collect())
+}
+
+/// What an Idempotency-Key was used for.
+#[derive(Clone, Debug)]
+pub struct UsedKey {
+    /// Whose key.
+    pub actor: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the request.
+    pub fingerprint: Vec<u8>,
+    /// What it made.
+    pub allocation: AllocationId,
+}
+
+/// Those of these (actor, key) pairs that were used.
+pub async fn find_keys(db: &mut Connection, actors: &[String], keys: &[String]) -> Result<Vec<UsedKey>> {
+    let rows = query!(
+        "select used.actor, used.key, fingerprint, allocation_id
+        from unnest($1::text[], $2::text[]) as wanted (actor, key) join idempotency_key as used using (actor, key)",
+        actors,
+        keys
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| UsedKey {
+            actor: row.actor,
+            key: row.key,
+            fingerprint: row.fingerprint,
+            allocation: AllocationId(row.allocation_id),
+        })
+        .collect())
+}
+
+/// Forgets Idempotency-Keys that are older than a day.
+pub async fn delete_old_keys(db: &mut Connection) -> Result<u64> {
+    let done =
+        query!("delete from idempotency_key where created_at < now() - interval '24 hours'").execute(db).await?;
+    Ok(done.rows_affected())
+}
+
+/// Rows of one batch, a vector per column. Every vector of a table has the same length.
+#[derive(Debug, Default)]
+pub struct NewRows {
+    /// VPCs used for the first time.
+    pub vpc_id: Vec<Uuid>,
+    pub vpc_vrf: Vec<Uuid>,
+    pub vpc_name: Vec<String>,
+    /// Allocations.
+    pub id: Vec<Uuid>,
+    pub vpc: Vec<Uuid>,
+    pub name: Vec<Option<String>>,
+    pub profile: Vec<Uuid>,
+    pub prefix_length: Vec<i16>,
+    pub members: Vec<i16>,
+    pub requested_hosts: Vec<Option<i64>>,
+    pub requested_prefix_length: Vec<Option<i16>>,
+    pub requested_cidr: Vec<Option<IpNet>>,
+    pub labels: Vec<serde_json::Value>,
+    pub description: Vec<String>,
+    pub deletion_protection: Vec<bool>,
+    pub created_by: Vec<String>,
+    pub request_id: Vec<Uuid>,
+    pub claim: Vec<Uuid>,
+    /// Blocks.
+    pub block_range: Vec<RangeId>,
+    pub block_cidr: Vec<IpNet>,
+    pub block_range_cidr: Vec<IpNet>,
+    pub block_allocation: Vec<Uuid>,
+    pub block_member: Vec<i32>,
+    pub block_prefix_length: Vec<i16>,
+    pub block_size_offset: Vec<i16>,
+    pub block_min: Vec<i16>,
+    pub block_max: Vec<i16>,
+    /// Idempotency keys.
+    pub key_actor: Vec<String>,
+    pub key: Vec<String>,
+    pub key_fingerprint: Vec<Vec<u8>>,
+    pub key_allocation: Vec<Uuid>,
+}
+
+/// What the database gave an inserted allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Inserted {
+    /// Its id.
+    pub id: AllocationId,
+    /// Its number.
+    pub number: i64,
+    /// When.
+    pub created_at: OffsetDateTime,
+}
+
+/// Inserts a batch in one statement.
+pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>, sqlx::Error> {
+    let done = query!(
+        r#"with new_vpc as (
+            insert into vpc (vpc_id, vrf_id, name) select * from unnest($1::uuid[], $2::uuid[], $3::text[])
+        ), new_block as (
+            insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
+                min_prefix_length, max_prefix_length)
+            select * from unnest($4::integer[], $5::cidr[], $6::cidr[], $7::uuid[], $8::integer[], $9::smallint[],
+                $10::smallint[], $11::smallint[], $12::smallint[])
+        ), new_key as (
+            insert into idempotency_key (actor, key, fingerprint, allocation_id)
+            select * from unnest($13::text[], $14::text[], $15::bytea[], $16::uuid[])
+        )
+        insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
+            requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by, request_id,
+            claim)
+        select * from unnest($17::uuid[], $18::uuid[], $19::text[], $20::uuid[], $21::smallint[], $22::smallint[],
+            $23::bigint[], $24::smallint[], $25::cidr[], $26::jsonb[], $27::text[], $28::boolean[], $29::text[],
+            $30::uuid[], $31::uuid[])
+        returning allocation_id, number, created_at"#,
+        &rows.vpc_id,
+        &rows.vpc_vrf,
+        &rows.vpc_name,
+        &rows.block_range,
+        &rows.block_cidr,
+        &rows.block_range_cidr,
+        &rows.block_allocation,
+        &rows.block_member,
+        &rows.block_prefix_length,
+        &rows.block_size_offset,
+        &rows.block_min,
+        &rows.block_max,
+        &rows.key_actor,
+        &rows.key,
+        &rows.key_fingerprint,
+        &rows.key_allocation,
+        &rows.id,
+        &rows.vpc,
+        &rows.name as &[Option<String>],
+        &rows.profile,
+        &rows.prefix_length,
+        &rows.members,
+        &rows.requested_hosts as &[Option<i64>],
+        &rows.requested_prefix_length as &[Option<i16>],
+        &rows.requested_cidr as &[Option<IpNet>],
+        &rows.labels,
+        &rows.description,
+        &rows.deletion_protection,
+        &rows.created_by,
+        &rows.request_id,
+        &rows.claim,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(done
+        .into_iter()
+        .map(|row| Inserted { id: AllocationId(row.allocation_id), number: row.number, created_at: row.created_at })
+        .collect())
+}
+
+/// Gives an unconfirmed allocation to whoever asked for the same again: a new claim, and the attributes of that request.
+pub async fn adopt(
+    db: &mut Connection,
+    id: AllocationId,
+    claim: Claim,
+    labels: &Labels,
+    description: &str,
+    deletion_protection: bool,
+) -> Result<()> {
+    query!(
+        "update allocation set claim = $2, labels = $3, description = $4, deletion_protection = $5,
+            revision = revision + (labels <> $3 or description <> $4 or deletion_protection <> $5)::integer,
+            updated_at = case when labels <> $3 or description <> $4 or deletion_protection <> $5 then now()
+                else updated_at end
+        where allocation_id = $1",
+        id.0,
+        claim.0,
+        convert::labels_json(labels)?,
+        description,
+        deletion_protection
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A locked allocation.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// Its revision.
+    pub revision: i64,
+    /// Whether deletion is refused.
+    pub deletion_protection: bool,
+    /// Its claim.
+    pub claim: Claim,
+    /// Whether a reader showed the claim.
+    pub confirmed: bool,
+    /// The VRF of its VPC.
+    pub vrf: VrfId,
+}
+
+/// Locks an allocation against changes.
+pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<Option<Locked>> {
+    let row = query!(
+        r#"select allocation.revision, deletion_protection, claim, confirmed_at is not null as "confirmed!", vrf_id
+        from allocation join vpc using (vpc_id) where allocation_id = $1 for no key update of allocation"#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Locked {
+        revision: row.revision,
+        deletion_protection: row.deletion_protection,
+        claim: Claim(row.claim),
+        confirmed: row.confirmed,
+        vrf: VrfId(row.vrf_id),
+    }))
+}
+
+/// The claim of an allocation, and whether it is confirmed.
+pub async fn claim(db: &mut Connection, id: AllocationId) -> Result<Option<(Claim, bool)>> {
+    let row = query!(
+        r#"select claim, confirmed_at is not null as "confirmed!" from allocation where allocation_id = $1"#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (Claim(row.claim), row.confirmed)))
+}
+
+/// Keeps that the owner showed the claim.
+pub async fn confirm(db: &mut Connection, id: AllocationId) -> Result<()> {
+    query!("update allocation set confirmed_at = now() where allocation_id = $1 and confirmed_at is null", id.0)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// What changes; none leaves as it is.
+#[derive(Debug, Default)]
+pub struct Update<'a> {
+    pub vpc: Option<VpcId>,
+    pub name: Option<&'a str>,
+    /// Another size that needs the same blocks: all three are written, so that one of them is set.
+    pub requested: Option<(Option<i64>, Option<i16>)>,
+    pub labels: Option<&'a Labels>,
+    pub description: Option<&'a str>,
+    pub deletion_protection: Option<bool>,
+}
+
+/// Changes an allocation.
+pub async fn update(db: &mut Connection, id: AllocationId, update: &Update<'_>) -> Result<(), sqlx::Error> {
+    let (hosts, prefix_length) = update.requested.unwrap_or_default();
+    query!(
+        "update allocation set vpc_id = coalesce($2, vpc_id), name = coalesce($3, name), labels = coalesce($4, labels),
+            description = coalesce($5, description), deletion_protection = coalesce($6, deletion_protection),
+            requested_hosts = case when $7 then $8 else requested_hosts end,
+            requested_prefix_length = case when $7 then $9 else requested_prefix_length end,
+            requested_cidr = case when $7 then null else requested_cidr end,
+            revision = revision + 1, updated_at = now()
+        where allocation_id = $1",
+        id.0,
+        update.vpc.map(|id| id.0),
+        update.name,
+        update.labels.map(sqlx::types::Json) as _,
+        update.description,
+        update.deletion_protection,
+        update.requested.is_some(),
+        hosts,
+        prefix_length
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The pools that the blocks of some allocations lie in.
+pub async fn pools(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<PoolId>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let rows = query!(
+        "select distinct pool_id from block join pool_range using (range_id) where allocation_id = any($1) order by 1",
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
+}
+
+/// Deletes allocations with their blocks, and answers the blocks.
+pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Place>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let rows = query!(
+        "with released as (delete from block where allocation_id = any($1) returning range_id, cidr),
+            gone as (delete from allocation where allocation_id = any($1))
+        select range_id, cidr from released",
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| Place { range: row.range_id, cidr: Cidr::from(row.cidr) }).collect())
+}
+
+/// Ids of the allocations of a VPC.
+pub async fn ids_of_vpc(db: &mut Connection, vpc: VpcId) -> Result<Vec<AllocationId>> {
+    let rows = query!("select allocation_id from allocation where vpc_id = $1 order by 1", vpc.0).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| AllocationId(row.allocation_id)).collect())
+}
+
+/// The id behind a number of the original API.
+pub async fn id_of_number(db: &mut Connection, number: i64) -> Result<Option<AllocationId>> {
+    let row = query!("select allocation_id from allocation where number = $1", number).fetch_optional(db).await?;
+    Ok(row.map(|row| AllocationId(row.allocation_id)))
+}
+
+/// One allocation.
+pub async fn get(db: &mut Connection, id: AllocationId) -> Result<Option<Allocation>> {
+    Ok(load(db, &[id]).await?.pop().map(|(allocation, _)| allocation))
+}
+
+/// Allocations with all that belongs to them, and the request that made each, in the order of `ids`.
+pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allocation, Uuid)>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    query!(
+        r#"select allocation.allocation_id, number, allocation.vpc_id, vpc.name as vpc, allocation.name, profile.name as profile,
+            allocation.prefix_length, requested_hosts, requested_prefix_length, requested_cidr, allocation.labels,
+            allocation.description, deletion_protection, created_by, request_id, allocation.revision,
+            allocation.created_at, updated_at, roles as "roles!", cidrs as "cidrs!", pools as "pools!", vrfs as "vrfs!",
+            reserved as "reserved!"
+        from unnest($1::uuid[]) with ordinality as wanted (allocation_id, place)
+            join allocation using (allocation_id)
+            join vpc using (vpc_id)
+            join profile using (profile_id)
+            cross join lateral (
+                select array_agg(role order by position) as roles, array_agg(block.cidr order by position) as cidrs,
+                    array_agg(pool.name order by position) as pools, array_agg(vrf.name order by position) as vrfs,
+                    array_agg(reserved_addresses order by position) as reserved
+                from block
+                    join profile_member using (member_id)
+                    join pool_range using (range_id)
+                    join pool using (pool_id)
+                    join vrf on vrf.vrf_id = pool.vrf_id
+                where block.allocation_id = allocation.allocation_id
+            ) as blocks
+        order by place"#,
+        &ids
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| {
+        let id = AllocationId(row.allocation_id);
+        let mut blocks = Vec::with_capacity(row.cidrs.len());
+        for ((((role, net), pool), vrf), reserved) in
+            row.roles.into_iter().zip(row.cidrs).zip(row.pools).zip(row.vrfs).zip(row.reserved)
+        {
+            let cidr = Cidr::from(net);
+            let reserved = u32::try_from(reserved).unwrap_or_default();
+            blocks.push(Block { role, cidr, pool, vrf, usable: usable_hosts(cidr.family(), cidr.prefix_length(), reserved) });
+        }
+        let first = blocks.first().ok_or_else(|| Error::bug(format!("allocation {id} has no blocks")))?;
+        let allocation = Allocation {
+            id,
+            number: row.number,
+            vpc: convert::name(row.vpc)?,
+            vpc_id: VpcId(row.vpc_id),
+            name: row.name.map(convert::name).transpose()?,
+            profile: convert::name(row.profile)?,
+            cidr: first.cidr,
+            prefix_length: convert::small(row.prefix_length)?,
+            requested_hosts: row.requested_hosts.map(convert::count).transpose()?,
+            requested_prefix_length: row.requested_prefix_length.map(convert::small).transpose()?,
+            requested_cidr: row.requested_cidr.map(Cidr::from),
+            blocks,
+            labels: convert::labels(row.labels)?,
+            description: row.description,
+            deletion_protection: row.deletion_protection,
+            revision: row.revision,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            claim: None,
+        };
+        Ok((allocation, row.request_id))
+    })
+    .collect()
+}
+
+/// Ids that pass a filter, in their order, after `cursor`. Only the conditions that are asked for become SQL, so that
+/// each filter gets the plan that suits it.
+pub async fn find(
+    db: &mut Connection,
+    filter: &AllocationFilter,
+    label: Option<(&str, &str)>,
+    cursor: Option<AllocationId>,
+    limit: u16,
+) -> Result<Vec<AllocationId>> {
+    let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from allocation where true");
+    if let Some(vpc) = &filter.vpc {
+        sql.push(" and vpc_id = (select vpc_id from vpc where lower(name) = lower(").push_bind(vpc).push("))");
+    }
+    if let Some(name) = &filter.name {
+        sql.push(" and name = ").push_bind(name);
+    }
+    if let Some(number) = filter.number {
+        sql.push(" and number = ").push_bind(number);
+    }
+    if let Some((key, value)) = label {
+        sql.push(" and labels @> jsonb_build_object(").push_bind(key).push("::text, ").push_bind(value).push("::text)");
+    }
+    if let Some(pool) = &filter.pool {
+        sql.push(
+            " and exists (select from block join pool_range using (range_id) join pool using (pool_id)
+                where block.allocation_id = allocation.allocation_id and pool.name = ",
+        )
+        .push_bind(pool)
+        .push(")");
+    }
+    if let Some(address) = filter.contains {
+        // Through the tag, since that is what the index is on.
+        let host = IpNet::from(address);
+        sql.push(
+            " and allocation_id in (select block.allocation_id from pool_range join block
+                on block.range_id = pool_range.range_id
+                and ipam_tag(block.range_id, block.cidr) >>= ipam_tag(pool_range.range_id, ",
+        )
+        .push_bind(host)
+        .push("::cidr) where pool_range.cidr >>= ")
+        .push_bind(host)
+        .push(")");
+    }
+    if let Some(within) = filter.within {
+        let net = IpNet::from(within);
+        sql.push(
+            " and allocation_id in (select block.allocation_id from pool_range join block
+                on block.range_id = pool_range.range_id
+                and ipam_tag(block.range_id, block.cidr) <<= ipam_tag(pool_range.range_id,
+                    case when pool_range.cidr <<= ",
+        )
+        .push_bind(net)
+        .push(" then pool_range.cidr else ")
+        .push_bind(net)
+        .push("::cidr end) where pool_range.cidr && ")
+        .push_bind(net)
+        .push(")");
+    }
+    if let Some(cursor) = cursor {
+        sql.push(" and allocation_id > ").push_bind(cursor.0);
+    }
+    sql.push(" order by allocation_id limit ").push_bind(i64::from(limit));
+    let rows = sql.build().fetch_all(db).await?;
+    rows.into_iter().map(|row| Ok(AllocationId(row.try_get(0)?))).collect()
+}
+
+/// A page of the original API: ids by VPC name and address, and how many there are in all. Only allocations with a
+/// block in each of the two roles are listed, since every item there has both.
+pub async fn page_by_vpc(
+    db: &mut Connection,
+    roles: (&str, &str),
+    vpc: Option<&str>,
+    limit: i64,
+    offset: i64,
+) -> Result<(i64, Vec<AllocationId>)> {
+    let total = query!(
+        r#"select count(*) as "total!" from allocation join vpc using (vpc_id)
+        where ($1::text is null or lower(vpc.name) = lower($1))
+            and exists (select from block join profile_member using (member_id)
+                where block.allocation_id = allocation.allocation_id and role = $2)
+            and exists (select from block join profile_member using (member_id)
+                where block.allocation_id = allocation.allocation_id and role = $3)"#,
+        vpc,
+        roles.0,
+        roles.1
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let rows = query!(
+        "select allocation_id from allocation join vpc using (vpc_id)
+            join block using (allocation_id) join profile_member using (member_id)
+        where ($1::text is null or lower(vpc.name) = lower($1)) and role = $2
+            and exists (select from block as other join profile_member as other_member using (member_id)
+                where other.allocation_id = allocation.allocation_id and other_member.role = $3)
+        order by lower(vpc.name), block.cidr limit $4 offset $5",
+        vpc,
+        roles.0,
+        roles.1,
+        limit,
+        offset
+    )
+    .fetch_all(db)
+    .await?;
+    Ok((total.total, rows.into_iter().map(|row| AllocationId(row.allocation_id)).collect()))
+}
+
+/// What decides which number of hosts an allocation's first block stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstBlock {
+    /// The block.
+    pub cidr: Cidr,
+    /// Longest prefix that its member and pool allow.
+    pub max_prefix_length: u8,
+    /// Addresses that are not for hosts.
+    pub reserved_addresses: u32,
+    /// What the size that was asked for differs by from the block's.
+    pub size_offset: i16,
+}
+
+/// The first block of an allocation.
+pub async fn first_block(db: &mut Connection, id: AllocationId) -> Result<FirstBlock> {
+    let row = query!(
+        r#"select block.cidr, least(block.max_prefix_length, pool.max_prefix_length) as "max_prefix_length!",
+            reserved_addresses, block.size_offset as "size_offset!"
+        from block join profile_member using (member_id) join pool_range using (range_id) join pool using (pool_id)
+        where allocation_id = $1 order by position limit 1"#,
+        id.0
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(FirstBlock {
+        cidr: Cidr::from(row.cidr),
+        max_prefix_length: convert::small(row.max_prefix_length)?,
+        reserved_addresses: u32::try_from(row.reserved_addresses).unwrap_or_default(),
+        size_offset: row.size_offset,
+    })
+}
+
+/// Who has what overlaps a network in one range; at most ten.
+pub async fn overlapping(db: &mut Connection, range: RangeId, cidr: Cidr) -> Result<Vec<Conflict>> {
+    let rows = query!(
+        r#"select block.cidr, pool.name as pool, vpc.name as "vpc?", allocation.name, allocation_id, reason
+        from block join pool_range using (range_id) join pool using (pool_id)
+            left join allocation using (allocation_id) left join vpc using (vpc_id)
+        where ipam_tag(block.range_id, block.cidr) && ipam_tag($1, $2)
+        order by block.cidr limit 10"#,
+        range,
+        IpNet::from(cidr)
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Conflict {
+            cidr: Cidr::from(row.cidr),
+            pool: row.pool,
+            vpc: row.vpc,
+            name: row.name,
+            allocation_id: row.allocation_id.map(|id| id.to_string()),
+            reason: row.reason,
+        })
+        .collect())
+}

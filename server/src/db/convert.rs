@@ -1,0 +1,36 @@
+//! From the database's types to ours. What the schema rules out is a bug, and says which row it was.
+
+use ipam_shared::{cidr::Cidr, labels::Labels, name::Name};
+use sqlx::types::ipnet::IpNet;
+
+use crate::error::{Error, Result};
+
+/// CIDRs as the driver takes them.
+pub(crate) fn nets(cidrs: impl IntoIterator<Item = Cidr>) -> Vec<IpNet> {
+    cidrs.into_iter().map(IpNet::from).collect()
+}
+
+/// A name that the schema checked.
+pub(crate) fn name(text: String) -> Result<Name> {
+    text.parse().map_err(|error| Error::bug(format!("stored name {text:?}: {error}")))
+}
+
+/// A prefix length, or other number of 0 to 255, from a smallint.
+pub(crate) fn small(number: i16) -> Result<u8> {
+    u8::try_from(number).map_err(|_| Error::bug(format!("stored length {number} is not one")))
+}
+
+/// A count from a bigint.
+pub(crate) fn count(number: i64) -> Result<u64> {
+    u64::try_from(number).map_err(|_| Error::bug(format!("stored count {number} is negative")))
+}
+
+/// Labels from a JSON object.
+pub(crate) fn labels(json: serde_json::Value) -> Result<Labels> {
+    serde_json::from_value(json).map_err(|error| Error::bug(format!("stored labels: {error}")))
+}
+
+/// Labels as a JSON object.
+pub(crate) fn labels_json(labels: &Labels) -> Result<serde_json::Value> {
+    serde_json::to_value(labels).map_err(|error| Error::Internal(error.into()))
+}

@@ -1,0 +1,162 @@
+//! From a database error to ours, in one table: SQLSTATE and constraint name to [`Error`].
+//!
+//! Constraints that a request can hit have a row in [`CONSTRAINTS`]; those that only a bug can break are listed in
+//! [`INTERNAL`], and a test reads the catalogue and fails when a constraint is in neither.
+
+use crate::error::Error;
+
+/// What a broken constraint means to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The name is taken; which one depends on the request.
+    NameTaken,
+    /// Somebody took the space between the search and the insert. The pool lock rules it out for our own writers.
+    Overlap,
+    /// The other side of a reference went away, or is still used.
+    InUse,
+    /// The value breaks a rule that the request should have been checked for.
+    Invalid,
+}
+
+/// Constraints that a request can hit, with what it means.
+pub const CONSTRAINTS: &[(&str, Meaning)] = &[
+    ("allocation_name_key", Meaning::NameTaken),
+    ("vpc_name_key", Meaning::NameTaken),
+    ("vrf_name_key", Meaning::NameTaken),
+    ("pool_name_key", Meaning::NameTaken),
+    ("profile_name_key", Meaning::NameTaken),
+    ("idempotency_key_pkey", Meaning::NameTaken),
+    ("block_no_overlap_excl", Meaning::Overlap),
+    ("block_pkey", Meaning::Overlap),
+    ("pool_range_no_overlap_excl", Meaning::Overlap),
+    ("allocation_vpc_fkey", Meaning::InUse),
+    ("allocation_profile_fkey", Meaning::InUse),
+    ("block_range_fkey", Meaning::InUse),
+    ("pool_vrf_fkey", Meaning::InUse),
+    ("vpc_vrf_fkey", Meaning::InUse),
+    ("pool_range_pool_fkey", Meaning::InUse),
+    ("pool_range_parent_fkey", Meaning::InUse),
+    ("pool_range_parent_block_fkey", Meaning::InUse),
+    ("profile_member_profile_fkey", Meaning::InUse),
+    ("allocation_name_check", Meaning::Invalid),
+    ("vpc_name_check", Meaning::Invalid),
+    ("vrf_name_check", Meaning::Invalid),
+    ("pool_name_check", Meaning::Invalid),
+    ("profile_name_check", Meaning::Invalid),
+];
+
+/// Constraints that only a bug of ours, or a hand with psql, can break: their violation is an internal error.
+pub const INTERNAL: &[&str] = &[
+    "allocation_labels_check",
+    "allocation_members_check",
+    "allocation_number_key",
+    "allocation_pkey",
+    "allocation_prefix_length_check",
+    "allocation_prefix_length_key",
+    "allocation_requested_check",
+    "block_allocation_fkey",
+    "block_in_range_check",
+    "block_member_fkey",
+    "block_member_key",
+    "block_owner_check",
+    "block_size_check",
+    "event_action_check",
+    "event_detail_check",
+    "event_pkey",
+    "event_seal_digest_check",
+    "event_seal_events_check",
+    "event_seal_last_event_key",
+    "event_seal_pkey",
+    "free_block_host_bits_check",
+    "free_block_pkey",
+    "free_block_range_fkey",
+    "free_count_blocks_check",
+    "free_count_pkey",
+    "free_count_range_fkey",
+    "idempotency_key_fingerprint_check",
+    "idempotency_key_length_check",
+    "pool_bounds_check",
+    "pool_family_check",
+    "pool_identity_key",
+    "pool_labels_check",
+    "pool_pkey",
+    "pool_range_cidr_key",
+    "pool_range_family_check",
+    "pool_range_ipv6_length_check",
+    "pool_range_parent_block_key",
+    "pool_range_parent_block_owner",
+    "pool_range_parent_check",
+    "pool_range_pkey",
+    "pool_range_vrf_key",
+    "pool_reserved_addresses_check",
+    "pool_strategy_check",
+    "profile_member_bounds_check",
+    "profile_member_pkey",
+    "profile_member_pool_name_check",
+    "profile_member_position_check",
+    "profile_member_position_key",
+    "profile_member_role_check",
+    "profile_member_role_key",
+    "profile_member_rules_key",
+    "profile_pkey",
+    "vpc_labels_check",
+    "vpc_pkey",
+    "vrf_labels_check",
+    "vrf_pkey",
+];
+
+/// What the broken constraint means, if a constraint that a request can hit was broken.
+pub fn meaning(error: &sqlx::Error) -> Option<Meaning> {
+    let name = error.as_database_error()?.constraint()?;
+    CONSTRAINTS.iter().find(|(constraint, _)| *constraint == name).map(|(_, meaning)| *meaning)
+}
+
+/// Whether the statement lost a race that a second try wins: a deadlock, a serialisation failure, a lock that took too
+/// long, or a row that somebody else inserted first.
+pub fn is_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40001" | "40P01" | "55P03" | "23505" | "23P01" | "23503"))
+}
+
+/// Whether the connection, not the statement, failed.
+pub fn is_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
+        // 08: connection exception; 57P: the server is shutting down, crashed or starting; 53300: too many connections;
+        // 25006: a standby, which takes no writes.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "53300" || code == "25006"),
+        _ => false,
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_connection(&error) {
+            return Self::Unavailable("the database can't be reached at the moment; try again", Some(error));
+        }
+        match meaning(&error) {
+            Some(Meaning::NameTaken) => Self::NameTaken {
+                message: "the name is taken; choose another one".to_owned(),
+                import_id: None,
+            },
+            Some(Meaning::Overlap) => Self::Overlap {
+                message: "somebody else took that range at the same moment; repeat the request".to_owned(),
+                conflicts: Vec::new(),
+            },
+            Some(Meaning::InUse) => Self::InUse {
+                message: "something that it refers to was deleted, or it is used by something else; look again and \
+                          repeat the request"
+                    .to_owned(),
+                users: 0,
+            },
+            Some(Meaning::Invalid) => Self::Invalid("the database refused a value of the request".to_owned()),
+            None if is_race(&error) => {
+                Self::Unavailable("too many requests want the same rows at the moment; try again", Some(error))
+            }
+            None => Self::Internal(error.into()),
+        }
+    }
+}

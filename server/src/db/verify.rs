@@ -1,0 +1,158 @@
+//! Questions over the whole database whose right answer is "nothing".
+
+use sqlx::query;
+
+use crate::{db::Connection, error::Result};
+
+/// Networks in use or free that overlap another one of their VRF. Aligned networks only nest, and in address order a
+/// network comes directly before the first one inside it, so that looking at neighbours finds every overlap.
+pub async fn overlaps(db: &mut Connection) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('%s overlaps %s in VRF %s', cidr, before, vrf.name) as "finding!"
+        from (
+            select vrf_id, cidr, lag(cidr) over (partition by vrf_id order by cidr) as before
+            from (
+                select vrf_id, block.cidr from block join pool_range using (range_id)
+                -- The block that a child pool's range is lies in its parent on purpose.
+                where not exists (select from pool_range as child
+                    where child.parent_range_id = block.range_id and child.cidr = block.cidr)
+                union all
+                select vrf_id, free_block.cidr from free_block join pool_range using (range_id)
+            ) as pieces
+        ) as neighbours join vrf using (vrf_id)
+        where before >>= cidr limit 100"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// Ranges whose blocks and free blocks do not add up to the range, or lie outside of it.
+pub async fn uncovered(db: &mut Connection) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('range %s of pool %s: %s addresses are in blocks, %s are free, %s lie outside; it has %s',
+            cidr, pool.name, used, free, outside, size) as "finding!"
+        from (
+            select pool_range.*,
+                2::numeric ^ (case pool_range.family when 4 then 32 else 128 end - masklen(cidr)) as size,
+                (select coalesce(sum(2::numeric ^ (case family(b.cidr) when 4 then 32 else 128 end - masklen(b.cidr))), 0)
+                    from block b where b.range_id = pool_range.range_id) as used,
+                (select coalesce(sum(2::numeric ^ f.host_bits), 0)
+                    from free_block f where f.range_id = pool_range.range_id) as free,
+                (select count(*) from (
+                    select b.cidr from block b where b.range_id = pool_range.range_id
+                    union all select f.cidr from free_block f where f.range_id = pool_range.range_id
+                ) as piece where not piece.cidr <<= pool_range.cidr) as outside
+            from pool_range
+        ) as sums join pool using (pool_id)
+        where used + free <> size or outside > 0 limit 100"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// Free blocks that should have been merged.
+pub async fn split(db: &mut Connection) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('%s and %s are both free and not merged', min(free_block.cidr::inet), max(free_block.cidr::inet))
+            as "finding!"
+        from free_block join pool_range using (range_id)
+        where masklen(free_block.cidr) > masklen(pool_range.cidr)
+        group by range_id, host_bits, network(set_masklen(free_block.cidr::inet, masklen(free_block.cidr) - 1))
+        having count(*) > 1 limit 100"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// Counts by size that do not agree with the free blocks.
+pub async fn miscounted(db: &mut Connection) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('range %s: %s free blocks of %s host bits are counted, there are %s',
+            range_id, coalesce(free_count.blocks, 0), host_bits, coalesce(actual.blocks, 0)) as "finding!"
+        from free_count full join (select range_id, host_bits, count(*) as blocks from free_block group by 1, 2) as actual
+            using (range_id, host_bits)
+        where coalesce(free_count.blocks, 0) <> coalesce(actual.blocks, 0) limit 100"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// Allocations that do not own all their blocks.
+pub async fn incomplete(db: &mut Connection) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('allocation %s has %s of its %s blocks', allocation_id, count(block.cidr), members) as "finding!"
+        from allocation left join block using (allocation_id)
+        group by allocation_id, members having count(block.cidr) <> members limit 100"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// Constraints that the guarantees rest on and that are missing or not enforced.
+pub async fn missing_constraints(db: &mut Connection, names: &[String]) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('constraint %s is missing or not enforced', wanted.name) as "finding!"
+        from unnest($1::text[]) as wanted (name)
+        where not exists (
+            select from pg_constraint c left join pg_index i on i.indexrelid = c.conindid
+            where c.conname = wanted.name and c.convalidated and coalesce(i.indisvalid and i.indisready, true)
+        ) and not exists (
+            select from pg_index i join pg_class on pg_class.oid = i.indexrelid
+            where relname = wanted.name and i.indisunique and i.indisvalid
+        )"#,
+        names
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// Triggers that were switched off.
+pub async fn disabled_triggers(db: &mut Connection) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('trigger %s on %s is switched off', tgname, tgrelid::regclass) as "finding!"
+        from pg_trigger where tgenabled = 'D' and tgrelid in ('vrf'::regclass, 'pool'::regclass, 'pool_range'::regclass,
+            'block'::regclass, 'allocation'::regclass, 'event'::regclass, 'event_seal'::regclass, 'free_block'::regclass)"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// How much there was to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Extent {
+    /// Ranges.
+    pub ranges: i64,
+    /// Blocks.
+    pub blocks: i64,
+    /// Free blocks.
+    pub free_blocks: i64,
+    /// Allocations.
+    pub allocations: i64,
+    /// Events of the audit log.
+    pub events: i64,
+}
+
+/// How much there is.
+pub async fn extent(db: &mut Connection) -> Result<Extent> {
+    let row = query!(
+        r#"select (select count(*) from pool_range) as "ranges!", (select count(*) from block) as "blocks!",
+            (select count(*) from free_block) as "free_blocks!", (select count(*) from allocation) as "allocations!",
+            (select count(*) from event) as "events!""#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Extent {
+        ranges: row.ranges,
+        blocks: row.blocks,
+        free_blocks: row.free_blocks,
+        allocations: row.allocations,
+        events: row.events,
+    })
+}

@@ -1,0 +1,154 @@
+//! VPCs.
+
+use ipam_shared::{
+    api::vpc::{NewVpc, Vpc, VpcPatch},
+    ids::{VpcId, VrfId},
+};
+use sqlx::query;
+
+use crate::{
+    db::{Connection, convert},
+    error::Result,
+};
+
+/// A VPC as allocations need it.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Its id.
+    pub id: VpcId,
+    /// Its name as it was first written.
+    pub name: String,
+    /// Its VRF.
+    pub vrf: VrfId,
+}
+
+/// The VPCs with these names, without regard to case, each with the place in `names` that it answers.
+pub async fn find_by_names(db: &mut Connection, names: &[String]) -> Result<Vec<(usize, Owner)>> {
+    let rows = query!(
+        r#"select place as "place!", vpc_id, vpc.name, vrf_id
+        from unnest($1::text[]) with ordinality as wanted (name, place)
+            join vpc on lower(vpc.name) = lower(wanted.name)"#,
+        names
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let owner = Owner { id: VpcId(row.vpc_id), name: row.name, vrf: VrfId(row.vrf_id) };
+            (usize::try_from(row.place - 1).unwrap_or_default(), owner)
+        })
+        .collect())
+}
+
+/// Makes the VPC unless it exists, locks it against deletion, and answers it.
+pub async fn find_or_insert(db: &mut Connection, name: &str) -> Result<(Owner, bool)> {
+    let row = query!(
+        r#"insert into vpc (vrf_id, name) select vrf_id, $1 from vrf where vrf.name = 'default'
+        on conflict (lower(name)) do update set revision = vpc.revision
+        returning vpc_id, name, vrf_id, (xmax = 0) as "created!""#,
+        name
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((Owner { id: VpcId(row.vpc_id), name: row.name, vrf: VrfId(row.vrf_id) }, row.created))
+}
+
+/// Makes a VPC; none if the VRF does not exist.
+pub async fn insert(db: &mut Connection, id: VpcId, new: &NewVpc) -> Result<bool> {
+    let done = query!(
+        "insert into vpc (vpc_id, vrf_id, name, labels, description)
+        select $1, vrf_id, $2, $3, $4 from vrf where name = coalesce($5, 'default')",
+        id.0,
+        new.name.as_str(),
+        convert::labels_json(&new.labels)?,
+        new.description,
+        new.vrf.as_ref().map(|name| name.as_str()),
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The id of a VPC by id or name, without regard to case; an id wins over a name that looks like one.
+pub async fn find_id(db: &mut Connection, id: Option<VpcId>, name: &str) -> Result<Option<VpcId>> {
+    let row = query!(
+        "select vpc_id from vpc where vpc_id = $1 or lower(name) = lower($2) order by (vpc_id = $1) desc limit 1",
+        id.map(|id| id.0),
+        name
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| VpcId(row.vpc_id)))
+}
+
+/// Locks a VPC against changes and new allocations; its revision.
+pub async fn lock(db: &mut Connection, id: VpcId) -> Result<Option<i64>> {
+    let row = query!("select revision from vpc where vpc_id = $1 for update", id.0).fetch_optional(db).await?;
+    Ok(row.map(|row| row.revision))
+}
+
+/// One VPC.
+pub async fn get(db: &mut Connection, id: VpcId) -> Result<Option<Vpc>> {
+    Ok(list(db, Some(id), None, None, 1).await?.pop())
+}
+
+/// VPCs in the order of their ids, after `cursor`.
+pub async fn list(
+    db: &mut Connection,
+    id: Option<VpcId>,
+    name: Option<&str>,
+    cursor: Option<VpcId>,
+    limit: u16,
+) -> Result<Vec<Vpc>> {
+    query!(
+        r#"select vpc_id, vpc.name, vrf.name as vrf, vpc.labels, vpc.description, vpc.revision, vpc.created_at,
+            (select count(*) from allocation where allocation.vpc_id = vpc.vpc_id) as "allocations!"
+        from vpc join vrf using (vrf_id)
+        where ($1::uuid is null or vpc_id = $1) and ($2::text is null or lower(vpc.name) = lower($2))
+            and ($3::uuid is null or vpc_id > $3)
+        order by vpc_id limit $4"#,
+        id.map(|id| id.0),
+        name,
+        cursor.map(|id| id.0),
+        i64::from(limit)
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(Vpc {
+            id: VpcId(row.vpc_id),
+            name: convert::name(row.name)?,
+            vrf: row.vrf,
+            labels: convert::labels(row.labels)?,
+            description: row.description,
+            allocations: row.allocations,
+            revision: row.revision,
+            created_at: row.created_at,
+        })
+    })
+    .collect()
+}
+
+/// Changes a VPC.
+pub async fn update(db: &mut Connection, id: VpcId, patch: &VpcPatch) -> Result<()> {
+    query!(
+        "update vpc set name = coalesce($2, name), labels = coalesce($3, labels),
+            description = coalesce($4, description), revision = revision + 1
+        where vpc_id = $1",
+        id.0,
+        patch.name.as_ref().map(|name| name.as_str()),
+        patch.labels.as_ref().map(convert::labels_json).transpose()?,
+        patch.description.as_deref(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a VPC that has no allocations.
+pub async fn delete(db: &mut Connection, id: VpcId) -> Result<()> {
+    query!("delete from vpc where vpc_id = $1", id.0).execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Proves the invariants over the whole database, for when somebody wrote to it by hand, or for peace of mind.
+
+use serde::Serialize;
+
+use super::{Ipam, seal};
+use crate::{
+    db::{
+        error::{CONSTRAINTS, INTERNAL},
+        verify::{self, Extent},
+    },
+    error::Result,
+};
+
+/// What was looked at and what was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// How much there was to look at.
+    pub extent: Extent,
+    /// Events of the audit log that a seal covers.
+    pub sealed_events: i64,
+    /// What is wrong, a check and a sentence each; nothing if all is well. A check names at most a hundred findings.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// The check that found it.
+    pub check: &'static str,
+    /// What is wrong.
+    pub finding: String,
+}
+
+impl Ipam {
+    /// Looks at everything in one snapshot, so that changes meanwhile do no harm.
+    pub async fn verify(&self) -> Result<Report> {
+        let mut transaction = self.begin().await?;
+        sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *transaction).await?;
+        let db = &mut *transaction;
+        let extent = verify::extent(db).await?;
+        let mut findings = Vec::new();
+        let mut add = |check: &'static str, found: Vec<String>| {
+            findings.extend(found.into_iter().map(|finding| Finding { check, finding }));
+        };
+        let names: Vec<_> =
+            CONSTRAINTS.iter().map(|(name, _)| *name).chain(INTERNAL.iter().copied()).map(str::to_owned).collect();
+        add("constraints", verify::missing_constraints(db, &names).await?);
+        add("triggers", verify::disabled_triggers(db).await?);
+        add("overlap", verify::overlaps(db).await?);
+        add("cover", verify::uncovered(db).await?);
+        add("merged", verify::split(db).await?);
+        add("counts", verify::miscounted(db).await?);
+        add("pairs", verify::incomplete(db).await?);
+        let sealed_events = match seal::check(db).await? {
+            Ok(sealed) => sealed.events,
+            Err(finding) => {
+                add("audit", vec![finding]);
+                0
+            }
+        };
+        transaction.rollback().await?;
+        Ok(Report { extent, sealed_events, findings })
+    }
+}

@@ -1,0 +1,171 @@
+//! What can go wrong in the domain, without a word of HTTP: `http/error.rs` decides how it looks on the wire.
+
+use ipam_shared::{cidr::Cidr, error::Code};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// Result of a domain or database function.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the domain refused or failed. `Display` is written for the person who asked; what only operators may see is in
+/// the source chain, which goes to the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A rule is broken that holds whatever is stored.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// It was deleted.
+    #[error("{what} was deleted at {at} by {by}")]
+    Gone {
+        /// What, with its id.
+        what: String,
+        /// When.
+        at: OffsetDateTime,
+        /// Who did it.
+        by: String,
+    },
+    /// The name belongs to something that was asked for differently.
+    #[error("{message}")]
+    NameTaken {
+        /// What is in the way, how it differs, and what to do.
+        message: String,
+        /// Imports it into Terraform.
+        import_id: Option<String>,
+    },
+    /// Somebody confirmed to own it.
+    #[error("{message}")]
+    Claimed {
+        /// Who owns it, and what to do.
+        message: String,
+        /// Imports it into Terraform.
+        import_id: String,
+    },
+    /// The asked CIDR is not free.
+    #[error("{message}")]
+    Overlap {
+        /// What is in the way.
+        message: String,
+        /// What overlaps.
+        conflicts: Vec<Conflict>,
+    },
+    /// No block of the asked size is left in a pool.
+    #[error("{0}")]
+    Exhausted(Box<Exhausted>),
+    /// Something uses it.
+    #[error("{message}")]
+    InUse {
+        /// What uses it, and what to do.
+        message: String,
+        /// How many users there are.
+        users: i64,
+    },
+    /// It must be unprotected first.
+    #[error("{0}")]
+    Protected(String),
+    /// The Idempotency-Key came with another request before.
+    #[error("the Idempotency-Key {0:?} was used for another request before; use a new key for a new request")]
+    KeyReused(String),
+    /// It was changed since the caller read it.
+    #[error("it was changed since you read it: it is at revision {now} now; read it again and repeat the change")]
+    Stale {
+        /// Its revision.
+        now: i64,
+    },
+    /// The database is away or too busy.
+    #[error("{0}")]
+    Unavailable(&'static str, #[source] Option<sqlx::Error>),
+    /// The connection broke while a commit was under way.
+    #[error(
+        "the database went away while it was saving, so the outcome is not known; repeat the same request with the \
+         same name or Idempotency-Key to learn it, which never allocates twice"
+    )]
+    UnknownOutcome(#[source] sqlx::Error),
+    /// A bug, or a database that was changed by hand.
+    #[error("the server failed; the log says why under this request's id")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What is in the way of an explicit CIDR.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Conflict {
+    /// The block that overlaps.
+    pub cidr: Cidr,
+    /// Its pool.
+    pub pool: String,
+    /// The VPC that owns it.
+    pub vpc: Option<String>,
+    /// The allocation's name.
+    pub name: Option<String>,
+    /// The allocation's id.
+    pub allocation_id: Option<String>,
+    /// Why it is out of circulation, if no allocation owns it.
+    pub reason: Option<String>,
+}
+
+/// What is left where a block was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Exhausted {
+    /// The pool that has no block of that size.
+    pub pool: String,
+    /// Its VRF.
+    pub vrf: String,
+    /// Its networks.
+    pub ranges: Vec<Cidr>,
+    /// The member of the profile that asked.
+    pub role: String,
+    /// The prefix length that was asked of it.
+    pub prefix_length: u8,
+    /// Prefix length of the largest free block; null when nothing is free.
+    pub largest_free_prefix_length: Option<u8>,
+    /// Free addresses.
+    pub free_addresses: u128,
+    /// How many blocks of the asked size the free addresses would make if they lay together.
+    pub fits_if_defragmented: u128,
+}
+
+impl std::fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ranges: Vec<String> = self.ranges.iter().map(ToString::to_string).collect();
+        write!(f, "no /{} is left in pool \"{}\" ({})", self.prefix_length, self.pool, ranges.join(", "))?;
+        match self.largest_free_prefix_length {
+            None => f.write_str(": it is full"),
+            Some(length) => write!(
+                f,
+                ": its largest free block is a /{length}, and {} addresses are free in all, enough for {} such blocks \
+                 if they lay together",
+                self.free_addresses, self.fits_if_defragmented
+            ),
+        }?;
+        f.write_str("; release what is not needed, ask for less, or add a range to the pool")
+    }
+}
+
+impl Error {
+    /// The stable code, for programs.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidRequest,
+            Self::NotFound(_) => Code::NotFound,
+            Self::Gone { .. } => Code::Gone,
+            Self::NameTaken { .. } => Code::NameTaken,
+            Self::Claimed { .. } => Code::Claimed,
+            Self::Overlap { .. } => Code::Overlap,
+            Self::Exhausted(_) => Code::PoolExhausted,
+            Self::InUse { .. } => Code::InUse,
+            Self::Protected(_) => Code::DeletionProtected,
+            Self::KeyReused(_) => Code::IdempotencyKeyReused,
+            Self::Stale { .. } => Code::Stale,
+            Self::Unavailable(..) => Code::Unavailable,
+            Self::UnknownOutcome(_) => Code::UnknownOutcome,
+            Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// A bug: something that the schema or the code rules out was found all the same.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::Internal(message.into().into())
+    }
+}
