@@ -84,13 +84,13 @@ impl Client {
         &self,
         filter: &AllocationFilter,
     ) -> Result<Vec<Allocation>, Error> {
-        Self::all(async |cursor| {
-            self.list_allocations(&AllocationFilter {
-                limit: Some(filter.limit.unwrap_or(MAX_LIMIT)),
-                cursor: cursor.or_else(|| filter.cursor.clone()),
-                ..filter.clone()
-            })
-            .await
+        self.all(|cursor| {
+            self.api(Method::GET, &[ALLOCATIONS])
+                .query(&AllocationFilter {
+                    limit: Some(filter.limit.unwrap_or(MAX_LIMIT)),
+                    cursor: cursor.or_else(|| filter.cursor.clone()),
+                    ..filter.clone()
+                })
         })
         .await
     }
@@ -110,9 +110,10 @@ impl Client {
             })
             .await?;
         // A server that ignored the filter would answer with somebody else's allocation.
-        Ok(page.items.into_iter().find(|found| {
-            same(&found.vpc, vpc) && found.name.as_ref() == Some(name)
-        }))
+        Ok(page
+            .items
+            .into_iter()
+            .find(|found| same(&found.vpc, vpc) && found.name.as_ref() == Some(name)))
     }
 
     /// Changes an allocation. With `revision` only if nobody changed it since; a repeated request that finds its own

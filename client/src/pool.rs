@@ -1,6 +1,6 @@
 //! Calls about pools.
 
-use ipam_shared::{api::pool::Pool, page::Page};
+use ipam_shared::api::pool::Pool;
 use reqwest::Method;
 
 use crate::{Client, Error};
@@ -10,13 +10,8 @@ const POOLS: &str = "pools";
 impl Client {
     /// All pools, with what is left of them.
     pub async fn all_pools(&self) -> Result<Vec<Pool>, Error> {
-        Self::all(
-            async |cursor: Option<String>| -> Result<Page<Pool>, Error> {
-                let request = self.api(Method::GET, &[POOLS]).query(&[("cursor", cursor)]);
-                self.send(request).await?.json()
-            },
-        )
-        .await
+        self.all(|cursor| self.api(Method::GET, &[POOLS]).query(&[("cursor", cursor)]))
+            .await
     }
 
     /// The pool with that id or name.

@@ -136,14 +136,15 @@ impl Client {
         self.http.request(method, url)
     }
 
-    /// All pages of a list. `page` gets the cursor.
-    pub(crate) async fn all<T>(
-        page: impl AsyncFn(Option<String>) -> Result<Page<T>, Error>,
+    /// All pages of a list. `page` makes the request for the page at a cursor.
+    pub(crate) async fn all<T: DeserializeOwned>(
+        &self,
+        page: impl Fn(Option<String>) -> RequestBuilder + Send,
     ) -> Result<Vec<T>, Error> {
         let mut items = Vec::new();
         let mut cursor = None;
         loop {
-            let next = page(cursor).await?;
+            let next: Page<T> = self.send(page(cursor)).await?.json()?;
             items.extend(next.items);
             cursor = next.next_cursor;
             if cursor.is_none() {

@@ -34,13 +34,12 @@ impl Client {
 
     /// All VPCs that the filter lets through, from its cursor on.
     pub async fn all_vpcs(&self, filter: &VpcFilter) -> Result<Vec<Vpc>, Error> {
-        Self::all(async |cursor| {
-            self.list_vpcs(&VpcFilter {
+        self.all(|cursor| {
+            self.api(Method::GET, &[VPCS]).query(&VpcFilter {
                 limit: Some(filter.limit.unwrap_or(MAX_LIMIT)),
                 cursor: cursor.or_else(|| filter.cursor.clone()),
                 ..filter.clone()
             })
-            .await
         })
         .await
     }

@@ -1,0 +1,3 @@
+output "prefix_length" {
+  value = provider::ipam::prefix_for_hosts(500) # 23
+}

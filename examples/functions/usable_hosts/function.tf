@@ -1,0 +1,3 @@
+output "hosts" {
+  value = provider::ipam::usable_hosts(23) # 507
+}

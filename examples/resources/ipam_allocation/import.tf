@@ -1,0 +1,4 @@
+import {
+  to = ipam_allocation.cluster
+  id = "prod/eks-main"
+}

@@ -1,0 +1,3 @@
+//! Data sources, a file per noun.
+
+pub(crate) mod allocation;

@@ -1,0 +1,329 @@
+//! The registry's pages, from what the provider offers and the files below `examples/`.
+//!
+//! Layout and headings are those that the Terraform registry expects. Knows nothing about networks.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use tfplugin::{Attribute, AttributeType, Description, Schema, Signature, Type};
+
+use crate::provider::ADDRESS;
+
+/// All pages by their path below `docs/`.
+pub(crate) fn pages(
+    description: &Description,
+    examples: &Path,
+) -> anyhow::Result<BTreeMap<PathBuf, String>> {
+    let provider = &description.name;
+    let prefix = format!("{provider}_");
+    let mut pages = BTreeMap::new();
+    pages.insert("index.md".into(), index(description, examples)?);
+    for (name, schema) in &description.resources {
+        let page = body(&Page {
+            title: &format!("{name} Resource - {provider}"),
+            heading: &format!("{name} (Resource)"),
+            schema,
+            example: &examples.join("resources").join(name).join("resource.tf"),
+        })? + &import(&examples.join("resources").join(name))?;
+        pages.insert(page_path("resources", name, &prefix), page);
+    }
+    for (name, schema) in &description.data_sources {
+        let page = body(&Page {
+            title: &format!("{name} Data Source - {provider}"),
+            heading: &format!("{name} (Data Source)"),
+            schema,
+            example: &examples
+                .join("data-sources")
+                .join(name)
+                .join("data-source.tf"),
+        })?;
+        pages.insert(page_path("data-sources", name, &prefix), page);
+    }
+    for (name, signature) in &description.functions {
+        let example = examples.join("functions").join(name).join("function.tf");
+        pages.insert(
+            page_path("functions", name, &prefix),
+            function(provider, name, signature, &example)?,
+        );
+    }
+    Ok(pages)
+}
+
+fn page_path(kind: &str, name: &str, prefix: &str) -> PathBuf {
+    Path::new(kind).join(format!("{}.md", name.strip_prefix(prefix).unwrap_or(name)))
+}
+
+struct Page<'a> {
+    title: &'a str,
+    heading: &'a str,
+    schema: &'a Schema,
+    example: &'a Path,
+}
+
+fn index(description: &Description, examples: &Path) -> anyhow::Result<String> {
+    let provider = &description.name;
+    body(&Page {
+        title: &format!("{provider} Provider"),
+        heading: &format!("{provider} Provider"),
+        schema: &description.provider,
+        example: &examples.join("provider").join("provider.tf"),
+    })
+    .map(|page| {
+        page.replacen(
+            "## Example Usage",
+            &format!("Source address: `{ADDRESS}`.\n\n## Example Usage"),
+            1,
+        )
+    })
+}
+
+fn body(page: &Page<'_>) -> anyhow::Result<String> {
+    let description = &page.schema.body.description;
+    let mut text = front(page.title, description);
+    write!(text, "# {}\n\n{description}\n\n", page.heading)?;
+    if let Some(reason) = &page.schema.body.deprecated {
+        write!(text, "~> **Deprecated.** {reason}\n\n")?;
+    }
+    write!(
+        text,
+        "## Example Usage\n\n{}",
+        code("terraform", page.example)?
+    )?;
+    text.push_str("\n## Schema\n");
+    attributes(&mut text, &page.schema.body.attributes, "###");
+    nested(&mut text, &page.schema.body.attributes, "");
+    Ok(text)
+}
+
+fn front(title: &str, description: &str) -> String {
+    // The registry shows the description in lists, where only its first paragraph is of use.
+    let first = description
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .replace('\n', " ");
+    format!("---\npage_title: \"{title}\"\nsubcategory: \"\"\ndescription: |-\n  {first}\n---\n\n")
+}
+
+fn code(language: &str, file: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("reading the example {}", file.display()))?;
+    Ok(format!("```{language}\n{}\n```\n", text.trim_end()))
+}
+
+/// How an attribute may be used; the heading it stands under.
+fn kind(attribute: &Attribute) -> &'static str {
+    if attribute.required {
+        "Required"
+    } else if attribute.optional {
+        "Optional"
+    } else {
+        "Read-Only"
+    }
+}
+
+fn attributes(text: &mut String, attributes: &BTreeMap<String, Attribute>, level: &str) {
+    for heading in ["Required", "Optional", "Read-Only"] {
+        let mut of_kind = attributes
+            .iter()
+            .filter(|(_, attribute)| kind(attribute) == heading)
+            .peekable();
+        if of_kind.peek().is_none() {
+            continue;
+        }
+        text.push_str(&format!("\n{level} {heading}\n\n"));
+        for (name, attribute) in of_kind {
+            text.push_str(&line(name, attribute));
+        }
+    }
+}
+
+fn line(name: &str, attribute: &Attribute) -> String {
+    let mut notes = vec![type_name(attribute)];
+    if attribute.sensitive {
+        notes.push("Sensitive".to_owned());
+    }
+    if attribute.write_only {
+        notes.push("Write-only".to_owned());
+    }
+    if attribute.deprecated.is_some() {
+        notes.push("Deprecated".to_owned());
+    }
+    let mut text = format!(
+        "- `{name}` ({}) {}",
+        notes.join(", "),
+        attribute.description
+    );
+    if let Some(reason) = &attribute.deprecated {
+        text.push_str(&format!(" **Deprecated:** {reason}"));
+    }
+    if matches!(attribute.ty, AttributeType::Nested(..)) {
+        text.push_str(&format!(" (see [below](#nested-schema-for-{name}))"));
+    }
+    text + "\n"
+}
+
+fn nested(text: &mut String, all: &BTreeMap<String, Attribute>, parent: &str) {
+    for (name, attribute) in all {
+        if let AttributeType::Nested(_, inner) = &attribute.ty {
+            let path = format!("{parent}{name}");
+            text.push_str(&format!("\n### Nested Schema for `{path}`\n"));
+            attributes(text, inner, "####");
+            nested(text, inner, &format!("{path}."));
+        }
+    }
+}
+
+fn type_name(attribute: &Attribute) -> String {
+    match &attribute.ty {
+        AttributeType::Plain(ty) => capital(&ty.describe()),
+        AttributeType::Nested(..) => match attribute.ty() {
+            Type::Map(_) => "Attributes Map".to_owned(),
+            Type::List(_) => "Attributes List".to_owned(),
+            Type::Set(_) => "Attributes Set".to_owned(),
+            _ => "Attributes".to_owned(),
+        },
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+fn import(folder: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let (block, command) = (folder.join("import.tf"), folder.join("import.sh"));
+    if block.exists() || command.exists() {
+        text.push_str("\n## Import\n\nThe first plan after an import is empty.\n");
+    }
+    if block.exists() {
+        write!(
+            text,
+            "\nWith a block in the configuration:\n\n{}",
+            code("terraform", &block)?
+        )?;
+    }
+    if command.exists() {
+        write!(
+            text,
+            "\nOn the command line:\n\n{}",
+            code("shell", &command)?
+        )?;
+    }
+    Ok(text)
+}
+
+fn function(
+    provider: &str,
+    name: &str,
+    signature: &Signature,
+    example: &Path,
+) -> anyhow::Result<String> {
+    let mut text = front(&format!("{name} function - {provider}"), &signature.summary);
+    write!(
+        text,
+        "# function: {name}\n\n{}.\n\n{}\n\n",
+        signature.summary, signature.description
+    )?;
+    write!(text, "## Example Usage\n\n{}", code("terraform", example)?)?;
+    let all = signature
+        .parameters
+        .iter()
+        .map(|parameter| format!("{} {}", parameter.name, parameter.ty.describe()));
+    let variadic = signature
+        .variadic
+        .iter()
+        .map(|parameter| format!("{} {}...", parameter.name, parameter.ty.describe()));
+    let parameters: Vec<String> = all.chain(variadic).collect();
+    write!(
+        text,
+        "\n## Signature\n\n```text\nprovider::{provider}::{name}({}) {}\n```\n\n## Arguments\n\n",
+        parameters.join(", "),
+        signature.result.describe()
+    )?;
+    for (number, parameter) in signature
+        .parameters
+        .iter()
+        .chain(&signature.variadic)
+        .enumerate()
+    {
+        writeln!(
+            text,
+            "{}. `{}` ({}) {}",
+            number + 1,
+            parameter.name,
+            capital(&parameter.ty.describe()),
+            parameter.description
+        )?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use tfplugin::Replace;
+
+    use super::*;
+    use crate::provider::Ipam;
+
+    fn every<'a>(all: &'a BTreeMap<String, Attribute>, found: &mut Vec<(&'a str, &'a Attribute)>) {
+        for (name, attribute) in all {
+            found.push((name, attribute));
+            if let AttributeType::Nested(_, inner) = &attribute.ty {
+                every(inner, found);
+            }
+        }
+    }
+
+    #[test]
+    fn every_attribute_says_what_it_is_and_what_forces_replacement() {
+        let description = tfplugin::describe(&Ipam);
+        let schemas = [&description.provider]
+            .into_iter()
+            .chain(description.resources.values())
+            .chain(description.data_sources.values());
+        for schema in schemas {
+            let mut all = Vec::new();
+            every(&schema.body.attributes, &mut all);
+            for (name, attribute) in all {
+                assert!(
+                    attribute.description.ends_with('.'),
+                    "{name} needs a description in sentences"
+                );
+                if attribute.replace != Replace::Never {
+                    assert!(
+                        attribute.description.contains("forces replacement"),
+                        "{name}"
+                    );
+                }
+                if attribute.default.is_some() {
+                    assert!(attribute.description.contains("Default:"), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_committed_pages_are_up_to_date() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let pages = pages(&tfplugin::describe(&Ipam), &root.join("examples")).unwrap();
+        assert_eq!(pages.len(), 5);
+        for (path, text) in pages {
+            let found = fs::read_to_string(root.join("docs").join(&path)).unwrap_or_default();
+            assert_eq!(
+                found,
+                text,
+                "{}: run \"terraform-provider-ipam docs\"",
+                path.display()
+            );
+        }
+    }
+}

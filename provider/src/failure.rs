@@ -1,0 +1,106 @@
+//! From a failed call to the message that Terraform shows: what failed, why, and what to do about it.
+
+use ipam_client::Error;
+use ipam_shared::error::Code;
+use serde_json::Value as Json;
+use tfplugin::Diagnostic;
+
+/// The message for a call that failed. `what` completes "Can't …", such as "create the allocation prod/a".
+pub(crate) fn failure(what: &str, error: &Error) -> Diagnostic {
+    let mut detail = sentence(&error.to_string());
+    if let Some(advice) = advice(error) {
+        detail.push_str("\n\n");
+        detail.push_str(&advice);
+    }
+    Diagnostic::error(format!("Can't {what}"), detail)
+}
+
+/// A text with a capital letter at its beginning.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+fn advice(error: &Error) -> Option<String> {
+    let problem = error.problem()?;
+    Some(match problem.code {
+        Code::Unauthorized => {
+            "Check the API key: the setting api_key of the provider, or the environment variable IPAM_API_KEY."
+                .to_owned()
+        }
+        Code::Claimed => {
+            let id = import_id(&problem.details)?;
+            format!(
+                "If this configuration is to own it from now on, and no other state does, import it under the \
+                 address that is shown with this message:\n\n  terraform import ADDRESS '{id}'\n\nor with a block:\n\n  \
+                 import {{\n    to = ADDRESS\n    id = \"{id}\"\n  }}\n\nOtherwise give this one another name."
+            )
+        }
+        Code::NameTaken => {
+            "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
+             you mean, import it by vpc/name. A resource that is replaced with create_before_destroy needs a name that \
+             changes with its size, because for a while both exist."
+                .to_owned()
+        }
+        Code::DeletionProtected => {
+            "Set deletion_protection = false and apply that first.".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// What a `claimed` problem says to import. Only what can stand between quotes is shown.
+fn import_id(details: &Json) -> Option<&str> {
+    let id = details.get("import_id")?.as_str()?;
+    (!id.contains(['\'', '"', '\\', '$', '%'])).then_some(id)
+}
+
+/// Says that the server does not know an id that the state has.
+pub(crate) fn unknown_id(id: &str, endpoint: &str) -> Diagnostic {
+    Diagnostic::error(
+        "The server doesn't know this allocation",
+        format!(
+            "There is no allocation {id} at {endpoint}, and none with that id was ever deleted there. It may be \
+             another server than the one that made it, or its database may be empty or restored from an old backup. \
+             Nothing was changed: the allocation stays in the state. Check the endpoint and the database; if the \
+             allocation is really lost, remove it from the state with \"terraform state rm\"."
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ipam_client::Refusal;
+    use ipam_shared::error::Problem;
+
+    use super::*;
+
+    fn refused(code: Code, details: Json) -> Error {
+        let mut problem = Problem::new(code, "it is so.");
+        problem.details = details;
+        Error::Refused(Box::new(Refusal {
+            problem,
+            attempts: 1,
+            elapsed: Duration::ZERO,
+            repeated: false,
+        }))
+    }
+
+    #[test]
+    fn a_message_says_what_why_and_what_to_do() {
+        let error = refused(Code::Claimed, serde_json::json!({"import_id": "prod/a"}));
+        let message = failure("create the allocation prod/a", &error);
+        assert_eq!(message.summary, "Can't create the allocation prod/a");
+        assert!(message.detail.starts_with("It is so. (claimed)"));
+        assert!(message.detail.contains("terraform import ADDRESS 'prod/a'"));
+        let hostile = refused(
+            Code::Claimed,
+            serde_json::json!({"import_id": "a'; rm -rf /"}),
+        );
+        assert!(!failure("x", &hostile).detail.contains("rm -rf"));
+    }
+}

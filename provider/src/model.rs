@@ -1,0 +1,116 @@
+//! An allocation as attributes, for the resource and the data source.
+
+use std::collections::BTreeMap;
+
+use ipam_shared::api::{
+    allocation::Allocation,
+    profile::{CGNAT, PRIMARY},
+};
+use tfplugin::{Attribute, Number, ToValue, Type, Value};
+use time::format_description::well_known::Rfc3339;
+
+/// The attributes that are only ever computed, with their descriptions.
+pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
+    vec![
+        (
+            "id",
+            Attribute::string().computed().describe("Id of the allocation. It never changes."),
+        ),
+        (
+            "number",
+            Attribute::number()
+                .computed()
+                .describe("The integer by which the original API knows the allocation. It never changes."),
+        ),
+        (
+            "blocks",
+            Attribute::nested_map([
+                ("cidr", Attribute::string().computed().describe("The network.")),
+                ("pool", Attribute::string().computed().describe("Name of the pool that it was cut from.")),
+                ("vrf", Attribute::string().computed().describe("Name of the VRF in which it is unique.")),
+                (
+                    "usable",
+                    Attribute::number()
+                        .computed()
+                        .describe("Number of addresses left for hosts beside the pool's reserved ones."),
+                ),
+            ])
+            .computed()
+            .describe(
+                "The blocks that it owns, one for each member of the profile, by role: with `node-pod` these are \
+                 `primary` and `cgnat`.",
+            ),
+        ),
+        (
+            "primary_cidr",
+            Attribute::string().computed().describe(
+                "The block with the role `primary`, for nodes; null if the profile has no such member.",
+            ),
+        ),
+        (
+            "cgnat_cidr",
+            Attribute::string().computed().describe(
+                "The block with the role `cgnat`, for pods: 5 bits larger than the primary one, so that each node has \
+                 32 pod addresses. Null if the profile has no such member.",
+            ),
+        ),
+        (
+            "created_at",
+            Attribute::string().computed().describe("When it was allocated, as in RFC 3339, in UTC."),
+        ),
+    ]
+}
+
+/// All attributes of an allocation but its labels.
+pub(crate) fn attributes(allocation: &Allocation) -> Value {
+    let cidr_of = |role: &str| {
+        allocation
+            .block(role)
+            .map(|block| block.cidr.to_string())
+            .to_value()
+    };
+    let blocks = allocation.blocks.iter().map(|block| {
+        let attributes = Value::object([
+            ("cidr", block.cidr.to_string().into()),
+            ("pool", block.pool.as_str().into()),
+            ("vrf", block.vrf.as_str().into()),
+            (
+                "usable",
+                Number::parse(&block.usable.to_string()).to_value(),
+            ),
+        ]);
+        (block.role.clone(), attributes)
+    });
+    Value::object([
+        ("id", allocation.id.to_string().into()),
+        ("number", allocation.number.into()),
+        ("vpc", allocation.vpc.as_str().into()),
+        (
+            "name",
+            allocation.name.as_ref().map(ToString::to_string).to_value(),
+        ),
+        ("profile", allocation.profile.as_str().into()),
+        ("hosts", allocation.requested_hosts.to_value()),
+        ("prefix_length", allocation.prefix_length.to_value()),
+        ("cidr", allocation.cidr.to_string().into()),
+        ("blocks", Value::Map(blocks.collect())),
+        ("primary_cidr", cidr_of(PRIMARY)),
+        ("cgnat_cidr", cidr_of(CGNAT)),
+        ("description", allocation.description.as_str().into()),
+        ("deletion_protection", allocation.deletion_protection.into()),
+        (
+            "created_at",
+            allocation.created_at.format(&Rfc3339).ok().to_value(),
+        ),
+    ])
+}
+
+/// The labels of an allocation as a map.
+pub(crate) fn labels(allocation: &Allocation) -> BTreeMap<String, String> {
+    allocation.labels.clone().into()
+}
+
+/// The type of labels.
+pub(crate) fn labels_attribute() -> Attribute {
+    Attribute::map(Type::String)
+}

@@ -1,0 +1,253 @@
+//! The provider: its settings, and the client that the handlers share.
+
+use std::{collections::BTreeMap, env, time::Duration};
+
+use ipam_client::{Client, Error, Settings, SettingsError};
+use ipam_shared::labels::Labels;
+use tfplugin::{
+    Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function, Provider,
+    Resource, Result, Schema, Type, Value, async_trait, object,
+};
+
+use crate::{data_sources, failure::failure, functions, resources};
+
+/// The registry address, the local name of which is `ipam`.
+pub(crate) const ADDRESS: &str = "ipam/ipam";
+
+const ENDPOINT: &str = "IPAM_ENDPOINT";
+const API_KEY: &str = "IPAM_API_KEY";
+
+/// The provider `ipam/ipam`.
+pub(crate) struct Ipam;
+
+/// What the handlers share once the provider is configured.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) default_labels: BTreeMap<String, String>,
+}
+
+object! {
+    #[derive(Debug)]
+    struct Config {
+        endpoint: Option<String>,
+        api_key: Option<String>,
+        ca_file: Option<String>,
+        default_labels: Option<BTreeMap<String, String>>,
+        request_timeout: Option<u32>,
+        retry_timeout: Option<u32>,
+    }
+}
+
+#[async_trait]
+impl Provider for Ipam {
+    type Client = Connection;
+
+    fn name(&self) -> &str {
+        "ipam"
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new(
+            "Hands out network ranges that never overlap. One resource takes a node range and a pod range for a \
+             Kubernetes cluster, sized in proportion, all or nothing, from an [ipam](https://github.com/ipam/ipam) \
+             server.",
+        )
+        .attribute(
+            "endpoint",
+            Attribute::string().optional().describe(
+                "Address of the ipam server, such as `https://ipam.example.com`. \
+                 Default: the environment variable `IPAM_ENDPOINT`.",
+            ),
+        )
+        .attribute(
+            "api_key",
+            Attribute::string().optional().sensitive().describe(
+                "The API key to work with. Default: the environment variable `IPAM_API_KEY`, which keeps the key out \
+                 of the configuration.",
+            ),
+        )
+        .attribute(
+            "ca_file",
+            Attribute::string().optional().describe(
+                "Path of a PEM file with certificate authorities to trust, beside those of the system.",
+            ),
+        )
+        .attribute(
+            "default_labels",
+            Attribute::map(Type::String).optional().describe(
+                "Labels for everything that this provider makes. A label of the same key at a resource takes \
+                 precedence. Default: none.",
+            ),
+        )
+        .attribute(
+            "request_timeout",
+            Attribute::number().optional().describe(
+                "Longest time in seconds for one request, 1 to 600. Default: 30.",
+            ),
+        )
+        .attribute(
+            "retry_timeout",
+            Attribute::number().optional().describe(
+                "For how many seconds a request is repeated while the server can't be reached or is overloaded, 0 to \
+                 3600, counted from when it was last well. Repeating is always safe. Plans wait at most 25 seconds, \
+                 since nothing is lost by planning again. 0 switches repeating off. Default: 60.",
+            ),
+        )
+    }
+
+    async fn validate(&self, ctx: &Context<Connection>, config: &Value) -> Result<()> {
+        let within = |name: &str, least: u32, most: u32| -> Result<()> {
+            if let Field::Known(seconds) = config.attribute::<Field<u32>>(name)?
+                && !(least..=most).contains(&seconds)
+            {
+                ctx.report(
+                    Diagnostic::error(
+                        "Unsuitable number of seconds",
+                        format!("{name} must be from {least} to {most}, but it is {seconds}."),
+                    )
+                    .at(name),
+                );
+            }
+            Ok(())
+        };
+        within("request_timeout", 1, 600)?;
+        within("retry_timeout", 0, 3600)?;
+        check_labels(config, "default_labels")
+    }
+
+    async fn configure(
+        &self,
+        _ctx: &Context<Connection>,
+        request: Configure,
+    ) -> Result<Option<Connection>> {
+        if !request.config.is_wholly_known() {
+            return Ok(None);
+        }
+        let config: Config = request.config.parse()?;
+        let mut missing = Diagnostics::new();
+        let mut setting = |value: Option<String>, name: &str, variable: &str, what: &str| {
+            let value = value
+                .or_else(|| env::var(variable).ok())
+                .filter(|value| !value.trim().is_empty());
+            if value.is_none() {
+                missing.push(
+                    Diagnostic::error(
+                        format!("The provider needs {name}"),
+                        format!("Set {name} in the block provider \"ipam\", or the environment variable {variable}, to {what}."),
+                    )
+                    .at(name),
+                );
+            }
+            value.unwrap_or_default()
+        };
+        let endpoint = setting(
+            config.endpoint,
+            "endpoint",
+            ENDPOINT,
+            "the address of the ipam server, such as http://127.0.0.1:8000",
+        );
+        let api_key = setting(
+            config.api_key,
+            "api_key",
+            API_KEY,
+            "an API key of that server",
+        );
+        missing.into_result()?;
+
+        let mut settings = Settings::new(endpoint, api_key);
+        settings.ca_file = config.ca_file.map(Into::into);
+        settings.user_agent = format!(
+            "terraform-provider-ipam/{} (Terraform {})",
+            env!("CARGO_PKG_VERSION"),
+            printable(&request.terraform_version)
+        );
+        if let Some(seconds) = config.request_timeout {
+            settings.request_timeout = Duration::from_secs(seconds.into());
+        }
+        if let Some(seconds) = config.retry_timeout {
+            settings = settings.with_retry_timeout(Duration::from_secs(seconds.into()));
+        }
+        let client = Client::new(&settings).map_err(|error| unusable(&error))?;
+        // One clear message here, instead of one for each of a thousand resources.
+        client
+            .check()
+            .await
+            .map_err(|error| unavailable(&client, &error))?;
+        Ok(Some(Connection {
+            client,
+            default_labels: config.default_labels.unwrap_or_default(),
+        }))
+    }
+
+    fn resources(&self) -> Vec<Box<dyn Resource<Connection>>> {
+        vec![Box::new(resources::allocation::Allocation)]
+    }
+
+    fn data_sources(&self) -> Vec<Box<dyn DataSource<Connection>>> {
+        vec![Box::new(data_sources::allocation::Allocation)]
+    }
+
+    fn functions(&self) -> Vec<Box<dyn Function>> {
+        vec![
+            Box::new(functions::prefix_for_hosts::PrefixForHosts),
+            Box::new(functions::usable_hosts::UsableHosts),
+        ]
+    }
+}
+
+/// Refuses labels that the server would refuse, as far as they are known.
+pub(crate) fn check_labels(config: &Value, name: &str) -> Result<()> {
+    let labels = config.get(name);
+    if !labels.is_wholly_known() {
+        return Ok(());
+    }
+    let labels: Option<BTreeMap<String, String>> = config.attribute(name)?;
+    Labels::new(labels.unwrap_or_default())
+        .map(drop)
+        .map_err(|error| {
+            Diagnostic::error("Invalid labels", format!("In {name}: {error}."))
+                .at(name)
+                .into()
+        })
+}
+
+fn unusable(error: &SettingsError) -> Diagnostic {
+    let diagnostic =
+        |detail: String| Diagnostic::error("The provider's settings can't be used", detail);
+    match error {
+        SettingsError::Endpoint { endpoint, reason } => diagnostic(format!(
+            "\"{endpoint}\" is not the address of a server: {reason}."
+        ))
+        .at("endpoint"),
+        SettingsError::ApiKey => diagnostic(
+            "The API key contains characters that no key has, such as a line break.".to_owned(),
+        )
+        .at("api_key"),
+        SettingsError::CaFile { path, reason } => diagnostic(format!(
+            "{} can't be used as a CA file: {reason}.",
+            path.display()
+        ))
+        .at("ca_file"),
+        SettingsError::Client(_) => diagnostic(format!("{error}.")),
+    }
+}
+
+fn unavailable(client: &Client, error: &Error) -> Diagnostic {
+    let mut message = failure(
+        &format!("work with the ipam server at {}", client.endpoint()),
+        error,
+    );
+    message
+        .detail
+        .push_str("\n\nNothing was planned or changed.");
+    message
+}
+
+fn printable(version: &str) -> String {
+    version
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(40)
+        .collect()
+}

@@ -1,0 +1,658 @@
+//! The resource `ipam_allocation`: when it changes in place, when it is replaced, and who owns it.
+//!
+//! Creation is exactly-once because of the name: whoever asks again for the same under the same name gets the same
+//! allocation. So that two configurations can't both own it for ever, the server draws a claim for each creation. It is
+//! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
+//! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ipam_client::Error;
+use ipam_shared::{
+    api::{
+        allocation::{Allocation as Found, AllocationPatch, NewAllocation, Size},
+        profile::{DEFAULT_PROFILE, MAX_PREFIX_LENGTH, MIN_PREFIX_LENGTH},
+    },
+    cidr::Cidr,
+    error::Code,
+    ids::{AllocationId, Claim},
+    labels::{LabelError, Labels},
+    name::Name,
+};
+use tfplugin::{
+    Attribute, Context, Create, Diagnostic, Field, IdentitySchema, Import, Instance, Plan, Private,
+    Resource, Result, Schema, Text, Type, Update, Value, async_trait,
+};
+
+use crate::{
+    failure::{failure, unknown_id},
+    lookup, model,
+    provider::{Connection, check_labels},
+    sizing::{node_prefix_length, resized_prefix_length},
+};
+
+type LabelMap = BTreeMap<String, String>;
+
+/// Key of the claim in private state.
+const CLAIM: &str = "claim";
+/// The three ways to ask for a size.
+const SIZES: [&str; 3] = ["hosts", "prefix_length", "cidr"];
+const MAX_DESCRIPTION: usize = 1000;
+/// How long a call goes on after Ctrl-C, in the hope that it finishes.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The resource type `ipam_allocation`.
+pub(crate) struct Allocation;
+
+#[async_trait]
+impl Resource<Connection> for Allocation {
+    fn name(&self) -> &str {
+        "ipam_allocation"
+    }
+
+    fn schema(&self) -> Schema {
+        let schema = Schema::new(
+            "Network space for one user, such as a Kubernetes cluster: with the profile `node-pod` a node range and a \
+             pod range 5 bits larger, taken together or not at all. No two allocations ever overlap.\n\n\
+             Exactly one of `hosts`, `prefix_length` and `cidr` says how much. Creating it is safe to repeat: after an \
+             interrupted apply the next one finds the allocation by its VPC and name instead of making a second one.",
+        )
+        .attribute(
+            "vpc",
+            Attribute::string().required().describe(
+                "Name of the VPC that the space is for; upper and lower case are the same. The server makes the VPC \
+                 when it is first used. Changing it moves the allocation in place: the ranges stay the same.",
+            ),
+        )
+        .attribute(
+            "name",
+            Attribute::string().required().describe(
+                "Name of the allocation, unique within the VPC: 1 to 128 characters, no `/`. Changing it renames the \
+                 allocation in place.",
+            ),
+        )
+        .attribute(
+            "hosts",
+            Attribute::number().optional().computed().use_state_for_unknown().describe(
+                "Number of hosts that the first block must hold, beside its reserved addresses: 1 to 4091 with \
+                 `node-pod`, where [`prefix_for_hosts`](../functions/prefix_for_hosts.md) tells the size. A change that \
+                 needs the same block size is made in place; any other forces replacement, and the plan says why. \
+                 Null if the size was asked for in another way.",
+            ),
+        )
+        .attribute(
+            "prefix_length",
+            Attribute::number().optional().computed().use_state_for_unknown().describe(
+                "Prefix length of the first block: 20 to 26 with `node-pod`. A change forces replacement.",
+            ),
+        )
+        .attribute(
+            "cidr",
+            Attribute::string().optional().computed().use_state_for_unknown().describe(
+                "The first block. Set it to ask for that network and no other, for instance to take in one that is in \
+                 use already. A change forces replacement.",
+            ),
+        )
+        .attribute(
+            "profile",
+            Attribute::string()
+                .default(DEFAULT_PROFILE)
+                .requires_replace_because(
+                    "The blocks of another profile come from other pools or have other sizes. This allocation and its \
+                     ranges are released, and new ones are allocated.",
+                )
+                .describe(
+                    "Name of the profile, which says from which pools the blocks are taken and how their sizes relate. \
+                     Default: `node-pod`. A change forces replacement.",
+                ),
+        )
+        .attribute(
+            "labels",
+            model::labels_attribute().default(Value::Map(BTreeMap::new())).describe(
+                "Key-value pairs that say what it is for: at most 64, keys of 1 to 63 and values of at most 256 \
+                 characters. Default: none. Changed in place.",
+            ),
+        )
+        .attribute(
+            "effective_labels",
+            model::labels_attribute().computed().use_state_for_unknown().describe(
+                "All labels that it has: the provider's `default_labels` and `labels`, which take precedence.",
+            ),
+        )
+        .attribute(
+            "description",
+            Attribute::string().default("").describe(
+                "Free text, at most 1,000 characters. Default: empty. Changed in place.",
+            ),
+        )
+        .attribute(
+            "deletion_protection",
+            Attribute::bool().default(false).describe(
+                "Refuse to destroy or replace it, in plans and at the server. Default: `false`. Changed in place.",
+            ),
+        );
+        model::computed()
+            .into_iter()
+            .fold(schema, |schema, (name, attribute)| {
+                schema.attribute(name, attribute.use_state_for_unknown())
+            })
+    }
+
+    fn identity(&self) -> Option<IdentitySchema> {
+        Some(IdentitySchema::default().required("id", Type::String, "Id of the allocation."))
+    }
+
+    async fn validate(&self, ctx: &Context<Connection>, config: &Value) -> Result<()> {
+        check_size(ctx, config);
+        for name in ["vpc", "name", "profile"] {
+            config.attribute::<Field<Text<Name>>>(name)?;
+        }
+        check_block(config)?;
+        if let Field::Known(text) = config.attribute::<Field<String>>("description")?
+            && text.chars().count() > MAX_DESCRIPTION
+        {
+            ctx.report(
+                Diagnostic::error(
+                    "The description is too long",
+                    format!(
+                        "It has {} characters; {MAX_DESCRIPTION} are the most.",
+                        text.chars().count()
+                    ),
+                )
+                .at("description"),
+            );
+        }
+        check_labels(config, "labels")
+    }
+
+    async fn plan(&self, ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
+        match (
+            ctx.try_client(),
+            plan.planned.get("labels").is_wholly_known(),
+        ) {
+            (Some(connection), true) => {
+                plan.set(
+                    "effective_labels",
+                    &effective(connection, &plan.planned("labels")?),
+                );
+            }
+            _ => plan.set_unknown("effective_labels"),
+        }
+        if plan.is_create() {
+            if plan.config.get("hosts").is_null() {
+                plan.set("hosts", &Value::Null);
+            }
+            if let Field::Known(Text(cidr)) = plan.config.attribute::<Field<Text<Cidr>>>("cidr")? {
+                plan.set("prefix_length", &cidr.prefix_length());
+            }
+            return Ok(());
+        }
+        plan_size(plan)
+    }
+
+    async fn plan_destroy(&self, _ctx: &Context<Connection>, current: &Instance) -> Result<()> {
+        if current
+            .state
+            .attribute::<Option<bool>>("deletion_protection")?
+            != Some(true)
+        {
+            return Ok(());
+        }
+        Err(Diagnostic::error(
+            format!("The allocation {} is protected from deletion", title(&current.state)),
+            format!(
+                "It holds {}, which somebody may be using. To destroy or replace it all the same, set \
+                 deletion_protection = false, apply that, and then repeat this.",
+                ranges(&current.state)
+            ),
+        )
+        .at("deletion_protection")
+        .into())
+    }
+
+    async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
+        let connection = ctx.client()?;
+        let labels: LabelMap = request.planned.attribute("labels")?;
+        let ask = NewAllocation {
+            name: Some(name_of(&request.planned, "name")?),
+            profile: name_of(&request.planned, "profile")?,
+            labels: checked(effective(connection, &labels))?,
+            description: request.planned.attribute("description")?,
+            deletion_protection: request.planned.attribute("deletion_protection")?,
+            ..NewAllocation::new(name_of(&request.planned, "vpc")?, size(&request.config)?)
+        };
+        let what = format!("create the allocation {}", title(&request.planned));
+        let created = finish(ctx, &what, connection.client.create_allocation(&ask)).await?;
+        if created.adopted {
+            ctx.report(Diagnostic::warning(
+                format!("The allocation {} was there already", title(&request.planned)),
+                "It was asked for before with the same name and in the same way, and nobody has confirmed since that it \
+                 is theirs: most likely an apply was interrupted. This resource takes it over. If another \
+                 configuration has a resource of the same VPC and name, give one of them another name, because the \
+                 other one's next plan will fail.",
+            ));
+        }
+        let mut private = Private::default();
+        if let Some(claim) = created.allocation.claim {
+            private.set(CLAIM, claim);
+        }
+        Ok(Instance {
+            state: state(&created.allocation, &request.planned, connection)?,
+            private,
+        })
+    }
+
+    async fn read(&self, ctx: &Context<Connection>, current: Instance) -> Result<Option<Instance>> {
+        let connection = ctx.client()?;
+        let id = id_of(&current.state)?;
+        let claim: Option<Claim> = current.private.get(CLAIM);
+        let what = format!("read the allocation {}", title(&current.state));
+        let call = connection.client.get_allocation(id, claim);
+        match until_stopped(ctx, &what, call).await? {
+            Ok(found) => Ok(Some(Instance {
+                state: state(&found, &current.state, connection)?,
+                private: current.private,
+            })),
+            Err(error) if error.code() == Some(Code::Gone) => {
+                ctx.report(Diagnostic::warning(
+                    format!("The allocation {} was deleted", title(&current.state)),
+                    format!("The server says: {error}. It is removed from the state."),
+                ));
+                Ok(None)
+            }
+            Err(error) if error.code() == Some(Code::NotFound) => {
+                Err(unknown_id(&id.to_string(), connection.client.endpoint()).into())
+            }
+            Err(error) => Err(failure(&what, &error).into()),
+        }
+    }
+
+    async fn update(&self, ctx: &Context<Connection>, request: Update) -> Result<Instance> {
+        let connection = ctx.client()?;
+        for size in ["prefix_length", "cidr"] {
+            // The plan replaces the resource when it can see that; it can't when the value comes from elsewhere.
+            if request.changes(size) {
+                return Err(Diagnostic::error(
+                    format!("{size} turned out to be another one"),
+                    format!(
+                        "When the plan was made, {size} was not known yet. It is now, and it needs another block, which \
+                         means another allocation. Nothing was changed. Run terraform apply again: the plan will show \
+                         the replacement."
+                    ),
+                )
+                .at(size)
+                .into());
+            }
+        }
+        let labels: LabelMap = request.planned.attribute("labels")?;
+        let labels = checked(effective(connection, &labels))?;
+        let changed = |name: &str| request.changes(name);
+        let patch = AllocationPatch {
+            vpc: changed("vpc")
+                .then(|| name_of(&request.planned, "vpc"))
+                .transpose()?,
+            name: changed("name")
+                .then(|| name_of(&request.planned, "name"))
+                .transpose()?,
+            hosts: if changed("hosts") {
+                request.planned.attribute("hosts")?
+            } else {
+                None
+            },
+            prefix_length: None,
+            labels: (changed("labels") || changed("effective_labels")).then_some(labels),
+            description: changed("description")
+                .then(|| request.planned.attribute("description"))
+                .transpose()?,
+            deletion_protection: changed("deletion_protection")
+                .then(|| request.planned.attribute("deletion_protection"))
+                .transpose()?,
+        };
+        let id = id_of(&request.prior)?;
+        let what = format!("change the allocation {}", title(&request.prior));
+        let call = connection.client.update_allocation(id, &patch, None);
+        let changed = finish(ctx, &what, call).await?;
+        Ok(Instance {
+            state: state(&changed, &request.planned, connection)?,
+            private: request.private,
+        })
+    }
+
+    async fn delete(&self, ctx: &Context<Connection>, current: Instance) -> Result<()> {
+        let connection = ctx.client()?;
+        let id = id_of(&current.state)?;
+        let what = format!("release the allocation {}", title(&current.state));
+        let call = connection.client.delete_allocation(id, None);
+        match until_stopped(ctx, &what, call).await? {
+            Ok(()) => Ok(()),
+            Err(error) if error.code() == Some(Code::Gone) => Ok(()),
+            Err(error) if error.code() == Some(Code::NotFound) => {
+                Err(unknown_id(&id.to_string(), connection.client.endpoint()).into())
+            }
+            Err(error) => Err(failure(&what, &error).into()),
+        }
+    }
+
+    async fn import(&self, ctx: &Context<Connection>, request: Import) -> Result<Instance> {
+        let connection = ctx.client()?;
+        let text = match request {
+            Import::Id(text) => text,
+            Import::Identity(identity) => identity.attribute("id")?,
+        };
+        let found = finish(ctx, &format!("import {text}"), look_up(connection, &text)).await?;
+        let [found] = <[Found; 1]>::try_from(found).map_err(|found| match found.as_slice() {
+            [] => Diagnostic::error(
+                format!("There is no allocation {text}"),
+                format!(
+                    "The server at {} has none. Import by id, by vpc/name such as prod/nodes, or by the CIDR of one of \
+                     its blocks such as 10.0.0.0/23.",
+                    connection.client.endpoint()
+                ),
+            ),
+            several => Diagnostic::error(
+                format!("{text} is the block of more than one allocation"),
+                format!("It exists in several VRFs. Import one of these ids: {}.", lookup::ids(several)),
+            ),
+        })?;
+        Ok(Instance {
+            state: state(&found, &Value::Null, connection)?,
+            private: Private::default(),
+        })
+    }
+}
+
+/// Refuses none or more than one size. One that is not known yet counts as given.
+fn check_size(ctx: &Context<Connection>, config: &Value) {
+    let given: Vec<&str> = SIZES
+        .into_iter()
+        .filter(|name| !config.get(name).is_null())
+        .collect();
+    match given.as_slice() {
+        [_] => {}
+        [] => ctx.report(
+            Diagnostic::error(
+                "How much space?",
+                "Exactly one of hosts, prefix_length and cidr must be set; none is.",
+            )
+            .at("hosts"),
+        ),
+        [first, rest @ ..] => {
+            // A value that is not known yet may turn out to be null.
+            let certain = rest.iter().filter(|name| !config.get(name).is_unknown());
+            for name in certain.filter(|_| !config.get(first).is_unknown()) {
+                ctx.report(
+                    Diagnostic::error(
+                        "The size is given twice",
+                        format!("Exactly one of hosts, prefix_length and cidr may be set, but there are {first} and {name}."),
+                    )
+                    .at(*name),
+                );
+            }
+        }
+    }
+}
+
+/// Refuses sizes that can't be, and those that the built-in profile does not give.
+fn check_block(config: &Value) -> Result<()> {
+    let profile: Field<String> = config.attribute("profile")?;
+    let built_in = match &profile {
+        Field::Null => true,
+        Field::Unknown => false,
+        Field::Known(name) => name == DEFAULT_PROFILE,
+    };
+    let refuse = |name: &str, reason: String| -> Result<()> {
+        Err(Diagnostic::error("Unsuitable size", reason).at(name).into())
+    };
+    if let Field::Known(hosts) = config.attribute::<Field<u64>>("hosts")? {
+        let outcome = if built_in {
+            node_prefix_length(hosts).map(drop)
+        } else if hosts == 0 {
+            Err("There must be at least 1 host.".to_owned())
+        } else {
+            Ok(())
+        };
+        if let Err(reason) = outcome {
+            return refuse("hosts", reason);
+        }
+    }
+    let mut prefix_length: Field<u8> = config.attribute("prefix_length")?;
+    let mut name = "prefix_length";
+    if let Field::Known(text) = config.attribute::<Field<String>>("cidr")? {
+        let Text(cidr): Text<Cidr> = config.attribute("cidr")?;
+        if cidr.to_string() != text {
+            return refuse(
+                "cidr",
+                format!("Write {text} as {cidr}, so that it stays the same when it is read back."),
+            );
+        }
+        (prefix_length, name) = (Field::Known(cidr.prefix_length()), "cidr");
+    }
+    match prefix_length {
+        Field::Known(length)
+            if built_in && !(MIN_PREFIX_LENGTH..=MAX_PREFIX_LENGTH).contains(&length) =>
+        {
+            refuse(
+                name,
+                format!(
+                    "A /{length} is outside the bounds of the profile {DEFAULT_PROFILE}: its node ranges are \
+                 /{MIN_PREFIX_LENGTH} (the largest) to /{MAX_PREFIX_LENGTH}."
+                ),
+            )
+        }
+        Field::Known(length) if length > 128 => {
+            refuse(name, format!("/{length} is not a prefix length."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Replaces the allocation when the new size needs another block, and says why.
+fn plan_size(plan: &mut Plan) -> Result<()> {
+    let Some(prior) = plan.prior.clone() else {
+        return Ok(());
+    };
+    let Text(now): Text<Cidr> = prior.attribute("cidr")?;
+    let consequence = format!(
+        "A block can't change its size or place, so this allocation is released with {}, and a new one is allocated, \
+         most likely elsewhere. Whatever uses the old ranges must move.",
+        ranges(&prior)
+    );
+    if plan.changes("hosts")
+        && let Field::Known(hosts) = plan.planned::<Field<u64>>("hosts")?
+    {
+        let usable = first_usable(&prior, now);
+        let profile: String = prior.attribute("profile")?;
+        let needed = usable.and_then(|usable| resized_prefix_length(now, usable, hosts, &profile));
+        if needed != Some(now.prefix_length()) {
+            let needs = needed.map_or_else(
+                || "more than there can be".to_owned(),
+                |length| format!("a /{length}"),
+            );
+            plan.replace(
+                "hosts",
+                format!("{hosts} hosts need {needs}, but the allocation has {now}. {consequence}"),
+            );
+        }
+    }
+    if plan.changes("prefix_length")
+        && let Field::Known(length) = plan.planned::<Field<u8>>("prefix_length")?
+    {
+        plan.replace(
+            "prefix_length",
+            format!("A /{length} is wanted, but the allocation has {now}. {consequence}"),
+        );
+    }
+    if plan.changes("cidr")
+        && let Field::Known(cidr) = plan.planned::<Field<String>>("cidr")?
+    {
+        plan.replace(
+            "cidr",
+            format!("{cidr} is wanted, but the allocation has {now}. {consequence}"),
+        );
+    }
+    Ok(())
+}
+
+/// Addresses for hosts in the block `first`, as the state has them.
+fn first_usable(state: &Value, first: Cidr) -> Option<u64> {
+    let blocks = state.get("blocks").as_map()?;
+    let block = blocks
+        .values()
+        .find(|block| block.get("cidr").as_str() == Some(&first.to_string()))?;
+    block.attribute("usable").ok()
+}
+
+/// The one size that the configuration gives.
+fn size(config: &Value) -> Result<Size> {
+    let hosts: Option<u64> = config.attribute("hosts")?;
+    let prefix_length: Option<u8> = config.attribute("prefix_length")?;
+    let cidr: Option<Text<Cidr>> = config.attribute("cidr")?;
+    match (hosts, prefix_length, cidr) {
+        (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),
+        (None, Some(length), None) => Ok(Size::PrefixLength(length)),
+        (None, None, Some(Text(cidr))) => Ok(Size::Cidr(cidr)),
+        _ => Err(Diagnostic::error(
+            "How much space?",
+            "Exactly one of hosts, prefix_length and cidr must be set; now that all of them are known, it is not so.",
+        )
+        .into()),
+    }
+}
+
+/// The attributes of what was found. `known` is the plan or the state from before: what the server spells in its own
+/// way stays as the configuration has it.
+fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value> {
+    let all = model::labels(found);
+    let own: Option<LabelMap> = known.attribute("labels")?;
+    // Unknown in a plan whose labels were unknown.
+    let before: Field<LabelMap> = known.attribute("effective_labels")?;
+    let before = before.known().unwrap_or_default();
+    let from_defaults = |key: &String, value: &String| {
+        before.get(key) == Some(value) || connection.default_labels.get(key) == Some(value)
+    };
+    let labels: BTreeMap<String, Value> = all
+        .iter()
+        .filter(|(key, value)| {
+            own.as_ref().is_some_and(|own| own.contains_key(*key)) || !from_defaults(key, value)
+        })
+        .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+        .collect();
+    let mut state = model::attributes(found);
+    state.set("labels", labels);
+    state.set("effective_labels", tfplugin::ToValue::to_value(&all));
+    if let Some(vpc) = known.get("vpc").as_str()
+        && vpc.to_lowercase() == found.vpc.as_str().to_lowercase()
+    {
+        state.set("vpc", vpc);
+    }
+    Ok(state)
+}
+
+/// Finds what an import names: an id, a VPC and a name, or one of the blocks.
+async fn look_up(connection: &Connection, text: &str) -> std::result::Result<Vec<Found>, Error> {
+    let client = &connection.client;
+    if let Ok(id) = text.parse::<AllocationId>() {
+        return match client.get_allocation(id, None).await {
+            Err(error) if error.code() == Some(Code::NotFound) => Ok(Vec::new()),
+            found => Ok(vec![found?]),
+        };
+    }
+    if let Ok(cidr) = text.parse::<Cidr>() {
+        let mut found = lookup::containing(client, cidr).await?;
+        found.retain(|found| found.blocks.iter().any(|block| block.cidr == cidr));
+        return Ok(found);
+    }
+    match text
+        .split_once('/')
+        .map(|(vpc, name)| (vpc.parse::<Name>(), name.parse::<Name>()))
+    {
+        Some((Ok(vpc), Ok(name))) => Ok(client
+            .find_allocation(&vpc, &name)
+            .await?
+            .into_iter()
+            .collect()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn effective(connection: &Connection, labels: &LabelMap) -> LabelMap {
+    let mut effective = connection.default_labels.clone();
+    effective.extend(labels.clone());
+    effective
+}
+
+fn checked(labels: LabelMap) -> std::result::Result<Labels, Diagnostic> {
+    Labels::new(labels).map_err(|error: LabelError| {
+        Diagnostic::error(
+            "Invalid labels",
+            format!("With the provider's default_labels, {error}."),
+        )
+        .at("labels")
+    })
+}
+
+fn name_of(values: &Value, attribute: &str) -> std::result::Result<Name, Diagnostic> {
+    values
+        .attribute::<Text<Name>>(attribute)
+        .map(|Text(name)| name)
+}
+
+fn id_of(state: &Value) -> std::result::Result<AllocationId, Diagnostic> {
+    state
+        .attribute::<Text<AllocationId>>("id")
+        .map(|Text(id)| id)
+}
+
+/// What people call it: `vpc/name`, or its id while the names are not known.
+fn title(values: &Value) -> String {
+    match (values.get("vpc").as_str(), values.get("name").as_str()) {
+        (Some(vpc), Some(name)) => format!("{vpc}/{name}"),
+        _ => values
+            .get("id")
+            .as_str()
+            .unwrap_or("with an unknown name")
+            .to_owned(),
+    }
+}
+
+/// The ranges of a state, for a sentence.
+fn ranges(state: &Value) -> String {
+    let blocks = state.get("blocks").as_map().into_iter().flatten();
+    let ranges: Vec<String> = blocks
+        .filter_map(|(role, block)| Some(format!("{} ({role})", block.get("cidr").as_str()?)))
+        .collect();
+    ranges.join(" and ")
+}
+
+/// Waits for a call and turns its failure into a message.
+async fn finish<T>(
+    ctx: &Context<Connection>,
+    what: &str,
+    call: impl Future<Output = std::result::Result<T, Error>>,
+) -> Result<T> {
+    until_stopped(ctx, what, call)
+        .await?
+        .map_err(|error| failure(what, &error).into())
+}
+
+/// Waits for a call; after Ctrl-C not much longer. A call that is given up may still be carried out, which does no
+/// harm: repeating it answers the same.
+async fn until_stopped<T>(
+    ctx: &Context<Connection>,
+    what: &str,
+    call: impl Future<Output = T>,
+) -> Result<T> {
+    let stopped = async {
+        ctx.stop().cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        answer = call => Ok(answer),
+        () = stopped => Err(Diagnostic::error(
+            format!("Interrupted: can't {what}"),
+            "The server has not answered. It is not known whether it did what it was asked; running the same again is \
+             safe and answers the same allocation.",
+        )
+        .into()),
+    }
+}

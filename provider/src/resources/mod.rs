@@ -1,0 +1,3 @@
+//! Resources, a file per noun.
+
+pub(crate) mod allocation;
