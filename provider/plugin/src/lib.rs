@@ -7,14 +7,23 @@ mod describe;
 mod diagnostic;
 mod ephemeral;
 mod function;
+mod host;
+mod listener;
+mod log;
 mod number;
 mod path;
 mod plan;
+mod planning;
 mod private;
+#[cfg(any(test, feature = "driver"))]
+mod proposed;
+mod proto;
 mod provider;
 mod resource;
 mod schema;
 mod serve;
+mod server;
+mod tls;
 mod types;
 mod value;
 

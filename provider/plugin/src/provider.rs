@@ -22,6 +22,11 @@ pub trait Provider: Send + Sync + 'static {
     /// The short name, `ipam` for `terraform-provider-ipam`. Also the `@module` of log lines.
     fn name(&self) -> &str;
 
+    /// Further crates whose log lines users shall see, beside the one in which the provider is defined.
+    fn log_targets(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// The settings in the `provider` block.
     fn schema(&self) -> Schema;
 

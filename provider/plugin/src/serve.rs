@@ -1,10 +1,167 @@
-//! From `main` to a running plugin and back: the cookie, the handshake, the socket, and the end.
+//! From `main` to a running plugin and back: the cookie, the handshake, the signals, and the end.
 
+use std::any::type_name;
+use std::env;
+use std::io::{self, Write};
+use std::panic;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use nix::unistd::getppid;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::host::Host;
+use crate::listener::Listener;
+use crate::log;
+use crate::proto::host::grpc_broker_server::GrpcBrokerServer;
+use crate::proto::host::grpc_controller_server::GrpcControllerServer;
+use crate::proto::host::grpc_stdio_server::GrpcStdioServer;
+use crate::proto::tf::provider_server::ProviderServer;
 use crate::provider::Provider;
+use crate::server::{Server, panic_text};
+use crate::tls::{self, TlsError};
 
-/// Runs `provider` as a plugin until Terraform ends it.
-pub async fn serve<P: Provider>(_provider: P) -> ExitCode {
-    ExitCode::SUCCESS
+/// What Terraform puts into the environment of its plugins, so that they notice when a person runs them.
+pub(crate) const COOKIE_NAME: &str = "TF_PLUGIN_MAGIC_COOKIE";
+pub(crate) const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2";
+
+/// Version of the process manager's own protocol.
+const CORE_VERSION: u8 = 1;
+/// Major version of the provider protocol.
+pub(crate) const PROTOCOL_VERSION: u8 = 6;
+
+/// State and schemas can be large; this is the limit that Terraform uses itself.
+pub(crate) const MESSAGE_LIMIT: usize = 256 << 20;
+
+/// How often to look whether Terraform is still there.
+const PARENT_CHECK: Duration = Duration::from_secs(1);
+
+/// Why the plugin could not run.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(
+        "Terraform offers the plugin protocol versions {0}, and this provider speaks version 6 only. Use Terraform 1.0 or later."
+    )]
+    Version(String),
+    #[error("No secure connection to Terraform: {0}.")]
+    Tls(#[from] TlsError),
+    #[error("No connection to Terraform: {0}.")]
+    Io(#[from] io::Error),
+}
+
+/// Runs `provider` as a plugin until Terraform ends it. Call it from `main` after handling subcommands of your own.
+///
+/// Run by hand, it prints what this program is for and fails.
+pub async fn serve<P: Provider>(provider: P) -> ExitCode {
+    if env::var(COOKIE_NAME).as_deref() != Ok(COOKIE) {
+        complain(&format!(
+            "This program is the {0} provider for Terraform and OpenTofu. They run it; it does nothing by itself.\n\
+             Name it in your configuration and run \"terraform init\":\n\n\
+             terraform {{\n  required_providers {{\n    {0} = {{ source = \"{0}/{0}\" }}\n  }}\n}}",
+            provider.name()
+        ));
+        return ExitCode::FAILURE;
+    }
+    match run(provider).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(text: &str) {
+    // Without standard error there is nobody to complain to.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
+    report_panics();
+    let own_crate = type_name::<P>().split("::").next().unwrap_or_default();
+    let targets: Vec<&str> = provider
+        .log_targets()
+        .into_iter()
+        .chain([own_crate])
+        .collect();
+    log::start(provider.name(), &targets);
+    if let Ok(versions) = env::var("PLUGIN_PROTOCOL_VERSIONS")
+        && !versions
+            .split(',')
+            .any(|version| version.trim() == PROTOCOL_VERSION.to_string())
+    {
+        return Err(ServeError::Version(versions));
+    }
+
+    // Ctrl-C reaches the whole process group. Terraform tells us in its own way (StopProvider) and waits for the calls
+    // under way; dying here would lose what they create. Listening once replaces the default for good.
+    let _interrupts = signal(SignalKind::interrupt())?;
+
+    let tls = match env::var("PLUGIN_CLIENT_CERT") {
+        Ok(pem) => Some(tls::server(pem.as_bytes())?),
+        // Only tests come without: Terraform and OpenTofu always bring a certificate.
+        Err(_) => None,
+    };
+    let (acceptor, certificate) = match tls {
+        Some(tls) => (
+            Some(tls.config.into()),
+            STANDARD_NO_PAD.encode(tls.certificate),
+        ),
+        None => (None, String::new()),
+    };
+    let ended = CancellationToken::new();
+    let routes = routes(provider, &ended);
+    let listener = Listener::bind(acceptor)?;
+
+    let mut stdout = io::stdout();
+    let socket = listener.path().display();
+    writeln!(
+        stdout,
+        "{CORE_VERSION}|{PROTOCOL_VERSION}|unix|{socket}|grpc|{certificate}"
+    )?;
+    stdout.flush()?;
+
+    tokio::spawn(end_with_parent(ended.clone()));
+    listener.serve(routes, &ended).await;
+    Ok(())
+}
+
+fn routes<P: Provider>(provider: P, ended: &CancellationToken) -> Routes {
+    let server = ProviderServer::from_arc(Arc::new(Server::new(provider)))
+        .max_decoding_message_size(MESSAGE_LIMIT)
+        .max_encoding_message_size(MESSAGE_LIMIT);
+    let host = Host {
+        ended: ended.clone(),
+    };
+    Routes::new(server)
+        .add_service(GrpcControllerServer::new(host.clone()))
+        .add_service(GrpcBrokerServer::new(host.clone()))
+        .add_service(GrpcStdioServer::new(host))
+}
+
+/// A killed Terraform says no goodbye, and leaves its plugins to the process that adopts orphans.
+async fn end_with_parent(ended: CancellationToken) {
+    let parent = getppid();
+    let mut check = tokio::time::interval(PARENT_CHECK);
+    while getppid() == parent {
+        check.tick().await;
+    }
+    tracing::warn!("Terraform is gone: ending");
+    ended.cancel();
+}
+
+/// Prints panics the way Terraform recognizes, so that it shows them as a crash of this plugin.
+fn report_panics() {
+    panic::set_hook(Box::new(|info| {
+        let mut text = format!("panic: {}", panic_text(info.payload()));
+        if let Some(location) = info.location() {
+            text.push_str(&format!("\n\tat {}:{}", location.file(), location.line()));
+        }
+        complain(&text);
+    }));
 }

@@ -1,0 +1,361 @@
+//! The life of a resource: validate, plan, apply, read, import, and state from other versions and types.
+
+use serde_json::Value as Json;
+
+use crate::codec::json;
+use crate::diagnostic::{Diagnostic, Result};
+use crate::path::Path;
+use crate::planning::{clear_write_only, standard_plan};
+use crate::proto::tf;
+use crate::provider::{Context, Provider};
+use crate::resource::{Create, Import, Instance, MoveSource, Resource, Update};
+use crate::value::Value;
+
+use super::state::{Sent, States};
+use super::{Server, decode, encode, find, guard, messages, null, schema_of};
+
+impl<P: Provider> Server<P> {
+    fn resource(&self, name: &str) -> Result<(&dyn Resource<P::Client>, States<'_>), Diagnostic> {
+        let resource = find(&self.resources, name)?;
+        let states = States {
+            schema: schema_of(&self.description.resources, name)?,
+            identity: self.description.identities.get(name),
+        };
+        Ok((resource, states))
+    }
+
+    pub(super) async fn validate_resource(
+        &self,
+        request: tf::validate_resource_config::Request,
+    ) -> tf::validate_resource_config::Response {
+        let ctx = self.context();
+        let outcome = guard(&format!("validating {}", request.type_name), &ctx, async {
+            let (resource, states) = self.resource(&request.type_name)?;
+            let config = decode(request.config.as_ref(), states.schema)?;
+            let capabilities = request.client_capabilities.unwrap_or_default();
+            if !capabilities.write_only_attributes_allowed {
+                refuse_write_only(&ctx, &states, &config);
+            }
+            resource.validate(&ctx, &config).await
+        })
+        .await;
+        tf::validate_resource_config::Response {
+            diagnostics: messages::diagnostics(outcome.diagnostics),
+        }
+    }
+
+    pub(super) async fn plan(
+        &self,
+        request: tf::plan_resource_change::Request,
+    ) -> tf::plan_resource_change::Response {
+        let ctx = self.context();
+        let outcome = guard(&format!("planning {}", request.type_name), &ctx, async {
+            let (resource, states) = self.resource(&request.type_name)?;
+            let prior = states.read(request.prior_state.as_ref(), &request.prior_private)?;
+            let proposed = decode(request.proposed_new_state.as_ref(), states.schema)?;
+            if proposed.is_null() {
+                resource.plan_destroy(&ctx, &prior).await?;
+                return Ok(tf::plan_resource_change::Response {
+                    planned_state: Some(null()),
+                    planned_private: request.prior_private,
+                    planned_identity: request.prior_identity,
+                    ..Default::default()
+                });
+            }
+            let config = decode(request.config.as_ref(), states.schema)?;
+            let before = (!prior.state.is_null()).then_some(prior.state);
+            let mut plan = standard_plan(states.schema, config, before, proposed, prior.private);
+            resource.plan(&ctx, &mut plan).await?;
+            clear_write_only(&states.schema.body, &mut plan.planned);
+            plan.reasons.drain(..).for_each(|reason| ctx.report(reason));
+            Ok(tf::plan_resource_change::Response {
+                planned_state: Some(encode(&plan.planned, &states.schema.ty())?),
+                requires_replace: plan.replace.iter().map(messages::path).collect(),
+                planned_private: plan.private.encode(),
+                // An identity never changes, and that of a new resource is known after apply.
+                planned_identity: request.prior_identity,
+                ..Default::default()
+            })
+        })
+        .await;
+        tf::plan_resource_change::Response {
+            diagnostics: messages::diagnostics(outcome.diagnostics),
+            ..outcome.value.unwrap_or_default()
+        }
+    }
+
+    pub(super) async fn apply(
+        &self,
+        request: tf::apply_resource_change::Request,
+    ) -> tf::apply_resource_change::Response {
+        let ctx = self.context();
+        // After a failure the state is as it was before.
+        let unchanged = tf::apply_resource_change::Response {
+            new_state: request.prior_state.clone(),
+            private: request.planned_private.clone(),
+            new_identity: request.planned_identity.clone(),
+            ..Default::default()
+        };
+        let operation = format!("applying a change to {}", request.type_name);
+        let outcome = guard(&operation, &ctx, async {
+            self.apply_change(&ctx, request).await
+        })
+        .await;
+        tf::apply_resource_change::Response {
+            diagnostics: messages::diagnostics(outcome.diagnostics),
+            ..outcome.value.unwrap_or(unchanged)
+        }
+    }
+
+    async fn apply_change(
+        &self,
+        ctx: &Context<P::Client>,
+        request: tf::apply_resource_change::Request,
+    ) -> Result<tf::apply_resource_change::Response> {
+        let (resource, states) = self.resource(&request.type_name)?;
+        let prior = states.read(request.prior_state.as_ref(), &request.planned_private)?;
+        let planned = decode(request.planned_state.as_ref(), states.schema)?;
+        if planned.is_null() {
+            resource.delete(ctx, prior).await?;
+            return Ok(tf::apply_resource_change::Response {
+                new_state: Some(null()),
+                ..Default::default()
+            });
+        }
+        let config = decode(request.config.as_ref(), states.schema)?;
+        let (private, reference) = (prior.private, planned.clone());
+        let instance = if prior.state.is_null() {
+            resource
+                .create(
+                    ctx,
+                    Create {
+                        planned,
+                        config,
+                        private,
+                    },
+                )
+                .await?
+        } else {
+            let prior = prior.state;
+            resource
+                .update(
+                    ctx,
+                    Update {
+                        planned,
+                        config,
+                        prior,
+                        private,
+                    },
+                )
+                .await?
+        };
+        let (sent, errors) = states.write_applied(instance, &reference)?;
+        errors.into_iter().for_each(|error| ctx.report(error));
+        Ok(tf::apply_resource_change::Response {
+            new_state: Some(sent.state),
+            private: sent.private,
+            new_identity: sent.identity,
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn read(
+        &self,
+        request: tf::read_resource::Request,
+    ) -> tf::read_resource::Response {
+        let ctx = self.context();
+        let outcome = guard(&format!("reading {}", request.type_name), &ctx, async {
+            let (resource, states) = self.resource(&request.type_name)?;
+            if ctx.try_client().is_none() {
+                // Nobody to ask: the provider's settings are not known yet. What was true last time has to do.
+                return Ok(tf::read_resource::Response {
+                    new_state: request.current_state,
+                    private: request.private,
+                    new_identity: request.current_identity,
+                    ..Default::default()
+                });
+            }
+            let current = states.read(request.current_state.as_ref(), &request.private)?;
+            let before = current.state.clone();
+            let Some(instance) = resource.read(&ctx, current).await? else {
+                return Ok(tf::read_resource::Response {
+                    new_state: Some(null()),
+                    new_identity: request.current_identity,
+                    ..Default::default()
+                });
+            };
+            let sent = states.write(instance, &before)?;
+            Ok(tf::read_resource::Response {
+                new_state: Some(sent.state),
+                private: sent.private,
+                new_identity: sent.identity,
+                ..Default::default()
+            })
+        })
+        .await;
+        tf::read_resource::Response {
+            diagnostics: messages::diagnostics(outcome.diagnostics),
+            ..outcome.value.unwrap_or_default()
+        }
+    }
+
+    pub(super) async fn import(
+        &self,
+        request: tf::import_resource_state::Request,
+    ) -> tf::import_resource_state::Response {
+        let ctx = self.context();
+        let outcome = guard(&format!("importing {}", request.type_name), &ctx, async {
+            let (resource, states) = self.resource(&request.type_name)?;
+            let identity = states.read_identity(request.identity.as_ref())?;
+            let wanted = match identity {
+                Value::Null => Import::Id(request.id),
+                identity => Import::Identity(identity),
+            };
+            let instance = resource.import(&ctx, wanted).await?;
+            let Sent {
+                state,
+                private,
+                identity,
+            } = states.write(instance, &Value::Null)?;
+            Ok(vec![tf::import_resource_state::ImportedResource {
+                type_name: request.type_name.clone(),
+                state: Some(state),
+                private,
+                identity: identity.or(request.identity),
+            }])
+        })
+        .await;
+        tf::import_resource_state::Response {
+            imported_resources: outcome.value.unwrap_or_default(),
+            diagnostics: messages::diagnostics(outcome.diagnostics),
+            ..Default::default()
+        }
+    }
+
+    pub(super) async fn upgrade(
+        &self,
+        request: tf::upgrade_resource_state::Request,
+    ) -> tf::upgrade_resource_state::Response {
+        let ctx = self.context();
+        let outcome = guard(&format!("upgrading the state of {}", request.type_name), &ctx, async {
+            let (resource, states) = self.resource(&request.type_name)?;
+            let mut state = stored(request.raw_state)?;
+            let current = states.schema.version;
+            if request.version > current {
+                return Err(Diagnostic::error(
+                    "State of a newer provider",
+                    format!(
+                        "The state of this {} was written by a newer version of the provider (schema version {}; \
+                         this one knows {current}). Upgrade the provider.",
+                        request.type_name, request.version
+                    ),
+                )
+                .into());
+            }
+            for version in request.version..current {
+                state = resource.upgrade(version, state)?;
+            }
+            let state = json::decode(&state, &states.schema.ty(), &Path::root())?;
+            Ok(encode(&state, &states.schema.ty())?)
+        })
+        .await;
+        tf::upgrade_resource_state::Response {
+            upgraded_state: outcome.value,
+            diagnostics: messages::diagnostics(outcome.diagnostics),
+        }
+    }
+
+    pub(super) async fn upgrade_identity(
+        &self,
+        request: tf::upgrade_resource_identity::Request,
+    ) -> tf::upgrade_resource_identity::Response {
+        let ctx = self.context();
+        let outcome = guard(
+            &format!("upgrading the identity of {}", request.type_name),
+            &ctx,
+            async {
+                let (_, states) = self.resource(&request.type_name)?;
+                let ty = states.identity.map(|schema| schema.ty());
+                let ty = ty.ok_or_else(|| {
+                    Diagnostic::error("No identity", "This type has no identity.")
+                })?;
+                let identity = json::decode(&stored(request.raw_identity)?, &ty, &Path::root())?;
+                Ok(tf::ResourceIdentityData {
+                    identity_data: Some(encode(&identity, &ty)?),
+                })
+            },
+        )
+        .await;
+        tf::upgrade_resource_identity::Response {
+            upgraded_identity: outcome.value,
+            diagnostics: messages::diagnostics(outcome.diagnostics),
+        }
+    }
+
+    pub(super) async fn move_state(
+        &self,
+        request: tf::move_resource_state::Request,
+    ) -> tf::move_resource_state::Response {
+        let ctx = self.context();
+        let outcome = guard(
+            &format!("moving state to {}", request.target_type_name),
+            &ctx,
+            async {
+                let (resource, states) = self.resource(&request.target_type_name)?;
+                let source = MoveSource {
+                    provider_address: request.source_provider_address,
+                    type_name: request.source_type_name,
+                    schema_version: request.source_schema_version,
+                    state: stored(request.source_state)?,
+                    private: request.source_private,
+                };
+                let moved: Option<Instance> = resource.move_from(&ctx, &source).await?;
+                let instance = moved.ok_or_else(|| {
+                    let detail = format!(
+                        "{} can't take over a {}.",
+                        request.target_type_name, source.type_name
+                    );
+                    Diagnostic::error("Unsupported move between resource types", detail)
+                })?;
+                Ok(states.write(instance, &Value::Null)?)
+            },
+        )
+        .await;
+        let diagnostics = messages::diagnostics(outcome.diagnostics);
+        let Some(sent) = outcome.value else {
+            return tf::move_resource_state::Response {
+                diagnostics,
+                ..Default::default()
+            };
+        };
+        tf::move_resource_state::Response {
+            target_state: Some(sent.state),
+            target_private: sent.private,
+            target_identity: sent.identity,
+            diagnostics,
+        }
+    }
+}
+
+/// What a state file holds.
+fn stored(raw: Option<tf::RawState>) -> Result<Json, Diagnostic> {
+    serde_json::from_slice(&raw.unwrap_or_default().json).map_err(|error| {
+        Diagnostic::error(
+            "Unreadable state",
+            format!("The stored state is not JSON: {error}."),
+        )
+    })
+}
+
+/// Hosts before Terraform 1.11 would store write-only values.
+fn refuse_write_only<C>(ctx: &Context<C>, states: &States<'_>, config: &Value) {
+    for (name, attribute) in &states.schema.body.attributes {
+        if attribute.write_only && !config.get(name).is_null() {
+            let detail = "This attribute is write-only, which needs Terraform 1.11 or later.";
+            ctx.report(
+                Diagnostic::error("Terraform is too old for a write-only attribute", detail)
+                    .at(name.as_str()),
+            );
+        }
+    }
+}

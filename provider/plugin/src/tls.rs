@@ -1,0 +1,180 @@
+//! Mutual TLS between Terraform and the provider, on the socket between them.
+//!
+//! Both sides make a certificate for this one run and tell the other about it: Terraform in the environment, we in the
+//! handshake line. So there is no chain to check. We accept exactly that client certificate, and the client must prove
+//! that it holds the key. Terraform's key is on the curve P-521, which ring lacks; `p521` has it.
+
+use std::sync::Arc;
+
+use p521::ecdsa::signature::Verifier;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, PrivateKeyDer,
+    SignatureVerificationAlgorithm, UnixTime, alg_id,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
+};
+
+/// The server's side: settings for the listener and the certificate to announce.
+pub(crate) struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) certificate: CertificateDer<'static>,
+}
+
+/// Why no TLS can be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    #[error("the client certificate in PLUGIN_CLIENT_CERT is not readable: {0}")]
+    ClientCertificate(rustls::pki_types::pem::Error),
+    #[error("no certificate could be made: {0}")]
+    OwnCertificate(#[from] rcgen::Error),
+    #[error(transparent)]
+    Tls(#[from] Error),
+}
+
+/// Makes a certificate for this run and accepts only the client whose certificate is `client_pem`.
+pub(crate) fn server(client_pem: &[u8]) -> Result<ServerTls, TlsError> {
+    let client = CertificateDer::from_pem_slice(client_pem).map_err(TlsError::ClientCertificate)?;
+    let (certificate, key) = self_signed()?;
+    let crypto = Arc::new(ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto))
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(Arc::new(PinnedClient::new(client, &crypto)))
+        .with_single_cert(vec![certificate.clone()], key)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(ServerTls {
+        config: Arc::new(config),
+        certificate,
+    })
+}
+
+/// A fresh key and a certificate for it, as both sides use them.
+pub(crate) fn self_signed()
+-> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()])?;
+    params.extended_key_usages = vec![
+        rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+        rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    let certificate = params.self_signed(&key)?;
+    Ok((
+        certificate.der().clone(),
+        PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+    ))
+}
+
+/// Accepts one certificate and no other.
+#[derive(Debug)]
+struct PinnedClient {
+    certificate: CertificateDer<'static>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl PinnedClient {
+    fn new(certificate: CertificateDer<'static>, crypto: &CryptoProvider) -> Self {
+        Self {
+            certificate,
+            algorithms: crypto.signature_verification_algorithms,
+        }
+    }
+
+    fn algorithms_for(&self, scheme: SignatureScheme) -> &WebPkiSupportedAlgorithms {
+        match scheme {
+            SignatureScheme::ECDSA_NISTP521_SHA512 => &P521_ONLY,
+            _ => &self.algorithms,
+        }
+    }
+}
+
+impl ClientCertVerifier for PinnedClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if *end_entity == self.certificate {
+            return Ok(ClientCertVerified::assertion());
+        }
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            self.algorithms_for(signed.scheme),
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            self.algorithms_for(signed.scheme),
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let mut schemes = P521_ONLY.supported_schemes();
+        schemes.extend(self.algorithms.supported_schemes());
+        schemes
+    }
+}
+
+static P521_ONLY: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[&P521Sha512],
+    mapping: &[(SignatureScheme::ECDSA_NISTP521_SHA512, &[&P521Sha512])],
+};
+
+/// ECDSA on P-521 with SHA-512, checked by the `p521` crate.
+#[derive(Debug)]
+struct P521Sha512;
+
+impl SignatureVerificationAlgorithm for P521Sha512 {
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_P521
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_SHA512
+    }
+
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        let key =
+            p521::ecdsa::VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
+        let signature =
+            p521::ecdsa::Signature::from_der(signature).map_err(|_| InvalidSignature)?;
+        key.verify(message, &signature)
+            .map_err(|_| InvalidSignature)
+    }
+}
