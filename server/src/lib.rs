@@ -1,6 +1,2 @@
-//! The ipam server and command line.
-
-pub mod db;
-pub mod domain;
-pub mod error;
-pub mod postgres;
+//! Under construction.
+pub use ipam_postgres as postgres;

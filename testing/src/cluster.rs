@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use ipam_server::postgres::{Error, Managed, Options};
+use ipam_postgres::{Error, Managed, Options};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 /// A process, and how it ended once it has.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(crate) struct Child {
     pid: Pid,
     status: watch::Receiver<Option<String>>,
 }
@@ -28,7 +28,7 @@ impl Child {
     /// On Linux the kernel sends the process SIGINT (a fast shutdown) when the *thread* that forked it ends. So a
     /// thread does that which then waits for the process and does nothing else, and never one of tokio's, which come
     /// and go. Elsewhere the next start finds and stops what a killed server left behind.
-    pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
         command.process_group(0);
         die_with_parent(&mut command);
         let (status_sender, status) = watch::channel(None);
@@ -56,12 +56,12 @@ impl Child {
         Ok(Self { pid, status })
     }
 
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         self.pid
     }
 
     /// Waits for the end of the process and says how it ended.
-    pub(super) async fn exited(&self) -> String {
+    pub(crate) async fn exited(&self) -> String {
         let mut status = self.status.clone();
         match status.wait_for(Option::is_some).await {
             Ok(how) => how.clone().unwrap_or_default(),
@@ -71,7 +71,7 @@ impl Child {
     }
 
     /// Sends a signal, unless the process has ended, for then its number may be another's.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if self.status.borrow().is_none() {
             // It can only fail because the process has just ended.
             let _ = kill(self.pid, signal);

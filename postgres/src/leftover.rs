@@ -10,10 +10,10 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use super::{Error, POLL, PORT, STOP};
+use crate::{Error, POLL, PORT, STOP};
 
 /// Stops a PostgreSQL that a killed server left running, and waits for its end.
-pub(super) fn stop_postgres(pgdata: &Path) -> Result<(), Error> {
+pub(crate) fn stop_postgres(pgdata: &Path) -> Result<(), Error> {
     let path = pgdata.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&path) else {
         return Ok(());
@@ -54,7 +54,7 @@ fn remove_stale_pid_file(pid: Pid, path: &Path) -> Result<(), Error> {
 }
 
 /// The lock of the socket has the same weakness, and guards nothing that our own lock does not.
-pub(super) fn remove_socket(socket_dir: &Path) -> Result<(), Error> {
+pub(crate) fn remove_socket(socket_dir: &Path) -> Result<(), Error> {
     let socket = socket_dir.join(format!(".s.PGSQL.{PORT}"));
     remove_if_exists(&socket.with_added_extension("lock"))?;
     remove_if_exists(&socket)

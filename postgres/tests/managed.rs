@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
-use ipam_server::postgres::{Error, Managed, Options};
+use ipam_postgres::{Error, Managed, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 use sqlx::postgres::PgConnectOptions;

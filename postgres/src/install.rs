@@ -4,25 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Error;
-use super::account::Account;
+use crate::Error;
+use crate::account::Account;
 
 /// `CREATE DATABASE ... STRATEGY` and the exclusion constraints as we use them are tested from here on.
-pub(super) const OLDEST_MAJOR: u32 = 15;
+pub(crate) const OLDEST_MAJOR: u32 = 15;
 
 /// One installation of PostgreSQL.
 #[derive(Debug, Clone)]
-pub(super) struct Install {
-    pub(super) bin_dir: PathBuf,
-    pub(super) major: u32,
+pub(crate) struct Install {
+    pub(crate) bin_dir: PathBuf,
+    pub(crate) major: u32,
     /// As it calls itself, such as "postgres (PostgreSQL) 17.2".
-    pub(super) version: String,
+    pub(crate) version: String,
 }
 
 impl Install {
     /// Finds the installation to run the cluster of `data_dir` with: that of the major version `wanted` if the cluster
     /// exists, else the newest.
-    pub(super) fn find(
+    pub(crate) fn find(
         bin_dir: Option<&Path>,
         wanted: Option<u32>,
         account: &Account,
@@ -62,7 +62,7 @@ impl Install {
         }
     }
 
-    pub(super) fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
     }
 

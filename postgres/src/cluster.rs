@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
-use super::account::Account;
-use super::child::Child;
-use super::install::Install;
-use super::{Error, Options, PORT, SUPERUSER, leftover};
+use crate::account::Account;
+use crate::child::Child;
+use crate::install::Install;
+use crate::{Error, Options, PORT, SUPERUSER, leftover};
 
 /// The longest directory whose socket `/.s.PGSQL.5432` fits the 104 bytes that the smallest of our systems allows.
 const LONGEST_SOCKET_DIR: usize = 88;
@@ -23,14 +23,14 @@ const LOG_TAIL_LINES: usize = 20;
 
 /// What `postmaster.pid` says of the process.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Starting,
     Ready,
 }
 
 /// A data directory that is locked by us and ready to be run.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     data_dir: PathBuf,
     socket_dir: PathBuf,
     account: Account,
@@ -45,7 +45,7 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Locks the data directory and makes it ready: creates the cluster if there is none, ends what an earlier run
     /// left running. Blocks for up to the time that a leftover needs to stop.
-    pub(super) fn open(data_dir: &Path, options: Options) -> Result<Self, Error> {
+    pub(crate) fn open(data_dir: &Path, options: Options) -> Result<Self, Error> {
         let account = Account::choose()?;
         let data_dir = prepare_data_dir(data_dir, &account)?;
         let lock = lock(&data_dir)?;
@@ -72,32 +72,32 @@ impl Cluster {
         })
     }
 
-    pub(super) fn data_dir(&self) -> &Path {
+    pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    pub(super) fn socket_dir(&self) -> &Path {
+    pub(crate) fn socket_dir(&self) -> &Path {
         &self.socket_dir
     }
 
-    pub(super) fn bin_dir(&self) -> &Path {
+    pub(crate) fn bin_dir(&self) -> &Path {
         &self.install.bin_dir
     }
 
-    pub(super) fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.install.version
     }
 
-    pub(super) fn durable(&self) -> bool {
+    pub(crate) fn durable(&self) -> bool {
         self.durable
     }
 
-    pub(super) fn log_path(&self) -> PathBuf {
+    pub(crate) fn log_path(&self) -> PathBuf {
         log_path(&self.data_dir)
     }
 
     /// Starts `postgres` itself and not `pg_ctl`, which would detach it from us.
-    pub(super) fn spawn(&self) -> Result<Child, Error> {
+    pub(crate) fn spawn(&self) -> Result<Child, Error> {
         let program = self.install.program("postgres");
         let pgdata = pgdata(&self.data_dir);
         let log_path = self.log_path();
@@ -159,7 +159,7 @@ impl Cluster {
     }
 
     /// How far the process `pid` has come. The file may still be that of a predecessor.
-    pub(super) fn state(&self, pid: Pid) -> State {
+    pub(crate) fn state(&self, pid: Pid) -> State {
         let Ok(text) = fs::read_to_string(pgdata(&self.data_dir).join("postmaster.pid")) else {
             return State::Starting;
         };
@@ -177,7 +177,7 @@ impl Cluster {
     }
 
     /// The error for a process that ended by itself.
-    pub(super) fn died(&self, status: String) -> Error {
+    pub(crate) fn died(&self, status: String) -> Error {
         let log_path = self.log_path();
         let log = log_tail(&log_path, self.log_begin)
             .unwrap_or_else(|error| format!("(cannot be read: {error})"));

@@ -32,7 +32,7 @@ pub enum Error {
     #[error(
         "no PostgreSQL {} or later found{}. Install it (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17; \
         Fedora: dnf install postgresql-server postgresql-contrib), say where it is with --pg-bin, or use a running one with DATABASE_URL. Looked in: {}",
-        super::install::OLDEST_MAJOR,
+        crate::install::OLDEST_MAJOR,
         found_clause(found),
         list(searched)
     )]
@@ -135,7 +135,7 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`: wraps an I/O error with what was tried on which path.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io {
             action,

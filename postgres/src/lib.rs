@@ -1,4 +1,5 @@
-//! The PostgreSQL that the server manages itself when nobody gave it one.
+//! The PostgreSQL that the server manages itself when nobody gave it one. A crate of its own, because the tests and the
+//! generation of query descriptions need it before, and without, the server.
 //!
 //! Real PostgreSQL binaries of the machine, one cluster in the data directory, no TCP port, a private socket. The
 //! database does not outlive the server: it stops when the server stops, is told to stop by the kernel when the

