@@ -1,2 +1,6 @@
-//! Under construction.
+//! The ipam server and command line.
+
+pub mod db;
+pub mod domain;
+pub mod error;
 pub use ipam_postgres as postgres;
