@@ -8,8 +8,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use ipam_postgres::{Error, Managed, Options};
+use sqlx::ConnectOptions as _;
+use sqlx::migrate::MigrateError;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+
+use crate::database::MIGRATOR;
 
 /// Names the variable with the URL of a PostgreSQL (15 or later, whose user may create databases) to run tests on.
 pub const DATABASE_URL: &str = "TEST_DATABASE_URL";
@@ -57,6 +61,15 @@ impl ThrowAwayCluster {
     #[must_use]
     pub fn url(&self) -> String {
         self.postgres.database_url()
+    }
+
+    /// Applies the migrations to the database that [`Self::url`] names.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut connection = self.postgres.connect_options().connect().await?;
+        MIGRATOR.run(&mut connection).await
     }
 
     /// See [`Managed::exited`].

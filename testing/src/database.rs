@@ -15,7 +15,8 @@ use crate::cluster;
 /// Serializes the creation of templates. Any number will do that nobody else uses.
 const TEMPLATE_LOCK: i64 = 0x6970_616d_7465_7374;
 
-static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+/// The schema. Embedded here and not taken from the server, which need not compile for it.
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// A database with the current schema and its defaults, that no other test sees. Dropped with this value.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Runs a command with a throw-away PostgreSQL beside it, whose URL is in `TEST_DATABASE_URL`, and ends with its
 //! status: `with-test-cluster cargo test`. The cluster goes away however the command or this program ends.
+//! With `--schema` first, `DATABASE_URL` is a database of it with the current schema, as the query macros need.
 #![expect(clippy::print_stderr, reason = "this is a command line program")]
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,20 +15,28 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let wants_schema = arguments
+        .next_if(|argument| argument == "--schema")
+        .is_some();
     let program = arguments
         .next()
-        .context("usage: with-test-cluster COMMAND [ARGUMENT...]")?;
+        .context("usage: with-test-cluster [--schema] COMMAND [ARGUMENT...]")?;
     // Before anything is started: from here on no signal ends us before we have stopped what we started.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
 
     let cluster = ThrowAwayCluster::start().await?;
+    let mut environment = vec![(DATABASE_URL, cluster.url())];
+    if wants_schema {
+        cluster.migrate().await?;
+        environment.push(("DATABASE_URL", cluster.url()));
+    }
     // In a group of its own, so that each signal reaches it once: from us, whether it came from a terminal or a script.
     let mut command = Command::new(&program)
         .args(arguments)
-        .env(DATABASE_URL, cluster.url())
+        .envs(environment)
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
