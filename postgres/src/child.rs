@@ -1,8 +1,4 @@
 //! The PostgreSQL process: started so that it cannot outlive us, waited for by a thread of its own.
-#![expect(
-    unsafe_code,
-    reason = "std calls what runs between fork and exec unsafe; asking for the death signal has to happen there"
-)]
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -86,6 +82,10 @@ impl Drop for Child {
 }
 
 #[cfg(target_os = "linux")]
+#[expect(
+    unsafe_code,
+    reason = "std calls what runs between fork and exec unsafe; asking for the death signal has to happen there"
+)]
 fn die_with_parent(command: &mut Command) {
     use nix::unistd::getppid;
     let parent = nix::unistd::getpid();
