@@ -4,10 +4,10 @@
 # To be sourced by bash, 3.2 (macOS) or later, with `set -euo pipefail` and `root` as the directory of the checkout.
 : "${root:?}"
 
-# Nothing that the caller's shell has set for other work decides what happens here.
-unset DATABASE_URL POSTGRES_HOST POSTGRES_PORT POSTGRES_DB POSTGRES_USER POSTGRES_PASSWORD \
-  API_KEY IPAM_ENDPOINT IPAM_API_KEY TERRAFORM_CONFIG
-for name in $(compgen -e TF_ || true); do unset "$name"; done
+# Nothing that the caller's shell has set for other work decides what happens here, except where PostgreSQL is.
+if [ -n "${IPAM_PG_BIN-}" ]; then PATH=$IPAM_PG_BIN:$PATH; fi
+unset DATABASE_URL POSTGRES_HOST POSTGRES_PORT POSTGRES_DB POSTGRES_USER POSTGRES_PASSWORD API_KEY TERRAFORM_CONFIG
+for name in $(compgen -e IPAM_ || true) $(compgen -e TF_ || true); do unset "$name"; done
 unset name
 # Terraform looks for news of itself otherwise.
 export CHECKPOINT_DISABLE=1
@@ -48,7 +48,7 @@ apt_install() {
     fi
   done
   say "installing $* with apt-get"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -y --no-install-recommends "$@" >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >&2
 }
 
 brew_install() {
