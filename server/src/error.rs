@@ -66,10 +66,14 @@ pub enum Error {
     #[error("{0}")]
     Protected(String),
     /// The Idempotency-Key came with another request before.
-    #[error("the Idempotency-Key {0:?} was used for another request before; use a new key for a new request")]
+    #[error(
+        "the Idempotency-Key {0:?} was used for another request before; use a new key for a new request"
+    )]
     KeyReused(String),
     /// It was changed since the caller read it.
-    #[error("it was changed since you read it: it is at revision {now} now; read it again and repeat the change")]
+    #[error(
+        "it was changed since you read it: it is at revision {now} now; read it again and repeat the change"
+    )]
     Stale {
         /// Its revision.
         now: i64,
@@ -129,7 +133,13 @@ pub struct Exhausted {
 impl std::fmt::Display for Exhausted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ranges: Vec<String> = self.ranges.iter().map(ToString::to_string).collect();
-        write!(f, "no /{} is left in pool \"{}\" ({})", self.prefix_length, self.pool, ranges.join(", "))?;
+        write!(
+            f,
+            "no /{} is left in pool \"{}\" ({})",
+            self.prefix_length,
+            self.pool,
+            ranges.join(", ")
+        )?;
         match self.largest_free_prefix_length {
             None => f.write_str(": it is full"),
             Some(length) => write!(

@@ -1,6 +1,14 @@
 //! The ipam server and command line.
+//!
+//! A request flows one way: `http` (or `pages`) parses and authorizes, `domain` decides inside a transaction, `db` speaks
+//! SQL. Plain reads go from `http` to `db`. `cli` starts it all.
 
+pub mod cli;
 pub mod db;
 pub mod domain;
 pub mod error;
+pub mod http;
+pub mod pages;
+pub mod settings;
+pub mod telemetry;
 pub use ipam_postgres as postgres;

@@ -40,7 +40,11 @@ pub struct Existing {
 }
 
 /// The allocations with these (VPC, name) pairs.
-pub async fn find_by_names(db: &mut Connection, vpcs: &[VpcId], names: &[String]) -> Result<Vec<Existing>> {
+pub async fn find_by_names(
+    db: &mut Connection,
+    vpcs: &[VpcId],
+    names: &[String],
+) -> Result<Vec<Existing>> {
     let vpcs: Vec<_> = vpcs.iter().map(|id| id.0).collect();
     let rows = query!(
         r#"select allocation_id, allocation.vpc_id, allocation.name as "name!", profile.name as profile, requested_hosts,
@@ -82,7 +86,11 @@ pub struct UsedKey {
 }
 
 /// Those of these (actor, key) pairs that were used.
-pub async fn find_keys(db: &mut Connection, actors: &[String], keys: &[String]) -> Result<Vec<UsedKey>> {
+pub async fn find_keys(
+    db: &mut Connection,
+    actors: &[String],
+    keys: &[String],
+) -> Result<Vec<UsedKey>> {
     let rows = query!(
         "select used.actor, used.key, fingerprint, allocation_id
         from unnest($1::text[], $2::text[]) as wanted (actor, key) join idempotency_key as used using (actor, key)",
@@ -104,8 +112,9 @@ pub async fn find_keys(db: &mut Connection, actors: &[String], keys: &[String]) 
 
 /// Forgets Idempotency-Keys that are older than a day.
 pub async fn delete_old_keys(db: &mut Connection) -> Result<u64> {
-    let done =
-        query!("delete from idempotency_key where created_at < now() - interval '24 hours'").execute(db).await?;
+    let done = query!("delete from idempotency_key where created_at < now() - interval '24 hours'")
+        .execute(db)
+        .await?;
     Ok(done.rows_affected())
 }
 
@@ -217,7 +226,11 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
     .await?;
     Ok(done
         .into_iter()
-        .map(|row| Inserted { id: AllocationId(row.allocation_id), number: row.number, created_at: row.created_at })
+        .map(|row| Inserted {
+            id: AllocationId(row.allocation_id),
+            number: row.number,
+            created_at: row.created_at,
+        })
         .collect())
 }
 
@@ -312,7 +325,11 @@ pub struct Update<'a> {
 }
 
 /// Changes an allocation.
-pub async fn update(db: &mut Connection, id: AllocationId, update: &Update<'_>) -> Result<(), sqlx::Error> {
+pub async fn update(
+    db: &mut Connection,
+    id: AllocationId,
+    update: &Update<'_>,
+) -> Result<(), sqlx::Error> {
     let (hosts, prefix_length) = update.requested.unwrap_or_default();
     query!(
         "update allocation set vpc_id = coalesce($2, vpc_id), name = coalesce($3, name), labels = coalesce($4, labels),
@@ -360,24 +377,46 @@ pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Pla
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| Place { range: row.range_id, cidr: Cidr::from(row.cidr) }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| Place {
+            range: row.range_id,
+            cidr: Cidr::from(row.cidr),
+        })
+        .collect())
 }
 
 /// Ids of the allocations of a VPC.
 pub async fn ids_of_vpc(db: &mut Connection, vpc: VpcId) -> Result<Vec<AllocationId>> {
-    let rows = query!("select allocation_id from allocation where vpc_id = $1 order by 1", vpc.0).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|row| AllocationId(row.allocation_id)).collect())
+    let rows = query!(
+        "select allocation_id from allocation where vpc_id = $1 order by 1",
+        vpc.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| AllocationId(row.allocation_id))
+        .collect())
 }
 
 /// The id behind a number of the original API.
 pub async fn id_of_number(db: &mut Connection, number: i64) -> Result<Option<AllocationId>> {
-    let row = query!("select allocation_id from allocation where number = $1", number).fetch_optional(db).await?;
+    let row = query!(
+        "select allocation_id from allocation where number = $1",
+        number
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(row.map(|row| AllocationId(row.allocation_id)))
 }
 
 /// One allocation.
 pub async fn get(db: &mut Connection, id: AllocationId) -> Result<Option<Allocation>> {
-    Ok(load(db, &[id]).await?.pop().map(|(allocation, _)| allocation))
+    Ok(load(db, &[id])
+        .await?
+        .pop()
+        .map(|(allocation, _)| allocation))
 }
 
 /// Allocations with all that belongs to them, and the request that made each, in the order of `ids`.
@@ -459,7 +498,9 @@ pub async fn find(
 ) -> Result<Vec<AllocationId>> {
     let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from allocation where true");
     if let Some(vpc) = &filter.vpc {
-        sql.push(" and vpc_id = (select vpc_id from vpc where lower(name) = lower(").push_bind(vpc).push("))");
+        sql.push(" and vpc_id = (select vpc_id from vpc where lower(name) = lower(")
+            .push_bind(vpc)
+            .push("))");
     }
     if let Some(name) = &filter.name {
         sql.push(" and name = ").push_bind(name);
@@ -468,7 +509,11 @@ pub async fn find(
         sql.push(" and number = ").push_bind(number);
     }
     if let Some((key, value)) = label {
-        sql.push(" and labels @> jsonb_build_object(").push_bind(key).push("::text, ").push_bind(value).push("::text)");
+        sql.push(" and labels @> jsonb_build_object(")
+            .push_bind(key)
+            .push("::text, ")
+            .push_bind(value)
+            .push("::text)");
     }
     if let Some(pool) = &filter.pool {
         sql.push(
@@ -509,9 +554,12 @@ pub async fn find(
     if let Some(cursor) = cursor {
         sql.push(" and allocation_id > ").push_bind(cursor.0);
     }
-    sql.push(" order by allocation_id limit ").push_bind(i64::from(limit));
+    sql.push(" order by allocation_id limit ")
+        .push_bind(i64::from(limit));
     let rows = sql.build().fetch_all(db).await?;
-    rows.into_iter().map(|row| Ok(AllocationId(row.try_get(0)?))).collect()
+    rows.into_iter()
+        .map(|row| Ok(AllocationId(row.try_get(0)?)))
+        .collect()
 }
 
 /// A page of the original API: ids by VPC name and address, and how many there are in all. Only allocations with a
@@ -551,7 +599,12 @@ pub async fn page_by_vpc(
     )
     .fetch_all(db)
     .await?;
-    Ok((total.total, rows.into_iter().map(|row| AllocationId(row.allocation_id)).collect()))
+    Ok((
+        total.total,
+        rows.into_iter()
+            .map(|row| AllocationId(row.allocation_id))
+            .collect(),
+    ))
 }
 
 /// What decides which number of hosts an allocation's first block stands for.
@@ -592,7 +645,7 @@ pub async fn overlapping(db: &mut Connection, range: RangeId, cidr: Cidr) -> Res
         r#"select block.cidr, pool.name as pool, vpc.name as "vpc?", allocation.name, allocation_id, reason
         from block join pool_range using (range_id) join pool using (pool_id)
             left join allocation using (allocation_id) left join vpc using (vpc_id)
-        where ipam_tag(block.range_id, block.cidr) && ipam_tag($1, $2)
+        where ipam_tag(block.range_id, block.cidr) && ipam_tag($1, $2::cidr)
         order by block.cidr limit 10"#,
         range,
         IpNet::from(cidr)

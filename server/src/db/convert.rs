@@ -12,7 +12,8 @@ pub(crate) fn nets(cidrs: impl IntoIterator<Item = Cidr>) -> Vec<IpNet> {
 
 /// A name that the schema checked.
 pub(crate) fn name(text: String) -> Result<Name> {
-    text.parse().map_err(|error| Error::bug(format!("stored name {text:?}: {error}")))
+    text.parse()
+        .map_err(|error| Error::bug(format!("stored name {text:?}: {error}")))
 }
 
 /// A prefix length, or other number of 0 to 255, from a smallint.

@@ -108,26 +108,35 @@ pub const INTERNAL: &[&str] = &[
 /// What the broken constraint means, if a constraint that a request can hit was broken.
 pub fn meaning(error: &sqlx::Error) -> Option<Meaning> {
     let name = error.as_database_error()?.constraint()?;
-    CONSTRAINTS.iter().find(|(constraint, _)| *constraint == name).map(|(_, meaning)| *meaning)
+    CONSTRAINTS
+        .iter()
+        .find(|(constraint, _)| *constraint == name)
+        .map(|(_, meaning)| *meaning)
 }
 
 /// Whether the statement lost a race that a second try wins: a deadlock, a serialisation failure, a lock that took too
 /// long, or a row that somebody else inserted first.
 pub fn is_race(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40001" | "40P01" | "55P03" | "23505" | "23P01" | "23503"))
+    matches!(
+        code.as_deref(),
+        Some("40001" | "40P01" | "55P03" | "23505" | "23P01" | "23503")
+    )
 }
 
 /// Whether the connection, not the statement, failed.
 pub fn is_connection(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed => true,
         sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
         // 08: connection exception; 57P: the server is shutting down, crashed or starting; 53300: too many connections;
         // 25006: a standby, which takes no writes.
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "53300" || code == "25006"),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08") || code.starts_with("57P") || code == "53300" || code == "25006"
+        }),
         _ => false,
     }
 }
@@ -135,7 +144,10 @@ pub fn is_connection(error: &sqlx::Error) -> bool {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if is_connection(&error) {
-            return Self::Unavailable("the database can't be reached at the moment; try again", Some(error));
+            return Self::Unavailable(
+                "the database can't be reached at the moment; try again",
+                Some(error),
+            );
         }
         match meaning(&error) {
             Some(Meaning::NameTaken) => Self::NameTaken {

@@ -45,7 +45,10 @@ pub struct Snapshot<'a> {
 pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
     let actions: Vec<_> = events.iter().map(|event| event.action.to_owned()).collect();
     let subjects: Vec<_> = events.iter().map(|event| event.subject).collect();
-    let actors: Vec<_> = events.iter().map(|event| event.caller.actor.clone()).collect();
+    let actors: Vec<_> = events
+        .iter()
+        .map(|event| event.caller.actor.clone())
+        .collect();
     let requests: Vec<_> = events.iter().map(|event| event.caller.request_id).collect();
     let details: Vec<_> = events.iter().map(|event| event.detail.clone()).collect();
     query!(
@@ -63,7 +66,10 @@ pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
 }
 
 /// When an allocation was released and by whom, if it was.
-pub async fn release_of(db: &mut Connection, id: AllocationId) -> Result<Option<(OffsetDateTime, String)>> {
+pub async fn release_of(
+    db: &mut Connection,
+    id: AllocationId,
+) -> Result<Option<(OffsetDateTime, String)>> {
     let row = query!(
         "select at, actor from event where subject = $1 and action = 'allocation.release' order by event_id desc limit 1",
         id.0
@@ -75,7 +81,10 @@ pub async fn release_of(db: &mut Connection, id: AllocationId) -> Result<Option<
 
 /// The highest event id handed out so far, whether committed or not. Not bound to a snapshot.
 pub async fn last_id(db: &mut Connection) -> Result<i64> {
-    let row = query!(r#"select coalesce(pg_sequence_last_value('event_event_id_seq'), 0) as "last!""#).fetch_one(db).await?;
+    let row =
+        query!(r#"select coalesce(pg_sequence_last_value('event_event_id_seq'), 0) as "last!""#)
+            .fetch_one(db)
+            .await?;
     Ok(row.last)
 }
 
@@ -93,7 +102,9 @@ pub async fn horizon(db: &mut Connection) -> Result<(i64, i64)> {
 /// Whether this server is the one that seals; the lock is held until the end of the transaction.
 pub async fn lock_seals(db: &mut Connection) -> Result<bool> {
     let row =
-        query!(r#"select pg_try_advisory_xact_lock(hashtext('ipam event_seal')) as "locked!""#).fetch_one(db).await?;
+        query!(r#"select pg_try_advisory_xact_lock(hashtext('ipam event_seal')) as "locked!""#)
+            .fetch_one(db)
+            .await?;
     Ok(row.locked)
 }
 
@@ -115,7 +126,12 @@ pub async fn last_seal(db: &mut Connection) -> Result<Option<Seal>> {
     let row = query!("select seal_id, last_event_id, events, digest from event_seal order by seal_id desc limit 1")
         .fetch_optional(db)
         .await?;
-    Ok(row.map(|row| Seal { id: row.seal_id, last_event_id: row.last_event_id, events: row.events, digest: row.digest }))
+    Ok(row.map(|row| Seal {
+        id: row.seal_id,
+        last_event_id: row.last_event_id,
+        events: row.events,
+        digest: row.digest,
+    }))
 }
 
 /// Seals after `seal_id`, in order.
@@ -129,12 +145,22 @@ pub async fn seals_after(db: &mut Connection, seal_id: i64, limit: i64) -> Resul
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Seal { id: row.seal_id, last_event_id: row.last_event_id, events: row.events, digest: row.digest })
+        .map(|row| Seal {
+            id: row.seal_id,
+            last_event_id: row.last_event_id,
+            events: row.events,
+            digest: row.digest,
+        })
         .collect())
 }
 
 /// The events after one id up to another, each with the text that its seal covers.
-pub async fn texts(db: &mut Connection, after: i64, up_to: i64, limit: i64) -> Result<Vec<(i64, String)>> {
+pub async fn texts(
+    db: &mut Connection,
+    after: i64,
+    up_to: i64,
+    limit: i64,
+) -> Result<Vec<(i64, String)>> {
     // jsonb has one text per value, and the epoch does not depend on the session's time zone.
     let rows = query!(
         r#"select event_id, jsonb_build_array(event_id, extract(epoch from at), actor, action, subject, request_id,
@@ -146,11 +172,19 @@ pub async fn texts(db: &mut Connection, after: i64, up_to: i64, limit: i64) -> R
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.event_id, row.text)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.event_id, row.text))
+        .collect())
 }
 
 /// Appends a seal.
-pub async fn insert_seal(db: &mut Connection, last_event_id: i64, events: i32, digest: &[u8]) -> Result<()> {
+pub async fn insert_seal(
+    db: &mut Connection,
+    last_event_id: i64,
+    events: i32,
+    digest: &[u8],
+) -> Result<()> {
     query!(
         "insert into event_seal (last_event_id, events, digest) values ($1, $2, $3)",
         last_event_id,

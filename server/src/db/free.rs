@@ -13,8 +13,15 @@ use crate::{
 
 /// For each (range, host bits) pair, the first `limit` free blocks that hold that size, smallest and lowest first.
 /// Read it after the pools are locked: the statement sees what was committed before it began.
-pub async fn candidates(db: &mut Connection, wanted: &[(RangeId, u8)], limit: i64) -> Result<Vec<Place>> {
-    let (ranges, sizes): (Vec<RangeId>, Vec<i16>) = wanted.iter().map(|(range, bits)| (*range, i16::from(*bits))).unzip();
+pub async fn candidates(
+    db: &mut Connection,
+    wanted: &[(RangeId, u8)],
+    limit: i64,
+) -> Result<Vec<Place>> {
+    let (ranges, sizes): (Vec<RangeId>, Vec<i16>) = wanted
+        .iter()
+        .map(|(range, bits)| (*range, i16::from(*bits)))
+        .unzip();
     let rows = query!(
         r#"select free.range_id, free.cidr from unnest($1::integer[], $2::smallint[]) as wanted (range_id, host_bits)
         cross join lateral (
@@ -28,7 +35,13 @@ pub async fn candidates(db: &mut Connection, wanted: &[(RangeId, u8)], limit: i6
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| Place { range: row.range_id, cidr: Cidr::from(row.cidr) }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| Place {
+            range: row.range_id,
+            cidr: Cidr::from(row.cidr),
+        })
+        .collect())
 }
 
 /// Those of these networks that are free blocks.
@@ -44,7 +57,13 @@ pub async fn find(db: &mut Connection, places: &[Place]) -> Result<Vec<Place>> {
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| Place { range: row.range_id, cidr: Cidr::from(row.cidr) }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| Place {
+            range: row.range_id,
+            cidr: Cidr::from(row.cidr),
+        })
+        .collect())
 }
 
 /// Writes changes of the free list, and its counts with them.
@@ -52,13 +71,16 @@ pub async fn update(db: &mut Connection, changes: &Changes) -> Result<()> {
     let mut counts: BTreeMap<(RangeId, i16), i64> = BTreeMap::new();
     for (places, one) in [(&changes.removed, -1), (&changes.added, 1)] {
         for place in places {
-            *counts.entry((place.range, place.cidr.host_bits().into())).or_default() += one;
+            *counts
+                .entry((place.range, place.cidr.host_bits().into()))
+                .or_default() += one;
         }
     }
     counts.retain(|_, change| *change != 0);
     let (removed_ranges, removed_sizes, removed_nets) = columns(&changes.removed);
     let (added_ranges, added_sizes, added_nets) = columns(&changes.added);
-    let ((count_ranges, count_sizes), count_changes): ((Vec<_>, Vec<_>), Vec<_>) = counts.into_iter().unzip();
+    let ((count_ranges, count_sizes), count_changes): ((Vec<_>, Vec<_>), Vec<_>) =
+        counts.into_iter().unzip();
     query!(
         "with removed as (
             delete from free_block using unnest($1::integer[], $2::smallint[], $3::cidr[]) as gone (range_id, host_bits, cidr)
@@ -89,7 +111,10 @@ pub async fn update(db: &mut Connection, changes: &Changes) -> Result<()> {
 fn columns(places: &[Place]) -> (Vec<RangeId>, Vec<i16>, Vec<sqlx::types::ipnet::IpNet>) {
     (
         places.iter().map(|place| place.range).collect(),
-        places.iter().map(|place| place.cidr.host_bits().into()).collect(),
+        places
+            .iter()
+            .map(|place| place.cidr.host_bits().into())
+            .collect(),
         convert::nets(places.iter().map(|place| place.cidr)),
     )
 }

@@ -18,3 +18,22 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// A connection, inside or outside of a transaction.
 pub type Connection = sqlx::PgConnection;
+
+/// Whether this is a primary, which takes writes.
+pub async fn is_writable(db: &mut Connection) -> crate::error::Result<bool> {
+    let row = sqlx::query!(r#"select not pg_is_in_recovery() as "writable!""#)
+        .fetch_one(db)
+        .await?;
+    Ok(row.writable)
+}
+
+/// Settings of the server, or of the database or role, with which an acknowledged allocation could be lost in a crash.
+pub async fn unsafe_settings(db: &mut Connection) -> crate::error::Result<Vec<String>> {
+    let rows = sqlx::query!(
+        r#"select name || ' = ' || setting as "setting!" from pg_settings
+        where name in ('fsync', 'synchronous_commit', 'full_page_writes') and setting = 'off' order by name"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.setting).collect())
+}

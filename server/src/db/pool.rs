@@ -54,7 +54,12 @@ pub struct Source {
 
 /// The members of a profile, each with the pools that it may mean: those of its name in one of `vrfs` or in `default`.
 /// With `lock`, the pools are locked in the order of their ids until the end of the transaction.
-pub async fn sources(db: &mut Connection, profile: &str, vrfs: &[VrfId], lock: bool) -> Result<Vec<Source>> {
+pub async fn sources(
+    db: &mut Connection,
+    profile: &str,
+    vrfs: &[VrfId],
+    lock: bool,
+) -> Result<Vec<Source>> {
     let vrfs: Vec<_> = vrfs.iter().map(|id| id.0).collect();
     // The lock is in the statement that finds the pools, since each round trip counts while others wait for it.
     macro_rules! sources {
@@ -109,12 +114,21 @@ pub async fn sources(db: &mut Connection, profile: &str, vrfs: &[VrfId], lock: b
             .collect()
         };
     }
-    if lock { sources!(" for no key update of pool") } else { sources!("") }
+    if lock {
+        sources!(" for no key update of pool")
+    } else {
+        sources!("")
+    }
 }
 
 /// Whether there is a profile with that name.
 pub async fn profile_exists(db: &mut Connection, name: &str) -> Result<bool> {
-    let row = query!(r#"select exists (select from profile where name = $1) as "exists!""#, name).fetch_one(db).await?;
+    let row = query!(
+        r#"select exists (select from profile where name = $1) as "exists!""#,
+        name
+    )
+    .fetch_one(db)
+    .await?;
     Ok(row.exists)
 }
 
@@ -134,13 +148,25 @@ pub async fn lock(db: &mut Connection, pools: &[PoolId]) -> Result<Vec<Range>> {
         .into_iter()
         .flat_map(|row| {
             let pool = PoolId(row.pool_id);
-            row.range_ids.into_iter().zip(row.cidrs).map(move |(id, net)| Range { id, pool, cidr: Cidr::from(net) })
+            row.range_ids
+                .into_iter()
+                .zip(row.cidrs)
+                .map(move |(id, net)| Range {
+                    id,
+                    pool,
+                    cidr: Cidr::from(net),
+                })
         })
         .collect())
 }
 
 /// All pools with what is left of them, by VRF and name; or one of them, by id or name.
-pub async fn list(db: &mut Connection, id: Option<PoolId>, name: Option<&str>, vrf: Option<&str>) -> Result<Vec<Pool>> {
+pub async fn list(
+    db: &mut Connection,
+    id: Option<PoolId>,
+    name: Option<&str>,
+    vrf: Option<&str>,
+) -> Result<Vec<Pool>> {
     query!(
         r#"select pool_id, pool.name, vrf.name as vrf, family, min_prefix_length, max_prefix_length,
             default_prefix_length, reserved_addresses, strategy, pool.labels, pool.description,
@@ -204,7 +230,11 @@ pub async fn list(db: &mut Connection, id: Option<PoolId>, name: Option<&str>, v
 }
 
 /// Free blocks of some ranges by size, largest first.
-pub async fn free_counts(db: &mut Connection, family: Family, ranges: &[RangeId]) -> Result<Vec<FreeBlocks>> {
+pub async fn free_counts(
+    db: &mut Connection,
+    family: Family,
+    ranges: &[RangeId],
+) -> Result<Vec<FreeBlocks>> {
     query!(
         r#"select host_bits, sum(blocks)::bigint as "blocks!" from free_count
         where range_id = any($1) group by host_bits having sum(blocks) > 0 order by host_bits desc"#,
@@ -224,23 +254,32 @@ pub async fn free_counts(db: &mut Connection, family: Family, ranges: &[RangeId]
 pub fn free_addresses(family: Family, free: &[FreeBlocks]) -> u128 {
     free.iter()
         .map(|free| {
-            let size = 1_u128.checked_shl((family.bits() - free.prefix_length).into()).unwrap_or(u128::MAX);
+            let size = 1_u128
+                .checked_shl((family.bits() - free.prefix_length).into())
+                .unwrap_or(u128::MAX);
             size.saturating_mul(free.count.into())
         })
         .fold(0, u128::saturating_add)
 }
 
 fn family(number: i16) -> Family {
-    if number == 4 { Family::Ipv4 } else { Family::Ipv6 }
+    if number == 4 {
+        Family::Ipv4
+    } else {
+        Family::Ipv6
+    }
 }
 
 fn reserved(number: i32) -> Result<u32> {
-    u32::try_from(number).map_err(|_| Error::bug(format!("stored reserved_addresses {number} is negative")))
+    u32::try_from(number)
+        .map_err(|_| Error::bug(format!("stored reserved_addresses {number} is negative")))
 }
 
 fn strategy(text: &str) -> Result<Strategy> {
     match text {
         "best_fit" => Ok(Strategy::BestFit),
-        other => Err(Error::bug(format!("stored strategy {other:?} is not known"))),
+        other => Err(Error::bug(format!(
+            "stored strategy {other:?} is not known"
+        ))),
     }
 }

@@ -35,7 +35,11 @@ pub async fn find_by_names(db: &mut Connection, names: &[String]) -> Result<Vec<
     Ok(rows
         .into_iter()
         .map(|row| {
-            let owner = Owner { id: VpcId(row.vpc_id), name: row.name, vrf: VrfId(row.vrf_id) };
+            let owner = Owner {
+                id: VpcId(row.vpc_id),
+                name: row.name,
+                vrf: VrfId(row.vrf_id),
+            };
             (usize::try_from(row.place - 1).unwrap_or_default(), owner)
         })
         .collect())
@@ -51,7 +55,14 @@ pub async fn find_or_insert(db: &mut Connection, name: &str) -> Result<(Owner, b
     )
     .fetch_one(db)
     .await?;
-    Ok((Owner { id: VpcId(row.vpc_id), name: row.name, vrf: VrfId(row.vrf_id) }, row.created))
+    Ok((
+        Owner {
+            id: VpcId(row.vpc_id),
+            name: row.name,
+            vrf: VrfId(row.vrf_id),
+        },
+        row.created,
+    ))
 }
 
 /// Makes a VPC; none if the VRF does not exist.
@@ -84,7 +95,12 @@ pub async fn find_id(db: &mut Connection, id: Option<VpcId>, name: &str) -> Resu
 
 /// Locks a VPC against changes and new allocations; its revision.
 pub async fn lock(db: &mut Connection, id: VpcId) -> Result<Option<i64>> {
-    let row = query!("select revision from vpc where vpc_id = $1 for update", id.0).fetch_optional(db).await?;
+    let row = query!(
+        "select revision from vpc where vpc_id = $1 for update",
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(row.map(|row| row.revision))
 }
 
@@ -139,7 +155,11 @@ pub async fn update(db: &mut Connection, id: VpcId, patch: &VpcPatch) -> Result<
         where vpc_id = $1",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
-        patch.labels.as_ref().map(convert::labels_json).transpose()?,
+        patch
+            .labels
+            .as_ref()
+            .map(convert::labels_json)
+            .transpose()?,
         patch.description.as_deref(),
     )
     .execute(db)
@@ -149,6 +169,8 @@ pub async fn update(db: &mut Connection, id: VpcId, patch: &VpcPatch) -> Result<
 
 /// Deletes a VPC that has no allocations.
 pub async fn delete(db: &mut Connection, id: VpcId) -> Result<()> {
-    query!("delete from vpc where vpc_id = $1", id.0).execute(db).await?;
+    query!("delete from vpc where vpc_id = $1", id.0)
+        .execute(db)
+        .await?;
     Ok(())
 }

@@ -42,11 +42,26 @@ pub struct Outcome {
 
 impl Ipam {
     /// Allocates, or answers what an earlier try of the same request made. Returns after the commit.
-    pub async fn allocate(&self, caller: Caller, new: NewAllocation, key: Option<String>) -> Result<Outcome> {
-        let size = new.size().map_err(|error| Error::Invalid(error.to_string()))?;
+    pub async fn allocate(
+        &self,
+        caller: Caller,
+        new: NewAllocation,
+        key: Option<String>,
+    ) -> Result<Outcome> {
+        let size = new
+            .size()
+            .map_err(|error| Error::Invalid(error.to_string()))?;
         check_description(&new.description)?;
-        let key = key.map(|key| Ok::<_, Error>((check_key(key)?, fingerprint(&new)?))).transpose()?;
-        let ask = Ask { id: AllocationId::generate(), new, size, caller, key };
+        let key = key
+            .map(|key| Ok::<_, Error>((check_key(key)?, fingerprint(&new)?)))
+            .transpose()?;
+        let ask = Ask {
+            id: AllocationId::generate(),
+            new,
+            size,
+            caller,
+            key,
+        };
         if ask.new.dry_run {
             return batch::dry_run(self, ask).await;
         }
@@ -55,12 +70,19 @@ impl Ipam {
 
     /// One allocation. With a claim, whoever asks must be its owner, and is confirmed as such: nobody adopts the
     /// allocation by name afterwards.
-    pub async fn show(&self, caller: Caller, id: AllocationId, claim: Option<Claim>) -> Result<Allocation> {
+    pub async fn show(
+        &self,
+        caller: Caller,
+        id: AllocationId,
+        claim: Option<Claim>,
+    ) -> Result<Allocation> {
         let mut connection = self.read().await?;
         let Some(allocation) = allocation::get(&mut connection, id).await? else {
             return Err(gone_or_unknown(&mut connection, id).await);
         };
-        let Some(claim) = claim else { return Ok(allocation) };
+        let Some(claim) = claim else {
+            return Ok(allocation);
+        };
         let Some((owner, confirmed)) = allocation::claim(&mut connection, id).await? else {
             return Err(gone_or_unknown(&mut connection, id).await);
         };
@@ -78,8 +100,12 @@ impl Ipam {
             check_claim(&allocation, locked.claim, claim)?;
             if !locked.confirmed {
                 allocation::confirm(&mut transaction, id).await?;
-                let event =
-                    Event { action: "allocation.confirm", subject: id.0, caller: &caller, detail: json!({}) };
+                let event = Event {
+                    action: "allocation.confirm",
+                    subject: id.0,
+                    caller: &caller,
+                    detail: json!({}),
+                };
                 event::insert(&mut transaction, &[event]).await?;
             }
             commit(transaction).await?;
@@ -100,7 +126,9 @@ impl Ipam {
             check_description(description)?;
         }
         if patch.hosts.is_some() && patch.prefix_length.is_some() {
-            return Err(Error::Invalid("give hosts or prefix_length, not both".to_owned()));
+            return Err(Error::Invalid(
+                "give hosts or prefix_length, not both".to_owned(),
+            ));
         }
         let ipam = self.clone();
         detached(async move {
@@ -154,7 +182,12 @@ impl Ipam {
     }
 
     /// Releases an allocation: its blocks are free when this returns.
-    pub async fn release(&self, caller: Caller, id: AllocationId, if_match: Option<i64>) -> Result<()> {
+    pub async fn release(
+        &self,
+        caller: Caller,
+        id: AllocationId,
+        if_match: Option<i64>,
+    ) -> Result<()> {
         let ipam = self.clone();
         detached(async move {
             let mut transaction = ipam.begin().await?;
@@ -165,8 +198,16 @@ impl Ipam {
             };
             check_revision(if_match, locked.revision)?;
             let found = allocation::load(&mut transaction, &[id]).await?;
-            free_all(&mut transaction, &caller, ranges, found.into_iter().map(|(allocation, _)| allocation).collect())
-                .await?;
+            free_all(
+                &mut transaction,
+                &caller,
+                ranges,
+                found
+                    .into_iter()
+                    .map(|(allocation, _)| allocation)
+                    .collect(),
+            )
+            .await?;
             commit(transaction).await
         })
         .await
@@ -187,7 +228,10 @@ pub(super) async fn free_all(
     ranges: Vec<plan::Range>,
     allocations: Vec<Allocation>,
 ) -> Result<()> {
-    if let Some(protected) = allocations.iter().find(|allocation| allocation.deletion_protection) {
+    if let Some(protected) = allocations
+        .iter()
+        .find(|allocation| allocation.deletion_protection)
+    {
         return Err(Error::Protected(format!(
             "{} is protected from deletion; set deletion_protection to false first, in a change of its own",
             describe(protected)
@@ -198,13 +242,20 @@ pub(super) async fn free_all(
     let mut space = FreeSpace::new(ranges);
     let mut around = Vec::new();
     for place in &released {
-        let range = space.range(place.range).ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
+        let range = space
+            .range(place.range)
+            .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
         around.extend(plan::buddies(*place, range.cidr));
     }
     around.sort_unstable();
     around.dedup();
-    free::find(db, &around).await?.into_iter().for_each(|place: Place| space.read(place));
-    released.into_iter().for_each(|place| space.give_back(place));
+    free::find(db, &around)
+        .await?
+        .into_iter()
+        .for_each(|place: Place| space.read(place));
+    released
+        .into_iter()
+        .for_each(|place| space.give_back(place));
     free::update(db, &space.changes()).await?;
     let events = allocations
         .iter()
@@ -214,8 +265,14 @@ pub(super) async fn free_all(
                 name: allocation.name.as_ref().map(|name| name.as_str()),
                 cidrs: allocation.blocks.iter().map(|block| block.cidr).collect(),
             };
-            let detail = serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))?;
-            Ok(Event { action: "allocation.release", subject: allocation.id.0, caller, detail })
+            let detail =
+                serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))?;
+            Ok(Event {
+                action: "allocation.release",
+                subject: allocation.id.0,
+                caller,
+                detail,
+            })
         })
         .collect::<Result<Vec<_>>>()?;
     event::insert(db, &events).await
@@ -224,8 +281,14 @@ pub(super) async fn free_all(
 /// Deleted is not unknown: a client may forget what was deleted, but not what a wrong database never knew.
 pub(super) async fn gone_or_unknown(db: &mut Connection, id: AllocationId) -> Error {
     match event::release_of(db, id).await {
-        Ok(Some((at, by))) => Error::Gone { what: format!("allocation {id}"), at, by },
-        Ok(None) => Error::NotFound(format!("no allocation has ever had the id {id} in this database")),
+        Ok(Some((at, by))) => Error::Gone {
+            what: format!("allocation {id}"),
+            at,
+            by,
+        },
+        Ok(None) => Error::NotFound(format!(
+            "no allocation has ever had the id {id} in this database"
+        )),
         Err(error) => error,
     }
 }
@@ -270,13 +333,16 @@ async fn check_size(
     let is = first.cidr.prefix_length();
     let (fits, asked) = match wanted {
         Size::Hosts(hosts) => {
-            let length = prefix_length_for_hosts(first.cidr.family(), hosts, first.reserved_addresses);
-            let fits = hosts > 0 && length.is_some_and(|length| length.min(first.max_prefix_length) == is);
+            let length =
+                prefix_length_for_hosts(first.cidr.family(), hosts, first.reserved_addresses);
+            let fits =
+                hosts > 0 && length.is_some_and(|length| length.min(first.max_prefix_length) == is);
             (fits, format!("{hosts} hosts need a block of another size"))
         }
-        Size::Length(length) => {
-            (i16::from(length) + first.size_offset == i16::from(is), format!("/{length} is another size"))
-        }
+        Size::Length(length) => (
+            i16::from(length) + first.size_offset == i16::from(is),
+            format!("/{length} is another size"),
+        ),
     };
     if !fits {
         return Err(Error::Invalid(format!(
@@ -298,23 +364,36 @@ fn name_taken(error: sqlx::Error, patch: &AllocationPatch) -> Error {
         return error.into();
     }
     let message = match (&patch.vpc, &patch.name) {
-        (Some(vpc), Some(name)) => format!("VPC \"{vpc}\" has an allocation named \"{name}\" already"),
+        (Some(vpc), Some(name)) => {
+            format!("VPC \"{vpc}\" has an allocation named \"{name}\" already")
+        }
         (Some(vpc), None) => format!("VPC \"{vpc}\" has an allocation of the same name already"),
         (None, _) => "the VPC has an allocation of that name already".to_owned(),
     };
-    Error::NameTaken { message: format!("{message}; choose another name"), import_id: None }
+    Error::NameTaken {
+        message: format!("{message}; choose another name"),
+        import_id: None,
+    }
 }
 
 fn describe(allocation: &Allocation) -> String {
     match &allocation.name {
-        Some(name) => format!("allocation \"{}/{name}\" ({})", allocation.vpc, allocation.cidr),
-        None => format!("the allocation {} of VPC \"{}\"", allocation.cidr, allocation.vpc),
+        Some(name) => format!(
+            "allocation \"{}/{name}\" ({})",
+            allocation.vpc, allocation.cidr
+        ),
+        None => format!(
+            "the allocation {} of VPC \"{}\"",
+            allocation.cidr, allocation.vpc
+        ),
     }
 }
 
 fn check_key(key: String) -> Result<String> {
     if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY || key.chars().any(char::is_control) {
-        return Err(Error::Invalid(format!("an Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY} printable characters")));
+        return Err(Error::Invalid(format!(
+            "an Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY} printable characters"
+        )));
     }
     Ok(key)
 }

@@ -55,8 +55,15 @@ pub(super) struct Ask {
 impl Ask {
     /// What no two requests of a batch may have in common.
     pub(super) fn identities(&self) -> Vec<(u8, String, String)> {
-        let name = self.new.name.as_ref().map(|name| (0, lower(self.new.vpc.as_str()), name.as_str().to_owned()));
-        let key = self.key.as_ref().map(|(key, _)| (1, self.caller.actor.clone(), key.clone()));
+        let name = self
+            .new
+            .name
+            .as_ref()
+            .map(|name| (0, lower(self.new.vpc.as_str()), name.as_str().to_owned()));
+        let key = self
+            .key
+            .as_ref()
+            .map(|(key, _)| (1, self.caller.actor.clone(), key.clone()));
         name.into_iter().chain(key).collect()
     }
 }
@@ -77,7 +84,9 @@ pub(super) async fn run(ipam: &Ipam, asks: Vec<Ask>) -> Vec<Step> {
         Err(Error::UnknownOutcome(error)) => {
             tracing::error!(%error, requests = asks.len(), "the connection broke during a commit");
             let error = || Error::UnknownOutcome(sqlx::Error::WorkerCrashed);
-            asks.iter().map(|_| Step::Done(Box::new(Err(error())))).collect()
+            asks.iter()
+                .map(|_| Step::Done(Box::new(Err(error()))))
+                .collect()
         }
         Err(error) if alone => vec![Step::Done(Box::new(again(ipam, asks, error).await))],
         Err(error) => {
@@ -99,8 +108,10 @@ pub(super) async fn run(ipam: &Ipam, asks: Vec<Ask>) -> Vec<Step> {
 /// one VPC name with different profiles.
 async fn again(ipam: &Ipam, asks: Vec<Ask>, mut error: Error) -> Result<Outcome> {
     for _ in 0..3 {
-        let race = matches!(&error, Error::NameTaken { .. } | Error::Overlap { .. } | Error::InUse { .. })
-            || matches!(&error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error));
+        let race = matches!(
+            &error,
+            Error::NameTaken { .. } | Error::Overlap { .. } | Error::InUse { .. }
+        ) || matches!(&error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error));
         if !race {
             break;
         }
@@ -126,19 +137,35 @@ pub(super) async fn dry_run(ipam: &Ipam, ask: Ask) -> Result<Outcome> {
     match step {
         Decided::Cut(cut) => {
             let now = time::OffsetDateTime::now_utc();
-            Ok(Outcome { allocation: batch.allocation(&cut, 0, now), created: false, request_id: asks[0].caller.request_id })
+            Ok(Outcome {
+                allocation: batch.allocation(&cut, 0, now),
+                created: false,
+                request_id: asks[0].caller.request_id,
+            })
         }
         Decided::Adopt(existing) => {
             let mut connection = ipam.read().await?;
-            let found = allocation::load(&mut connection, &[existing.id]).await?.pop();
-            let (allocation, request_id) = found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
-            Ok(Outcome { allocation, created: false, request_id })
+            let found = allocation::load(&mut connection, &[existing.id])
+                .await?
+                .pop();
+            let (allocation, request_id) =
+                found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
+            Ok(Outcome {
+                allocation,
+                created: false,
+                request_id,
+            })
         }
         Decided::Replay(id) => {
             let mut connection = ipam.read().await?;
             let found = allocation::load(&mut connection, &[id]).await?.pop();
-            let (allocation, request_id) = found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
-            Ok(Outcome { allocation, created: false, request_id })
+            let (allocation, request_id) =
+                found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
+            Ok(Outcome {
+                allocation,
+                created: false,
+                request_id,
+            })
         }
         Decided::Refuse(error) => Err(*error),
         Decided::Full(..) | Decided::Later => Err(Error::bug("a dry run was left undecided")),
@@ -203,7 +230,9 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
         HashMap::new()
     } else {
         let rows = allocation::load(&mut transaction, &found).await?;
-        rows.into_iter().map(|(allocation, request_id)| (allocation.id, (allocation, request_id))).collect()
+        rows.into_iter()
+            .map(|(allocation, request_id)| (allocation.id, (allocation, request_id)))
+            .collect()
     };
     if events.is_empty() {
         transaction.rollback().await?;
@@ -227,13 +256,19 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
                     }),
                     None => Err(Error::bug("an inserted allocation was not answered")),
                 },
-                Decided::Adopt(Existing { id, .. }) | Decided::Replay(id) => match found.remove(&id) {
-                    Some((mut allocation, request_id)) => {
-                        allocation.claim = batch.claims.get(&id).copied();
-                        Ok(Outcome { allocation, created: false, request_id })
+                Decided::Adopt(Existing { id, .. }) | Decided::Replay(id) => {
+                    match found.remove(&id) {
+                        Some((mut allocation, request_id)) => {
+                            allocation.claim = batch.claims.get(&id).copied();
+                            Ok(Outcome {
+                                allocation,
+                                created: false,
+                                request_id,
+                            })
+                        }
+                        None => Err(Error::bug("an existing allocation was not answered")),
                     }
-                    None => Err(Error::bug("an existing allocation was not answered")),
-                },
+                }
             };
             Step::Done(Box::new(answer))
         })
@@ -297,11 +332,18 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     async fn read(db: &mut Connection, asks: &'a [Ask], lock: bool) -> Result<Self> {
-        let profile = asks.first().map(|ask| ask.new.profile.as_str()).unwrap_or_default();
-        let names: Vec<_> = asks.iter().map(|ask| ask.new.vpc.as_str().to_owned()).collect();
+        let profile = asks
+            .first()
+            .map(|ask| ask.new.profile.as_str())
+            .unwrap_or_default();
+        let names: Vec<_> = asks
+            .iter()
+            .map(|ask| ask.new.vpc.as_str().to_owned())
+            .collect();
         let owners: HashMap<_, _> = vpc::find_by_names(db, &names).await?.into_iter().collect();
         let vrfs: BTreeSet<_> = owners.values().map(|owner| owner.vrf).collect();
-        let sources = pool::sources(db, profile, &vrfs.into_iter().collect::<Vec<_>>(), lock).await?;
+        let sources =
+            pool::sources(db, profile, &vrfs.into_iter().collect::<Vec<_>>(), lock).await?;
         let broken = match sources.first() {
             Some(_) => None,
             None if pool::profile_exists(db, profile).await? => {
@@ -312,16 +354,30 @@ impl<'a> Batch<'a> {
 
         // Read after the lock, so that what an earlier holder of the lock made is seen.
         let named = asks.iter().enumerate().filter_map(|(index, ask)| {
-            Some((owners.get(&index)?.id, ask.new.name.as_ref()?.as_str().to_owned()))
+            Some((
+                owners.get(&index)?.id,
+                ask.new.name.as_ref()?.as_str().to_owned(),
+            ))
         });
         let (vpcs, names): (Vec<_>, Vec<_>) = named.unzip();
-        let existing =
-            if vpcs.is_empty() { Vec::new() } else { allocation::find_by_names(db, &vpcs, &names).await? };
-        let keyed = asks.iter().filter_map(|ask| Some((ask.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
+        let existing = if vpcs.is_empty() {
+            Vec::new()
+        } else {
+            allocation::find_by_names(db, &vpcs, &names).await?
+        };
+        let keyed = asks
+            .iter()
+            .filter_map(|ask| Some((ask.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
         let (actors, keys): (Vec<_>, Vec<_>) = keyed.unzip();
-        let keys = if keys.is_empty() { Vec::new() } else { allocation::find_keys(db, &actors, &keys).await? };
+        let keys = if keys.is_empty() {
+            Vec::new()
+        } else {
+            allocation::find_keys(db, &actors, &keys).await?
+        };
 
-        let ranges = sources.iter().flat_map(|source| source.ranges.iter().copied());
+        let ranges = sources
+            .iter()
+            .flat_map(|source| source.ranges.iter().copied());
         let mut batch = Self {
             asks,
             new_vpcs: HashMap::new(),
@@ -343,13 +399,21 @@ impl<'a> Batch<'a> {
         let mut explicit = Vec::new();
         let mut most: BTreeMap<PoolId, i64> = BTreeMap::new();
         for (index, ask) in self.asks.iter().enumerate() {
-            let Ok((members, lengths)) = self.members(index) else { continue };
+            let Ok((members, lengths)) = self.members(index) else {
+                continue;
+            };
             for (position, (source, length)) in members.iter().zip(&lengths.members).enumerate() {
                 *most.entry(source.pool).or_default() += 1;
                 match ask.size {
                     Size::Cidr(cidr) if position == 0 => {
                         if let Some(range) = self.space.range_of(source.pool, cidr) {
-                            explicit.extend(plan::ancestors(Place { range: range.id, cidr }, range.cidr));
+                            explicit.extend(plan::ancestors(
+                                Place {
+                                    range: range.id,
+                                    cidr,
+                                },
+                                range.cidr,
+                            ));
                         }
                     }
                     _ => {
@@ -361,7 +425,11 @@ impl<'a> Batch<'a> {
         }
         let wanted: Vec<_> = wanted.into_iter().collect();
         let most = most.into_values().max().unwrap_or_default();
-        let mut free = if wanted.is_empty() { Vec::new() } else { free::candidates(db, &wanted, most).await? };
+        let mut free = if wanted.is_empty() {
+            Vec::new()
+        } else {
+            free::candidates(db, &wanted, most).await?
+        };
         if !explicit.is_empty() {
             free.extend(free::find(db, &explicit).await?);
         }
@@ -386,7 +454,10 @@ impl<'a> Batch<'a> {
             }
         }
         let members: Vec<_> = members.into_values().collect();
-        if members.first().is_none_or(|first| usize::try_from(first.members) != Ok(members.len())) {
+        if members
+            .first()
+            .is_none_or(|first| usize::try_from(first.members) != Ok(members.len()))
+        {
             return Err(Error::NotFound(format!(
                 "profile \"{profile}\" names a pool that does not exist in the VRF of VPC \"{}\" or in \"default\"",
                 ask.new.vpc
@@ -410,7 +481,11 @@ impl<'a> Batch<'a> {
             if let Decided::Replay(id) = decided
                 && let Some((at, by)) = event::release_of(db, id).await?
             {
-                return Err(Error::Gone { what: format!("the allocation {id} that this Idempotency-Key made"), at, by });
+                return Err(Error::Gone {
+                    what: format!("the allocation {id} that this Idempotency-Key made"),
+                    at,
+                    by,
+                });
             }
             return Ok(decided);
         }
@@ -426,7 +501,10 @@ impl<'a> Batch<'a> {
                 continue;
             }
             // All or none: what the other members got goes back as if it had never been taken.
-            pieces.drain(..).rev().for_each(|(_, place)| self.space.give_back(place));
+            pieces
+                .drain(..)
+                .rev()
+                .for_each(|(_, place)| self.space.give_back(place));
             return match ask.size {
                 Size::Cidr(cidr) if position == 0 => self.overlap(db, &source, cidr).await,
                 _ => Ok(Decided::Full(Box::new(source), length)),
@@ -434,25 +512,44 @@ impl<'a> Batch<'a> {
         }
         let vpc = match self.owners.get(&index) {
             Some(owner) => owner.id,
-            None => *self.new_vpcs.entry(lower(ask.new.vpc.as_str())).or_insert_with(VpcId::generate),
+            None => *self
+                .new_vpcs
+                .entry(lower(ask.new.vpc.as_str()))
+                .or_insert_with(VpcId::generate),
         };
-        Ok(Decided::Cut(Cut { ask: index, vpc, claim: Claim::generate(), prefix_length: lengths.allocation, pieces }))
+        Ok(Decided::Cut(Cut {
+            ask: index,
+            vpc,
+            claim: Claim::generate(),
+            prefix_length: lengths.allocation,
+            pieces,
+        }))
     }
 
     /// What an earlier try of the same request made, or what is in its way.
     fn replay(&self, index: usize) -> Result<Option<Decided>> {
         let ask = &self.asks[index];
         if let Some((key, fingerprint)) = &ask.key
-            && let Some(used) = self.keys.iter().find(|used| used.actor == ask.caller.actor && used.key == *key)
+            && let Some(used) = self
+                .keys
+                .iter()
+                .find(|used| used.actor == ask.caller.actor && used.key == *key)
         {
             if used.fingerprint != *fingerprint {
                 return Err(Error::KeyReused(key.clone()));
             }
             return Ok(Some(Decided::Replay(used.allocation)));
         }
-        let (Some(name), Some(owner)) = (&ask.new.name, self.owners.get(&index)) else { return Ok(None) };
-        let found = self.existing.iter().find(|other| other.vpc == owner.id && other.name == name.as_str());
-        let Some(existing) = found else { return Ok(None) };
+        let (Some(name), Some(owner)) = (&ask.new.name, self.owners.get(&index)) else {
+            return Ok(None);
+        };
+        let found = self
+            .existing
+            .iter()
+            .find(|other| other.vpc == owner.id && other.name == name.as_str());
+        let Some(existing) = found else {
+            return Ok(None);
+        };
         let import_id = format!("{}/{}", owner.name, existing.name);
         if existing.created_by != ask.caller.actor || existing.confirmed {
             let who = if existing.created_by == ask.caller.actor {
@@ -481,7 +578,11 @@ impl<'a> Batch<'a> {
             existing.profile.as_str(),
         );
         if asked != is {
-            let size = match (existing.requested_hosts, existing.requested_prefix_length, existing.requested_cidr) {
+            let size = match (
+                existing.requested_hosts,
+                existing.requested_prefix_length,
+                existing.requested_cidr,
+            ) {
                 (Some(hosts), ..) => format!("{hosts} hosts"),
                 (_, Some(length), _) => format!("a /{length}"),
                 (.., Some(cidr)) => cidr.to_string(),
@@ -502,7 +603,11 @@ impl<'a> Batch<'a> {
     /// Why an explicit CIDR could not be had.
     async fn overlap(&self, db: &mut Connection, source: &Source, cidr: Cidr) -> Result<Decided> {
         let Some(range) = self.space.range_of(source.pool, cidr) else {
-            let ranges: Vec<_> = source.ranges.iter().map(|range| range.cidr.to_string()).collect();
+            let ranges: Vec<_> = source
+                .ranges
+                .iter()
+                .map(|range| range.cidr.to_string())
+                .collect();
             return Err(Error::Invalid(format!(
                 "{cidr} does not lie in pool \"{}\", which consists of {}",
                 source.pool_name,
@@ -520,16 +625,24 @@ impl<'a> Batch<'a> {
             (.., Some(reason)) => format!("a reservation ({reason})"),
             _ => "something else".to_owned(),
         };
-        Err(Error::Overlap { message: format!("{cidr} is not free: {} belongs to {owner}", first.cidr), conflicts })
+        Err(Error::Overlap {
+            message: format!("{cidr} is not free: {} belongs to {owner}", first.cidr),
+            conflicts,
+        })
     }
 
     /// Turns a full pool into an error that says what is left, with what this batch took and left out of account.
     async fn explain(&self, db: &mut Connection, decided: Decided) -> Decided {
-        let Decided::Full(source, prefix_length) = decided else { return decided };
+        let Decided::Full(source, prefix_length) = decided else {
+            return decided;
+        };
         let ids: Vec<_> = source.ranges.iter().map(|range| range.id).collect();
         let mut counts: BTreeMap<u8, i64> = BTreeMap::new();
         match pool::free_counts(db, source.family, &ids).await {
-            Ok(free) => counts.extend(free.iter().map(|free| (free.prefix_length, free.count.cast_signed()))),
+            Ok(free) => counts.extend(
+                free.iter()
+                    .map(|free| (free.prefix_length, free.count.cast_signed())),
+            ),
             Err(error) => return Decided::refuse(error),
         }
         let changes = self.space.changes();
@@ -543,7 +656,9 @@ impl<'a> Batch<'a> {
         let free_addresses = counts
             .iter()
             .map(|(length, count)| {
-                let size = 1_u128.checked_shl((bits - length).into()).unwrap_or(u128::MAX);
+                let size = 1_u128
+                    .checked_shl((bits - length).into())
+                    .unwrap_or(u128::MAX);
                 size.saturating_mul(count.unsigned_abs().into())
             })
             .fold(0, u128::saturating_add);
@@ -565,8 +680,12 @@ impl<'a> Batch<'a> {
         let new = &ask.new;
         if !self.owners.contains_key(&cut.ask) && !rows.vpc_id.contains(&cut.vpc.0) {
             // A VPC on first use goes where pools are shared.
-            let vrf = cut.pieces.iter().find(|(source, _)| source.vrf_name == ipam_shared::api::DEFAULT_VRF);
-            let (source, _) = vrf.ok_or_else(|| Error::bug("a new VPC's pools are not in the default VRF"))?;
+            let vrf = cut
+                .pieces
+                .iter()
+                .find(|(source, _)| source.vrf_name == ipam_shared::api::DEFAULT_VRF);
+            let (source, _) =
+                vrf.ok_or_else(|| Error::bug("a new VPC's pools are not in the default VRF"))?;
             rows.vpc_id.push(cut.vpc.0);
             rows.vpc_vrf.push(source.vrf.0);
             rows.vpc_name.push(new.vpc.as_str().to_owned());
@@ -579,12 +698,21 @@ impl<'a> Batch<'a> {
         }
         rows.id.push(ask.id.0);
         rows.vpc.push(cut.vpc.0);
-        rows.name.push(new.name.as_ref().map(|name| name.as_str().to_owned()));
-        rows.profile.push(cut.pieces.first().map(|(source, _)| source.profile.0).unwrap_or_default());
+        rows.name
+            .push(new.name.as_ref().map(|name| name.as_str().to_owned()));
+        rows.profile.push(
+            cut.pieces
+                .first()
+                .map(|(source, _)| source.profile.0)
+                .unwrap_or_default(),
+        );
         rows.prefix_length.push(cut.prefix_length.into());
-        rows.members.push(i16::try_from(cut.pieces.len()).unwrap_or(i16::MAX));
-        rows.requested_hosts.push(new.hosts.and_then(|hosts| i64::try_from(hosts).ok()));
-        rows.requested_prefix_length.push(new.prefix_length.map(i16::from));
+        rows.members
+            .push(i16::try_from(cut.pieces.len()).unwrap_or(i16::MAX));
+        rows.requested_hosts
+            .push(new.hosts.and_then(|hosts| i64::try_from(hosts).ok()));
+        rows.requested_prefix_length
+            .push(new.prefix_length.map(i16::from));
         rows.requested_cidr.push(new.cidr.map(IpNet::from));
         rows.labels.push(convert::labels_json(&new.labels)?);
         rows.description.push(new.description.clone());
@@ -593,7 +721,10 @@ impl<'a> Batch<'a> {
         rows.request_id.push(ask.caller.request_id);
         rows.claim.push(cut.claim.0);
         for (source, place) in &cut.pieces {
-            let range = self.space.range(place.range).ok_or_else(|| Error::bug("a block in no range"))?;
+            let range = self
+                .space
+                .range(place.range)
+                .ok_or_else(|| Error::bug("a block in no range"))?;
             rows.block_range.push(place.range);
             rows.block_cidr.push(place.cidr.into());
             rows.block_range_cidr.push(range.cidr.into());
@@ -619,7 +750,8 @@ impl<'a> Batch<'a> {
             action: "allocation.create",
             subject: ask.id.0,
             caller: &ask.caller,
-            detail: serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))?,
+            detail: serde_json::to_value(snapshot)
+                .map_err(|error| Error::Internal(error.into()))?,
         });
         Ok(())
     }
@@ -636,12 +768,23 @@ impl<'a> Batch<'a> {
                 cidr: place.cidr,
                 pool: source.pool_name.clone(),
                 vrf: source.vrf_name.clone(),
-                usable: usable_hosts(source.family, place.cidr.prefix_length(), source.reserved_addresses),
+                usable: usable_hosts(
+                    source.family,
+                    place.cidr.prefix_length(),
+                    source.reserved_addresses,
+                ),
             })
             .collect();
-        let stored = self.owners.get(&cut.ask).and_then(|owner| owner.name.parse().ok());
+        let stored = self
+            .owners
+            .get(&cut.ask)
+            .and_then(|owner| owner.name.parse().ok());
         Allocation {
-            id: if new.dry_run { AllocationId(Uuid::nil()) } else { ask.id },
+            id: if new.dry_run {
+                AllocationId(Uuid::nil())
+            } else {
+                ask.id
+            },
             number,
             vpc: stored.unwrap_or_else(|| new.vpc.clone()),
             vpc_id: cut.vpc,

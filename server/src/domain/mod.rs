@@ -32,7 +32,10 @@ pub struct Ipam {
 impl Ipam {
     /// Over a database that has been migrated.
     pub fn new(db: PgPool) -> Self {
-        Self { db, queues: Arc::default() }
+        Self {
+            db,
+            queues: Arc::default(),
+        }
     }
 
     /// A connection for reads that carry no rule.
@@ -45,12 +48,28 @@ impl Ipam {
         &self.db
     }
 
+    /// Whether the database answers, and takes writes.
+    pub async fn is_reachable(&self) -> bool {
+        let Ok(mut connection) = self.read().await else {
+            return false;
+        };
+        crate::db::is_writable(&mut connection)
+            .await
+            .unwrap_or(false)
+    }
+
     /// Begins a transaction. A connection that went stale in the pool, such as one from before a restart of PostgreSQL,
     /// is replaced: nothing was sent on it that could be done twice.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
         for _ in 0..=self.db.options().get_max_connections() {
             match self.db.begin().await {
-                Err(error) if is_connection(&error) && !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => {
+                Err(error)
+                    if is_connection(&error)
+                        && !matches!(
+                            error,
+                            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+                        ) =>
+                {
                     // A refused new connection will not get better by asking at once; a stale one is gone now.
                     if self.db.num_idle() == 0 {
                         return Err(error.into());
@@ -66,24 +85,36 @@ impl Ipam {
 /// Commits. When the connection breaks meanwhile nobody can know the outcome, and the error says so.
 async fn commit(transaction: Transaction<'static, Postgres>) -> Result<()> {
     transaction.commit().await.map_err(|error| {
-        if is_connection(&error) { Error::UnknownOutcome(error) } else { error.into() }
+        if is_connection(&error) {
+            Error::UnknownOutcome(error)
+        } else {
+            error.into()
+        }
     })
 }
 
 /// Runs a change to its end even when the one who asked for it is gone, so that a dropped connection never leaves a
 /// transaction half done.
-async fn detached<T: Send + 'static>(change: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(change).await.map_err(|error| Error::Internal(error.into()))?
+async fn detached<T: Send + 'static>(
+    change: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(change)
+        .await
+        .map_err(|error| Error::Internal(error.into()))?
 }
 
 /// Checks free text.
 fn check_description(description: &str) -> Result<()> {
     let length = description.chars().count();
     if length > 1000 {
-        return Err(Error::Invalid(format!("a description has at most 1000 characters, this one has {length}")));
+        return Err(Error::Invalid(format!(
+            "a description has at most 1000 characters, this one has {length}"
+        )));
     }
     if description.contains('\0') {
-        return Err(Error::Invalid("a description can't contain a NUL character".to_owned()));
+        return Err(Error::Invalid(
+            "a description can't contain a NUL character".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -87,7 +87,10 @@ impl FreeSpace {
 
     /// The range of `pool` that contains `cidr`.
     pub fn range_of(&self, pool: PoolId, cidr: Cidr) -> Option<Range> {
-        self.ranges.values().find(|range| range.pool == pool && range.cidr.contains(cidr)).copied()
+        self.ranges
+            .values()
+            .find(|range| range.pool == pool && range.cidr.contains(cidr))
+            .copied()
     }
 
     /// The range with that key.
@@ -99,9 +102,16 @@ impl FreeSpace {
     pub fn take(&mut self, pool: PoolId, prefix_length: u8) -> Option<Place> {
         let family = self.family(pool)?;
         let host_bits = family.bits().checked_sub(prefix_length)?;
-        let best = *self.pools.get(&pool)?.range((host_bits, 0, RangeId::MIN)..).next()?;
+        let best = *self
+            .pools
+            .get(&pool)?
+            .range((host_bits, 0, RangeId::MIN)..)
+            .next()?;
         let found = place(family, best);
-        let wanted = Place { range: found.range, cidr: Cidr::from_number(family, best.1, prefix_length) };
+        let wanted = Place {
+            range: found.range,
+            cidr: Cidr::from_number(family, best.1, prefix_length),
+        };
         self.cut(pool, found, wanted);
         Some(wanted)
     }
@@ -122,29 +132,46 @@ impl FreeSpace {
 
     /// Halves `found` until `wanted` is left over.
     fn cut(&mut self, pool: PoolId, found: Place, wanted: Place) {
-        let Some(free) = self.pools.get_mut(&pool) else { return };
+        let Some(free) = self.pools.get_mut(&pool) else {
+            return;
+        };
         free.remove(&key(found));
         let mut piece = wanted.cidr;
         while piece != found.cidr {
-            let (Some(buddy), Some(parent)) = (piece.buddy(), piece.parent()) else { return };
-            free.insert(key(Place { range: found.range, cidr: buddy }));
+            let (Some(buddy), Some(parent)) = (piece.buddy(), piece.parent()) else {
+                return;
+            };
+            free.insert(key(Place {
+                range: found.range,
+                cidr: buddy,
+            }));
             piece = parent;
         }
     }
 
     /// Gives a block back and merges it with its free other halves.
     pub fn give_back(&mut self, place: Place) {
-        let Some(range) = self.ranges.get(&place.range).copied() else { return };
+        let Some(range) = self.ranges.get(&place.range).copied() else {
+            return;
+        };
         let free = self.pools.entry(range.pool).or_default();
         let mut piece = place.cidr;
         while piece != range.cidr {
-            let (Some(buddy), Some(parent)) = (piece.buddy(), piece.parent()) else { break };
-            if !free.remove(&key(Place { range: range.id, cidr: buddy })) {
+            let (Some(buddy), Some(parent)) = (piece.buddy(), piece.parent()) else {
+                break;
+            };
+            if !free.remove(&key(Place {
+                range: range.id,
+                cidr: buddy,
+            })) {
                 break;
             }
             piece = parent;
         }
-        free.insert(key(Place { range: range.id, cidr: piece }));
+        free.insert(key(Place {
+            range: range.id,
+            cidr: piece,
+        }));
     }
 
     /// What to change in the stored free list.
@@ -162,7 +189,10 @@ impl FreeSpace {
     }
 
     fn family(&self, pool: PoolId) -> Option<Family> {
-        self.ranges.values().find(|range| range.pool == pool).map(|range| range.cidr.family())
+        self.ranges
+            .values()
+            .find(|range| range.pool == pool)
+            .map(|range| range.cidr.family())
     }
 }
 
@@ -172,13 +202,21 @@ pub fn buddies(place: Place, range: Cidr) -> impl Iterator<Item = Place> {
     std::iter::successors(Some(place.cidr), |cidr| cidr.parent())
         .take_while(move |cidr| *cidr != range)
         .filter_map(Cidr::buddy)
-        .map(move |cidr| Place { range: place.range, cidr })
+        .map(move |cidr| Place {
+            range: place.range,
+            cidr,
+        })
 }
 
 /// The networks one of which is free if `place` is: itself and what contains it, up to the range.
 pub fn ancestors(place: Place, range: Cidr) -> impl Iterator<Item = Place> {
-    std::iter::successors(Some(place.cidr), move |cidr| cidr.parent().filter(|_| *cidr != range))
-        .map(move |cidr| Place { range: place.range, cidr })
+    std::iter::successors(Some(place.cidr), move |cidr| {
+        cidr.parent().filter(|_| *cidr != range)
+    })
+    .map(move |cidr| Place {
+        range: place.range,
+        cidr,
+    })
 }
 
 fn key(place: Place) -> (u8, u128, RangeId) {
@@ -186,7 +224,10 @@ fn key(place: Place) -> (u8, u128, RangeId) {
 }
 
 fn place(family: Family, (host_bits, number, range): (u8, u128, RangeId)) -> Place {
-    Place { range, cidr: Cidr::from_number(family, number, family.bits() - host_bits) }
+    Place {
+        range,
+        cidr: Cidr::from_number(family, number, family.bits() - host_bits),
+    }
 }
 
 #[cfg(test)]
@@ -203,8 +244,15 @@ mod tests {
 
     fn space(range: &str) -> (FreeSpace, PoolId) {
         let pool = PoolId::generate();
-        let mut space = FreeSpace::new([Range { id: 1, pool, cidr: cidr(range) }]);
-        space.read(Place { range: 1, cidr: cidr(range) });
+        let mut space = FreeSpace::new([Range {
+            id: 1,
+            pool,
+            cidr: cidr(range),
+        }]);
+        space.read(Place {
+            range: 1,
+            cidr: cidr(range),
+        });
         (space, pool)
     }
 
@@ -218,10 +266,19 @@ mod tests {
         assert_eq!(
             space.changes(),
             Changes {
-                removed: vec![Place { range: 1, cidr: cidr("10.0.0.0/22") }],
+                removed: vec![Place {
+                    range: 1,
+                    cidr: cidr("10.0.0.0/22")
+                }],
                 added: vec![
-                    Place { range: 1, cidr: cidr("10.0.1.64/26") },
-                    Place { range: 1, cidr: cidr("10.0.1.128/25") },
+                    Place {
+                        range: 1,
+                        cidr: cidr("10.0.1.64/26")
+                    },
+                    Place {
+                        range: 1,
+                        cidr: cidr("10.0.1.128/25")
+                    },
                 ],
             }
         );
@@ -231,14 +288,39 @@ mod tests {
     fn best_fit_looks_at_all_ranges_of_the_pool_and_at_no_other_pool() {
         let (pool, other) = (PoolId::generate(), PoolId::generate());
         let mut space = FreeSpace::new([
-            Range { id: 1, pool, cidr: cidr("10.0.0.0/16") },
-            Range { id: 2, pool, cidr: cidr("192.168.0.0/24") },
-            Range { id: 3, pool: other, cidr: cidr("10.1.0.0/25") },
+            Range {
+                id: 1,
+                pool,
+                cidr: cidr("10.0.0.0/16"),
+            },
+            Range {
+                id: 2,
+                pool,
+                cidr: cidr("192.168.0.0/24"),
+            },
+            Range {
+                id: 3,
+                pool: other,
+                cidr: cidr("10.1.0.0/25"),
+            },
         ]);
-        for (range, text) in [(1, "10.0.0.0/16"), (2, "192.168.0.0/24"), (3, "10.1.0.0/25")] {
-            space.read(Place { range, cidr: cidr(text) });
+        for (range, text) in [
+            (1, "10.0.0.0/16"),
+            (2, "192.168.0.0/24"),
+            (3, "10.1.0.0/25"),
+        ] {
+            space.read(Place {
+                range,
+                cidr: cidr(text),
+            });
         }
-        assert_eq!(space.take(pool, 25), Some(Place { range: 2, cidr: cidr("192.168.0.0/25") }));
+        assert_eq!(
+            space.take(pool, 25),
+            Some(Place {
+                range: 2,
+                cidr: cidr("192.168.0.0/25")
+            })
+        );
         assert_eq!(space.take(other, 24), None);
     }
 
@@ -263,11 +345,28 @@ mod tests {
 
     #[test]
     fn the_way_up_ends_at_the_range() {
-        let place = Place { range: 1, cidr: cidr("10.0.0.64/26") };
-        let texts = |places: Vec<Place>| places.iter().map(|place| place.cidr.to_string()).collect::<Vec<_>>();
-        assert_eq!(texts(buddies(place, cidr(RANGE)).collect()), ["10.0.0.0/26", "10.0.0.128/25"]);
-        assert_eq!(texts(ancestors(place, cidr(RANGE)).collect()), ["10.0.0.64/26", "10.0.0.0/25", "10.0.0.0/24"]);
-        let whole = Place { range: 1, cidr: cidr(RANGE) };
+        let place = Place {
+            range: 1,
+            cidr: cidr("10.0.0.64/26"),
+        };
+        let texts = |places: Vec<Place>| {
+            places
+                .iter()
+                .map(|place| place.cidr.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            texts(buddies(place, cidr(RANGE)).collect()),
+            ["10.0.0.0/26", "10.0.0.128/25"]
+        );
+        assert_eq!(
+            texts(ancestors(place, cidr(RANGE)).collect()),
+            ["10.0.0.64/26", "10.0.0.0/25", "10.0.0.0/24"]
+        );
+        let whole = Place {
+            range: 1,
+            cidr: cidr(RANGE),
+        };
         assert_eq!(buddies(whole, cidr(RANGE)).count(), 0);
         assert_eq!(ancestors(whole, cidr(RANGE)).count(), 1);
     }
@@ -282,7 +381,11 @@ mod tests {
 
         /// The aligned free area around `at`, as large as can be: what a buddy list holds there.
         fn area(&self, at: usize) -> usize {
-            (0..=8).map(|bits| 1 << bits).take_while(|size| self.is_free(at / size * size, *size)).last().unwrap_or(0)
+            (0..=8)
+                .map(|bits| 1 << bits)
+                .take_while(|size| self.is_free(at / size * size, *size))
+                .last()
+                .unwrap_or(0)
         }
 
         fn best_fit(&self, size: usize) -> Option<usize> {

@@ -60,18 +60,24 @@ impl Queues {
             tokio::spawn(async move {
                 // The inner task keeps a panic of one batch from leaving the queue without anybody who works on it.
                 while let Some(batch) = ipam.queues.next(&profile) {
-                    let (asks, replies): (Vec<_>, Vec<_>) =
-                        batch.into_iter().map(|waiting| (waiting.ask, waiting.reply)).unzip();
+                    let (asks, replies): (Vec<_>, Vec<_>) = batch
+                        .into_iter()
+                        .map(|waiting| (waiting.ask, waiting.reply))
+                        .unzip();
                     let worker = ipam.clone();
                     match tokio::spawn(async move { batch::run(&worker, asks).await }).await {
                         Ok(steps) => ipam.queues.answer(&profile, steps, replies),
-                        Err(panic) => tracing::error!(error = %panic, "a batch of allocations panicked"),
+                        Err(panic) => {
+                            tracing::error!(error = %panic, "a batch of allocations panicked")
+                        }
                     }
                 }
             });
         }
         // Without an answer the batch panicked; whether it had committed is not known here.
-        answer.await.map_err(|_| Error::bug("the batch of this request failed"))?
+        answer
+            .await
+            .map_err(|_| Error::bug("the batch of this request failed"))?
     }
 
     /// The next batch; none, and the queue is gone, when nothing waits. Of requests for the same name only the first is
@@ -86,7 +92,11 @@ impl Queues {
         let mut seen = HashSet::new();
         let (mut batch, mut rest) = (Vec::new(), VecDeque::new());
         while let Some(waiting) = queue.pop_front() {
-            let fresh = waiting.ask.identities().into_iter().fold(true, |fresh, id| seen.insert(id) && fresh);
+            let fresh = waiting
+                .ask
+                .identities()
+                .into_iter()
+                .fold(true, |fresh, id| seen.insert(id) && fresh);
             if fresh && batch.len() < LARGEST_BATCH {
                 batch.push(waiting);
             } else {
@@ -101,7 +111,12 @@ impl Queues {
         Some(batch)
     }
 
-    fn answer(&self, profile: &str, steps: Vec<Step>, replies: Vec<oneshot::Sender<Result<Outcome>>>) {
+    fn answer(
+        &self,
+        profile: &str,
+        steps: Vec<Step>,
+        replies: Vec<oneshot::Sender<Result<Outcome>>>,
+    ) {
         let mut later = Vec::new();
         for (step, reply) in steps.into_iter().zip(replies) {
             match step {
@@ -111,7 +126,11 @@ impl Queues {
             }
         }
         if !later.is_empty()
-            && let Some(queue) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(profile)
+            && let Some(queue) = self
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_mut(profile)
         {
             for waiting in later.into_iter().rev() {
                 queue.push_front(waiting);

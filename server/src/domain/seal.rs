@@ -77,7 +77,9 @@ async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
     let before = event::last_seal(&mut transaction).await?;
     let (after, digest) = before.map_or((0, Vec::new()), |seal| (seal.last_event_id, seal.digest));
     let texts = event::texts(&mut transaction, after, id, LARGEST_SEAL).await?;
-    let Some((last, _)) = texts.last() else { return Ok(0) };
+    let Some((last, _)) = texts.last() else {
+        return Ok(0);
+    };
     let count = i32::try_from(texts.len()).unwrap_or(i32::MAX);
     event::insert_seal(&mut transaction, *last, count, &chain(&digest, &texts)).await?;
     commit(transaction).await?;
@@ -120,7 +122,8 @@ pub(super) async fn check(db: &mut Connection) -> Result<std::result::Result<Sea
             return Ok(Ok(sealed));
         }
         for seal in seals {
-            let texts = event::texts(db, after, seal.last_event_id, i64::from(seal.events) + 1).await?;
+            let texts =
+                event::texts(db, after, seal.last_event_id, i64::from(seal.events) + 1).await?;
             if i64::try_from(texts.len()).unwrap_or(i64::MAX) != i64::from(seal.events)
                 || chain(&digest, &texts) != seal.digest
             {

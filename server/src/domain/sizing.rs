@@ -27,16 +27,18 @@ pub(super) fn lengths(profile: &str, size: Size, members: &[&Source]) -> Result<
     let (shortest, longest) = bounds(first);
     let block = match size {
         Size::Hosts(0) => return Err(Error::Invalid("hosts must be at least 1".to_owned())),
-        Size::Hosts(hosts) => match prefix_length_for_hosts(first.family, hosts, first.reserved_addresses) {
-            Some(length) if length >= shortest => i16::from(length.min(longest)),
-            _ => {
-                let most = usable_hosts(first.family, shortest, first.reserved_addresses);
-                return Err(Error::Invalid(format!(
-                    "{hosts} hosts are too many: profile \"{profile}\" gives at most a /{shortest}, which holds {most}; \
+        Size::Hosts(hosts) => {
+            match prefix_length_for_hosts(first.family, hosts, first.reserved_addresses) {
+                Some(length) if length >= shortest => i16::from(length.min(longest)),
+                _ => {
+                    let most = usable_hosts(first.family, shortest, first.reserved_addresses);
+                    return Err(Error::Invalid(format!(
+                        "{hosts} hosts are too many: profile \"{profile}\" gives at most a /{shortest}, which holds {most}; \
                      split the hosts over several allocations"
-                )));
+                    )));
+                }
             }
-        },
+        }
         Size::PrefixLength(length) => i16::from(length) + first.size_offset,
         Size::Cidr(cidr) if cidr.family() != first.family => {
             return Err(Error::Invalid(format!(
@@ -61,9 +63,12 @@ pub(super) fn lengths(profile: &str, size: Size, members: &[&Source]) -> Result<
             })
         })
         .collect::<Result<_>>()?;
-    let allocation =
-        u8::try_from(allocation).map_err(|_| Error::Invalid(format!("/{allocation} is not a prefix length")))?;
-    Ok(Lengths { allocation, members })
+    let allocation = u8::try_from(allocation)
+        .map_err(|_| Error::Invalid(format!("/{allocation} is not a prefix length")))?;
+    Ok(Lengths {
+        allocation,
+        members,
+    })
 }
 
 /// Shortest and longest prefix that member and pool both allow.
@@ -106,7 +111,10 @@ mod tests {
     }
 
     fn node_pod(size: Size) -> Result<(u8, Vec<u8>), String> {
-        let (primary, cgnat) = (source("primary", 0, (20, 26)), source("cgnat", -5, (15, 21)));
+        let (primary, cgnat) = (
+            source("primary", 0, (20, 26)),
+            source("cgnat", -5, (15, 21)),
+        );
         lengths("node-pod", size, &[&primary, &cgnat])
             .map(|lengths| (lengths.allocation, lengths.members))
             .map_err(|error| error.to_string())
@@ -115,10 +123,26 @@ mod tests {
     #[test]
     fn every_boundary_of_the_sizing_table() {
         for (hosts, primary) in [
-            (1, 26), (59, 26), (60, 25), (123, 25), (124, 24), (251, 24), (252, 23), (507, 23),
-            (508, 22), (1019, 22), (1020, 21), (2043, 21), (2044, 20), (4091, 20),
+            (1, 26),
+            (59, 26),
+            (60, 25),
+            (123, 25),
+            (124, 24),
+            (251, 24),
+            (252, 23),
+            (507, 23),
+            (508, 22),
+            (1019, 22),
+            (1020, 21),
+            (2043, 21),
+            (2044, 20),
+            (4091, 20),
         ] {
-            assert_eq!(node_pod(Size::Hosts(hosts)), Ok((primary, vec![primary, primary - 5])), "{hosts}");
+            assert_eq!(
+                node_pod(Size::Hosts(hosts)),
+                Ok((primary, vec![primary, primary - 5])),
+                "{hosts}"
+            );
         }
         assert_eq!(
             node_pod(Size::Hosts(4092)).unwrap_err(),
@@ -132,16 +156,33 @@ mod tests {
     #[test]
     fn lengths_and_cidrs_out_of_bounds_are_named() {
         assert_eq!(node_pod(Size::PrefixLength(23)), Ok((23, vec![23, 18])));
-        assert!(node_pod(Size::PrefixLength(27)).unwrap_err().contains("gives /20 to /26"));
+        assert!(
+            node_pod(Size::PrefixLength(27))
+                .unwrap_err()
+                .contains("gives /20 to /26")
+        );
         assert!(node_pod(Size::PrefixLength(200)).is_err());
-        assert_eq!(node_pod(Size::Cidr("10.0.0.0/24".parse().unwrap())), Ok((24, vec![24, 19])));
-        assert!(node_pod(Size::Cidr("2001:db8::/48".parse().unwrap())).unwrap_err().contains("family"));
+        assert_eq!(
+            node_pod(Size::Cidr("10.0.0.0/24".parse().unwrap())),
+            Ok((24, vec![24, 19]))
+        );
+        assert!(
+            node_pod(Size::Cidr("2001:db8::/48".parse().unwrap()))
+                .unwrap_err()
+                .contains("family")
+        );
     }
 
     #[test]
     fn a_first_member_with_an_offset_is_sized_by_its_own_block() {
         let (pods, nodes) = (source("pods", -5, (15, 21)), source("nodes", 0, (20, 26)));
         let sized = lengths("pod-node", Size::Hosts(10_000), &[&pods, &nodes]).unwrap();
-        assert_eq!(sized, Lengths { allocation: 23, members: vec![18, 23] });
+        assert_eq!(
+            sized,
+            Lengths {
+                allocation: 23,
+                members: vec![18, 23]
+            }
+        );
     }
 }

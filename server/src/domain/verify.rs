@@ -35,16 +35,25 @@ impl Ipam {
     /// Looks at everything in one snapshot, so that changes meanwhile do no harm.
     pub async fn verify(&self) -> Result<Report> {
         let mut transaction = self.begin().await?;
-        sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *transaction).await?;
+        sqlx::query!("set transaction isolation level repeatable read, read only")
+            .execute(&mut *transaction)
+            .await?;
         let db = &mut *transaction;
         let extent = verify::extent(db).await?;
         let mut findings = Vec::new();
         let mut add = |check: &'static str, found: Vec<String>| {
             findings.extend(found.into_iter().map(|finding| Finding { check, finding }));
         };
-        let names: Vec<_> =
-            CONSTRAINTS.iter().map(|(name, _)| *name).chain(INTERNAL.iter().copied()).map(str::to_owned).collect();
-        add("constraints", verify::missing_constraints(db, &names).await?);
+        let names: Vec<_> = CONSTRAINTS
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(INTERNAL.iter().copied())
+            .map(str::to_owned)
+            .collect();
+        add(
+            "constraints",
+            verify::missing_constraints(db, &names).await?,
+        );
         add("triggers", verify::disabled_triggers(db).await?);
         add("overlap", verify::overlaps(db).await?);
         add("cover", verify::uncovered(db).await?);
@@ -59,6 +68,10 @@ impl Ipam {
             }
         };
         transaction.rollback().await?;
-        Ok(Report { extent, sealed_events, findings })
+        Ok(Report {
+            extent,
+            sealed_events,
+            findings,
+        })
     }
 }

@@ -28,15 +28,30 @@ impl Ipam {
         detached(async move {
             let mut transaction = ipam.begin().await?;
             let id = VpcId::generate();
-            let made = vpc::insert(&mut transaction, id, &new).await.map_err(|error| vpc_taken(error, &new.name))?;
+            let made = vpc::insert(&mut transaction, id, &new)
+                .await
+                .map_err(|error| vpc_taken(error, &new.name))?;
             if !made {
-                let vrf = new.vrf.as_ref().map_or(ipam_shared::api::DEFAULT_VRF, |vrf| vrf.as_str());
+                let vrf = new
+                    .vrf
+                    .as_ref()
+                    .map_or(ipam_shared::api::DEFAULT_VRF, |vrf| vrf.as_str());
                 return Err(Error::NotFound(format!("there is no VRF \"{vrf}\"")));
             }
             let detail = json!({ "name": new.name });
-            event::insert(&mut transaction, &[Event { action: "vpc.create", subject: id.0, caller: &caller, detail }])
-                .await?;
-            let made = vpc::get(&mut transaction, id).await?.ok_or_else(|| Error::bug("it was just made"))?;
+            event::insert(
+                &mut transaction,
+                &[Event {
+                    action: "vpc.create",
+                    subject: id.0,
+                    caller: &caller,
+                    detail,
+                }],
+            )
+            .await?;
+            let made = vpc::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was just made"))?;
             commit(transaction).await?;
             Ok(made)
         })
@@ -51,7 +66,13 @@ impl Ipam {
     }
 
     /// Changes a VPC. With `if_match`, only if it is at that revision.
-    pub async fn update_vpc(&self, caller: Caller, id: VpcId, patch: VpcPatch, if_match: Option<i64>) -> Result<Vpc> {
+    pub async fn update_vpc(
+        &self,
+        caller: Caller,
+        id: VpcId,
+        patch: VpcPatch,
+        if_match: Option<i64>,
+    ) -> Result<Vpc> {
         if let Some(description) = &patch.description {
             check_description(description)?;
         }
@@ -61,15 +82,25 @@ impl Ipam {
             let revision = vpc::lock(&mut transaction, id).await?;
             check_revision(if_match, revision.ok_or_else(|| not_found(id))?)?;
             if patch != VpcPatch::default() {
-                vpc::update(&mut transaction, id, &patch).await.map_err(|error| match &patch.name {
-                    Some(name) => vpc_taken(error, name),
-                    None => error,
-                })?;
-                let detail = serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
-                let event = Event { action: "vpc.update", subject: id.0, caller: &caller, detail };
+                vpc::update(&mut transaction, id, &patch)
+                    .await
+                    .map_err(|error| match &patch.name {
+                        Some(name) => vpc_taken(error, name),
+                        None => error,
+                    })?;
+                let detail =
+                    serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+                let event = Event {
+                    action: "vpc.update",
+                    subject: id.0,
+                    caller: &caller,
+                    detail,
+                };
                 event::insert(&mut transaction, &[event]).await?;
             }
-            let vpc = vpc::get(&mut transaction, id).await?.ok_or_else(|| not_found(id))?;
+            let vpc = vpc::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| not_found(id))?;
             commit(transaction).await?;
             Ok(vpc)
         })
@@ -136,7 +167,9 @@ fn not_found(id: VpcId) -> Error {
 fn vpc_taken(error: Error, name: &ipam_shared::name::Name) -> Error {
     match error {
         Error::NameTaken { .. } => Error::NameTaken {
-            message: format!("there is a VPC \"{name}\" already (case does not count); choose another name"),
+            message: format!(
+                "there is a VPC \"{name}\" already (case does not count); choose another name"
+            ),
             import_id: None,
         },
         other => other,

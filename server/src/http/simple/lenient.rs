@@ -5,9 +5,13 @@
 
 use std::ops::RangeInclusive;
 
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+use super::reply::Refusal;
+
+const UNREADABLE: &str = "There was an error parsing the body";
 
 /// One fault of a request.
 #[derive(Debug, PartialEq, Serialize)]
@@ -30,14 +34,11 @@ pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
     /// The request goes on only if nothing was wrong.
-    pub(super) fn or(
-        self,
-        otherwise: impl FnOnce(Vec<Fault>) -> super::Refusal,
-    ) -> Result<(), super::Refusal> {
+    pub(super) fn refuse(self) -> Result<(), Refusal> {
         if self.0.is_empty() {
             Ok(())
         } else {
-            Err(otherwise(self.0))
+            Err(Refusal::Faults(self.0))
         }
     }
 
@@ -141,8 +142,9 @@ impl Faults {
         &mut self,
         headers: &HeaderMap,
         bytes: &[u8],
-    ) -> Result<Option<Map<String, Value>>, super::Refusal> {
-        let text = std::str::from_utf8(bytes).map_err(|_| super::Refusal::unreadable())?;
+    ) -> Result<Option<Map<String, Value>>, Refusal> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| Refusal::Detail(StatusCode::BAD_REQUEST, UNREADABLE))?;
         let value = if text.is_empty() {
             Value::Null
         } else if is_json(headers) {

@@ -1,0 +1,98 @@
+//! The command line: one verb per file.
+
+pub mod allocate;
+pub mod calculate;
+pub mod connection;
+pub mod database;
+pub mod list;
+pub mod migrate;
+pub mod openapi;
+pub mod output;
+pub mod release;
+pub mod serve;
+pub mod verify;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use self::output::Failure;
+
+/// Hands out network ranges that never overlap.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ipam",
+    version,
+    about,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the server can't be reached."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(Box<serve::Serve>),
+    Migrate(migrate::Migrate),
+    Verify(verify::Verify),
+    Allocate(allocate::Allocate),
+    List(list::List),
+    #[command(visible_alias = "delete")]
+    Release(release::Release),
+    Calculate(calculate::Calculate),
+    #[command(hide = true)]
+    Openapi(openapi::Openapi),
+}
+
+/// Runs the command and says how it ended.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the runtime could not be started: {error}"), 1),
+    };
+    let result = runtime.block_on(async {
+        match cli.verb {
+            Verb::Serve(serve) => serve.run().await.map(|()| String::new()).map_err(chain),
+            Verb::Migrate(migrate) => migrate.run().await.map_err(chain),
+            Verb::Verify(verify) => verify.run().await,
+            Verb::Allocate(allocate) => allocate.run().await,
+            Verb::List(list) => list.run().await,
+            Verb::Release(release) => release.run().await,
+            Verb::Calculate(calculate) => calculate.run(),
+            Verb::Openapi(openapi) => openapi.run().map_err(chain),
+        }
+    });
+    match result {
+        Ok(text) => match io::stdout()
+            .write_all(text.as_bytes())
+            .and_then(|()| io::stdout().flush())
+        {
+            // `ipam list | head` closes our output early, on purpose.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                fail(&format!("cannot write: {error}"), 1)
+            }
+            _ => ExitCode::SUCCESS,
+        },
+        Err(failure) => fail(&failure.to_string(), failure.exit_code()),
+    }
+}
+
+/// An error with its causes, outermost first.
+pub(crate) fn chain(error: anyhow::Error) -> Failure {
+    Failure::Refused(format!("{error:#}"))
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    // When stderr is closed too, the exit code has to say it all.
+    let _ = writeln!(io::stderr(), "ipam: {message}");
+    ExitCode::from(code)
+}

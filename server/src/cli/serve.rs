@@ -1,0 +1,178 @@
+//! `ipam serve`: the server, until it is told to stop.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::database::Database;
+use crate::{
+    domain::{Ipam, seal::Sealer},
+    http::{self, App, auth::Auth, listen},
+    settings,
+    telemetry::{self, LogFormat},
+};
+
+/// Pause between two looks of the sealer of the audit log.
+const SEAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Run the server
+#[derive(clap::Args)]
+pub struct Serve {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "IPAM_LISTEN",
+        default_value = "127.0.0.1:8000"
+    )]
+    listen: SocketAddr,
+    /// Write the address to this file once it listens, such as http://127.0.0.1:8000
+    #[arg(long, value_name = "FILE")]
+    address_file: Option<PathBuf>,
+    /// The administrator's API key; a managed server makes one if there is none
+    #[arg(long, value_name = "KEY", env = "API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// How log lines look
+    #[arg(long, value_enum, env = "IPAM_LOG_FORMAT", default_value_t)]
+    log_format: LogFormat,
+    #[command(flatten)]
+    database: Database,
+}
+
+impl std::fmt::Debug for Serve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve")
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serve {
+    /// Serves until SIGINT or SIGTERM.
+    ///
+    /// # Errors
+    /// When the address is taken, the database can't be used, or there is no key.
+    pub async fn run(self) -> anyhow::Result<()> {
+        telemetry::init(self.log_format);
+        let stop = stop_signal()?;
+        // Before the database is touched, so that a second start fails at once and does no harm.
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}; choose another address with --listen",
+                self.listen
+            )
+        })?;
+        let opened = self.database.open().await?;
+        let served = self.serve(&opened, listener, stop).await;
+        let closed = opened.close().await;
+        served.and(closed)
+    }
+
+    async fn serve(
+        &self,
+        opened: &super::database::Opened,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let key = self.key(opened.data_dir.as_deref())?;
+        opened.migrate().await?;
+        opened.check_durability().await?;
+        let ipam = Ipam::new(opened.pool.clone());
+        let app = App::new(ipam.clone(), Auth::new(&key));
+        let sealer = tokio::spawn(Sealer::default().run(ipam, SEAL_PAUSE));
+        let address = listener
+            .local_addr()
+            .context("the address of the listener is not known")?;
+        if let Some(path) = &self.address_file {
+            write_whole(path, &format!("http://{address}\n"))?;
+        }
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            "ipam listens on http://{address}"
+        );
+        if let Some(managed) = &opened.managed {
+            tracing::info!("the database: {}", managed.psql_hint());
+        }
+        let draining = app.clone();
+        let stop = async {
+            // A database of our own that died takes the server with it: there is nothing left to serve.
+            let died = async {
+                match &opened.managed {
+                    Some(managed) => managed.exited().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let error = tokio::select! {
+                () = stop => None,
+                error = died => Some(error),
+            };
+            draining.drain();
+            tracing::info!("stopping: running requests are finished first");
+            error
+        };
+        let (mut report, died) = (None, tokio::sync::oneshot::channel());
+        let (tell, told) = died;
+        listen::serve(listener, http::app(app), async {
+            if let Some(error) = stop.await {
+                let _ = tell.send(error);
+            }
+        })
+        .await;
+        if let Ok(error) = told.await {
+            report = Some(error);
+        }
+        sealer.abort();
+        match report {
+            Some(error) => Err(error).context("the managed PostgreSQL ended"),
+            None => Ok(()),
+        }
+    }
+
+    fn key(&self, data_dir: Option<&std::path::Path>) -> anyhow::Result<String> {
+        match (
+            self.api_key
+                .as_deref()
+                .map(str::trim)
+                .filter(|key| !key.is_empty()),
+            data_dir,
+        ) {
+            (Some(key), _) => Ok(key.to_owned()),
+            (None, Some(dir)) => {
+                let key = settings::read_or_make_key(dir)?;
+                tracing::info!(
+                    "the administrator's API key is in {}",
+                    settings::key_file(dir).display()
+                );
+                Ok(key)
+            }
+            (None, None) => anyhow::bail!(
+                "set API_KEY to the administrator's API key: a server on a database that it \
+                does not manage makes none"
+            ),
+        }
+    }
+}
+
+/// Resolves at the first SIGINT or SIGTERM.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be caught")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Writes a file that a reader sees whole or not at all.
+fn write_whole(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    std::fs::write(&part, text)
+        .and_then(|()| std::fs::rename(&part, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

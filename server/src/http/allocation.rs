@@ -1,0 +1,199 @@
+//! `/api/v1/allocations`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::{
+    api::allocation::{Allocation, AllocationFilter, AllocationPatch, NewAllocation},
+    error::Problem,
+    ids::AllocationId,
+    page::{DEFAULT_LIMIT, MAX_LIMIT, Page},
+};
+
+use super::{
+    App,
+    error::Refusal,
+    extract::{Body, IdempotencyKey, IfMatch, Key, Params, ShownClaim},
+};
+use crate::{db, domain::Caller, error::Error};
+
+/// Allocate
+///
+/// Takes one block per member of the profile, all or none. With a `name` the request may be repeated: the same request
+/// answers the same allocation. Without one, send an `Idempotency-Key` to make it repeatable.
+#[utoipa::path(post, path = "/allocations", tag = "allocations", operation_id = "create_allocation",
+    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 printable characters, kept for a day")),
+    responses(
+        (status = 201, body = Allocation, description = "Allocated"),
+        (status = 200, body = Allocation, description = "Allocated by an earlier try, or a dry run"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "pool_exhausted, overlap, name_taken or claimed"),
+    ))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(new): Body<NewAllocation>,
+) -> Result<Response, Refusal> {
+    let outcome = app.ipam.allocate(caller, new, key).await?;
+    let status = if outcome.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let mut response = (status, shown(&outcome.allocation)).into_response();
+    if outcome.created
+        && let Ok(location) =
+            HeaderValue::from_str(&format!("/api/v1/allocations/{}", outcome.allocation.id))
+    {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// List allocations
+///
+/// In the order in which they were made.
+#[utoipa::path(get, path = "/allocations", tag = "allocations", operation_id = "list_allocations",
+    params(AllocationFilter), responses(
+        (status = 200, body = Page<Allocation>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: Caller,
+    Params(filter): Params<AllocationFilter>,
+) -> Result<Json<Page<Allocation>>, Refusal> {
+    let limit = limit(filter.limit)?;
+    let cursor = cursor(filter.cursor.as_deref())?;
+    let label = match &filter.label {
+        None => None,
+        Some(text) => Some(text.split_once('=').ok_or_else(|| {
+            Error::Invalid("label takes key=value, such as environment=prod".into())
+        })?),
+    };
+    let mut connection = app.ipam.read().await?;
+    let ids = db::allocation::find(&mut connection, &filter, label, cursor, limit).await?;
+    let next_cursor = (ids.len() == usize::from(limit))
+        .then(|| ids.last().map(ToString::to_string))
+        .flatten();
+    let items = if ids.is_empty() {
+        Vec::new()
+    } else {
+        db::allocation::load(&mut connection, &ids).await?
+    };
+    Ok(Json(Page {
+        items: items
+            .into_iter()
+            .map(|(allocation, _)| allocation)
+            .collect(),
+        next_cursor,
+    }))
+}
+
+/// Get an allocation
+///
+/// 410 if it was released, 404 if the id was never known.
+#[utoipa::path(get, path = "/allocations/{id}", tag = "allocations", operation_id = "get_allocation",
+    params(
+        ("id" = AllocationId, Path),
+        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+    ),
+    responses(
+        (status = 200, body = Allocation),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "claimed"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Key(id): Key<AllocationId>,
+    ShownClaim(claim): ShownClaim,
+) -> Result<Response, Refusal> {
+    Ok(shown(&app.ipam.show(caller, id, claim).await?))
+}
+
+/// Change an allocation
+///
+/// Its blocks stay the same. What is missing from the body stays as it is.
+#[utoipa::path(patch, path = "/allocations/{id}", tag = "allocations", operation_id = "update_allocation",
+    params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
+    responses(
+        (status = 200, body = Allocation),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Key(id): Key<AllocationId>,
+    IfMatch(revision): IfMatch,
+    Body(patch): Body<AllocationPatch>,
+) -> Result<Response, Refusal> {
+    Ok(shown(&app.ipam.update(caller, id, patch, revision).await?))
+}
+
+/// Release an allocation
+///
+/// Its blocks are free when this answers.
+#[utoipa::path(delete, path = "/allocations/{id}", tag = "allocations", operation_id = "delete_allocation",
+    params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
+    responses(
+        (status = 204, description = "Released"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "deletion_protected"),
+        (status = 410, body = Problem, content_type = "application/problem+json", description = "Released before"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Key(id): Key<AllocationId>,
+    IfMatch(revision): IfMatch,
+) -> Result<StatusCode, Refusal> {
+    app.ipam.release(caller, id, revision).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// An allocation with its ETag.
+fn shown(allocation: &Allocation) -> Response {
+    etagged(allocation.revision, allocation)
+}
+
+/// A body with the ETag of its revision.
+pub(super) fn etagged(revision: i64, body: &impl serde::Serialize) -> Response {
+    let mut response = Json(body).into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{revision}\"")) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}
+
+/// Items on a page.
+pub(super) fn limit(asked: Option<u16>) -> Result<u16, Error> {
+    match asked {
+        None => Ok(DEFAULT_LIMIT),
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(Error::Invalid(format!(
+            "limit must be between 1 and {MAX_LIMIT}"
+        ))),
+    }
+}
+
+/// The id that a page begins after.
+pub(super) fn cursor<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Error> {
+    text.map(|text| {
+        text.parse().map_err(|_| {
+            Error::Invalid("cursor takes the next_cursor of the page before".to_owned())
+        })
+    })
+    .transpose()
+}

@@ -1,0 +1,132 @@
+//! How a refusal looks on the wire of `/api`: a problem (RFC 9457) with the status of its code.
+
+use std::error::Error as _;
+
+use axum::{
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use ipam_shared::error::{Code, Problem};
+use serde_json::json;
+
+use super::request_id::RequestId;
+use crate::error::Error;
+
+/// A refusal of `/api`.
+#[derive(Debug)]
+pub struct Refusal(pub(super) Box<Problem>);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        log(&error);
+        let mut problem = Problem::new(error.code(), error.to_string());
+        problem.details = details(&error);
+        Self(Box::new(problem))
+    }
+}
+
+impl Refusal {
+    /// A refusal that needs no domain.
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(code, detail)))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        respond(&self.0)
+    }
+}
+
+/// Writes what operators must see, with everything behind it, once and here. Also for the callers that word the answer
+/// themselves.
+pub(crate) fn log(error: &Error) {
+    let mut chain = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push(cause.to_string());
+        source = cause.source();
+    }
+    match error {
+        Error::Internal(_) => tracing::error!(cause = chain.join(": "), "internal error"),
+        Error::Unavailable(..) | Error::UnknownOutcome(_) => {
+            tracing::warn!(cause = chain.join(": "), "{error}")
+        }
+        _ => tracing::debug!(code = error.code().as_str(), "refused: {error}"),
+    }
+}
+
+/// What programs get beside the code.
+fn details(error: &Error) -> serde_json::Value {
+    match error {
+        Error::Gone { at, by, .. } => {
+            json!({ "deleted_at": at.format(&time::format_description::well_known::Rfc3339).ok(), "deleted_by": by })
+        }
+        Error::NameTaken {
+            import_id: Some(import_id),
+            ..
+        }
+        | Error::Claimed { import_id, .. } => {
+            json!({ "import_id": import_id })
+        }
+        Error::Overlap { conflicts, .. } => json!({ "conflicts": conflicts }),
+        Error::Exhausted(exhausted) => json!({ "pools": [exhausted] }),
+        Error::InUse { users, .. } => json!({ "users": users }),
+        Error::Stale { now } => json!({ "revision": now }),
+        _ => serde_json::Value::Null,
+    }
+}
+
+/// A problem as a reply. The request's id is added by [`finish`], which knows it.
+pub(super) fn respond(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, body(problem)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    if matches!(problem.code, Code::Unavailable | Code::UnknownOutcome) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if problem.code == Code::Unauthorized {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response.extensions_mut().insert(problem.clone());
+    response
+}
+
+fn body(problem: &Problem) -> Vec<u8> {
+    serde_json::to_vec(problem).unwrap_or_default()
+}
+
+/// Adds the request's id to a problem.
+pub(super) async fn finish(request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().copied();
+    let mut response = next.run(request).await;
+    if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
+        problem.request_id = id.map(RequestId::text);
+        let body = body(&problem);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = body.into();
+    }
+    response
+}
+
+/// No such path under `/api`.
+pub(super) async fn unknown_path() -> Refusal {
+    Refusal::new(
+        Code::NotFound,
+        "there is no such path; /docs lists those that exist",
+    )
+}
+
+/// No such method on a path under `/api`.
+pub(super) async fn unknown_method() -> Refusal {
+    Refusal::new(
+        Code::MethodNotAllowed,
+        "the path exists, but not with this method; /docs lists what it takes",
+    )
+}

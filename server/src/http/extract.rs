@@ -1,0 +1,155 @@
+//! Extractors of `/api` that refuse with a problem: JSON bodies, queries, ids, If-Match.
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
+    http::{HeaderMap, header, request::Parts},
+};
+use ipam_shared::{error::Code, ids::Claim};
+use serde::de::DeserializeOwned;
+
+use super::error::Refusal;
+use crate::domain::Caller;
+
+/// A JSON body. Unknown fields and wrong types are refused with their place.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(body_refusal(&rejection)),
+        }
+    }
+}
+
+fn body_refusal(rejection: &JsonRejection) -> Refusal {
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => Refusal::new(
+            Code::UnsupportedMediaType,
+            "send the body as JSON, with \"Content-Type: application/json\"",
+        ),
+        JsonRejection::BytesRejection(bytes) if bytes.status().as_u16() == 413 => Refusal::new(
+            Code::BodyTooLarge,
+            format!("a body has at most {} bytes", super::limits::BODY),
+        ),
+        // Serde's words name the field and what was expected of it.
+        other => Refusal::new(Code::InvalidRequest, other.body_text()),
+    }
+}
+
+/// The query of a request.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Refusal::new(Code::InvalidRequest, rejection.body_text())),
+        }
+    }
+}
+
+/// The last part of the path: an id, or what stands for one.
+pub(super) struct Key<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Key<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(key)) => Ok(Self(key)),
+            Err(rejection) => Err(Refusal::new(Code::InvalidRequest, rejection.body_text())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        // Put there by `auth::require`; without it the route was registered outside of that layer, which is a bug that
+        // must not let anybody in.
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Refusal::new(Code::Unauthorized, "this request was not authenticated"))
+    }
+}
+
+/// The revision in If-Match, if there is one. `*` matches any.
+pub(super) struct IfMatch(pub(super) Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else {
+            return Ok(Self(None));
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        let revision = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+            .and_then(|text| text.parse().ok());
+        match revision {
+            Some(revision) => Ok(Self(Some(revision))),
+            None => Err(Refusal::new(
+                Code::InvalidRequest,
+                "If-Match takes one ETag of an earlier reply, such as \"3\"",
+            )),
+        }
+    }
+}
+
+/// The claim that a reader shows, if any.
+pub(super) struct ShownClaim(pub(super) Option<Claim>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ShownClaim {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        match text(&parts.headers, ipam_shared::api::CLAIM_HEADER)? {
+            None => Ok(Self(None)),
+            Some(text) => text.parse().map(|claim| Self(Some(claim))).map_err(|_| {
+                Refusal::new(
+                    Code::InvalidRequest,
+                    "Ipam-Claim takes the claim of the reply that created it",
+                )
+            }),
+        }
+    }
+}
+
+/// The Idempotency-Key, if any.
+pub(super) struct IdempotencyKey(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        text(&parts.headers, ipam_shared::api::IDEMPOTENCY_HEADER).map(Self)
+    }
+}
+
+/// A header as text.
+fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(_) => Err(Refusal::new(
+            Code::InvalidRequest,
+            format!("the header {name} has characters that are not ASCII"),
+        )),
+    }
+}

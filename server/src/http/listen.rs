@@ -1,0 +1,92 @@
+//! The accept loop: limits on connections and headers, and a stop that loses no request.
+//!
+//! It is our own because the framework's sets no time limit on headers, so that a few hundred clients that send nothing
+//! could keep everybody else out.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+/// Connections at a time. Who comes later waits in the kernel's queue.
+const CONNECTIONS: usize = 4096;
+/// Time for the headers of a request; also how long an idle connection is kept.
+const HEADERS: Duration = Duration::from_secs(10);
+/// Most headers of a request.
+const HEADER_COUNT: usize = 100;
+/// Largest request line and headers together, in bytes.
+const HEADER_BYTES: usize = 64 << 10;
+/// Time for running requests to end when the server stops.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Serves until `stop` resolves, then lets running requests end.
+pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(app);
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_headers(HEADER_COUNT)
+        .max_buf_size(HEADER_BYTES)
+        .keep_alive(true);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accept = async {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, or a client that left already: neither is a reason to stop.
+                if !is_about_client(&error) {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                continue;
+            }
+        };
+        // Replies are small and complete; waiting for more to send would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let connection =
+            graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "some requests did not end within {} seconds and were cut off",
+            DRAIN.as_secs()
+        );
+    }
+}
+
+fn is_about_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,96 @@
+//! HTTP: parse, authorize, call the domain, reply. Knows no SQL.
+//!
+//! Every route is on this screen; each file holds the handlers of one noun. Writes go to `domain`, plain reads to `db`.
+
+pub mod allocation;
+pub mod auth;
+pub mod error;
+mod extract;
+pub mod health;
+pub mod limits;
+pub mod listen;
+pub mod openapi;
+pub mod pool;
+pub mod request_id;
+pub mod simple;
+pub mod vpc;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{Router, middleware, routing::get};
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{domain::Ipam, http::auth::Auth, pages};
+
+/// What every handler can reach. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The domain.
+    pub ipam: Ipam,
+    /// Who may come in.
+    pub auth: Auth,
+    draining: Arc<AtomicBool>,
+}
+
+impl App {
+    /// Over a migrated database.
+    pub fn new(ipam: Ipam, auth: Auth) -> Self {
+        Self {
+            ipam,
+            auth,
+            draining: Arc::default(),
+        }
+    }
+
+    /// From now on `/readyz` says no, so that load balancers send nobody here any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// The routes that the OpenAPI document describes.
+fn described() -> OpenApiRouter<App> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(allocation::create, allocation::list))
+        .routes(routes!(
+            allocation::get,
+            allocation::update,
+            allocation::delete
+        ))
+        .routes(routes!(vpc::create, vpc::list))
+        .routes(routes!(vpc::get, vpc::update, vpc::delete))
+        .routes(routes!(pool::list))
+        .routes(routes!(pool::get));
+    OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
+}
+
+/// The whole application.
+pub fn app(app: App) -> Router {
+    let (api, _) = described().split_for_parts();
+    let api = api
+        .layer(middleware::from_fn_with_state(app.clone(), auth::require))
+        .route("/api/v1/openapi.json", get(openapi::json))
+        .route("/api/{*rest}", axum::routing::any(error::unknown_path))
+        .method_not_allowed_fallback(error::unknown_method)
+        .layer(middleware::from_fn(error::finish));
+    let router = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(openapi::swagger_ui())
+        .merge(pages::routes())
+        .merge(simple::routes())
+        .merge(api)
+        .fallback(simple::not_found)
+        .method_not_allowed_fallback(simple::method_not_allowed)
+        .with_state(app);
+    limits::layer(router)
+}

@@ -1,0 +1,65 @@
+//! The OpenAPI document, generated from the code, and its reader.
+
+use axum::{Json, Router, response::Redirect, routing::get};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{App, described};
+
+/// What the document says beside the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ipam",
+        description = "Hands out network ranges that never overlap.\n\n\
+            Refusals are problems (RFC 9457) with a stable `code`. Repeat a request after a lost reply: a creation with \
+            a `name`, or with an `Idempotency-Key`, never allocates twice.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    components(schemas(ipam_shared::error::Problem)),
+    modifiers(&Keys),
+    security(("api_key" = []), ("bearer" = []))
+)]
+pub(super) struct Document;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "api_key",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))),
+        );
+        components.add_security_scheme(
+            "bearer",
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
+        );
+    }
+}
+
+/// The document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    described().split_for_parts().1
+}
+
+/// `GET /api/v1/openapi.json`: the document, without a key.
+pub(super) async fn json() -> Json<utoipa::openapi::OpenApi> {
+    Json(document())
+}
+
+/// `/docs`: Swagger UI, with all its files from this binary.
+pub(super) fn swagger_ui() -> Router<App> {
+    let config = Config::from("/api/v1/openapi.json")
+        .try_it_out_enabled(true)
+        .persist_authorization(false);
+    Router::new()
+        .merge(SwaggerUi::new("/docs").config(config))
+        .route(
+            "/openapi.json",
+            get(|| async { Redirect::permanent("/api/v1/openapi.json") }),
+        )
+}

@@ -1,0 +1,60 @@
+//! An id for each request: in the reply's `X-Request-Id`, in the log, in the audit log and in problems.
+//!
+//! It is made here, whatever the client sends, so that two requests never share one.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+/// Header of every reply.
+pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request, in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(pub Uuid);
+
+impl RequestId {
+    /// As it stands in headers and bodies: 32 hex digits.
+    pub fn text(self) -> String {
+        self.0.simple().to_string()
+    }
+}
+
+/// Names the request, and logs it with its outcome.
+pub async fn layer(mut request: Request, next: Next) -> Response {
+    let id = RequestId(Uuid::new_v4());
+    request.extensions_mut().insert(id);
+    let text = id.text();
+    // The path without what people put into it, as far as a route was found; never the query, which may hold secrets.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let span = tracing::info_span!(
+        "request",
+        request_id = %text,
+        method = %request.method(),
+        route = route.as_deref().unwrap_or("unknown"),
+    );
+    let start = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    span.in_scope(|| {
+        let status = response.status().as_u16();
+        let ms = start.elapsed().as_secs_f64() * 1000.0;
+        match status {
+            500.. => tracing::warn!(status, ms, "answered"),
+            _ => tracing::debug!(status, ms, "answered"),
+        }
+    });
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().insert(HEADER, value);
+    }
+    response
+}

@@ -1,0 +1,142 @@
+//! `/api/v1/vpcs`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::{
+    api::vpc::{NewVpc, Vpc, VpcDeleted, VpcFilter, VpcPatch},
+    error::Problem,
+    page::Page,
+};
+use serde::Deserialize;
+
+use super::{
+    App,
+    allocation::{cursor, etagged, limit},
+    error::Refusal,
+    extract::{Body, IfMatch, Key, Params},
+};
+use crate::{db, domain::Caller, error::Error};
+
+/// Make a VPC
+///
+/// Not needed before allocating: a VPC is made on first use.
+#[utoipa::path(post, path = "/vpcs", tag = "vpcs", operation_id = "create_vpc", responses(
+    (status = 201, body = Vpc),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Body(new): Body<NewVpc>,
+) -> Result<Response, Refusal> {
+    let vpc = app.ipam.create_vpc(caller, new).await?;
+    let mut response = (StatusCode::CREATED, etagged(vpc.revision, &vpc)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/vpcs/{}", vpc.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// List VPCs
+#[utoipa::path(get, path = "/vpcs", tag = "vpcs", operation_id = "list_vpcs", params(VpcFilter), responses(
+    (status = 200, body = Page<Vpc>),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: Caller,
+    Params(filter): Params<VpcFilter>,
+) -> Result<Json<Page<Vpc>>, Refusal> {
+    let limit = limit(filter.limit)?;
+    let cursor = cursor(filter.cursor.as_deref())?;
+    let mut connection = app.ipam.read().await?;
+    let items = db::vpc::list(&mut connection, None, filter.name.as_deref(), cursor, limit).await?;
+    let next_cursor = (items.len() == usize::from(limit))
+        .then(|| items.last().map(|vpc| vpc.id.to_string()))
+        .flatten();
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// Get a VPC
+#[utoipa::path(get, path = "/vpcs/{vpc}", tag = "vpcs", operation_id = "get_vpc",
+    params(("vpc" = String, Path, description = "Id or name")), responses(
+        (status = 200, body = Vpc),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(
+    State(app): State<App>,
+    _: Caller,
+    Key(key): Key<String>,
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_vpc(&key).await?;
+    let mut connection = app.ipam.read().await?;
+    let vpc = db::vpc::get(&mut connection, id).await?;
+    let vpc = vpc.ok_or_else(|| Error::NotFound(format!("there is no VPC \"{key}\"")))?;
+    Ok(etagged(vpc.revision, &vpc))
+}
+
+/// Change a VPC
+#[utoipa::path(patch, path = "/vpcs/{vpc}", tag = "vpcs", operation_id = "update_vpc",
+    params(
+        ("vpc" = String, Path, description = "Id or name"),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 200, body = Vpc),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    IfMatch(revision): IfMatch,
+    Body(patch): Body<VpcPatch>,
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_vpc(&key).await?;
+    let vpc = app.ipam.update_vpc(caller, id, patch, revision).await?;
+    Ok(etagged(vpc.revision, &vpc))
+}
+
+/// How to delete.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deletion {
+    /// Release its allocations too; without it, a VPC that has any is not deleted.
+    #[serde(default)]
+    cascade: bool,
+}
+
+/// Delete a VPC
+#[utoipa::path(delete, path = "/vpcs/{vpc}", tag = "vpcs", operation_id = "delete_vpc",
+    params(
+        ("vpc" = String, Path, description = "Id or name"),
+        Deletion,
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 200, body = VpcDeleted),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use or deletion_protected"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    Params(deletion): Params<Deletion>,
+    IfMatch(revision): IfMatch,
+) -> Result<Json<VpcDeleted>, Refusal> {
+    let id = app.ipam.find_vpc(&key).await?;
+    Ok(Json(
+        app.ipam
+            .delete_vpc(caller, id, deletion.cascade, revision)
+            .await?,
+    ))
+}

@@ -1,0 +1,45 @@
+//! Logs: lines for people on a terminal, JSON elsewhere, with the id of the request in each.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::ValueEnum;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON
+    #[default]
+    Auto,
+    /// One JSON object a line
+    Json,
+    /// For people
+    Text,
+}
+
+/// Logs to stderr from now on. `IPAM_LOG`, or `RUST_LOG`, chooses what: `info` if neither is set.
+pub fn init(format: LogFormat) {
+    let filter = std::env::var("IPAM_LOG")
+        .or_else(|_| std::env::var("RUST_LOG"))
+        .unwrap_or_else(|_| "info".to_owned());
+    // Notices of PostgreSQL and slow statements come through the driver; its debug output would log every statement.
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let json = match format {
+        LogFormat::Auto => !io::stderr().is_terminal(),
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    if json {
+        let layer = fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false);
+        registry.with(layer.with_writer(io::stderr)).init();
+    } else {
+        registry
+            .with(fmt::layer().with_target(false).with_writer(io::stderr))
+            .init();
+    }
+}
