@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Calls that we leave out answer "unimplemented", which hosts take as "not offered".
     tonic_prost_build::configure()
         .generate_default_stubs(true)
+        .build_client(std::env::var_os("CARGO_FEATURE_DRIVER").is_some())
         .compile_fds(descriptors)?;
     Ok(())
 }

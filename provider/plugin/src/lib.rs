@@ -5,6 +5,8 @@ mod convert;
 mod data_source;
 mod describe;
 mod diagnostic;
+#[cfg(feature = "driver")]
+pub mod driver;
 mod ephemeral;
 mod function;
 mod host;

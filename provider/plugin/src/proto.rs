@@ -4,6 +4,10 @@
 
 /// Terraform's provider protocol.
 #[expect(
+    clippy::allow_attributes,
+    reason = "expecting dead code in a module makes the compiler see none"
+)]
+#[allow(
     dead_code,
     reason = "the outer half of each message pair is only a name"
 )]

@@ -1,0 +1,366 @@
+//! The provider as a process: start, handshake, connection, end.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint};
+
+use super::{Driver, Schemas};
+use crate::proto::host::Empty;
+use crate::proto::host::grpc_controller_client::GrpcControllerClient;
+use crate::proto::tf::provider_client::ProviderClient;
+use crate::serve::{COOKIE, COOKIE_NAME, MESSAGE_LIMIT, PROTOCOL_VERSION};
+use crate::tls;
+
+/// How long a provider may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How the connection is secured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    #[default]
+    Plaintext,
+    /// As Terraform does: each side knows the other's certificate.
+    MutualTls,
+    /// The provider expects a certificate and the driver shows none. The provider must refuse.
+    NoCertificate,
+    /// The driver shows another certificate than it announced. The provider must refuse.
+    WrongCertificate,
+}
+
+/// Why a provider could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The process could not be started or ended early; with what it printed.
+    #[error("the provider did not start: {0}")]
+    Process(String),
+    /// The first line was not a handshake.
+    #[error("this is no handshake: {0:?}")]
+    Handshake(String),
+    /// The connection was refused, or broke.
+    #[error("no connection: {0}")]
+    Connection(String),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Process(error.to_string())
+    }
+}
+
+/// How to start a provider.
+#[derive(Debug)]
+pub struct Launch {
+    binary: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+    security: Security,
+}
+
+impl Launch {
+    /// Starts `binary`, without TLS.
+    pub fn new(binary: impl AsRef<Path>) -> Self {
+        Self {
+            binary: binary.as_ref().to_owned(),
+            environment: Vec::new(),
+            security: Security::default(),
+        }
+    }
+
+    /// Sets an environment variable for the provider.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Secures the connection.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
+        self
+    }
+
+    /// Starts the provider, connects, and asks what it has.
+    ///
+    /// # Errors
+    /// If it can't be started, does not behave like a plugin, or refuses the connection.
+    pub async fn start(self) -> Result<Driver, StartError> {
+        let secured = (self.security != Security::Plaintext)
+            .then(tls::self_signed)
+            .transpose();
+        let own = secured.map_err(|error| StartError::Connection(error.to_string()))?;
+        let mut command = Command::new(&self.binary);
+        command
+            .env(COOKIE_NAME, COOKIE)
+            .env("PLUGIN_PROTOCOL_VERSIONS", PROTOCOL_VERSION.to_string())
+            .env_remove("PLUGIN_CLIENT_CERT")
+            .envs(self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        if let Some((certificate, _)) = &own {
+            command.env("PLUGIN_CLIENT_CERT", pem(certificate));
+        }
+        let mut child = command.spawn()?;
+        let stderr = Stderr::collect(&mut child);
+        let handshake = match first_line(&mut child).await? {
+            Some(line) => Handshake::parse(&line).ok_or(StartError::Handshake(line))?,
+            None => {
+                let _ = timeout(PATIENCE, child.wait()).await;
+                return Err(StartError::Process(stderr.complete().await));
+            }
+        };
+        let connector = client_tls(self.security, own, &handshake)?;
+        let channel = connect(handshake.socket.clone(), connector).await?;
+        let mut client = ProviderClient::new(channel.clone())
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
+        let schemas = Schemas::fetch(&mut client).await?;
+        let socket = handshake.socket;
+        let process = Process {
+            child: Mutex::new(Some(child)),
+            channel,
+            socket,
+            stderr,
+        };
+        Ok(Driver {
+            client,
+            process,
+            schemas,
+            warnings: Mutex::default(),
+        })
+    }
+}
+
+/// The running process. It is killed when dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Mutex<Option<Child>>,
+    channel: Channel,
+    socket: PathBuf,
+    stderr: Stderr,
+}
+
+impl Driver {
+    /// The provider's socket.
+    pub fn socket(&self) -> &Path {
+        &self.process.socket
+    }
+
+    /// The process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        let child = self
+            .process
+            .child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        child.as_ref().and_then(Child::id)
+    }
+
+    /// What the provider wrote to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.process.stderr.so_far()
+    }
+
+    /// Ends the provider as Terraform does, and waits for it.
+    ///
+    /// # Errors
+    /// If it does not end by itself in time. It is killed then.
+    pub async fn shutdown(&self) -> io::Result<ExitStatus> {
+        let answer = GrpcControllerClient::new(self.process.channel.clone())
+            .shutdown(Empty {})
+            .await;
+        answer.map_err(|status| io::Error::other(status.to_string()))?;
+        self.ended().await
+    }
+
+    /// Waits for the end of the provider.
+    ///
+    /// # Errors
+    /// If it does not end by itself in time. It is killed then.
+    pub async fn ended(&self) -> io::Result<ExitStatus> {
+        let child = self
+            .process
+            .child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let mut child = child.ok_or_else(|| io::Error::other("it has ended already"))?;
+        let status = timeout(PATIENCE, child.wait())
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)?;
+        self.process.stderr.complete().await;
+        status
+    }
+}
+
+/// The line with which a plugin introduces itself.
+struct Handshake {
+    socket: PathBuf,
+    certificate: Option<CertificateDer<'static>>,
+}
+
+impl Handshake {
+    fn parse(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.trim_end().split('|').collect();
+        let ["1", "6", "unix", socket, "grpc", certificate] = fields[..] else {
+            return None;
+        };
+        let certificate = match certificate {
+            "" => None,
+            base64 => Some(STANDARD_NO_PAD.decode(base64).ok()?.into()),
+        };
+        Some(Self {
+            socket: socket.into(),
+            certificate,
+        })
+    }
+}
+
+async fn first_line(child: &mut Child) -> Result<Option<String>, StartError> {
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| StartError::Process("no standard output".into()))?;
+    let mut line = String::new();
+    let mut stdout = BufReader::new(stdout);
+    let read = timeout(PATIENCE, stdout.read_line(&mut line)).await;
+    match read {
+        Ok(read) => Ok((read? > 0).then_some(line)),
+        Err(_) => Err(StartError::Process("it prints no handshake".into())),
+    }
+}
+
+/// What a provider writes to standard error, collected while it runs.
+#[derive(Debug)]
+struct Stderr {
+    text: Arc<Mutex<String>>,
+    reader: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Stderr {
+    fn collect(child: &mut Child) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let collect = |stderr| {
+            let text = Arc::clone(&text);
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stderr).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+            })
+        };
+        let reader = Mutex::new(child.stderr.take().map(collect));
+        Self { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        self.text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits for the last line, after the end of the process.
+    async fn complete(&self) -> String {
+        let reader = self
+            .reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(reader) = reader {
+            let _ = timeout(PATIENCE, reader).await;
+        }
+        self.so_far()
+    }
+}
+
+fn pem(certificate: &[u8]) -> String {
+    let base64 = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let lines: Vec<&str> = base64
+        .as_bytes()
+        .chunks(64)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .collect();
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        lines.join("\n")
+    )
+}
+
+type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+fn client_tls(
+    security: Security,
+    own: Option<Identity>,
+    handshake: &Handshake,
+) -> Result<Option<TlsConnector>, StartError> {
+    let Some(own) = own else { return Ok(None) };
+    let failed = |error: &dyn std::error::Error| StartError::Connection(error.to_string());
+    let no_certificate = || StartError::Connection("the provider announced no certificate".into());
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(handshake.certificate.clone().ok_or_else(no_certificate)?)
+        .map_err(|e| failed(&e))?;
+    let crypto = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(crypto)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| failed(&e))?
+        .with_root_certificates(roots);
+    let shown = match security {
+        Security::WrongCertificate => Some(tls::self_signed().map_err(|e| failed(&e))?),
+        Security::NoCertificate => None,
+        Security::Plaintext | Security::MutualTls => Some(own),
+    };
+    let mut config = match shown {
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(vec![certificate], key)
+            .map_err(|e| failed(&e))?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Some(Arc::new(config).into()))
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+async fn connect(socket: PathBuf, tls: Option<TlsConnector>) -> Result<Channel, StartError> {
+    let connector = tower::service_fn(move |_| {
+        let (socket, tls) = (socket.clone(), tls.clone());
+        async move {
+            let stream = UnixStream::connect(socket).await?;
+            let stream: Box<dyn Stream> = match tls {
+                None => Box::new(stream),
+                Some(tls) => {
+                    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+                    Box::new(tls.connect(name, stream).await?)
+                }
+            };
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    let endpoint = Endpoint::from_static("http://localhost").connect_timeout(PATIENCE);
+    let channel = endpoint.connect_with_connector(connector).await;
+    channel.map_err(|error| StartError::Connection(format!("{error:?}")))
+}
