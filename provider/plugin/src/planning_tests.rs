@@ -1,8 +1,10 @@
 //! What the standard plan does with each kind of attribute.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::driver::check_plan;
 use crate::schema::Block;
 
 fn schema() -> Schema {
@@ -229,4 +231,83 @@ fn none_and_empty_follow_the_reference() {
         !state.get("members").is_null(),
         "what is there is never hidden"
     );
+}
+
+/// Random configurations of the schema above, as Terraform lets them through: what is required is set.
+fn any_config() -> impl Strategy<Value = serde_json::Value> {
+    let word = || prop_oneof![Just(json!(null)), Just(json!("a")), Just(json!("b"))];
+    let member = (word(), "[rs]").prop_map(|(zone, role)| json!({"role": role, "zone": zone}));
+    let members = proptest::option::of(proptest::collection::btree_map(
+        "[ab]",
+        member.clone(),
+        0..3,
+    ));
+    let parts = proptest::option::of(proptest::collection::vec(member, 0..3).prop_map(
+        |mut parts| {
+            parts.dedup();
+            parts
+        },
+    ));
+    let labels = proptest::option::of(proptest::collection::btree_set("[xyz]", 0..3));
+    let rules = proptest::collection::vec(proptest::option::of(0..3), 0..3);
+    let fields = (
+        proptest::option::of(0..3),
+        word(),
+        word(),
+        word(),
+        labels,
+        members,
+        parts,
+        rules,
+    );
+    fields.prop_map(|(size, kind, mode, secret, labels, members, parts, rules)| {
+        let rules: Vec<_> = rules.into_iter().map(|port| json!({"port": port})).collect();
+        json!({"name": "n", "size": size, "kind": kind, "mode": mode, "secret": secret, "labels": labels,
+               "members": members, "parts": parts, "rule": rules})
+    })
+}
+
+/// What a perfect provider makes of a plan: every unknown becomes some value.
+fn applied(planned: &Value) -> Value {
+    match planned {
+        Value::Unknown => Value::from("made"),
+        Value::List(elements) => Value::List(elements.iter().map(applied).collect()),
+        Value::Map(elements) => Value::Map(
+            elements
+                .iter()
+                .map(|(k, v)| (k.clone(), applied(v)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+/// The same with numbers where the schema has computed numbers.
+fn created(plan: &Plan) -> serde_json::Value {
+    let mut state = crate::codec::json::encode(&applied(&plan.planned));
+    for rule in state["rule"].as_array_mut().unwrap() {
+        if rule["port"] == "made" {
+            rule["port"] = json!(80);
+        }
+    }
+    state
+}
+
+proptest! {
+    #[test]
+    fn any_plan_is_consistent_and_settles(before in any_config(), after in any_config()) {
+        let creation = plan(before.clone(), None);
+        check_plan(&schema().body, &creation.config, &Value::Null, &creation.planned).unwrap();
+        let state = created(&creation);
+
+        let again = plan(before, Some(state.clone()));
+        prop_assert!(same(&schema().ty(), again.prior.as_ref().unwrap(), &again.planned), "{again:?}");
+        prop_assert!(again.replace.is_empty());
+
+        let update = plan(after.clone(), Some(state));
+        check_plan(&schema().body, &update.config, update.prior.as_ref().unwrap(), &update.planned).unwrap();
+        let state = created(&update);
+        let settled = plan(after, Some(state));
+        prop_assert!(same(&schema().ty(), settled.prior.as_ref().unwrap(), &settled.planned), "{settled:?}");
+    }
 }

@@ -1,12 +1,14 @@
 //! The generated messages and services, see `proto/`. Nothing of this is public API.
 
-#![expect(unreachable_pub, unused_qualifications, reason = "generated code")]
+#![expect(
+    unreachable_pub,
+    unused_qualifications,
+    clippy::allow_attributes,
+    reason = "generated code"
+)]
 
 /// Terraform's provider protocol.
-#[expect(
-    clippy::allow_attributes,
-    reason = "expecting dead code in a module makes the compiler see none"
-)]
+// Expecting dead code in a module makes the compiler see none, hence `allow`.
 #[allow(
     dead_code,
     reason = "the outer half of each message pair is only a name"

@@ -178,3 +178,58 @@ impl SignatureVerificationAlgorithm for P521Sha512 {
             .map_err(|_| InvalidSignature)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p521::ecdsa::signature::Signer;
+    use p521::ecdsa::{Signature, SigningKey};
+
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        // The first of the 66 bytes must stay below the order of the curve.
+        let mut scalar = [seed; 66];
+        scalar[0] = 0;
+        SigningKey::from_slice(&scalar).unwrap()
+    }
+
+    #[test]
+    fn p521_signatures_are_checked() {
+        let public =
+            |key: &SigningKey| p521::ecdsa::VerifyingKey::from(key).to_encoded_point(false);
+        let signature: Signature = key(7).sign(b"hello");
+        let signature = signature.to_der();
+        let check = |by: u8, message: &[u8], signature: &[u8]| {
+            P521Sha512.verify_signature(public(&key(by)).as_bytes(), message, signature)
+        };
+        assert!(check(7, b"hello", signature.as_bytes()).is_ok());
+        assert!(
+            check(7, b"hallo", signature.as_bytes()).is_err(),
+            "another message"
+        );
+        assert!(
+            check(8, b"hello", signature.as_bytes()).is_err(),
+            "another key"
+        );
+        assert!(check(7, b"hello", b"junk").is_err());
+        assert!(
+            P521Sha512
+                .verify_signature(b"no key", b"hello", signature.as_bytes())
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn only_the_pinned_certificate_is_accepted() {
+        let (pinned, _) = self_signed().unwrap();
+        let (other, _) = self_signed().unwrap();
+        let verifier = PinnedClient::new(pinned.clone(), &ring::default_provider());
+        let now = UnixTime::now();
+        assert!(verifier.verify_client_cert(&pinned, &[], now).is_ok());
+        assert!(verifier.verify_client_cert(&other, &[], now).is_err());
+        assert!(verifier.client_auth_mandatory());
+        let schemes = verifier.supported_verify_schemes();
+        assert!(schemes.contains(&SignatureScheme::ECDSA_NISTP521_SHA512));
+        assert!(schemes.contains(&SignatureScheme::ECDSA_NISTP256_SHA256));
+    }
+}

@@ -1,5 +1,7 @@
 //! The toy provider as a process, driven over its socket: every call and every way to go wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use serde_json::{Value as Json, json};

@@ -1,5 +1,7 @@
 //! The toy provider as a process: how it starts, who may talk to it, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -91,7 +93,11 @@ async fn mutual_tls_lets_in_the_announced_client_and_nobody_else() {
     let secured = |security| Launch::new(TOY).security(security).start();
     let driver = secured(Security::MutualTls).await.unwrap();
     assert_eq!(driver.call("double", &[json!(2)]).await.unwrap(), 4);
-    for security in [Security::NoCertificate, Security::WrongCertificate] {
+    for security in [
+        Security::NoCertificate,
+        Security::WrongCertificate,
+        Security::StolenCertificate,
+    ] {
         let error = secured(security).await.unwrap_err();
         assert!(
             matches!(error, StartError::Connection(_)),

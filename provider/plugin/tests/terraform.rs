@@ -1,5 +1,7 @@
 //! The toy provider under the real Terraform. Needs `terraform` on the PATH, and says so if it is missing.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -308,20 +310,54 @@ fn a_crash_is_explained() {
         .says("the lid fell off");
 }
 
+/// Whether somebody without a certificate is hung up on.
+fn is_refused(socket: &Path) -> bool {
+    use std::io::{Read, Write};
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    // The start of a plain HTTP/2 connection, which a server without TLS answers with its settings (frame type 4).
+    let _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    // A TLS alert, fatal, and the end; or just the end.
+    answer.is_empty() || answer.starts_with(&[21, 3])
+}
+
+fn provider_socket(directory: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_dir()).find_map(|path| {
+        let socket = path.join("socket");
+        if socket.exists() {
+            Some(socket)
+        } else {
+            provider_socket(&path)
+        }
+    })
+}
+
 #[test]
-fn ctrl_c_lets_a_creation_finish_and_reports_nothing_else() {
+fn ctrl_c_lets_a_creation_finish_and_nobody_else_gets_in() {
     use std::os::unix::process::CommandExt;
     let workspace = Workspace::new(
         "resource \"toy_box\" \"slow\" {\n  name   = \"slow\"\n  behave = \"wait for stop\"\n}\n",
     );
     let mut command = workspace.command(&["apply", "-auto-approve", "-no-color"]);
-    let terraform = command
+    let sockets = TempDir::new().unwrap();
+    command
         .process_group(0)
+        .env("TMPDIR", sockets.path())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stderr(Stdio::piped());
+    let terraform = command.spawn().unwrap();
     wait_for(&workspace.path("store/started.json"));
+    // Terraform is connected, by mutual TLS, and nobody else gets in.
+    assert!(is_refused(
+        &provider_socket(sockets.path()).expect("the provider's socket")
+    ));
     // As a terminal does it: to Terraform and the provider alike.
     killpg(
         Pid::from_raw(i32::try_from(terraform.id()).unwrap()),

@@ -11,7 +11,7 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// Checks the attributes and, through their types, everything nested in them.
-pub(super) fn check_plan(
+pub(crate) fn check_plan(
     body: &Body,
     config: &Value,
     prior: &Value,

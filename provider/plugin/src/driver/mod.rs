@@ -41,6 +41,8 @@ use crate::proto::tf::provider_client::ProviderClient;
 use crate::schema::{IdentitySchema, Schema};
 use crate::types::Type;
 
+#[cfg(test)]
+pub(crate) use consistency::check_plan;
 pub use process::{Launch, Security, StartError};
 
 /// A value not known before apply, written as Terraform prints it.

@@ -10,8 +10,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use hyper_util::rt::TokioIo;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -42,6 +45,22 @@ pub enum Security {
     NoCertificate,
     /// The driver shows another certificate than it announced. The provider must refuse.
     WrongCertificate,
+    /// The driver shows the certificate that it announced, without holding its key. The provider must refuse.
+    StolenCertificate,
+}
+
+/// Shows a certificate and signs with whatever key there is.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// Why a provider could not be started.
@@ -111,6 +130,8 @@ impl Launch {
             .env(COOKIE_NAME, COOKIE)
             .env("PLUGIN_PROTOCOL_VERSIONS", PROTOCOL_VERSION.to_string())
             .env_remove("PLUGIN_CLIENT_CERT")
+            .env_remove("TF_LOG")
+            .env_remove("TF_LOG_PROVIDER")
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -327,16 +348,19 @@ fn client_tls(
         .with_safe_default_protocol_versions()
         .map_err(|e| failed(&e))?
         .with_root_certificates(roots);
-    let shown = match security {
-        Security::WrongCertificate => Some(tls::self_signed().map_err(|e| failed(&e))?),
-        Security::NoCertificate => None,
-        Security::Plaintext | Security::MutualTls => Some(own),
+    let other = tls::self_signed().map_err(|e| failed(&e))?;
+    let (certificate, key) = match security {
+        Security::WrongCertificate => other,
+        Security::StolenCertificate => (own.0, other.1),
+        Security::Plaintext | Security::MutualTls | Security::NoCertificate => own,
     };
-    let mut config = match shown {
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(vec![certificate], key)
-            .map_err(|e| failed(&e))?,
-        None => builder.with_no_client_auth(),
+    let mut config = match security {
+        Security::NoCertificate => builder.with_no_client_auth(),
+        _ => {
+            let key = any_supported_type(&key).map_err(|e| failed(&e))?;
+            let shown = CertifiedKey::new(vec![certificate], key);
+            builder.with_client_cert_resolver(Arc::new(Shown(Arc::new(shown))))
+        }
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Some(Arc::new(config).into()))

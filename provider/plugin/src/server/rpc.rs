@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 use tonic::{Request, Response, Status};
 
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::proto::tf;
 use crate::provider::Provider;
 
@@ -89,7 +90,7 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
             ephemeral_resource_schemas: all(&description.ephemeral_resources),
             functions: self.signatures(),
             server_capabilities: Some(CAPABILITIES),
-            diagnostics: Vec::new(),
+            diagnostics: messages::diagnostics(self.schema_errors()),
             provider_meta: None,
         }))
     }
@@ -155,6 +156,14 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
 }
 
 impl<P: Provider> Server<P> {
+    /// A schema with mistakes is not worth Terraform's time.
+    fn schema_errors(&self) -> Diagnostics {
+        let problems = self.description.problems().into_iter();
+        problems
+            .map(|problem| Diagnostic::error("Mistake in the provider's schema", problem))
+            .collect()
+    }
+
     fn signatures(&self) -> std::collections::HashMap<String, tf::Function> {
         let functions = self.description.functions.iter();
         functions
