@@ -1,8 +1,11 @@
 //! Terraform's one number type: a decimal of any size, without losing a digit of what the user wrote.
+//!
+//! Terraform compares numbers exactly, and the 0.1 of a configuration is not the 0.1 of a float (which is a little
+//! more). So a float is kept only where it is exact, and all else stays decimal text.
 
 use std::fmt;
 
-/// A number. Whole numbers of 64 bits are kept as integers, so that equal numbers compare equal however they were sent.
+/// A number. Each has one representation, so that equal numbers compare equal however they came.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Number(Repr);
 
@@ -11,33 +14,45 @@ enum Repr {
     Int(i64),
     /// Above `i64::MAX` only.
     Uint(u64),
-    /// Never a whole number that fits in the integers above.
+    /// Exactly this, and not a whole number that fits in the integers above.
     Float(f64),
-    /// Text that none of the above holds exactly; kept as it came.
+    /// Plain decimal text without superfluous zeros, of a number that none of the above holds exactly.
     Decimal(String),
 }
 
+/// Exponents beyond this are no numbers that anybody means.
+const MAX_EXPONENT: i64 = 1000;
+
 impl Number {
-    /// The number that `text` spells in decimal; `None` if it spells none.
+    /// The number that `text` spells in decimal, with or without an exponent; `None` if it spells none.
     pub fn parse(text: &str) -> Option<Self> {
+        let text = plain_decimal(text)?;
         if let Ok(int) = text.parse::<i64>() {
             return Some(int.into());
         }
         if let Ok(uint) = text.parse::<u64>() {
             return Some(uint.into());
         }
-        let float = text.parse::<f64>().ok()?;
-        let digits_only = text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
-        digits_only.then(|| {
-            // A text that the float prints back as it was lost nothing.
-            if float.is_finite() && float.to_string() == text {
-                float.into()
-            } else {
-                Self(Repr::Decimal(text.to_owned()))
-            }
-        })
+        let float: f64 = text.parse().ok()?;
+        // The smallest float has 1074 digits of fraction, so this is all of them.
+        let all_digits = format!("{float:.1074}");
+        if all_digits.trim_end_matches('0').trim_end_matches('.') == text {
+            return Some(Self(Repr::Float(float)));
+        }
+        Some(Self(Repr::Decimal(text)))
+    }
+
+    /// The number that `float` is exactly, as it comes over the wire.
+    pub(crate) fn exact(float: f64) -> Self {
+        // 2^63 itself is a float and does not fit, hence the strict upper bound.
+        if float.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&float) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole and within range, checked above"
+            )]
+            return Self(Repr::Int(float as i64));
+        }
+        Self(Repr::Float(float))
     }
 
     /// The whole number, if it is one and fits.
@@ -76,6 +91,45 @@ impl Number {
     }
 }
 
+/// `text` without exponent, sign of plus, and zeros that say nothing; `None` if it is no decimal number.
+fn plain_decimal(text: &str) -> Option<String> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (sign, magnitude) = match mantissa.strip_prefix('-') {
+        Some(magnitude) => ("-", magnitude),
+        None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = magnitude.split_once('.').unwrap_or((magnitude, ""));
+    let mut digits = format!("{whole}{fraction}");
+    if digits.is_empty()
+        || !digits.bytes().all(|b| b.is_ascii_digit())
+        || exponent.abs() > MAX_EXPONENT
+    {
+        return None;
+    }
+    // Where the point goes, counted from the first digit.
+    let mut point = i64::try_from(whole.len()).ok()? + exponent;
+    while point < 0 {
+        digits.insert(0, '0');
+        point += 1;
+    }
+    let point = usize::try_from(point).ok()?;
+    while digits.len() < point {
+        digits.push('0');
+    }
+    let (whole, fraction) = digits.split_at(point);
+    let whole = whole.trim_start_matches('0');
+    let fraction = fraction.trim_end_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(match (whole, fraction) {
+        ("0", "") => "0".to_owned(),
+        (whole, "") => format!("{sign}{whole}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    })
+}
+
 impl From<i64> for Number {
     fn from(int: i64) -> Self {
         Self(Repr::Int(int))
@@ -88,18 +142,10 @@ impl From<u64> for Number {
     }
 }
 
+/// The number that the float is written as: `0.1` is one tenth.
 impl From<f64> for Number {
     fn from(float: f64) -> Self {
-        // 2^63 itself is a float and does not fit, hence the strict upper bound.
-        let whole = float.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&float);
-        if whole {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "whole and within range, checked above"
-            )]
-            return Self(Repr::Int(float as i64));
-        }
-        Self(Repr::Float(float))
+        Self::parse(&float.to_string()).unwrap_or(Self(Repr::Float(float)))
     }
 }
 
@@ -116,21 +162,29 @@ impl fmt::Display for Number {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn the_same_number_is_equal_however_it_came() {
         assert_eq!(Number::from(3.0), Number::from(3i64));
         assert_eq!(Number::from(3u64), Number::from(3i64));
-        assert_eq!(Number::parse("3"), Some(Number::from(3u64)));
-        assert_eq!(Number::parse("1.25"), Some(Number::from(1.25)));
+        assert_eq!(Number::exact(2.5), Number::from(2.5));
+        for text in ["1.25", "+1.250", "0001.25", "125e-2", "0.00125E3"] {
+            assert_eq!(Number::parse(text), Some(Number::exact(1.25)), "{text}");
+        }
+        assert_eq!(Number::parse("3.0"), Some(Number::from(3u64)));
+        assert_eq!(Number::parse("-0.0"), Some(Number::from(0i64)));
+        assert_eq!(Number::parse("15e2"), Some(Number::from(1500i64)));
     }
 
     #[test]
     fn no_digit_is_lost() {
         for text in [
             "340282366920938463463374607431768211455",
-            "0.1000000000000000055511151231257827",
+            "-0.00000000000000000001",
+            "0.1",
         ] {
             let number = Number::parse(text).unwrap();
             assert_eq!(number.as_decimal(), Some(text));
@@ -143,10 +197,43 @@ mod tests {
     }
 
     #[test]
+    fn a_tenth_is_a_tenth_and_the_float_next_to_it_is_not() {
+        assert_eq!(Number::from(0.1), Number::parse("0.1").unwrap());
+        assert_ne!(Number::exact(0.1), Number::parse("0.1").unwrap());
+        assert_eq!(
+            Number::parse(&format!("{:.60}", 0.1)),
+            Some(Number::exact(0.1))
+        );
+    }
+
+    #[test]
     fn fractions_are_no_integers_and_words_are_no_numbers() {
         assert_eq!(Number::from(2.5).as_i64(), None);
-        assert_eq!(Number::parse("NaN"), None);
-        assert_eq!(Number::parse("inf"), None);
-        assert_eq!(Number::parse("12a"), None);
+        for text in [
+            "NaN",
+            "inf",
+            "12a",
+            "",
+            "-",
+            ".",
+            "1e",
+            "1e9999999999",
+            "1.2.3",
+        ] {
+            assert_eq!(Number::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn floats_come_back(float in any::<f64>().prop_filter("finite", |float| float.is_finite())) {
+            prop_assert_eq!(Number::from(float).as_f64(), float);
+            prop_assert_eq!(Number::exact(float).as_f64(), float);
+        }
+
+        #[test]
+        fn texts_come_back(text in "-?[1-9][0-9]{0,30}(\\.[0-9]{0,20}[1-9])?") {
+            prop_assert_eq!(Number::parse(&text).unwrap().to_string(), text);
+        }
     }
 }

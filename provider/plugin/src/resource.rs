@@ -65,6 +65,7 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
     /// Turns state of schema version `from` into state of version `from + 1`. Called as often as needed.
     ///
     /// Attributes that were only added or removed need nothing done: missing ones are null, superfluous ones dropped.
+    /// (State of the current version never comes here, so only an upgrade rounds numbers of more than 64 bits.)
     fn upgrade(&self, _from: i64, state: Json) -> Result<Json> {
         Ok(state)
     }

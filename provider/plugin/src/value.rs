@@ -226,7 +226,7 @@ impl From<Json> for Value {
     }
 }
 
-pub(crate) fn number_from_json(number: &serde_json::Number) -> Number {
+fn number_from_json(number: &serde_json::Number) -> Number {
     if let Some(int) = number.as_i64() {
         int.into()
     } else if let Some(uint) = number.as_u64() {

@@ -51,7 +51,7 @@ impl Thing {
         self.revision = Field::Known(revision);
         self.protected = Field::Known(self.protected.known().unwrap_or(false));
         for part in self.parts.iter_mut().flat_map(|parts| parts.values_mut()) {
-            part.weight = Field::Known(part.weight.as_known().copied().unwrap_or(1.5));
+            part.weight = Field::Known(part.weight.as_known().copied().unwrap_or(1.1));
         }
         self.id = Field::Known(id.clone());
         store.put(

@@ -2,60 +2,107 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::convert::mismatch;
 use crate::diagnostic::Diagnostic;
 use crate::number::Number;
 use crate::path::Path;
 use crate::types::Type;
-use crate::value::{Value, number_from_json};
+use crate::value::Value;
 
-/// Reads `json` as a value of type `ty`. Attributes that the type does not have are dropped and missing ones are null,
-/// so that a state survives a schema that gained or lost attributes.
-pub(crate) fn decode(json: &Json, ty: &Type, path: &Path) -> Result<Value, Diagnostic> {
-    match (ty, json) {
-        (_, Json::Null) => Ok(Value::Null),
-        (Type::Bool, Json::Bool(bool)) => Ok(Value::Bool(*bool)),
-        (Type::Number, Json::Number(number)) => Ok(number_from_json(number).into()),
-        (Type::String, Json::String(text)) => Ok(Value::String(text.clone())),
-        // Terraform converts between the primitive types, and old state may hold the other one.
-        (Type::Number, Json::String(text)) => Number::parse(text)
+/// Reads the JSON text `bytes` as a value of type `ty`. Attributes that the type does not have are dropped and missing
+/// ones are null, so that a state survives a schema that gained or lost attributes.
+///
+/// The text is read along the type, without an untyped value in between, because that would round long numbers.
+pub(crate) fn decode(bytes: &[u8], ty: &Type) -> Result<Value, Diagnostic> {
+    let raw: &RawValue =
+        serde_json::from_slice(bytes).map_err(|error| malformed(&error, &Path::root()))?;
+    from_raw(raw, ty, &Path::root())
+}
+
+fn malformed(error: &serde_json::Error, path: &Path) -> Diagnostic {
+    Diagnostic::error(
+        "Unreadable state",
+        format!("The stored value is not JSON: {error}."),
+    )
+    .at(path)
+}
+
+fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, path: &Path) -> Result<T, Diagnostic> {
+    serde_json::from_str(raw.get()).map_err(|error| malformed(&error, path))
+}
+
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+fn from_raw(raw: &RawValue, ty: &Type, path: &Path) -> Result<Value, Diagnostic> {
+    let wrong = || {
+        let found = serde_json::from_str(raw.get()).unwrap_or(Json::Null);
+        mismatch(&ty.describe(), &found.into(), path)
+    };
+    // The first character tells what it is.
+    let start = raw.get().bytes().next().unwrap_or(b'n');
+    let is_number = start == b'-' || start.is_ascii_digit();
+    match (ty, start) {
+        (_, b'n') => Ok(Value::Null),
+        (Type::Bool, b't' | b'f') => Ok(Value::Bool(start == b't')),
+        (Type::Number, _) if is_number => Number::parse(raw.get())
             .map(Value::Number)
-            .ok_or_else(|| wrong(ty, json, path)),
-        (Type::String, Json::Number(number)) => Ok(Value::String(number.to_string())),
-        (Type::String, Json::Bool(bool)) => Ok(Value::String(bool.to_string())),
-        (Type::Bool, Json::String(text)) if text == "true" || text == "false" => {
-            Ok(Value::Bool(text == "true"))
+            .ok_or_else(wrong),
+        (Type::String, b'"') => parse(raw, path).map(Value::String),
+        // Terraform converts between the primitive types, and old state may hold the other one.
+        (Type::String, b't' | b'f') => Ok(raw.get().into()),
+        (Type::String, _) if is_number => Ok(raw.get().into()),
+        (Type::Number, b'"') => {
+            let text: String = parse(raw, path)?;
+            Number::parse(&text).map(Value::Number).ok_or_else(wrong)
         }
-        (Type::List(element) | Type::Set(element), Json::Array(elements)) => {
-            let decode = |(i, json)| decode(json, element, &path.index(i));
+        (Type::Bool, b'"') => match parse::<String>(raw, path)?.as_str() {
+            "true" => Ok(true.into()),
+            "false" => Ok(false.into()),
+            _ => Err(wrong()),
+        },
+        (Type::List(element) | Type::Set(element), b'[') => {
+            let elements: Vec<&RawValue> = parse(raw, path)?;
+            let decode = |(i, raw)| from_raw(raw, element, &path.index(i));
             elements
-                .iter()
+                .into_iter()
                 .enumerate()
                 .map(decode)
                 .collect::<Result<_, _>>()
                 .map(Value::List)
         }
-        (Type::Tuple(types), Json::Array(elements)) if types.len() == elements.len() => {
-            let decode = |(i, (json, ty))| decode(json, ty, &path.index(i));
-            let pairs = elements.iter().zip(types).enumerate();
+        (Type::Tuple(types), b'[') => {
+            let elements: Vec<&RawValue> = parse(raw, path)?;
+            if types.len() != elements.len() {
+                return Err(wrong());
+            }
+            let decode = |(i, (raw, ty))| from_raw(raw, ty, &path.index(i));
+            let pairs = elements.into_iter().zip(types).enumerate();
             pairs.map(decode).collect::<Result<_, _>>().map(Value::List)
         }
-        (Type::Map(element), Json::Object(elements)) => {
-            let decode = |(key, json): (&String, _)| {
-                Ok((key.clone(), decode(json, element, &path.key(key))?))
+        (Type::Map(element), b'{') => {
+            let elements: Members<'_> = parse(raw, path)?;
+            let decode = |(key, raw): (String, _)| {
+                let value = from_raw(raw, element, &path.key(&key))?;
+                Ok((key, value))
             };
             elements
-                .iter()
+                .into_iter()
                 .map(decode)
                 .collect::<Result<BTreeMap<_, _>, _>>()
                 .map(Value::Map)
         }
-        (Type::Object(types), Json::Object(attributes)) => {
+        (Type::Object(types), b'{') => {
+            let attributes: Members<'_> = parse(raw, path)?;
             let decode = |(name, ty): (&String, _)| {
-                let json = attributes.get(name).unwrap_or(&Json::Null);
-                Ok((name.clone(), decode(json, ty, &path.then(name))?))
+                let value = match attributes.get(name) {
+                    Some(raw) => from_raw(raw, ty, &path.then(name))?,
+                    None => Value::Null,
+                };
+                Ok((name.clone(), value))
             };
             types
                 .iter()
@@ -64,20 +111,18 @@ pub(crate) fn decode(json: &Json, ty: &Type, path: &Path) -> Result<Value, Diagn
                 .map(Value::Map)
         }
         // State files hold a value of dynamic type as {"type": …, "value": …}.
-        (Type::Dynamic, Json::Object(parts)) => {
-            let inner = parts
-                .get("type")
-                .and_then(Type::from_json)
-                .ok_or_else(|| wrong(ty, json, path))?;
-            let value = decode(parts.get("value").unwrap_or(&Json::Null), &inner, path)?;
-            Ok(Value::Dynamic(inner, Box::new(value)))
+        (Type::Dynamic, b'{') => {
+            let parts: Members<'_> = parse(raw, path)?;
+            let ty: Option<Json> = parts.get("type").map(|ty| parse(ty, path)).transpose()?;
+            let ty = ty.as_ref().and_then(Type::from_json).ok_or_else(wrong)?;
+            let value = match parts.get("value") {
+                Some(raw) => from_raw(raw, &ty, path)?,
+                None => Value::Null,
+            };
+            Ok(Value::Dynamic(ty, Box::new(value)))
         }
-        _ => Err(wrong(ty, json, path)),
+        _ => Err(wrong()),
     }
-}
-
-fn wrong(ty: &Type, json: &Json, path: &Path) -> Diagnostic {
-    mismatch(&ty.describe(), &Value::from(json.clone()), path)
 }
 
 /// Writes a value as JSON. What JSON can't say is null: an unknown value.
@@ -99,15 +144,16 @@ pub(crate) fn encode(value: &Value) -> Json {
 }
 
 fn encode_number(number: &Number) -> Json {
+    let float = number.as_f64();
     if let Some(int) = number.as_i64() {
         int.into()
     } else if let Some(uint) = number.as_u64() {
         uint.into()
-    } else if number.as_decimal().is_some() {
-        // Digits matter more than the JSON type; reading a number accepts the text again.
-        Json::String(number.to_string())
+    } else if Number::from(float) == *number {
+        float.into()
     } else {
-        number.as_f64().into()
+        // Digits matter more than the JSON type; reading a number accepts the text again.
+        number.to_string().into()
     }
 }
 
@@ -119,10 +165,14 @@ mod tests {
     use super::*;
     use crate::codec::testing::{known, typed};
 
+    fn read(json: &Json, ty: &Type) -> Result<Value, Diagnostic> {
+        decode(json.to_string().as_bytes(), ty)
+    }
+
     #[test]
     fn added_attributes_are_null_and_removed_ones_dropped() {
         let ty = Type::object([("kept", Type::String), ("added", Type::list(Type::Bool))]);
-        let value = decode(&json!({"kept": "x", "removed": 1}), &ty, &Path::root()).unwrap();
+        let value = read(&json!({"kept": "x", "removed": 1}), &ty).unwrap();
         assert_eq!(
             value,
             Value::object([("kept", "x".into()), ("added", Value::Null)])
@@ -132,27 +182,50 @@ mod tests {
     #[test]
     fn errors_say_where() {
         let ty = Type::object([("a", Type::list(Type::map(Type::Number)))]);
-        let error = decode(&json!({"a": [{}, {"k": [1]}]}), &ty, &Path::root()).unwrap_err();
+        let error = read(&json!({"a": [{}, {"k": [1]}]}), &ty).unwrap_err();
         assert_eq!(error.path.to_string(), r#"a[1]["k"]"#);
         assert!(
             error.detail.contains("needs number") && error.detail.contains("a list"),
             "{error}"
         );
+        assert!(decode(b"{", &ty).is_err());
     }
 
     #[test]
     fn primitives_convert_as_terraform_does() {
-        let at = |json, ty| decode(&json, &ty, &Path::root());
-        assert_eq!(at(json!("12"), Type::Number).unwrap(), Value::from(12i64));
-        assert_eq!(at(json!(12), Type::String).unwrap(), Value::from("12"));
-        assert_eq!(at(json!("true"), Type::Bool).unwrap(), Value::Bool(true));
-        assert!(at(json!("twelve"), Type::Number).is_err());
+        assert_eq!(
+            read(&json!("12"), &Type::Number).unwrap(),
+            Value::from(12i64)
+        );
+        assert_eq!(read(&json!(12), &Type::String).unwrap(), Value::from("12"));
+        assert_eq!(
+            read(&json!(true), &Type::String).unwrap(),
+            Value::from("true")
+        );
+        assert_eq!(
+            read(&json!("true"), &Type::Bool).unwrap(),
+            Value::Bool(true)
+        );
+        assert!(read(&json!("twelve"), &Type::Number).is_err());
+        assert!(read(&json!("yes"), &Type::Bool).is_err());
+    }
+
+    #[test]
+    fn long_numbers_keep_every_digit() {
+        let text = "[123456789012345678901234567890, 1.5e3]";
+        let value = decode(text.as_bytes(), &Type::list(Type::Number)).unwrap();
+        let numbers: Vec<Number> = value.parse().unwrap();
+        assert_eq!(
+            numbers[0].as_decimal(),
+            Some("123456789012345678901234567890")
+        );
+        assert_eq!(numbers[1], Number::from(1500i64));
     }
 
     proptest! {
         #[test]
         fn known_values_round_trip((ty, value) in typed(known())) {
-            prop_assert_eq!(decode(&encode(&value), &ty, &Path::root()).unwrap(), value);
+            prop_assert_eq!(read(&encode(&value), &ty).unwrap(), value);
         }
     }
 }

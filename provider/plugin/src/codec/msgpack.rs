@@ -136,8 +136,8 @@ fn number(raw: &Raw) -> Option<Number> {
             .as_i64()
             .map(Number::from)
             .or_else(|| int.as_u64().map(Number::from)),
-        Raw::F32(float) => Some(f64::from(*float).into()),
-        Raw::F64(float) => Some((*float).into()),
+        Raw::F32(float) => Some(Number::exact(f64::from(*float))),
+        Raw::F64(float) => Some(Number::exact(*float)),
         Raw::String(text) => Number::parse(text.as_str()?),
         _ => None,
     }
@@ -275,6 +275,24 @@ mod tests {
         );
         let big = [&[0xb5], b"123456789012345678901".as_slice()].concat();
         assert_eq!(encode(&number(&big), &Type::Number).unwrap(), big);
+    }
+
+    /// Terraform sends 0.1 as text, and takes a float of 0.1 for a change.
+    #[test]
+    fn inexact_fractions_go_as_text() {
+        let tenth = [0xa3, b'0', b'.', b'1'];
+        assert_eq!(
+            encode(&decode(&tenth, &Type::Number).unwrap(), &Type::Number).unwrap(),
+            tenth
+        );
+        assert_eq!(encode(&Value::from(0.1), &Type::Number).unwrap(), tenth);
+        let half = [0xcb, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(encode(&Value::from(0.5), &Type::Number).unwrap(), half);
+        let float = [&[0xcb], 0.1f64.to_be_bytes().as_slice()].concat();
+        assert_eq!(
+            encode(&decode(&float, &Type::Number).unwrap(), &Type::Number).unwrap(),
+            float
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::codec::msgpack;
+use crate::codec::{json, msgpack};
 use crate::data_source::DataSource;
 use crate::describe::{Description, describe};
 use crate::diagnostic::{Diagnostic, Result};
@@ -159,12 +159,7 @@ fn decode_as(value: Option<&tf::DynamicValue>, ty: &Type) -> Result<Value, Diagn
     match value {
         None => Ok(Value::Null),
         Some(value) if !value.msgpack.is_empty() => msgpack::decode(&value.msgpack, ty),
-        Some(value) if !value.json.is_empty() => {
-            let json = serde_json::from_slice(&value.json).map_err(|error| {
-                Diagnostic::error("Malformed value", format!("A value is not JSON: {error}."))
-            })?;
-            crate::codec::json::decode(&json, ty, &crate::path::Path::root())
-        }
+        Some(value) if !value.json.is_empty() => json::decode(&value.json, ty),
         Some(_) => Ok(Value::Null),
     }
 }

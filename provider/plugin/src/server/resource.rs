@@ -4,7 +4,6 @@ use serde_json::Value as Json;
 
 use crate::codec::json;
 use crate::diagnostic::{Diagnostic, Result};
-use crate::path::Path;
 use crate::planning::{clear_write_only, standard_plan};
 use crate::proto::tf;
 use crate::provider::{Context, Provider};
@@ -239,7 +238,7 @@ impl<P: Provider> Server<P> {
         let ctx = self.context();
         let outcome = guard(&format!("upgrading the state of {}", request.type_name), &ctx, async {
             let (resource, states) = self.resource(&request.type_name)?;
-            let mut state = stored(request.raw_state)?;
+            let mut state = request.raw_state.unwrap_or_default().json;
             let current = states.schema.version;
             if request.version > current {
                 return Err(Diagnostic::error(
@@ -253,9 +252,9 @@ impl<P: Provider> Server<P> {
                 .into());
             }
             for version in request.version..current {
-                state = resource.upgrade(version, state)?;
+                state = resource.upgrade(version, stored(&state)?)?.to_string().into_bytes();
             }
-            let state = json::decode(&state, &states.schema.ty(), &Path::root())?;
+            let state = json::decode(&state, &states.schema.ty())?;
             Ok(encode(&state, &states.schema.ty())?)
         })
         .await;
@@ -279,7 +278,7 @@ impl<P: Provider> Server<P> {
                 let ty = ty.ok_or_else(|| {
                     Diagnostic::error("No identity", "This type has no identity.")
                 })?;
-                let identity = json::decode(&stored(request.raw_identity)?, &ty, &Path::root())?;
+                let identity = json::decode(&request.raw_identity.unwrap_or_default().json, &ty)?;
                 Ok(tf::ResourceIdentityData {
                     identity_data: Some(encode(&identity, &ty)?),
                 })
@@ -306,7 +305,7 @@ impl<P: Provider> Server<P> {
                     provider_address: request.source_provider_address,
                     type_name: request.source_type_name,
                     schema_version: request.source_schema_version,
-                    state: stored(request.source_state)?,
+                    state: stored(&request.source_state.unwrap_or_default().json)?,
                     private: request.source_private,
                 };
                 let moved: Option<Instance> = resource.move_from(&ctx, &source).await?;
@@ -338,8 +337,8 @@ impl<P: Provider> Server<P> {
 }
 
 /// What a state file holds.
-fn stored(raw: Option<tf::RawState>) -> Result<Json, Diagnostic> {
-    serde_json::from_slice(&raw.unwrap_or_default().json).map_err(|error| {
+fn stored(json: &[u8]) -> Result<Json, Diagnostic> {
+    serde_json::from_slice(json).map_err(|error| {
         Diagnostic::error(
             "Unreadable state",
             format!("The stored state is not JSON: {error}."),
