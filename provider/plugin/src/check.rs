@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::attribute::{Attribute, AttributeType, OnUpdate};
 use crate::describe::Description;
-use crate::schema::{Attribute, AttributeType, Block, Body, Nesting, OnUpdate};
+use crate::schema::{Block, Body, Nesting};
 
 /// Names with a meaning of their own in the block of a resource or data source.
 const RESERVED: [&str; 7] = [

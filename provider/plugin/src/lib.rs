@@ -117,6 +117,7 @@
 //! Terraform's P-521 key, comes from the small crate `p521` (see the module `tls`), which builds in seconds where
 //! aws-lc takes a minute.
 
+mod attribute;
 mod check;
 pub(crate) mod codec;
 mod convert;
@@ -148,6 +149,7 @@ mod types;
 mod value;
 
 pub use async_trait::async_trait;
+pub use attribute::{Attribute, AttributeType, OnUpdate, Replace};
 pub use convert::{Field, FromValue, Text, ToValue};
 #[doc(hidden)]
 pub use convert::{attribute_name, expect_object};
@@ -162,10 +164,7 @@ pub use plan::Plan;
 pub use private::Private;
 pub use provider::{Configure, Context, Provider};
 pub use resource::{Create, Import, Instance, MoveSource, Resource, Update};
-pub use schema::{
-    Attribute, AttributeType, Block, Body, IdentityAttribute, IdentitySchema, Nesting, OnUpdate,
-    Replace, Schema,
-};
+pub use schema::{Block, Body, IdentityAttribute, IdentitySchema, Nesting, Schema};
 pub use serve::serve;
 pub use types::Type;
 pub use value::Value;

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::attribute::{Attribute, AttributeType, OnUpdate, Replace};
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::plan::{Plan, replacement};
 use crate::private::Private;
-use crate::schema::{Attribute, AttributeType, Body, Nesting, OnUpdate, Replace, Schema};
+use crate::schema::{Body, Nesting, Schema};
 use crate::types::Type;
 use crate::value::Value;
 

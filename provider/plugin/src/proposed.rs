@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::schema::{Attribute, AttributeType, Body, Nesting};
+use crate::attribute::{Attribute, AttributeType};
+use crate::schema::{Body, Nesting};
 use crate::value::Value;
 
 /// What the configuration sets, and the prior values of computed attributes that it leaves out.

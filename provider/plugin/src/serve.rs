@@ -132,7 +132,7 @@ async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
 }
 
 fn routes<P: Provider>(provider: P, ended: &CancellationToken) -> Routes {
-    let server = ProviderServer::from_arc(Arc::new(Server::new(provider)))
+    let server = ProviderServer::from_arc(Arc::new(Server::new(provider, ended.child_token())))
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT);
     let host = Host {

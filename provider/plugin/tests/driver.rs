@@ -553,6 +553,68 @@ async fn wait_for(path: &Path) {
 }
 
 #[tokio::test]
+async fn the_end_stops_the_handlers_and_waits_for_them() {
+    let toy = toy().await;
+    let slow = toy.create(
+        "toy_box",
+        json!({"name": "slow", "behave": "wait for stop"}),
+    );
+    let end = async {
+        wait_for(&toy.store.path().join("started.json")).await;
+        toy.shutdown().await.unwrap()
+    };
+    let (slow, status) = tokio::join!(slow, end);
+    assert!(status.success());
+    assert_eq!(slow.unwrap().values["id"], "box-slow");
+}
+
+#[tokio::test]
+async fn many_calls_run_at_once() {
+    let toy = toy().await;
+    let stop = async {
+        wait_for(&toy.store.path().join("started.json")).await;
+        let creations = (0..300).map(|i| toy.create("toy_box", json!({"name": format!("n{i}")})));
+        futures::future::try_join_all(creations).await.unwrap();
+        toy.stop().await.unwrap();
+    };
+    let slow = toy.create(
+        "toy_box",
+        json!({"name": "slow", "behave": "wait for stop"}),
+    );
+    let (slow, ()) = tokio::join!(slow, stop);
+    slow.unwrap();
+}
+
+#[tokio::test]
+async fn write_only_values_are_refused_where_they_would_be_stored() {
+    let driver = Launch::new(TOY).without_write_only().start().await.unwrap();
+    let errors = driver
+        .validate("toy_box", json!({"name": "n", "secret": "s"}))
+        .await
+        .unwrap_err();
+    assert_eq!(only_error(&errors).0, "secret");
+    driver
+        .validate("toy_box", json!({"name": "n"}))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn names_and_identities_are_told() {
+    let toy = unconfigured().await;
+    let names = toy.names().await.unwrap();
+    assert_eq!(
+        names.iter().collect::<Vec<_>>(),
+        ["double", "join", "toy_box", "toy_lookup", "toy_secret"]
+    );
+    let identity = toy
+        .upgrade_identity("toy_box", 0, &json!({"id": "i", "old": 1}))
+        .await
+        .unwrap();
+    assert_eq!(identity, Some(json!({"id": "i"})));
+}
+
+#[tokio::test]
 async fn log_lines_are_ours_alone_and_have_a_level() {
     let at = async |level: &str| {
         let driver = Launch::new(TOY)

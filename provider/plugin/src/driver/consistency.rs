@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::attribute::Attribute;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::path::Path;
 use crate::planning::same;
-use crate::schema::{Attribute, Body};
+use crate::schema::Body;
 use crate::types::Type;
 use crate::value::Value;
 
@@ -39,7 +40,7 @@ fn check_attributes(
     path: &Path,
     errors: &mut Diagnostics,
 ) {
-    use crate::schema::AttributeType::Nested;
+    use crate::attribute::AttributeType::Nested;
     for (name, attribute) in attributes {
         let path = path.then(name);
         let [config, prior, planned] = values.map(|v| v.get(name));

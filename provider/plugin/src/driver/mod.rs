@@ -21,9 +21,10 @@
 //! # }
 //! ```
 
-mod calls;
 mod consistency;
+mod other_calls;
 mod process;
+mod resource;
 mod schemas;
 mod values;
 
@@ -55,6 +56,7 @@ pub struct Driver {
     process: process::Process,
     schemas: Schemas,
     warnings: Mutex<Vec<Diagnostic>>,
+    capabilities: tf::ClientCapabilities,
 }
 
 /// What the provider says it has.
@@ -177,6 +179,20 @@ impl Driver {
         Ok(diagnostics)
     }
 }
+
+/// Makes a call and takes the answer out of its wrapping.
+macro_rules! call {
+    ($driver:expr, $rpc:ident, $request:expr) => {
+        $driver
+            .client
+            .clone()
+            .$rpc(Request::new($request))
+            .await
+            .map_err(no_answer)?
+            .into_inner()
+    };
+}
+use call;
 
 /// What a user would see when the plugin does not answer.
 fn no_answer(status: Status) -> Diagnostics {

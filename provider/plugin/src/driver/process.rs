@@ -26,6 +26,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::{Driver, Schemas};
 use crate::proto::host::Empty;
 use crate::proto::host::grpc_controller_client::GrpcControllerClient;
+use crate::proto::tf;
 use crate::proto::tf::provider_client::ProviderClient;
 use crate::serve::{COOKIE, COOKIE_NAME, MESSAGE_LIMIT, PROTOCOL_VERSION};
 use crate::tls;
@@ -89,6 +90,7 @@ pub struct Launch {
     binary: PathBuf,
     environment: Vec<(OsString, OsString)>,
     security: Security,
+    capabilities: tf::ClientCapabilities,
 }
 
 impl Launch {
@@ -98,6 +100,10 @@ impl Launch {
             binary: binary.as_ref().to_owned(),
             environment: Vec::new(),
             security: Security::default(),
+            capabilities: tf::ClientCapabilities {
+                write_only_attributes_allowed: true,
+                deferral_allowed: false,
+            },
         }
     }
 
@@ -113,6 +119,13 @@ impl Launch {
     #[must_use]
     pub fn security(mut self, security: Security) -> Self {
         self.security = security;
+        self
+    }
+
+    /// Behaves like Terraform before 1.11, which knows no write-only attributes.
+    #[must_use]
+    pub fn without_write_only(mut self) -> Self {
+        self.capabilities.write_only_attributes_allowed = false;
         self
     }
 
@@ -167,6 +180,7 @@ impl Launch {
             process,
             schemas,
             warnings: Mutex::default(),
+            capabilities: self.capabilities,
         })
     }
 }

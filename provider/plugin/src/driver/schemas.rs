@@ -3,9 +3,10 @@
 use tonic::transport::Channel;
 
 use super::{FunctionTypes, Schemas, StartError};
+use crate::attribute::{Attribute, AttributeType};
 use crate::proto::tf;
 use crate::proto::tf::provider_client::ProviderClient;
-use crate::schema::{Attribute, AttributeType, Block, Body, IdentitySchema, Nesting, Schema};
+use crate::schema::{Block, Body, IdentitySchema, Nesting, Schema};
 use crate::types::Type;
 
 impl Schemas {

@@ -1,10 +1,11 @@
 //! Our types as messages of the protocol.
 
+use crate::attribute::{Attribute, AttributeType};
 use crate::diagnostic::{Diagnostics, Severity};
 use crate::function::{FunctionError, Parameter, Signature};
 use crate::path::{Path, Step};
 use crate::proto::tf;
-use crate::schema::{Attribute, AttributeType, Block, Body, IdentitySchema, Nesting, Schema};
+use crate::schema::{Block, Body, IdentitySchema, Nesting, Schema};
 use crate::types::Type;
 
 pub(super) fn diagnostics(diagnostics: Diagnostics) -> Vec<tf::Diagnostic> {

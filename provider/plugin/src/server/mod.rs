@@ -46,7 +46,8 @@ pub(crate) struct Server<P: Provider> {
 }
 
 impl<P: Provider> Server<P> {
-    pub(crate) fn new(provider: P) -> Self {
+    /// Cancelling `stop` tells all handlers to finish soon.
+    pub(crate) fn new(provider: P, stop: CancellationToken) -> Self {
         Self {
             description: describe(&provider),
             resources: provider
@@ -70,7 +71,7 @@ impl<P: Provider> Server<P> {
                 .map(|f| (f.name().to_owned(), f))
                 .collect(),
             client: RwLock::default(),
-            stop: CancellationToken::new(),
+            stop,
             provider,
         }
     }
