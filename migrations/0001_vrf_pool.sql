@@ -12,9 +12,13 @@
 -- "=" on uuid inside a GiST constraint.
 create extension if not exists btree_gist;
 
+-- The same rule as `Name` in shared/src/name.rs, spelt out in code points: what counts as a control character or as white
+-- space must not depend on the locale of the database.
 create function ipam_is_name(name text) returns boolean
     language sql immutable parallel safe
-    return name ~ '^[^/[:cntrl:]]{1,128}$' and name = btrim(name);
+    return name ~ '^[^/\u0001-\u001f\u007f-\u009f]{1,128}$'
+        and name !~ '^[\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'
+        and name !~ '[\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$';
 
 -- An isolated address space: the same CIDR may exist once in each.
 create table vrf (
@@ -84,7 +88,8 @@ create table pool_range (
     -- For child ranges, which stay in the VRF of their parent.
     constraint pool_range_vrf_key unique (range_id, vrf_id),
     constraint pool_range_parent_fkey foreign key (parent_range_id, vrf_id) references pool_range (range_id, vrf_id),
-    constraint pool_range_parent_check check (parent_range_id <> range_id),
+    -- A parent is there before its children, so that no circle of ranges escapes the constraint on overlaps.
+    constraint pool_range_parent_check check (parent_range_id < range_id),
     constraint pool_range_parent_block_key unique (parent_range_id, cidr),
     constraint pool_range_family_check check (family = family(cidr)),
     -- The tag of an IPv6 block keeps the low 96 bits of its address.

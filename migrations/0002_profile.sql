@@ -41,3 +41,8 @@ create table profile_member (
 
 create unique index profile_member_role_key on profile_member (profile_id, role) where retired_at is null;
 create unique index profile_member_position_key on profile_member (profile_id, position) where retired_at is null;
+
+create trigger profile_member_immutable
+    before update of profile_id, position, role, pool_name, size_offset, min_prefix_length, max_prefix_length
+    on profile_member for each row
+    execute function ipam_refuse('members of profiles are added and retired, never changed');

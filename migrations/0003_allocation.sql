@@ -142,6 +142,25 @@ create constraint trigger pool_range_parent_block_owner after insert on pool_ran
     deferrable initially deferred for each row when (new.parent_range_id is not null)
     execute function ipam_check_child_range();
 
+-- Nor does an allocation take the place of such a block later: blocks are never changed, so the block without an owner
+-- would have to be deleted first. Allocating and releasing do not come by here.
+create function ipam_check_child_block() returns trigger language plpgsql as $$
+begin
+    if exists (
+        select from pool_range join block on block.range_id = parent_range_id and block.cidr = pool_range.cidr
+        where parent_range_id = old.range_id and pool_range.cidr = old.cidr and allocation_id is not null
+    ) then
+        raise exception 'a range is cut from the block %, no allocation can own it', old.cidr
+            using errcode = 'exclusion_violation', constraint = 'block_child_range_owner';
+    end if;
+    return null;
+end
+$$;
+
+create constraint trigger block_child_range_owner after delete on block
+    deferrable initially deferred for each row when (old.allocation_id is null)
+    execute function ipam_check_child_block();
+
 -- What an Idempotency-Key was used for. Kept for a day or more after the answer, also when the allocation is gone.
 create table idempotency_key (
     actor text not null,

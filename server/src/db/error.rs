@@ -55,6 +55,7 @@ pub const INTERNAL: &[&str] = &[
     "allocation_prefix_length_key",
     "allocation_requested_check",
     "block_allocation_fkey",
+    "block_child_range_owner",
     "block_in_range_check",
     "block_member_fkey",
     "block_member_key",
