@@ -191,6 +191,15 @@ async fn bodies_are_read_as_generously_as_before() {
         .post("/allocate", r#"{"vpc":"  padded  ","hosts":5}"#)
         .await;
     assert_eq!((reply.status, &reply.json["vpc"]), (200, &json!("padded")));
+    assert_eq!(
+        api.get("/allocations?vpc=%20padded%20").await.json["total_count"],
+        1
+    );
+    assert_eq!(
+        api.delete("/vpcs/%20padded").await.json["deleted"],
+        false,
+        "nothing is deleted by a name that is not exact"
+    );
     let reply = api
         .post("/allocate", r#"{"vpc":"Größe ☃ 5%","hosts":5}"#)
         .await;
@@ -1091,6 +1100,69 @@ async fn unknown_paths_and_methods_answer_as_before() {
             "{path}"
         );
     }
+}
+
+/// The original knew no names, no protection and no repeatable requests.
+#[tokio::test]
+async fn what_came_after_the_original_is_respected() {
+    let api = Original::start().await;
+    let named = |vpc: &str| {
+        json!({"vpc": vpc, "name": "nodes", "hosts": 5, "deletion_protection": true}).to_string()
+    };
+    let first = api.post("/api/v1/allocations", &named("a")).await;
+    let number = first.json["number"].as_i64().expect(&first.text);
+    api.post("/api/v1/allocations", &named("b")).await;
+    for refused in [
+        api.delete(&format!("/allocations/{number}")).await,
+        api.delete("/vpcs/a").await,
+        api.put(&format!("/allocations/{number}"), r#"{"new_vpc_name":"b"}"#)
+            .await,
+    ] {
+        assert_eq!(
+            (refused.status, &refused.json["code"]),
+            (409, &json!("CONFLICT")),
+            "{}",
+            refused.text
+        );
+        assert_eq!(refused.json["details"], Value::Null);
+    }
+    assert_eq!(api.get("/allocations?vpc=a").await.json["total_count"], 1);
+
+    let headers = [("idempotency-key", "key-1")];
+    let body = br#"{"vpc":"c","hosts":5}"#;
+    let once = api
+        .call("POST", "/allocate", Some(api.key()), &headers, body)
+        .await;
+    let twice = api
+        .call("POST", "/allocate", Some(api.key()), &headers, body)
+        .await;
+    assert_eq!((once.status, &once.text), (200, &twice.text));
+    assert_eq!(api.get("/allocations?vpc=c").await.json["total_count"], 1);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_as_before() {
+    let api = Original::without_database();
+    let ready = api.get("/readyz").await;
+    assert_eq!(
+        (ready.status, ready.json),
+        (500, error("SERVICE_UNAVAILABLE", "Database not ready"))
+    );
+    let away = error("DB_CONNECTION_ERROR", "Database unavailable");
+    for reply in [
+        api.get("/allocations").await,
+        api.post("/allocate", r#"{"vpc":"a","hosts":5}"#).await,
+        api.post("/allocate?dry_run=true", r#"{"vpc":"a","hosts":5}"#)
+            .await,
+        api.put("/allocations/1", r#"{"new_vpc_name":"b"}"#).await,
+        api.delete("/allocations/1").await,
+        api.delete("/vpcs/a").await,
+    ] {
+        assert_eq!((reply.status, reply.json), (500, away.clone()));
+    }
+    assert_eq!(api.get("/healthz").await.status, 200);
+    assert_eq!(api.get("/calculate?hosts=5").await.status, 200);
+    assert_eq!(api.post("/allocate", r#"{"vpc":"a"}"#).await.status, 400);
 }
 
 /// The original's command line sends a content type with every request, also without a body, and formats the numbers

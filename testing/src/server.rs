@@ -207,12 +207,13 @@ fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
     }
 }
 
-/// The binary `ipam`: that of `IPAM_BIN` (as `./test` sets it), else one that cargo brings up to date now, since a test
-/// of another crate does not make cargo build it.
+/// The binary `ipam`: that of `IPAM_BIN` (as `./test` sets it), else the one that cargo built with the test, else one
+/// that cargo brings up to date now, since a test of another crate does not make cargo build it.
 pub(crate) fn ipam_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("IPAM_BIN") {
+        let given = std::env::var_os("IPAM_BIN");
+        if let Some(path) = given.or_else(|| std::env::var_os("CARGO_BIN_EXE_ipam")) {
             return path.into();
         }
         // TARGET/PROFILE/deps/TEST

@@ -4,6 +4,7 @@
 //! accepts and answers was recorded from the original: do not tidy it up. Not everything can be told in it; whatever
 //! the original did not know, such as profiles, is simply not shown.
 
+mod ask;
 mod lenient;
 mod reply;
 
@@ -23,16 +24,16 @@ use http::{HeaderMap, StatusCode, Uri, header::LOCATION, request::Parts};
 use ipam_shared::{
     api::{
         IDEMPOTENCY_HEADER,
-        allocation::{Allocation, AllocationPatch, Block, NewAllocation, Size},
+        allocation::{Allocation, AllocationPatch, Block},
         profile::{CGNAT, CGNAT_OFFSET, MAX_PREFIX_LENGTH, MIN_PREFIX_LENGTH, PRIMARY},
     },
     cidr::{Family, RESERVED_ADDRESSES, prefix_length_for_hosts},
-    labels::Labels,
     name::Name,
 };
 use serde_json::{Map, Value};
 
 use self::{
+    ask::{Ask, check_hosts, name},
     lenient::Faults,
     reply::{Allocated, Deleted, Item, List, Moved, Refusal, Sizes, size, timestamp},
 };
@@ -43,10 +44,7 @@ use crate::{
     error::Error,
 };
 
-/// The original's bound, though a /20 holds 4091.
-const HOSTS: RangeInclusive<i128> = 1..=4000;
 const ANY: RangeInclusive<i128> = i128::MIN..=i128::MAX;
-const ENVIRONMENTS: [&str; 3] = ["dev", "stage", "prod"];
 
 /// Every route of the original but its page, its documentation and its probes.
 pub fn routes() -> Router<App> {
@@ -165,25 +163,7 @@ async fn allocate(
     faults.refuse()?;
     let ask = ask.ok_or_else(|| Error::bug("a body without faults"))?;
 
-    let size = match (ask.hosts, ask.prefix_length) {
-        (Some(_), Some(_)) => {
-            return Err(Refusal::bad_request(
-                "Specify either 'hosts' or 'prefix_length', not both",
-            ));
-        }
-        (None, None) => {
-            return Err(Refusal::bad_request(
-                "Must specify either 'hosts' or 'prefix_length'",
-            ));
-        }
-        (Some(hosts), None) => Size::Hosts(check_hosts(hosts)?),
-        (None, Some(length)) => Size::PrefixLength(length),
-    };
-    let new = NewAllocation {
-        labels: ask.labels()?,
-        dry_run: dry_run.unwrap_or_default(),
-        ..NewAllocation::new(name(&ask.vpc)?, size)
-    };
+    let new = ask.request(dry_run.unwrap_or_default())?;
     let vpc = new.vpc.to_string();
     let key = headers
         .get(IDEMPOTENCY_HEADER)
@@ -212,72 +192,6 @@ async fn allocate(
         request_id: (!dry_run).then(|| request_id.simple().to_string()),
         labels: allocation.labels,
     }))
-}
-
-/// The body of `POST /allocate`. What it does not know is ignored, as it was.
-struct Ask {
-    vpc: String,
-    hosts: Option<i128>,
-    prefix_length: Option<u8>,
-    environment: Option<String>,
-    region: Option<String>,
-}
-
-impl Ask {
-    fn read(faults: &mut Faults, body: &Map<String, Value>) -> Option<Self> {
-        let lengths = MIN_PREFIX_LENGTH.into()..=MAX_PREFIX_LENGTH.into();
-        let vpc = faults.required_text(body, "vpc");
-        let hosts = faults.integer(body, "hosts", &ANY);
-        let prefix_length = faults.integer(body, "prefix_length", &lengths);
-        let labels = faults.object(body, "labels");
-        let environment =
-            labels.and_then(|it| faults.word_in("labels", it, "environment", &ENVIRONMENTS));
-        let region = labels.and_then(|it| faults.text_in("labels", it, "region"));
-        let prefix_length = prefix_length.and_then(|length| u8::try_from(length).ok());
-        Some(Self {
-            vpc: vpc?,
-            hosts,
-            prefix_length,
-            environment,
-            region,
-        })
-    }
-
-    fn labels(&self) -> Result<Labels, Refusal> {
-        if self
-            .region
-            .as_ref()
-            .is_some_and(|region| region.trim().is_empty())
-        {
-            return Err(Refusal::bad_request("labels.region must not be blank"));
-        }
-        let pairs = [("environment", &self.environment), ("region", &self.region)];
-        let pairs = pairs
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-        Labels::new(pairs.collect()).map_err(|error| Refusal::bad_request(error.to_string()))
-    }
-}
-
-fn check_hosts(hosts: i128) -> Result<u64, Refusal> {
-    let within = HOSTS
-        .contains(&hosts)
-        .then(|| u64::try_from(hosts).ok())
-        .flatten();
-    within.ok_or_else(|| {
-        Refusal::bad_request(format!(
-            "hosts must be between {} and {}",
-            HOSTS.start(),
-            HOSTS.end()
-        ))
-    })
-}
-
-/// White space around a name was not part of it on the original's page nor in its PUT.
-fn name(text: &str) -> Result<Name, Refusal> {
-    text.trim()
-        .parse()
-        .map_err(|error: ipam_shared::name::NameError| Refusal::bad_request(error.to_string()))
 }
 
 fn pair(allocation: &Allocation) -> Result<(&Block, &Block), Error> {
@@ -309,7 +223,9 @@ async fn list(State(app): State<App>, _: Keyed, query: Pairs) -> Result<Json<Lis
     let (limit, offset) = (limit.unwrap_or_default(), offset.unwrap_or_default());
     let at_most = |number| i64::try_from(number).unwrap_or(i64::MAX);
 
-    let vpc = last(&query, "vpc").filter(|vpc| !vpc.is_empty());
+    let vpc = last(&query, "vpc")
+        .filter(|vpc| !vpc.is_empty())
+        .map(str::trim);
     // What is no name has no VPC.
     let (total_count, found) = match vpc.map(str::parse::<Name>).transpose() {
         Err(_) => (0, Vec::new()),
@@ -437,7 +353,7 @@ async fn delete_vpc(
     path: Result<Path<Name>, PathRejection>,
 ) -> Result<Json<Deleted>, Refusal> {
     let deleted = |deleted| Ok(Json(Deleted { ok: true, deleted }));
-    // What is no name has no VPC.
+    // What is no name has no VPC. White space is not cut off: what was not named exactly is not deleted.
     let Ok(Path(name)) = path else {
         return deleted(false);
     };

@@ -1,5 +1,9 @@
 //! A client of the original API, with as little help as a script has: texts in, texts out.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+use std::time::Duration;
+
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
@@ -9,6 +13,7 @@ use ipam_server::{
 };
 use ipam_testing::TestDatabase;
 use serde_json::{Value, json};
+use sqlx::{PgPool, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
 
 const KEY: &str = "original-key";
@@ -16,8 +21,12 @@ const KEY: &str = "original-key";
 /// The whole application over a database of its own.
 pub(crate) struct Original {
     app: Router,
-    pub(crate) ipam: Ipam,
-    _database: TestDatabase,
+    /// Dropped with this value.
+    _database: Option<TestDatabase>,
+}
+
+fn serve(pool: PgPool) -> Router {
+    app(App::new(Ipam::new(pool), Auth::new(KEY)))
 }
 
 /// What came back.
@@ -47,12 +56,25 @@ impl Reply {
 impl Original {
     pub(crate) async fn start() -> Self {
         let database = TestDatabase::new().await;
-        let ipam = Ipam::new(database.pool(4));
-        let app = app(App::new(ipam.clone(), Auth::new(KEY)));
+        let app = serve(database.pool(4));
         Self {
             app,
-            ipam,
-            _database: database,
+            _database: Some(database),
+        }
+    }
+
+    /// Over a database that is not there.
+    pub(crate) fn without_database() -> Self {
+        let options = "postgres://nobody@127.0.0.1:1/nothing".parse().unwrap();
+        let timeout = Duration::from_millis(50);
+        let app = serve(
+            PgPoolOptions::new()
+                .acquire_timeout(timeout)
+                .connect_lazy_with(options),
+        );
+        Self {
+            app,
+            _database: None,
         }
     }
 
@@ -101,7 +123,12 @@ impl Original {
             .await
     }
 
-    pub(crate) async fn post_as(&self, path: &str, content_type: Option<&str>, body: &[u8]) -> Reply {
+    pub(crate) async fn post_as(
+        &self,
+        path: &str,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Reply {
         let headers: Vec<_> = content_type
             .iter()
             .map(|value| (CONTENT_TYPE.as_str(), *value))

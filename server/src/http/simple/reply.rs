@@ -233,37 +233,36 @@ impl From<Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        // Not `json!`, which would sort the keys.
+        #[derive(Serialize)]
+        struct Coded {
+            code: &'static str,
+            message: String,
+            details: Value,
+        }
+        #[derive(Serialize)]
+        struct Detail<T> {
+            detail: T,
+        }
         match self {
             Self::Coded {
                 status,
                 code,
                 message,
                 details,
-            } => {
-                #[derive(Serialize)]
-                struct Body {
-                    code: &'static str,
-                    message: String,
-                    details: Value,
-                }
-                (
-                    status,
-                    Json(Body {
-                        code,
-                        message,
-                        details,
-                    }),
-                )
-                    .into_response()
-            }
-            Self::Faults(faults) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                Json(json!({ "detail": faults })),
+            } => (
+                status,
+                Json(Coded {
+                    code,
+                    message,
+                    details,
+                }),
             )
                 .into_response(),
-            Self::Detail(status, detail) => {
-                (status, Json(json!({ "detail": detail }))).into_response()
+            Self::Faults(detail) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(Detail { detail })).into_response()
             }
+            Self::Detail(status, detail) => (status, Json(Detail { detail })).into_response(),
         }
     }
 }

@@ -1,0 +1,270 @@
+//! The command line as people and scripts use it: the real binary against a real server.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+use std::process::{Command, Output};
+
+use ipam_testing::{TestDatabase, TestServer};
+use serde_json::{Value, json};
+
+/// A server, and the binary that talks to it.
+struct Cli {
+    server: TestServer,
+    _database: TestDatabase,
+}
+
+impl Cli {
+    async fn start() -> Self {
+        let database = TestDatabase::new().await;
+        let server = TestServer::start(&database).await;
+        Self {
+            server,
+            _database: database,
+        }
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        let environment = [
+            ("IPAM_ENDPOINT", self.server.url()),
+            ("IPAM_API_KEY", TestServer::API_KEY.to_owned()),
+        ];
+        run(line, &environment)
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).expect(&self.stderr)
+    }
+
+    /// What it printed, when all went well.
+    fn text(&self) -> &str {
+        assert_eq!(
+            (self.code, self.stderr.as_str()),
+            (0, ""),
+            "{}",
+            self.stdout
+        );
+        &self.stdout
+    }
+}
+
+/// Runs `ipam` with these words and nothing of the developer's environment.
+fn run(line: &str, environment: &[(&str, String)]) -> Ran {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_ipam"))
+        .args(line.split_whitespace())
+        .env_clear()
+        .env("IPAM_DATA_DIR", "/nonexistent")
+        .envs(environment.iter().map(|(name, value)| (*name, value)))
+        .output()
+        .unwrap();
+    Ran {
+        code: status.code().unwrap(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn space_is_allocated_listed_and_released() {
+    let cli = Cli::start().await;
+    let line = "allocate prod --hosts 500 --name nodes --env prod --label team=net";
+    let made = cli.run(line);
+    let lines: Vec<&str> = made.text().lines().collect();
+    assert_eq!(
+        &lines[..3],
+        [
+            "Allocated 10.0.0.0/23 for prod",
+            "  primary  10.0.0.0/23       507 usable  pool primary",
+            "  cgnat    100.64.0.0/18  16,379 usable  pool cgnat",
+        ]
+    );
+    assert!(
+        lines.contains(&"  labels  environment=prod, team=net"),
+        "{lines:?}"
+    );
+    let again = cli.run(line);
+    assert!(
+        again
+            .text()
+            .starts_with("Already allocated: 10.0.0.0/23 for prod\n")
+    );
+
+    let second = cli.run("allocate PROD --prefix-length 26 --json").json();
+    assert_eq!(
+        (&second["vpc"], &second["cidr"]),
+        (&json!("prod"), &json!("10.0.2.0/26"))
+    );
+    let dry = cli.run("allocate new --hosts 4091 --dry-run");
+    assert!(
+        dry.text()
+            .starts_with("Would allocate 10.0.16.0/20 for new\n"),
+        "{}",
+        dry.stdout
+    );
+
+    let list = cli.run("list");
+    let lines: Vec<&str> = list.text().lines().collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(
+        lines[0].starts_with("ID  VPC   NAME   PRIMARY"),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[1].contains("10.0.0.0/23"), "{}", lines[1]);
+    assert_eq!(lines[3], "2 allocations in 1 VPC");
+    assert_eq!(cli.run("list --vpc nobody").text(), "No allocations\n");
+    assert!(
+        cli.run("list --limit 1")
+            .text()
+            .ends_with("1 allocation of 2\n")
+    );
+    let labelled = cli.run("list --label team=net --json").json();
+    assert_eq!(labelled.as_array().unwrap().len(), 1);
+
+    assert_eq!(
+        cli.run("release prod/nodes").text(),
+        "Released 10.0.0.0/23 and 100.64.0.0/18 of prod\n"
+    );
+    let number = second["number"].as_i64().unwrap();
+    assert_eq!(
+        cli.run(&format!("delete {number} --json")).json()["number"],
+        number
+    );
+    assert_eq!(cli.run("list --json").json(), json!([]));
+    let gone = cli.run(&format!("release {}", second["id"].as_str().unwrap()));
+    assert_eq!(gone.code, 1);
+    assert!(gone.stderr.contains("was deleted at"), "{}", gone.stderr);
+}
+
+#[tokio::test]
+async fn lists_go_on_behind_the_first_page() {
+    let cli = Cli::start().await;
+    // The longest page of the server is 1000; a /16 holds 1024 blocks of the smallest size.
+    let client = ipam_client::Client::new(&ipam_client::Settings::new(
+        cli.server.url(),
+        TestServer::API_KEY,
+    ))
+    .unwrap();
+    let size = ipam_shared::api::allocation::Size::Hosts(1);
+    let ask = ipam_shared::api::allocation::NewAllocation::new("many".parse().unwrap(), size);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (client, ask) = (client.clone(), ask.clone());
+        tasks.spawn(async move {
+            for _ in 0..64 {
+                client.create_allocation(&ask).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    let all = cli.run("list --vpc MANY --json").json();
+    assert_eq!(all.as_array().unwrap().len(), 1024);
+    let list = cli.run("list");
+    assert!(list.text().ends_with("\n1,024 allocations in 1 VPC\n"));
+
+    let full = cli.run("allocate many --hosts 1");
+    assert_eq!(full.code, 1);
+    assert!(
+        full.stderr.contains("no /26 is left in pool \"primary\""),
+        "{}",
+        full.stderr
+    );
+}
+
+#[tokio::test]
+async fn exit_codes_tell_refused_from_misused() {
+    let cli = Cli::start().await;
+    for (line, code, says) in [
+        ("release 77", 1, "there is no allocation 77"),
+        (
+            "release prod/nodes",
+            1,
+            "there is no allocation nodes in VPC prod",
+        ),
+        (
+            "release 0190d6a5-8f0e-7cc0-a7a0-000000000001",
+            1,
+            "no allocation has ever had the id",
+        ),
+        ("release prod", 2, "VPC/NAME"),
+        ("allocate prod --hosts 5000", 1, "too many"),
+        ("allocate prod --prefix-length 27", 1, "/20 to /26"),
+        ("allocate prod", 2, "--hosts"),
+        ("list --label broken", 1, "key=value"),
+        ("list --api-key wrong", 1, "check --api-key"),
+        ("list --endpoint nowhere", 2, "endpoint"),
+        ("nonsense", 2, "nonsense"),
+    ] {
+        let ran = cli.run(line);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (code, ""),
+            "{line}: {}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(says), "{line}: {}", ran.stderr);
+        assert!(!ran.stderr.contains(TestServer::API_KEY));
+    }
+}
+
+#[test]
+fn a_server_that_is_away_is_exit_code_3() {
+    // Bound and not listening: nobody else gets the port, and nobody answers.
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    let ran = run(
+        &format!("list --endpoint http://{address} --api-key key --retry-timeout 0"),
+        &[],
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&address.to_string()), "{}", ran.stderr);
+}
+
+#[test]
+fn calculations_need_no_server_and_no_key() {
+    let sizes = run("calculate --hosts 500 --json", &[]).json();
+    assert_eq!(
+        sizes,
+        json!({
+            "requested_hosts": 500,
+            "prefix_length": 23,
+            "blocks": [
+                {"role": "primary", "prefix_length": 23, "addresses": 512, "usable": 507},
+                {"role": "cgnat", "prefix_length": 18, "addresses": 16384, "usable": 16379},
+            ],
+        })
+    );
+    assert!(
+        run("calculate --prefix 24", &[])
+            .text()
+            .starts_with("A /24\n")
+    );
+    let ran = run("calculate --hosts 4092", &[]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("holds 4,091"), "{}", ran.stderr);
+}
+
+#[test]
+fn without_a_key_the_command_says_where_to_put_one() {
+    let ran = run("list", &[]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.contains("IPAM_API_KEY") && ran.stderr.contains("/nonexistent/admin-key"),
+        "{}",
+        ran.stderr
+    );
+}
