@@ -108,11 +108,10 @@ pub(crate) fn parse_endpoint(endpoint: &str) -> Result<Url, SettingsError> {
         },
         reason: reason.to_owned(),
     };
-    let mut url = Url::parse(endpoint.trim()).map_err(|_| {
-        refuse("write it as http:// or https://, a host and if need be a port, such as http://127.0.0.1:8000")
-    })?;
+    let example = "it must be http:// or https://, a host and if need be a port, such as http://127.0.0.1:8000";
+    let mut url = Url::parse(endpoint.trim()).map_err(|_| refuse(example))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(refuse("it must begin with http:// or https://"));
+        return Err(refuse(example));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refuse(

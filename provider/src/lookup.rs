@@ -4,6 +4,9 @@ use ipam_client::{Client, Error};
 use ipam_shared::{
     api::allocation::{Allocation, AllocationFilter},
     cidr::Cidr,
+    error::Code,
+    ids::AllocationId,
+    name::Name,
 };
 
 /// The allocations with a block that contains the whole network: at most one in each VRF.
@@ -20,6 +23,32 @@ pub(crate) async fn containing(client: &Client, network: Cidr) -> Result<Vec<All
             .any(|block| block.cidr.contains(network))
     });
     Ok(found)
+}
+
+/// Finds what an import names: an id, a VPC and a name, or one of the blocks.
+pub(crate) async fn named(client: &Client, text: &str) -> Result<Vec<Allocation>, Error> {
+    if let Ok(id) = text.parse::<AllocationId>() {
+        return match client.get_allocation(id, None).await {
+            Err(error) if error.code() == Some(Code::NotFound) => Ok(Vec::new()),
+            found => Ok(vec![found?]),
+        };
+    }
+    if let Ok(cidr) = text.parse::<Cidr>() {
+        let mut found = containing(client, cidr).await?;
+        found.retain(|found| found.blocks.iter().any(|block| block.cidr == cidr));
+        return Ok(found);
+    }
+    match text
+        .split_once('/')
+        .map(|(vpc, name)| (vpc.parse::<Name>(), name.parse::<Name>()))
+    {
+        Some((Ok(vpc), Ok(name))) => Ok(client
+            .find_allocation(&vpc, &name)
+            .await?
+            .into_iter()
+            .collect()),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Ids for a message that asks to choose one of them.

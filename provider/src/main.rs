@@ -2,6 +2,7 @@
 //!
 //! Standard output belongs to Terraform's handshake; only the subcommands write to it, before that begins.
 
+mod call;
 mod data_sources;
 mod docs;
 mod failure;

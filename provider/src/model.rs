@@ -7,9 +7,8 @@ use ipam_shared::api::{
     profile::{CGNAT, PRIMARY},
 };
 use tfplugin::{Attribute, Number, ToValue, Type, Value};
-use time::format_description::well_known::Rfc3339;
 
-/// The attributes that are only ever computed, with their descriptions.
+/// The attributes in common that are only ever computed.
 pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
     vec![
         (
@@ -17,21 +16,16 @@ pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
             Attribute::string().computed().describe("Id of the allocation. It never changes."),
         ),
         (
-            "number",
-            Attribute::number()
-                .computed()
-                .describe("The integer by which the original API knows the allocation. It never changes."),
-        ),
-        (
             "blocks",
             Attribute::nested_map([
-                ("cidr", Attribute::string().computed().describe("The network.")),
-                ("pool", Attribute::string().computed().describe("Name of the pool that it was cut from.")),
-                ("vrf", Attribute::string().computed().describe("Name of the VRF in which it is unique.")),
+                ("cidr", Attribute::string().computed().use_state_for_unknown().describe("The network.")),
+                ("pool", Attribute::string().computed().use_state_for_unknown().describe("Name of the pool that it was cut from.")),
+                ("vrf", Attribute::string().computed().use_state_for_unknown().describe("Name of the VRF in which it is unique.")),
                 (
                     "usable",
                     Attribute::number()
                         .computed()
+                        .use_state_for_unknown()
                         .describe("Number of addresses left for hosts beside the pool's reserved ones."),
                 ),
             ])
@@ -54,14 +48,10 @@ pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
                  32 pod addresses. Null if the profile has no such member.",
             ),
         ),
-        (
-            "created_at",
-            Attribute::string().computed().describe("When it was allocated, as in RFC 3339, in UTC."),
-        ),
     ]
 }
 
-/// All attributes of an allocation but its labels.
+/// The attributes that the resource and the data source have in common, but for the labels.
 pub(crate) fn attributes(allocation: &Allocation) -> Value {
     let cidr_of = |role: &str| {
         allocation
@@ -83,7 +73,6 @@ pub(crate) fn attributes(allocation: &Allocation) -> Value {
     });
     Value::object([
         ("id", allocation.id.to_string().into()),
-        ("number", allocation.number.into()),
         ("vpc", allocation.vpc.as_str().into()),
         (
             "name",
@@ -98,10 +87,6 @@ pub(crate) fn attributes(allocation: &Allocation) -> Value {
         ("cgnat_cidr", cidr_of(CGNAT)),
         ("description", allocation.description.as_str().into()),
         ("deletion_protection", allocation.deletion_protection.into()),
-        (
-            "created_at",
-            allocation.created_at.format(&Rfc3339).ok().to_value(),
-        ),
     ])
 }
 

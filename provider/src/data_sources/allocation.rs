@@ -8,6 +8,7 @@ use ipam_shared::{
 use tfplugin::{
     Attribute, Context, DataSource, Diagnostic, Result, Schema, Text, ToValue, Value, async_trait,
 };
+use time::format_description::well_known::Rfc3339;
 
 use crate::{failure::failure, lookup, model, provider::Connection};
 
@@ -60,6 +61,16 @@ impl DataSource<Connection> for Allocation {
         )
         .attribute("profile", Attribute::string().computed().describe("Name of the profile that it was made from."))
         .attribute("labels", model::labels_attribute().computed().describe("All labels that it has."))
+        .attribute(
+            "number",
+            Attribute::number()
+                .computed()
+                .describe("The integer by which the original API knows the allocation. It never changes."),
+        )
+        .attribute(
+            "created_at",
+            Attribute::string().computed().describe("When it was allocated, as in RFC 3339, in UTC."),
+        )
         .attribute("description", Attribute::string().computed().describe("Free text."))
         .attribute(
             "deletion_protection",
@@ -102,6 +113,11 @@ impl DataSource<Connection> for Allocation {
         let found = look_up(connection, &config).await?;
         let mut state = model::attributes(&found);
         state.set("labels", model::labels(&found).to_value());
+        state.set("number", found.number);
+        state.set(
+            "created_at",
+            found.created_at.format(&Rfc3339).ok().to_value(),
+        );
         state.set("contains", config.get("contains").clone());
         if let Some(vpc) = config.get("vpc").as_str() {
             state.set("vpc", vpc);

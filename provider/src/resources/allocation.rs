@@ -5,13 +5,14 @@
 //! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
 //! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
 
-use std::{collections::BTreeMap, time::Duration};
+mod size;
 
-use ipam_client::Error;
+use std::collections::BTreeMap;
+
 use ipam_shared::{
     api::{
-        allocation::{Allocation as Found, AllocationPatch, NewAllocation, Size},
-        profile::{DEFAULT_PROFILE, MAX_PREFIX_LENGTH, MIN_PREFIX_LENGTH},
+        allocation::{Allocation as Found, AllocationPatch, NewAllocation},
+        profile::DEFAULT_PROFILE,
     },
     cidr::Cidr,
     error::Code,
@@ -25,21 +26,17 @@ use tfplugin::{
 };
 
 use crate::{
+    call::{finish, until_stopped},
     failure::{failure, unknown_id},
     lookup, model,
     provider::{Connection, check_labels},
-    sizing::{node_prefix_length, resized_prefix_length},
 };
 
 type LabelMap = BTreeMap<String, String>;
 
 /// Key of the claim in private state.
 const CLAIM: &str = "claim";
-/// The three ways to ask for a size.
-const SIZES: [&str; 3] = ["hosts", "prefix_length", "cidr"];
 const MAX_DESCRIPTION: usize = 1000;
-/// How long a call goes on after Ctrl-C, in the hope that it finishes.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The resource type `ipam_allocation`.
 pub(crate) struct Allocation;
@@ -143,11 +140,11 @@ impl Resource<Connection> for Allocation {
     }
 
     async fn validate(&self, ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        check_size(ctx, config);
+        size::check_given(ctx, config);
         for name in ["vpc", "name", "profile"] {
             config.attribute::<Field<Text<Name>>>(name)?;
         }
-        check_block(config)?;
+        size::check_value(config)?;
         if let Field::Known(text) = config.attribute::<Field<String>>("description")?
             && text.chars().count() > MAX_DESCRIPTION
         {
@@ -178,36 +175,26 @@ impl Resource<Connection> for Allocation {
             }
             _ => plan.set_unknown("effective_labels"),
         }
+        if plan.config.get("hosts").is_null() {
+            // Not asked for, or asked for before in a way that means the same size.
+            let before: Value = plan.prior("hosts")?;
+            plan.set("hosts", &before);
+        }
         if plan.is_create() {
-            if plan.config.get("hosts").is_null() {
-                plan.set("hosts", &Value::Null);
-            }
             if let Field::Known(Text(cidr)) = plan.config.attribute::<Field<Text<Cidr>>>("cidr")? {
                 plan.set("prefix_length", &cidr.prefix_length());
             }
             return Ok(());
         }
-        plan_size(plan)
+        let replaced = size::plan(ctx, plan)? || plan.changes("profile");
+        match &plan.prior {
+            Some(prior) if replaced => check_protection(prior),
+            _ => Ok(()),
+        }
     }
 
     async fn plan_destroy(&self, _ctx: &Context<Connection>, current: &Instance) -> Result<()> {
-        if current
-            .state
-            .attribute::<Option<bool>>("deletion_protection")?
-            != Some(true)
-        {
-            return Ok(());
-        }
-        Err(Diagnostic::error(
-            format!("The allocation {} is protected from deletion", title(&current.state)),
-            format!(
-                "It holds {}, which somebody may be using. To destroy or replace it all the same, set \
-                 deletion_protection = false, apply that, and then repeat this.",
-                ranges(&current.state)
-            ),
-        )
-        .at("deletion_protection")
-        .into())
+        check_protection(&current.state)
     }
 
     async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
@@ -219,7 +206,10 @@ impl Resource<Connection> for Allocation {
             labels: checked(effective(connection, &labels))?,
             description: request.planned.attribute("description")?,
             deletion_protection: request.planned.attribute("deletion_protection")?,
-            ..NewAllocation::new(name_of(&request.planned, "vpc")?, size(&request.config)?)
+            ..NewAllocation::new(
+                name_of(&request.planned, "vpc")?,
+                size::asked(&request.config)?,
+            )
         };
         let what = format!("create the allocation {}", title(&request.planned));
         let created = finish(ctx, &what, connection.client.create_allocation(&ask)).await?;
@@ -269,21 +259,6 @@ impl Resource<Connection> for Allocation {
 
     async fn update(&self, ctx: &Context<Connection>, request: Update) -> Result<Instance> {
         let connection = ctx.client()?;
-        for size in ["prefix_length", "cidr"] {
-            // The plan replaces the resource when it can see that; it can't when the value comes from elsewhere.
-            if request.changes(size) {
-                return Err(Diagnostic::error(
-                    format!("{size} turned out to be another one"),
-                    format!(
-                        "When the plan was made, {size} was not known yet. It is now, and it needs another block, which \
-                         means another allocation. Nothing was changed. Run terraform apply again: the plan will show \
-                         the replacement."
-                    ),
-                )
-                .at(size)
-                .into());
-            }
-        }
         let labels: LabelMap = request.planned.attribute("labels")?;
         let labels = checked(effective(connection, &labels))?;
         let changed = |name: &str| request.changes(name);
@@ -339,7 +314,12 @@ impl Resource<Connection> for Allocation {
             Import::Id(text) => text,
             Import::Identity(identity) => identity.attribute("id")?,
         };
-        let found = finish(ctx, &format!("import {text}"), look_up(connection, &text)).await?;
+        let found = finish(
+            ctx,
+            &format!("import {text}"),
+            lookup::named(&connection.client, &text),
+        )
+        .await?;
         let [found] = <[Found; 1]>::try_from(found).map_err(|found| match found.as_slice() {
             [] => Diagnostic::error(
                 format!("There is no allocation {text}"),
@@ -361,162 +341,21 @@ impl Resource<Connection> for Allocation {
     }
 }
 
-/// Refuses none or more than one size. One that is not known yet counts as given.
-fn check_size(ctx: &Context<Connection>, config: &Value) {
-    let given: Vec<&str> = SIZES
-        .into_iter()
-        .filter(|name| !config.get(name).is_null())
-        .collect();
-    match given.as_slice() {
-        [_] => {}
-        [] => ctx.report(
-            Diagnostic::error(
-                "How much space?",
-                "Exactly one of hosts, prefix_length and cidr must be set; none is.",
-            )
-            .at("hosts"),
-        ),
-        [first, rest @ ..] => {
-            // A value that is not known yet may turn out to be null.
-            let certain = rest.iter().filter(|name| !config.get(name).is_unknown());
-            for name in certain.filter(|_| !config.get(first).is_unknown()) {
-                ctx.report(
-                    Diagnostic::error(
-                        "The size is given twice",
-                        format!("Exactly one of hosts, prefix_length and cidr may be set, but there are {first} and {name}."),
-                    )
-                    .at(*name),
-                );
-            }
-        }
-    }
-}
-
-/// Refuses sizes that can't be, and those that the built-in profile does not give.
-fn check_block(config: &Value) -> Result<()> {
-    let profile: Field<String> = config.attribute("profile")?;
-    let built_in = match &profile {
-        Field::Null => true,
-        Field::Unknown => false,
-        Field::Known(name) => name == DEFAULT_PROFILE,
-    };
-    let refuse = |name: &str, reason: String| -> Result<()> {
-        Err(Diagnostic::error("Unsuitable size", reason).at(name).into())
-    };
-    if let Field::Known(hosts) = config.attribute::<Field<u64>>("hosts")? {
-        let outcome = if built_in {
-            node_prefix_length(hosts).map(drop)
-        } else if hosts == 0 {
-            Err("There must be at least 1 host.".to_owned())
-        } else {
-            Ok(())
-        };
-        if let Err(reason) = outcome {
-            return refuse("hosts", reason);
-        }
-    }
-    let mut prefix_length: Field<u8> = config.attribute("prefix_length")?;
-    let mut name = "prefix_length";
-    if let Field::Known(text) = config.attribute::<Field<String>>("cidr")? {
-        let Text(cidr): Text<Cidr> = config.attribute("cidr")?;
-        if cidr.to_string() != text {
-            return refuse(
-                "cidr",
-                format!("Write {text} as {cidr}, so that it stays the same when it is read back."),
-            );
-        }
-        (prefix_length, name) = (Field::Known(cidr.prefix_length()), "cidr");
-    }
-    match prefix_length {
-        Field::Known(length)
-            if built_in && !(MIN_PREFIX_LENGTH..=MAX_PREFIX_LENGTH).contains(&length) =>
-        {
-            refuse(
-                name,
-                format!(
-                    "A /{length} is outside the bounds of the profile {DEFAULT_PROFILE}: its node ranges are \
-                 /{MIN_PREFIX_LENGTH} (the largest) to /{MAX_PREFIX_LENGTH}."
-                ),
-            )
-        }
-        Field::Known(length) if length > 128 => {
-            refuse(name, format!("/{length} is not a prefix length."))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Replaces the allocation when the new size needs another block, and says why.
-fn plan_size(plan: &mut Plan) -> Result<()> {
-    let Some(prior) = plan.prior.clone() else {
+/// Refuses to destroy or replace what is protected.
+fn check_protection(state: &Value) -> Result<()> {
+    if state.attribute::<Option<bool>>("deletion_protection")? != Some(true) {
         return Ok(());
-    };
-    let Text(now): Text<Cidr> = prior.attribute("cidr")?;
-    let consequence = format!(
-        "A block can't change its size or place, so this allocation is released with {}, and a new one is allocated, \
-         most likely elsewhere. Whatever uses the old ranges must move.",
-        ranges(&prior)
-    );
-    if plan.changes("hosts")
-        && let Field::Known(hosts) = plan.planned::<Field<u64>>("hosts")?
-    {
-        let usable = first_usable(&prior, now);
-        let profile: String = prior.attribute("profile")?;
-        let needed = usable.and_then(|usable| resized_prefix_length(now, usable, hosts, &profile));
-        if needed != Some(now.prefix_length()) {
-            let needs = needed.map_or_else(
-                || "more than there can be".to_owned(),
-                |length| format!("a /{length}"),
-            );
-            plan.replace(
-                "hosts",
-                format!("{hosts} hosts need {needs}, but the allocation has {now}. {consequence}"),
-            );
-        }
     }
-    if plan.changes("prefix_length")
-        && let Field::Known(length) = plan.planned::<Field<u8>>("prefix_length")?
-    {
-        plan.replace(
-            "prefix_length",
-            format!("A /{length} is wanted, but the allocation has {now}. {consequence}"),
-        );
-    }
-    if plan.changes("cidr")
-        && let Field::Known(cidr) = plan.planned::<Field<String>>("cidr")?
-    {
-        plan.replace(
-            "cidr",
-            format!("{cidr} is wanted, but the allocation has {now}. {consequence}"),
-        );
-    }
-    Ok(())
-}
-
-/// Addresses for hosts in the block `first`, as the state has them.
-fn first_usable(state: &Value, first: Cidr) -> Option<u64> {
-    let blocks = state.get("blocks").as_map()?;
-    let block = blocks
-        .values()
-        .find(|block| block.get("cidr").as_str() == Some(&first.to_string()))?;
-    block.attribute("usable").ok()
-}
-
-/// The one size that the configuration gives.
-fn size(config: &Value) -> Result<Size> {
-    let hosts: Option<u64> = config.attribute("hosts")?;
-    let prefix_length: Option<u8> = config.attribute("prefix_length")?;
-    let cidr: Option<Text<Cidr>> = config.attribute("cidr")?;
-    match (hosts, prefix_length, cidr) {
-        (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),
-        (None, Some(length), None) => Ok(Size::PrefixLength(length)),
-        (None, None, Some(Text(cidr))) => Ok(Size::Cidr(cidr)),
-        _ => Err(Diagnostic::error(
-            "How much space?",
-            "Exactly one of hosts, prefix_length and cidr must be set; now that all of them are known, it is not so.",
-        )
-        .into()),
-    }
+    Err(Diagnostic::error(
+        format!("The allocation {} is protected from deletion", title(state)),
+        format!(
+            "It holds {}, which somebody may be using. To destroy or replace it all the same, set \
+             deletion_protection = false, apply that, and then repeat this.",
+            ranges(state)
+        ),
+    )
+    .at("deletion_protection")
+    .into())
 }
 
 /// The attributes of what was found. `known` is the plan or the state from before: what the server spells in its own
@@ -546,33 +385,6 @@ fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value>
         state.set("vpc", vpc);
     }
     Ok(state)
-}
-
-/// Finds what an import names: an id, a VPC and a name, or one of the blocks.
-async fn look_up(connection: &Connection, text: &str) -> std::result::Result<Vec<Found>, Error> {
-    let client = &connection.client;
-    if let Ok(id) = text.parse::<AllocationId>() {
-        return match client.get_allocation(id, None).await {
-            Err(error) if error.code() == Some(Code::NotFound) => Ok(Vec::new()),
-            found => Ok(vec![found?]),
-        };
-    }
-    if let Ok(cidr) = text.parse::<Cidr>() {
-        let mut found = lookup::containing(client, cidr).await?;
-        found.retain(|found| found.blocks.iter().any(|block| block.cidr == cidr));
-        return Ok(found);
-    }
-    match text
-        .split_once('/')
-        .map(|(vpc, name)| (vpc.parse::<Name>(), name.parse::<Name>()))
-    {
-        Some((Ok(vpc), Ok(name))) => Ok(client
-            .find_allocation(&vpc, &name)
-            .await?
-            .into_iter()
-            .collect()),
-        _ => Ok(Vec::new()),
-    }
 }
 
 fn effective(connection: &Connection, labels: &LabelMap) -> LabelMap {
@@ -622,37 +434,4 @@ fn ranges(state: &Value) -> String {
         .filter_map(|(role, block)| Some(format!("{} ({role})", block.get("cidr").as_str()?)))
         .collect();
     ranges.join(" and ")
-}
-
-/// Waits for a call and turns its failure into a message.
-async fn finish<T>(
-    ctx: &Context<Connection>,
-    what: &str,
-    call: impl Future<Output = std::result::Result<T, Error>>,
-) -> Result<T> {
-    until_stopped(ctx, what, call)
-        .await?
-        .map_err(|error| failure(what, &error).into())
-}
-
-/// Waits for a call; after Ctrl-C not much longer. A call that is given up may still be carried out, which does no
-/// harm: repeating it answers the same.
-async fn until_stopped<T>(
-    ctx: &Context<Connection>,
-    what: &str,
-    call: impl Future<Output = T>,
-) -> Result<T> {
-    let stopped = async {
-        ctx.stop().cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        answer = call => Ok(answer),
-        () = stopped => Err(Diagnostic::error(
-            format!("Interrupted: can't {what}"),
-            "The server has not answered. It is not known whether it did what it was asked; running the same again is \
-             safe and answers the same allocation.",
-        )
-        .into()),
-    }
 }

@@ -1,0 +1,132 @@
+//! Taking over what exists: by id, by VPC and name, by CIDR; and the first plan afterwards is empty.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::stack::{Stack, Workspace, allocation};
+
+async fn import(terraform: &Workspace, address: &str, id: &str) {
+    terraform
+        .terraform(&["import", "-no-color", "-input=false", address, id])
+        .await
+        .succeeded();
+}
+
+#[tokio::test]
+async fn however_it_was_asked_for_and_however_it_is_written_down() {
+    let stack = Stack::start().await;
+    let terraform = stack
+        .workspace()
+        .settings("default_labels = { team = \"net\" }");
+    let asked = [
+        ("hosts", json!({"hosts": 500})),
+        ("length", json!({"prefix_length": 23})),
+        ("cidr", json!({"cidr": "10.0.64.0/23"})),
+    ];
+    let rest = "description = \"old\"\nlabels = { env = \"dev\" }\ndeletion_protection = true";
+    for (name, size) in asked {
+        let mut ask = json!({
+            "vpc": "prod", "name": name, "description": "old", "deletion_protection": true,
+            "labels": {"env": "dev", "team": "net"}
+        });
+        ask.as_object_mut()
+            .unwrap()
+            .extend(size.as_object().cloned().unwrap());
+        let made = stack.api(Method::POST, "allocations", ask).await;
+        let (id, cidr) = (
+            made["id"].as_str().unwrap().to_owned(),
+            made["cidr"].as_str().unwrap().to_owned(),
+        );
+        let pods = made["blocks"][1]["cidr"].as_str().unwrap().to_owned();
+        let address = format!("ipam_allocation.{name}");
+        for by in [&id, &format!("PROD/{name}"), &cidr, &pods] {
+            for size in [
+                "prefix_length = 23".to_owned(),
+                format!("cidr = \"{cidr}\""),
+            ] {
+                terraform.write(
+                    &allocation(name, &format!("{size}\n{rest}"))
+                        .replace("\"prod\"", &format!("{:?}", "prod")),
+                );
+                import(&terraform, &address, by).await;
+                terraform.plan_is_empty().await;
+                terraform
+                    .terraform(&["state", "rm", &address])
+                    .await
+                    .succeeded();
+            }
+        }
+        terraform.write(&allocation(name, &format!("hosts = 500\n{rest}")));
+        import(&terraform, &address, &id).await;
+        match name {
+            "hosts" => terraform.plan_is_empty().await,
+            // Asked for in another way before: from now on it is noted as asked for by hosts, and nothing else changes.
+            _ => {
+                terraform
+                    .plan_changes()
+                    .await
+                    .says("0 to add, 1 to change, 0 to destroy");
+                terraform.apply().await.succeeded();
+                terraform.plan_is_empty().await;
+            }
+        }
+        terraform
+            .terraform(&["state", "rm", &address])
+            .await
+            .succeeded();
+    }
+    assert_eq!(stack.allocations().await, 3);
+}
+
+#[tokio::test]
+async fn by_a_block_in_the_configuration() {
+    let stack = Stack::start().await;
+    let made = stack
+        .api(
+            Method::POST,
+            "allocations",
+            json!({"vpc": "prod", "name": "a", "hosts": 500}),
+        )
+        .await;
+    let terraform = stack.workspace();
+    let block = "import {\n  to = ipam_allocation.a\n  id = \"prod/a\"\n}\n";
+    terraform.write(&format!("{block}{}", allocation("a", "hosts = 500")));
+    terraform
+        .plan()
+        .await
+        .says("1 to import, 0 to add, 0 to change, 0 to destroy");
+    terraform
+        .apply()
+        .await
+        .succeeded()
+        .says("1 imported, 0 added, 0 changed");
+    terraform.plan_is_empty().await;
+    assert_eq!(
+        terraform.ids().await,
+        [made["id"].as_str().unwrap().to_owned()]
+    );
+    terraform.write(&allocation("a", "hosts = 500\nlabels = { a = \"b\" }"));
+    terraform.apply().await.succeeded().says("1 changed");
+    terraform.destroy().await.succeeded();
+    assert_eq!(stack.allocations().await, 0);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_not_imported() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    terraform.write(&allocation("a", "hosts = 500"));
+    for id in [
+        "prod/a",
+        "10.0.0.0/23",
+        "0190d6a5-8f0e-7cc0-a7a0-000000000001",
+        "nonsense",
+    ] {
+        let run = terraform
+            .terraform(&["import", "-no-color", "ipam_allocation.a", id])
+            .await;
+        run.failed()
+            .says(&format!("There is no allocation {id}"))
+            .says("Import by id, by vpc/name");
+    }
+}
