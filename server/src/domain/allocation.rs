@@ -63,7 +63,8 @@ impl Ipam {
             key,
         };
         if ask.new.dry_run {
-            return batch::dry_run(self, ask).await;
+            let ipam = self.clone();
+            return detached(async move { batch::dry_run(&ipam, ask).await }).await;
         }
         self.queues.submit(self, ask).await
     }

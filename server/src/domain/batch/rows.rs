@@ -1,0 +1,165 @@
+//! From a decision to the rows and events that are written, and to the answer.
+
+use ipam_shared::{
+    api::allocation::{Allocation, Block},
+    cidr::usable_hosts,
+    ids::AllocationId,
+};
+use serde_json::json;
+use sqlx::types::ipnet::IpNet;
+use uuid::Uuid;
+
+use super::decide::{Batch, Cut};
+use crate::{
+    db::{
+        allocation::NewRows,
+        convert,
+        event::{Event, Snapshot},
+    },
+    error::{Error, Result},
+};
+
+impl<'a> Batch<'a> {
+    /// The rows and events of one decided request.
+    pub(super) fn add_rows(
+        &self,
+        cut: &Cut,
+        rows: &mut NewRows,
+        events: &mut Vec<Event<'a>>,
+    ) -> Result<()> {
+        let ask = &self.asks[cut.ask];
+        let new = &ask.new;
+        if !self.owners.contains_key(&cut.ask) && !rows.vpc_id.contains(&cut.vpc.0) {
+            // A VPC on first use goes where pools are shared.
+            let vrf = cut
+                .pieces
+                .iter()
+                .find(|(source, _)| source.vrf_name == ipam_shared::api::DEFAULT_VRF);
+            let (source, _) =
+                vrf.ok_or_else(|| Error::bug("a new VPC's pools are not in the default VRF"))?;
+            rows.vpc_id.push(cut.vpc.0);
+            rows.vpc_vrf.push(source.vrf.0);
+            rows.vpc_name.push(new.vpc.as_str().to_owned());
+            events.push(Event {
+                action: "vpc.create",
+                subject: cut.vpc.0,
+                caller: &ask.caller,
+                detail: json!({ "name": new.vpc }),
+            });
+        }
+        rows.id.push(ask.id.0);
+        rows.vpc.push(cut.vpc.0);
+        rows.name
+            .push(new.name.as_ref().map(|name| name.as_str().to_owned()));
+        rows.profile.push(
+            cut.pieces
+                .first()
+                .map(|(source, _)| source.profile.0)
+                .unwrap_or_default(),
+        );
+        rows.prefix_length.push(cut.prefix_length.into());
+        rows.members
+            .push(i16::try_from(cut.pieces.len()).unwrap_or(i16::MAX));
+        rows.requested_hosts
+            .push(new.hosts.and_then(|hosts| i64::try_from(hosts).ok()));
+        rows.requested_prefix_length
+            .push(new.prefix_length.map(i16::from));
+        rows.requested_cidr.push(new.cidr.map(IpNet::from));
+        rows.labels.push(convert::labels_json(&new.labels)?);
+        rows.description.push(new.description.clone());
+        rows.deletion_protection.push(new.deletion_protection);
+        rows.created_by.push(ask.caller.actor.clone());
+        rows.request_id.push(ask.caller.request_id);
+        rows.claim.push(cut.claim.0);
+        for (source, place) in &cut.pieces {
+            let range = self
+                .space
+                .range(place.range)
+                .ok_or_else(|| Error::bug("a block in no range"))?;
+            rows.block_range.push(place.range);
+            rows.block_cidr.push(place.cidr.into());
+            rows.block_range_cidr.push(range.cidr.into());
+            rows.block_allocation.push(ask.id.0);
+            rows.block_member.push(source.member);
+            rows.block_prefix_length.push(cut.prefix_length.into());
+            rows.block_size_offset.push(source.size_offset);
+            rows.block_min.push(source.min_prefix_length.into());
+            rows.block_max.push(source.max_prefix_length.into());
+        }
+        if let Some((key, fingerprint)) = &ask.key {
+            rows.key_actor.push(ask.caller.actor.clone());
+            rows.key.push(key.clone());
+            rows.key_fingerprint.push(fingerprint.clone());
+            rows.key_allocation.push(ask.id.0);
+        }
+        let snapshot = Snapshot {
+            vpc: new.vpc.as_str(),
+            name: new.name.as_ref().map(|name| name.as_str()),
+            cidrs: cut.pieces.iter().map(|(_, place)| place.cidr).collect(),
+        };
+        events.push(Event {
+            action: "allocation.create",
+            subject: ask.id.0,
+            caller: &ask.caller,
+            detail: serde_json::to_value(snapshot)
+                .map_err(|error| Error::Internal(error.into()))?,
+        });
+        Ok(())
+    }
+
+    /// The answer to a request that got blocks. A dry run has no id, no number and no claim.
+    pub(super) fn allocation(
+        &self,
+        cut: &Cut,
+        number: i64,
+        created_at: time::OffsetDateTime,
+    ) -> Allocation {
+        let ask = &self.asks[cut.ask];
+        let new = &ask.new;
+        let blocks: Vec<_> = cut
+            .pieces
+            .iter()
+            .map(|(source, place)| Block {
+                role: source.role.clone(),
+                cidr: place.cidr,
+                pool: source.pool_name.clone(),
+                vrf: source.vrf_name.clone(),
+                usable: usable_hosts(
+                    source.family,
+                    place.cidr.prefix_length(),
+                    source.reserved_addresses,
+                ),
+            })
+            .collect();
+        let stored = self
+            .owners
+            .get(&cut.ask)
+            .and_then(|owner| owner.name.parse().ok());
+        Allocation {
+            id: if new.dry_run {
+                AllocationId(Uuid::nil())
+            } else {
+                ask.id
+            },
+            number,
+            vpc: stored.unwrap_or_else(|| new.vpc.clone()),
+            vpc_id: cut.vpc,
+            name: new.name.clone(),
+            profile: new.profile.clone(),
+            cidr: cut.pieces[0].1.cidr,
+            prefix_length: cut.prefix_length,
+            requested_hosts: new.hosts,
+            requested_prefix_length: new.prefix_length,
+            requested_cidr: new.cidr,
+            blocks,
+            labels: new.labels.clone(),
+            description: new.description.clone(),
+            deletion_protection: new.deletion_protection,
+            revision: 1,
+            created_by: ask.caller.actor.clone(),
+            created_at,
+            updated_at: created_at,
+            claim: (!new.dry_run).then_some(cut.claim),
+        }
+    }
+}
