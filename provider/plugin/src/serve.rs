@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use nix::unistd::getppid;
+use nix::unistd::{Pid, getppid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -82,6 +82,8 @@ fn complain(text: &str) {
 }
 
 async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
+    // Before all else: a parent that has gone by the time we ask can't be missed later.
+    let parent = getppid();
     report_panics();
     let own_crate = type_name::<P>().split("::").next().unwrap_or_default();
     let targets: Vec<&str> = provider
@@ -126,7 +128,7 @@ async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
     )?;
     stdout.flush()?;
 
-    tokio::spawn(end_with_parent(ended.clone()));
+    tokio::spawn(end_with_parent(parent, ended.clone()));
     listener.serve(routes, &ended).await;
     Ok(())
 }
@@ -145,8 +147,7 @@ fn routes<P: Provider>(provider: P, ended: &CancellationToken) -> Routes {
 }
 
 /// A killed Terraform says no goodbye, and leaves its plugins to the process that adopts orphans.
-async fn end_with_parent(ended: CancellationToken) {
-    let parent = getppid();
+async fn end_with_parent(parent: Pid, ended: CancellationToken) {
     let mut check = tokio::time::interval(PARENT_CHECK);
     while getppid() == parent {
         check.tick().await;

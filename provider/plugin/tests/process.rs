@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -117,10 +118,10 @@ async fn ctrl_c_does_not_end_it_and_shutdown_does() {
 
 #[tokio::test]
 async fn it_ends_when_its_parent_is_gone() {
-    // A shell starts the provider in the background, passes its handshake on, and ends.
+    // A shell starts the provider in the background, and waits until it is killed.
     let directory = TempDir::new().unwrap();
     let mut shell = Command::new("sh")
-        .args(["-c", "\"$0\" & echo $! ; read -r line", TOY])
+        .args(["-c", "\"$0\" & read -r line", TOY])
         .env(
             "TF_PLUGIN_MAGIC_COOKIE",
             "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
@@ -128,15 +129,22 @@ async fn it_ends_when_its_parent_is_gone() {
         .env("PLUGIN_UNIX_SOCKET_DIR", directory.path())
         .env_remove("PLUGIN_CLIENT_CERT")
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let entries = || std::fs::read_dir(directory.path()).unwrap().count();
-    within(Duration::from_secs(20), || entries() == 1).await;
+    let mut handshake = String::new();
+    BufReader::new(shell.stdout.take().unwrap())
+        .read_line(&mut handshake)
+        .unwrap();
+    assert!(handshake.starts_with("1|6|unix|"), "{handshake}");
     shell.kill().unwrap();
     shell.wait().unwrap();
     // It cleans up after itself, so its end can be seen from the outside.
-    within(Duration::from_secs(20), || entries() == 0).await;
+    within(Duration::from_secs(20), || {
+        std::fs::read_dir(directory.path()).unwrap().count() == 0
+    })
+    .await;
 }
 
 async fn within(limit: Duration, condition: impl Fn() -> bool) {
