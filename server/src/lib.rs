@@ -11,4 +11,5 @@ pub mod http;
 pub mod pages;
 pub mod settings;
 pub mod telemetry;
+pub mod text;
 pub use ipam_postgres as postgres;

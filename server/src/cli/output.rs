@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+pub use crate::text::thousands;
+
 /// Why a command failed, sorted by what its exit code tells a script.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -35,19 +37,6 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(value);
     text.map(|text| text + "\n")
         .map_err(|error| Failure::Refused(format!("cannot write JSON: {error}")))
-}
-
-/// A whole number with a comma between thousands, as in 16,379.
-pub fn thousands(number: impl Into<u128>) -> String {
-    let digits = number.into().to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Text that a terminal shows as it is: other people's names and labels can't move its cursor or change its colours.

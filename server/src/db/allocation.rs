@@ -496,23 +496,41 @@ pub async fn find(
     cursor: Option<AllocationId>,
     limit: u16,
 ) -> Result<Vec<AllocationId>> {
-    let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from allocation where true");
+    let mut sql = QueryBuilder::new("select allocation_id from allocation where true");
+    conditions(&mut sql, filter, label);
+    if let Some(cursor) = cursor {
+        sql.push(" and allocation_id > ").push_bind(cursor.0);
+    }
+    sql.push(" order by allocation_id limit ")
+        .push_bind(i64::from(limit));
+    let rows = sql.build().fetch_all(db).await?;
+    rows.into_iter()
+        .map(|row| Ok(AllocationId(row.try_get(0)?)))
+        .collect()
+}
+
+/// What a filter asks for, as conditions on `allocation`.
+pub(super) fn conditions(
+    sql: &mut QueryBuilder<Postgres>,
+    filter: &AllocationFilter,
+    label: Option<(&str, &str)>,
+) {
     if let Some(vpc) = &filter.vpc {
         sql.push(" and vpc_id = (select vpc_id from vpc where lower(name) = lower(")
-            .push_bind(vpc)
+            .push_bind(vpc.clone())
             .push("))");
     }
     if let Some(name) = &filter.name {
-        sql.push(" and name = ").push_bind(name);
+        sql.push(" and name = ").push_bind(name.clone());
     }
     if let Some(number) = filter.number {
         sql.push(" and number = ").push_bind(number);
     }
     if let Some((key, value)) = label {
         sql.push(" and labels @> jsonb_build_object(")
-            .push_bind(key)
+            .push_bind(key.to_owned())
             .push("::text, ")
-            .push_bind(value)
+            .push_bind(value.to_owned())
             .push("::text)");
     }
     if let Some(pool) = &filter.pool {
@@ -520,7 +538,7 @@ pub async fn find(
             " and exists (select from block join pool_range using (range_id) join pool using (pool_id)
                 where block.allocation_id = allocation.allocation_id and pool.name = ",
         )
-        .push_bind(pool)
+        .push_bind(pool.clone())
         .push(")");
     }
     if let Some(address) = filter.contains {
@@ -551,15 +569,6 @@ pub async fn find(
         .push_bind(net)
         .push(")");
     }
-    if let Some(cursor) = cursor {
-        sql.push(" and allocation_id > ").push_bind(cursor.0);
-    }
-    sql.push(" order by allocation_id limit ")
-        .push_bind(i64::from(limit));
-    let rows = sql.build().fetch_all(db).await?;
-    rows.into_iter()
-        .map(|row| Ok(AllocationId(row.try_get(0)?)))
-        .collect()
 }
 
 /// A page of the original API: ids by VPC name and address, and how many there are in all. Only allocations with a

@@ -195,3 +195,40 @@ pub async fn insert_seal(
     .await?;
     Ok(())
 }
+
+/// An event as people read it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When.
+    pub at: OffsetDateTime,
+    /// Who.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// More about it.
+    pub detail: serde_json::Value,
+    /// The request.
+    pub request_id: Uuid,
+}
+
+/// What happened to something, the newest first.
+pub async fn history(db: &mut Connection, subject: Uuid, limit: i64) -> Result<Vec<Entry>> {
+    let rows = query!(
+        "select at, actor, action, detail, request_id from event
+        where subject = $1 order by event_id desc limit $2",
+        subject,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Entry {
+            at: row.at,
+            actor: row.actor,
+            action: row.action,
+            detail: row.detail,
+            request_id: row.request_id,
+        })
+        .collect())
+}

@@ -7,7 +7,10 @@ pub mod convert;
 pub mod error;
 pub mod event;
 pub mod free;
+pub mod map;
 pub mod pool;
+pub mod search;
+pub mod total;
 pub mod verify;
 pub mod vpc;
 

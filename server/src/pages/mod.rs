@@ -1,10 +1,240 @@
-//! The dashboard.
+//! The dashboard: pages that the server renders, and forms that post to it. Works without JavaScript.
+//!
+//! A page is a struct with its template beside its handler. Plain reads go to `db`, forms go through `domain` like any
+//! other change. Knows no SQL.
 
-use axum::Router;
+mod allocate;
+mod allocation;
+mod allocations;
+mod assets;
+mod error;
+mod filters;
+mod map;
+mod overview;
+mod pool;
+mod session;
+mod snippet;
+mod vpcs;
 
+use askama::Template;
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderName, HeaderValue, header},
+    middleware::{self, Next},
+    response::{Html, IntoResponse as _, Response},
+    routing::{any, get, post},
+};
+use ipam_shared::labels::Labels;
+
+use self::{assets::Assets, error::Failure, session::SignedIn};
 use crate::http::App;
 
-/// Its routes.
+/// Every page.
 pub fn routes() -> Router<App> {
     Router::new()
+        .route("/", get(overview::show))
+        .route("/ui/pools/{id}", get(pool::show))
+        .route("/ui/allocations", get(allocations::list))
+        .route(
+            "/ui/allocations/new",
+            get(allocate::form).post(allocate::submit),
+        )
+        .route("/ui/allocations/{id}", get(allocation::show))
+        .route("/ui/allocations/{id}/vpc", post(allocation::move_to))
+        .route("/ui/allocations/{id}/labels", post(allocation::label))
+        .route("/ui/allocations/{id}/protection", post(allocation::protect))
+        .route(
+            "/ui/allocations/{id}/release",
+            get(allocation::confirm_release).post(allocation::release),
+        )
+        .route("/ui/vpcs", get(vpcs::list))
+        .route(
+            "/ui/vpcs/{id}/delete",
+            get(vpcs::confirm_delete).post(vpcs::delete),
+        )
+        .route("/ui/sign-in", get(session::form).post(session::sign_in))
+        .route("/ui/sign-out", post(session::sign_out))
+        .route("/ui/{*rest}", any(no_such_page))
+        .layer(middleware::from_fn(error::finish))
+        .layer(middleware::from_fn(secure))
+        .route("/ui/static/{file}", get(assets::file))
+}
+
+async fn no_such_page() -> Failure {
+    Failure::not_found("there is no such page")
+}
+
+/// What browsers must know about every page: nothing is loaded from or sent to elsewhere, nobody frames it, nothing of
+/// it is kept.
+async fn secure(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, HeaderValue); 7] = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(
+                "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+            ),
+        ),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        // Not no-referrer: browsers then hide the origin of our own forms too, which is checked.
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("same-origin"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            HeaderValue::from_static("same-origin"),
+        ),
+        (
+            HeaderName::from_static("permissions-policy"),
+            HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
+        ),
+    ];
+    let mut response = next.run(request).await;
+    response.headers_mut().extend(HEADERS);
+    response
+}
+
+/// Renders a page.
+fn page(template: &impl Template) -> Response {
+    match error::render(template) {
+        Ok(html) => Html(html).into_response(),
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// What is around every page of somebody who is signed in.
+#[derive(Debug)]
+struct Shell {
+    assets: &'static Assets,
+    /// The part of the dashboard that the page belongs to.
+    section: Section,
+    /// For the forms.
+    csrf: String,
+    /// What was just done.
+    notice: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    Overview,
+    Allocations,
+    Vpcs,
+}
+
+impl Section {
+    /// For the navigation: an attribute's value.
+    fn current(self, section: &str) -> &'static str {
+        let is = match self {
+            Self::Overview => section == "overview",
+            Self::Allocations => section == "allocations",
+            Self::Vpcs => section == "vpcs",
+        };
+        if is { "page" } else { "false" }
+    }
+}
+
+impl Shell {
+    fn new(signed_in: &SignedIn, section: Section) -> Self {
+        Self {
+            assets: Assets::get(),
+            section,
+            csrf: signed_in.csrf.clone(),
+            notice: None,
+        }
+    }
+
+    /// With the notice that a redirect asked for. Only texts of ours are shown, whatever a link says.
+    fn noting(mut self, notice: &Noted) -> Self {
+        self.notice = notice.text();
+        self
+    }
+}
+
+/// What was done before this page was opened.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Noted {
+    #[serde(default)]
+    notice: Option<String>,
+}
+
+impl Noted {
+    fn text(&self) -> Option<&'static str> {
+        Some(match self.notice.as_deref()? {
+            "allocated" => "Allocated. The ranges are yours.",
+            "existing" => {
+                "This allocation exists already: the same request was made before. Nothing new was taken."
+            }
+            "moved" => "Moved to the VPC. The ranges stay the same.",
+            "labelled" => "Saved.",
+            "protected" => "Protected: it can't be released until this is switched off.",
+            "unprotected" => "No longer protected: it can be released now.",
+            "released" => "Released. Its ranges are free again.",
+            "vpc-deleted" => "The VPC is deleted, and all its ranges are free again.",
+            _ => return None,
+        })
+    }
+}
+
+/// A text as the value of a query parameter.
+fn query_value(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                value.push(char::from(byte));
+            }
+            _ => value.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    value
+}
+
+/// Labels as people write them: one `key=value` per line.
+fn labels_text(labels: &Labels) -> String {
+    let lines: Vec<_> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// Labels from lines of `key=value`.
+fn parse_labels(text: &str) -> Result<Labels, String> {
+    let mut labels = std::collections::BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let Some((key, value)) = line.split_once('=') else {
+            return Err(format!("write a label as key=value; this is none: {line}"));
+        };
+        let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+        if labels.insert(key.clone(), value).is_some() {
+            return Err(format!("the label {key} is there twice"));
+        }
+    }
+    Labels::new(labels).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_read_as_they_are_written() {
+        let labels = parse_labels(" environment = prod \n\nformula=a=b\r\n").unwrap();
+        assert_eq!(labels_text(&labels), "environment=prod\nformula=a=b");
+        assert!(parse_labels("a=1\na=2").unwrap_err().contains("twice"));
+        assert!(parse_labels("a").unwrap_err().contains("key=value"));
+        assert!(parse_labels("=a").is_err());
+    }
+
+    #[test]
+    fn query_values_hold_anything() {
+        assert_eq!(query_value("10.0.0.0/16"), "10.0.0.0/16");
+        assert_eq!(query_value("a&b=c ü"), "a%26b%3Dc%20%C3%BC");
+    }
 }

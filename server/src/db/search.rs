@@ -1,0 +1,112 @@
+//! What people look for on a page: the newest first, by parts of names.
+
+use ipam_shared::{
+    api::allocation::AllocationFilter,
+    ids::{AllocationId, VpcId},
+};
+use sqlx::{Postgres, QueryBuilder, Row as _, query};
+use time::OffsetDateTime;
+
+use crate::{
+    db::{Connection, allocation, convert},
+    error::Result,
+};
+
+/// Ids of the allocations that pass a filter, and that have `text` in their name or in that of their VPC, the newest
+/// first, before `cursor`.
+pub async fn allocations(
+    db: &mut Connection,
+    filter: &AllocationFilter,
+    label: Option<(&str, &str)>,
+    text: Option<&str>,
+    cursor: Option<AllocationId>,
+    limit: u16,
+) -> Result<Vec<AllocationId>> {
+    let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from allocation where true");
+    allocation::conditions(&mut sql, filter, label);
+    if let Some(text) = text {
+        let pattern = pattern(text);
+        sql.push(" and (name ilike ")
+            .push_bind(pattern.clone())
+            .push(" or vpc_id = any(array(select vpc_id from vpc where name ilike ")
+            .push_bind(pattern)
+            .push(")))");
+    }
+    if let Some(cursor) = cursor {
+        sql.push(" and allocation_id < ").push_bind(cursor.0);
+    }
+    sql.push(" order by allocation_id desc limit ")
+        .push_bind(i64::from(limit));
+    let rows = sql.build().fetch_all(db).await?;
+    rows.into_iter()
+        .map(|row| Ok(AllocationId(row.try_get(0)?)))
+        .collect()
+}
+
+/// A VPC as a line of a list.
+#[derive(Clone, Debug)]
+pub struct VpcLine {
+    /// Its id.
+    pub id: VpcId,
+    /// Its name.
+    pub name: String,
+    /// Its VRF.
+    pub vrf: String,
+    /// Free text.
+    pub description: String,
+    /// How many allocations it has.
+    pub allocations: u64,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+}
+
+/// VPCs by name, after that of `cursor`, with `text` in their name.
+pub async fn vpcs(
+    db: &mut Connection,
+    text: Option<&str>,
+    cursor: Option<VpcId>,
+    limit: u16,
+) -> Result<Vec<VpcLine>> {
+    query!(
+        r#"select vpc_id, vpc.name, vrf.name as vrf, vpc.description, vpc.created_at,
+            (select count(*) from allocation where allocation.vpc_id = vpc.vpc_id) as "allocations!"
+        from vpc join vrf using (vrf_id)
+        where ($1::text is null or vpc.name ilike $1)
+            and ($2::uuid is null or lower(vpc.name) > (select lower(name) from vpc where vpc_id = $2))
+        order by lower(vpc.name) limit $3"#,
+        text.map(pattern),
+        cursor.map(|id| id.0),
+        i64::from(limit)
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(VpcLine {
+            id: VpcId(row.vpc_id),
+            name: row.name,
+            vrf: row.vrf,
+            description: row.description,
+            allocations: convert::count(row.allocations)?,
+            created_at: row.created_at,
+        })
+    })
+    .collect()
+}
+
+/// Names of VPCs, for suggestions.
+pub async fn vpc_names(db: &mut Connection, limit: i64) -> Result<Vec<String>> {
+    let rows = query!("select name from vpc order by lower(name) limit $1", limit)
+        .fetch_all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
+/// Anything with `text` in it.
+fn pattern(text: &str) -> String {
+    let escaped = text
+        .replace('\\', r"\\")
+        .replace('%', r"\%")
+        .replace('_', r"\_");
+    format!("%{escaped}%")
+}

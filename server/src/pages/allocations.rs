@@ -1,0 +1,210 @@
+//! `/ui/allocations`: what is allocated, the newest first, and a box that finds it by name, label, address or network.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use ipam_shared::{
+    api::allocation::{Allocation, AllocationFilter},
+    cidr::Cidr,
+    ids::AllocationId,
+};
+use serde::Deserialize;
+
+use super::{Noted, Section, Shell, error::Failure, filters, page, query_value, session::SignedIn};
+use crate::{
+    db::{self, Connection},
+    error::Result,
+    http::App,
+};
+
+/// Allocations on a page.
+const ROWS: u16 = 50;
+/// VPCs that are suggested.
+pub(super) const SUGGESTIONS: i64 = 500;
+
+#[derive(askama::Template)]
+#[template(path = "allocations.html")]
+struct AllocationsPage {
+    shell: Shell,
+    vpc: String,
+    q: String,
+    vpc_names: Vec<String>,
+    allocations: Vec<Allocation>,
+    /// Why the search box was not understood.
+    problem: Option<String>,
+    /// The address of the next page.
+    next: Option<String>,
+    continued: bool,
+    filtered: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Search {
+    #[serde(default)]
+    vpc: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    before: String,
+}
+
+/// `GET /ui/allocations`
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(search): Query<Search>,
+    Query(noted): Query<Noted>,
+    signed_in: SignedIn,
+) -> Result<Response, Failure> {
+    let before: Option<AllocationId> = match search.before.as_str() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .map_err(|_| Failure::invalid("the address of this page is not complete"))?,
+        ),
+    };
+    let (vpc, q) = (search.vpc.trim(), search.q.trim());
+    let mut db = app.ipam.read().await?;
+    let (mut ids, problem) = match find(&mut db, vpc, q, before).await? {
+        Ok(ids) => (ids, None),
+        Err(problem) => (Vec::new(), Some(super::error::sentence(&problem))),
+    };
+    let next = if ids.len() > usize::from(ROWS) {
+        ids.truncate(ROWS.into());
+        ids.last().map(|last| {
+            format!(
+                "/ui/allocations?vpc={}&q={}&before={last}",
+                query_value(vpc),
+                query_value(q)
+            )
+        })
+    } else {
+        None
+    };
+    Ok(page(&AllocationsPage {
+        allocations: load(&mut db, &ids).await?,
+        vpc_names: db::search::vpc_names(&mut db, SUGGESTIONS).await?,
+        filtered: !(vpc.is_empty() && q.is_empty()),
+        vpc: vpc.to_owned(),
+        q: q.to_owned(),
+        problem,
+        next,
+        continued: before.is_some(),
+        shell: Shell::new(&signed_in, Section::Allocations).noting(&noted),
+    }))
+}
+
+/// One page of what is looked for, and one more if there is more; or why the box was not understood.
+async fn find(
+    db: &mut Connection,
+    vpc: &str,
+    q: &str,
+    before: Option<AllocationId>,
+) -> Result<Result<Vec<AllocationId>, String>> {
+    let mut filter = AllocationFilter {
+        vpc: (!vpc.is_empty()).then(|| vpc.to_owned()),
+        ..AllocationFilter::default()
+    };
+    let (mut label, mut text) = (None, None);
+    match Wanted::parse(q) {
+        Ok(Wanted::Nothing) => {}
+        Ok(Wanted::Address(address)) => filter.contains = Some(address),
+        Ok(Wanted::Network(network)) => filter.within = Some(network),
+        Ok(Wanted::Label(key, value)) => label = Some((key, value)),
+        Ok(Wanted::Text(words)) => text = Some(words),
+        Err(problem) => return Ok(Err(problem)),
+    }
+    let ids = db::search::allocations(db, &filter, label, text, before, ROWS + 1).await?;
+    if let (true, None, Some(network)) = (ids.is_empty(), before, filter.within.take()) {
+        // Nothing lies inside it; it may lie inside a block itself.
+        filter.contains = Some(network.first());
+        return Ok(Ok(db::search::allocations(
+            db,
+            &filter,
+            None,
+            None,
+            None,
+            ROWS + 1,
+        )
+        .await?));
+    }
+    Ok(Ok(ids))
+}
+
+/// What is in the search box.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted<'a> {
+    Nothing,
+    Address(IpAddr),
+    Network(Cidr),
+    Label(&'a str, &'a str),
+    Text(&'a str),
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(text: &'a str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self::Nothing);
+        }
+        if text.contains('\0') {
+            return Err("a NUL character is in no name".to_owned());
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        // Names have no slash.
+        if text.contains('/') {
+            return text
+                .parse()
+                .map(Self::Network)
+                .map_err(|error: ipam_shared::cidr::CidrError| error.to_string());
+        }
+        Ok(match text.split_once('=') {
+            Some((key, value)) => Self::Label(key.trim(), value.trim()),
+            None => Self::Text(text),
+        })
+    }
+}
+
+/// Allocations in the order of their ids.
+pub(super) async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Allocation>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = db::allocation::load(db, ids).await?;
+    Ok(found
+        .into_iter()
+        .map(|(allocation, _)| allocation)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_box_takes_an_address_a_network_a_label_or_a_part_of_a_name() {
+        assert_eq!(Wanted::parse(""), Ok(Wanted::Nothing));
+        assert_eq!(
+            Wanted::parse("10.0.0.7"),
+            Ok(Wanted::Address("10.0.0.7".parse().unwrap()))
+        );
+        assert_eq!(
+            Wanted::parse("10.0.0.0/23"),
+            Ok(Wanted::Network("10.0.0.0/23".parse().unwrap()))
+        );
+        assert_eq!(
+            Wanted::parse("env = prod"),
+            Ok(Wanted::Label("env", "prod"))
+        );
+        assert_eq!(Wanted::parse("cluster-1"), Ok(Wanted::Text("cluster-1")));
+        assert!(
+            Wanted::parse("10.0.0.5/24")
+                .unwrap_err()
+                .contains("10.0.0.0/24")
+        );
+        assert!(Wanted::parse("a\0").is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! How templates write numbers and times.
+
+#![expect(unreachable_pub, reason = "the macro writes public items")]
+
+use askama::{Result, Values};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
+
+use crate::text;
+
+/// A number of addresses.
+#[askama::filter_fn]
+pub(super) fn addresses(number: &u128, _: &dyn Values) -> Result<String> {
+    Ok(text::addresses(*number))
+}
+
+/// A count.
+#[askama::filter_fn]
+pub(super) fn thousands(number: &u64, _: &dyn Values) -> Result<String> {
+    Ok(text::thousands(*number))
+}
+
+/// A part of a whole.
+#[askama::filter_fn]
+pub(super) fn percent(part: &f64, _: &dyn Values) -> Result<String> {
+    Ok(text::percent(*part))
+}
+
+/// A moment for people, in UTC.
+#[askama::filter_fn]
+pub(super) fn utc(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]");
+    at.to_offset(time::UtcOffset::UTC)
+        .format(&format)
+        .map_err(askama::Error::custom)
+}
+
+/// A moment for programs.
+#[askama::filter_fn]
+pub(super) fn rfc3339(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
+    at.format(&Rfc3339).map_err(askama::Error::custom)
+}

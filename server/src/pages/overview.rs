@@ -1,0 +1,107 @@
+//! `/`: how much there is, how full the pools are, and what was allocated last.
+
+use axum::{extract::State, response::Response};
+use ipam_shared::api::{
+    allocation::{Allocation, AllocationFilter},
+    pool::Pool,
+    profile,
+};
+
+use super::{Noted, Section, Shell, error::Failure, filters, page, session::SignedIn};
+use crate::{
+    db::{self, total::Count},
+    http::App,
+};
+
+/// Allocations that are shown as the last ones.
+const RECENT: u16 = 8;
+
+#[derive(askama::Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    shell: Shell,
+    vpcs: Count,
+    allocations: Count,
+    usable: Vec<Usable>,
+    pools: Vec<Pool>,
+    recent: Vec<Allocation>,
+}
+
+/// Usable addresses of one role.
+#[derive(Debug, PartialEq, Eq)]
+struct Usable {
+    label: String,
+    number: u128,
+    exact: bool,
+}
+
+/// `GET /`
+pub(super) async fn show(
+    State(app): State<App>,
+    axum::extract::Query(noted): axum::extract::Query<Noted>,
+    signed_in: SignedIn,
+) -> Result<Response, Failure> {
+    let mut db = app.ipam.read().await?;
+    let (vpcs, allocations) = db::total::counts(&mut db).await?;
+    let pools = db::pool::list(&mut db, None, None, None).await?;
+    let roles = db::total::roles(&mut db).await?;
+    let counted = if allocations.exact {
+        Some(db::total::usable_by_role(&mut db).await?)
+    } else {
+        None
+    };
+    let usable = roles
+        .iter()
+        .map(|(role, pool)| {
+            let number = match &counted {
+                Some(totals) => totals
+                    .iter()
+                    .find(|total| total.role == *role)
+                    .map_or(0, |total| total.usable),
+                None => pools
+                    .iter()
+                    .filter(|known| known.name == *pool)
+                    .map(|pool| estimate(pool, allocations.number))
+                    .fold(0, u128::saturating_add),
+            };
+            Usable {
+                label: role_label(role),
+                number,
+                exact: counted.is_some(),
+            }
+        })
+        .collect();
+    let ids = db::search::allocations(
+        &mut db,
+        &AllocationFilter::default(),
+        None,
+        None,
+        None,
+        RECENT,
+    )
+    .await?;
+    let recent = super::allocations::load(&mut db, &ids).await?;
+    Ok(page(&OverviewPage {
+        shell: Shell::new(&signed_in, Section::Overview).noting(&noted),
+        vpcs,
+        allocations,
+        usable,
+        pools,
+        recent,
+    }))
+}
+
+/// What the blocks of a pool leave for hosts if each allocation has one there.
+fn estimate(pool: &Pool, allocations: u64) -> u128 {
+    let reserved = u128::from(pool.reserved_addresses) * u128::from(allocations);
+    pool.used_addresses.saturating_sub(reserved)
+}
+
+/// The built-in roles by what they are for.
+fn role_label(role: &str) -> String {
+    match role {
+        profile::PRIMARY => "usable node addresses".to_owned(),
+        profile::CGNAT => "usable pod addresses".to_owned(),
+        other => format!("usable addresses for {other}"),
+    }
+}

@@ -1,0 +1,266 @@
+//! Lines to copy: an allocation as Terraform configuration, its import, and a request with curl. What users typed is
+//! quoted, so that a pasted line does what it seems to do and nothing else.
+
+use std::fmt::Write as _;
+
+use axum::http::{HeaderMap, header, uri::Authority};
+use ipam_shared::api::{allocation::Allocation, profile::DEFAULT_PROFILE};
+
+use super::session::is_https;
+
+/// The lines of one allocation.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Snippets {
+    pub(super) hcl: String,
+    pub(super) import: String,
+    pub(super) curl: String,
+}
+
+impl Snippets {
+    pub(super) fn new(allocation: &Allocation, server: &str) -> Self {
+        let label = resource_label(allocation);
+        Self {
+            hcl: hcl(allocation, &label),
+            import: import(allocation, &label),
+            curl: curl(allocation, server),
+        }
+    }
+}
+
+/// The address that the browser used for this server; only if it is harmless in a shell.
+pub(super) fn server(headers: &HeaderMap) -> String {
+    let scheme = if is_https(headers) { "https" } else { "http" };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok())
+        .filter(|host| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+            host.as_str().chars().all(plain)
+        });
+    match host {
+        Some(host) => format!("{scheme}://{host}"),
+        None => format!("{scheme}://127.0.0.1:8000"),
+    }
+}
+
+fn hcl(allocation: &Allocation, label: &str) -> String {
+    let name = allocation
+        .name
+        .as_ref()
+        .map(|name| name.as_str().to_owned());
+    let name = name.unwrap_or_else(|| format!("allocation-{}", allocation.number));
+    let mut lines = vec![
+        ("vpc", quote(allocation.vpc.as_str())),
+        ("name", quote(&name)),
+    ];
+    if allocation.profile.as_str() != DEFAULT_PROFILE {
+        lines.push(("profile", quote(allocation.profile.as_str())));
+    }
+    lines.push(
+        match (
+            allocation.requested_hosts,
+            allocation.requested_prefix_length,
+        ) {
+            (Some(hosts), _) => ("hosts", hosts.to_string()),
+            (None, Some(length)) => ("prefix_length", length.to_string()),
+            (None, None) => ("cidr", quote(&allocation.cidr.to_string())),
+        },
+    );
+    if !allocation.description.is_empty() {
+        lines.push(("description", quote(&allocation.description)));
+    }
+    if allocation.deletion_protection {
+        lines.push(("deletion_protection", "true".to_owned()));
+    }
+    let width = lines
+        .iter()
+        .map(|(key, _)| key.len())
+        .max()
+        .unwrap_or_default();
+    let mut text = format!("resource \"ipam_allocation\" \"{label}\" {{\n");
+    for (key, value) in lines {
+        let _ = writeln!(text, "  {key:width$} = {value}");
+    }
+    if !allocation.labels.is_empty() {
+        let pairs: Vec<_> = allocation
+            .labels
+            .iter()
+            .map(|(key, value)| (quote(key), quote(value)))
+            .collect();
+        let width = pairs
+            .iter()
+            .map(|(key, _)| key.chars().count())
+            .max()
+            .unwrap_or_default();
+        text.push_str("\n  labels = {\n");
+        for (key, value) in pairs {
+            let _ = writeln!(text, "    {key:width$} = {value}");
+        }
+        text.push_str("  }\n");
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn import(allocation: &Allocation, label: &str) -> String {
+    let id = match &allocation.name {
+        Some(name) => format!("{}/{name}", allocation.vpc),
+        None => allocation.id.to_string(),
+    };
+    format!("terraform import ipam_allocation.{label} {}", shell(&id))
+}
+
+fn curl(allocation: &Allocation, server: &str) -> String {
+    format!(
+        "curl -H \"X-API-Key: $IPAM_API_KEY\" {}",
+        shell(&format!("{server}/api/v1/allocations/{}", allocation.id))
+    )
+}
+
+/// A Terraform name that says which allocation it is.
+fn resource_label(allocation: &Allocation) -> String {
+    let name = allocation
+        .name
+        .as_ref()
+        .map_or(allocation.vpc.as_str(), |name| name.as_str());
+    let mut label = String::new();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() {
+            label.push(c.to_ascii_lowercase());
+        } else if !label.is_empty() && !label.ends_with('_') {
+            label.push('_');
+        }
+    }
+    let label = label.trim_end_matches('_');
+    match label.chars().next() {
+        None => format!("allocation_{}", allocation.number),
+        Some(first) if first.is_ascii_digit() => format!("a_{label}"),
+        Some(_) => label.to_owned(),
+    }
+}
+
+/// A string of the configuration language: nothing in it is a template.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(c);
+            }
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '$' | '%' if chars.peek() == Some(&'{') => {
+                quoted.push(c);
+                quoted.push(c);
+            }
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// One word of a shell.
+fn shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ipam_shared::{
+        api::allocation::Block,
+        ids::{AllocationId, VpcId},
+        labels::Labels,
+    };
+
+    use super::*;
+
+    fn allocation(vpc: &str, name: Option<&str>) -> Allocation {
+        Allocation {
+            id: AllocationId(uuid::Uuid::nil()),
+            number: 17,
+            vpc: vpc.parse().unwrap(),
+            vpc_id: VpcId(uuid::Uuid::nil()),
+            name: name.map(|name| name.parse().unwrap()),
+            profile: DEFAULT_PROFILE.parse().unwrap(),
+            cidr: "10.0.0.0/23".parse().unwrap(),
+            prefix_length: 23,
+            requested_hosts: Some(500),
+            requested_prefix_length: None,
+            requested_cidr: None,
+            blocks: Vec::<Block>::new(),
+            labels: Labels::default(),
+            description: String::new(),
+            deletion_protection: false,
+            revision: 1,
+            created_by: "admin".to_owned(),
+            created_at: time::OffsetDateTime::UNIX_EPOCH,
+            updated_at: time::OffsetDateTime::UNIX_EPOCH,
+            claim: None,
+        }
+    }
+
+    #[test]
+    fn lines_of_an_ordinary_allocation() {
+        let mut allocation = allocation("production", Some("eks-1"));
+        allocation.labels =
+            serde_json::from_str(r#"{"environment":"prod","team":"core"}"#).unwrap();
+        let snippets = Snippets::new(&allocation, "http://127.0.0.1:8000");
+        let expected = r#"resource "ipam_allocation" "eks_1" {
+  vpc   = "production"
+  name  = "eks-1"
+  hosts = 500
+
+  labels = {
+    "environment" = "prod"
+    "team"        = "core"
+  }
+}
+"#;
+        assert_eq!(snippets.hcl, expected);
+        assert_eq!(
+            snippets.import,
+            "terraform import ipam_allocation.eks_1 'production/eks-1'"
+        );
+        assert_eq!(
+            snippets.curl,
+            "curl -H \"X-API-Key: $IPAM_API_KEY\" \
+             'http://127.0.0.1:8000/api/v1/allocations/00000000-0000-0000-0000-000000000000'"
+        );
+    }
+
+    #[test]
+    fn what_users_typed_stays_text() {
+        let evil = "'; rm -rf ~; echo '${file(\"x\")}%{if}$$";
+        let snippets = Snippets::new(&allocation(evil, Some("9 lives")), "http://x");
+        assert!(
+            snippets
+                .hcl
+                .contains(r#""'; rm -rf ~; echo '$${file(\"x\")}%%{if}$$""#),
+            "{}",
+            snippets.hcl
+        );
+        let expected = r#"terraform import ipam_allocation.a_9_lives ''\''; rm -rf ~; echo '\''${file("x")}%{if}$$/9 lives'"#;
+        assert_eq!(snippets.import, expected);
+        assert_eq!(resource_label(&allocation("ü", None)), "allocation_17");
+    }
+
+    #[test]
+    fn a_strange_host_is_not_repeated() {
+        let server = |host: &str| {
+            server(&HeaderMap::from_iter([(
+                header::HOST,
+                host.parse().unwrap(),
+            )]))
+        };
+        assert_eq!(server("ipam.example:8000"), "http://ipam.example:8000");
+        assert_eq!(server("[::1]:8000"), "http://[::1]:8000");
+        assert_eq!(server("a$(id)"), "http://127.0.0.1:8000");
+    }
+}

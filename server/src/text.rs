@@ -1,0 +1,75 @@
+//! How numbers are written for people, on the command line and on pages.
+
+/// A whole number with a comma between thousands, as in 16,379.
+pub fn thousands(number: impl Into<u128>) -> String {
+    let digits = number.into().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The same, as a power of two where the digits would no longer be read: IPv6.
+pub fn addresses(number: u128) -> String {
+    if number >= 1 << 40 && number.is_power_of_two() {
+        format!("2^{}", number.trailing_zeros())
+    } else if number >= 1 << 53 {
+        // Nobody counts these one by one.
+        #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+        let exponent = (number as f64).log2();
+        format!("about 2^{exponent:.1}")
+    } else {
+        thousands(number)
+    }
+}
+
+/// A part of a whole, from 0 to 1, in per cent: never 0 for what is not nothing, nor 100 for what is not all.
+pub fn percent(part: f64) -> String {
+    if part <= 0.0 {
+        "0%".to_owned()
+    } else if part < 0.001 {
+        "<0.1%".to_owned()
+    } else if part >= 1.0 {
+        "100%".to_owned()
+    } else if part > 0.999 {
+        ">99.9%".to_owned()
+    } else {
+        format!("{:.1}%", part * 100.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_from_the_right() {
+        for (number, text) in [
+            (0_u32, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (16_379, "16,379"),
+            (4_194_304, "4,194,304"),
+        ] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn large_numbers_become_powers_of_two() {
+        assert_eq!(addresses(1 << 22), "4,194,304");
+        assert_eq!(addresses(1 << 96), "2^96");
+        assert_eq!(addresses((1 << 96) - 5), "about 2^96.0");
+        assert_eq!(addresses(3 << 64), "about 2^65.6");
+    }
+
+    #[test]
+    fn per_cent_never_rounds_to_nothing_or_all() {
+        let texts = [0.0, 0.000_01, 0.25, 0.9999, 1.0].map(percent);
+        assert_eq!(texts, ["0%", "<0.1%", "25.0%", ">99.9%", "100%"]);
+    }
+}

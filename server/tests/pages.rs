@@ -1,0 +1,1079 @@
+//! The dashboard over HTTP, on a database per test: who gets in, what forms do, and what stays text.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+use std::time::{Duration, Instant};
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Request, Response, header};
+use http_body_util::BodyExt as _;
+use ipam_server::{
+    domain::Ipam,
+    http::{App, app, auth::Auth},
+};
+use ipam_testing::TestDatabase;
+use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
+use tower::ServiceExt as _;
+
+const KEY: &str = "dashboard-key";
+const HOST: &str = "ipam.example:8000";
+
+/// A server, and a browser that may be signed in to it.
+struct Visitor {
+    app: Router,
+    pool: PgPool,
+    cookie: Option<String>,
+    /// Dropped with this value.
+    _database: Option<TestDatabase>,
+}
+
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Reply {
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The value of the input with that name.
+    fn input(&self, name: &str) -> String {
+        let start = self
+            .text
+            .find(&format!("name=\"{name}\" value=\""))
+            .expect(&self.text);
+        let value = &self.text[start + name.len() + 15..];
+        value[..value.find('"').unwrap()].to_owned()
+    }
+
+    #[track_caller]
+    fn shows(&self, texts: &[&str]) {
+        for text in texts {
+            assert!(
+                self.text.contains(text),
+                "{text:?} is not on the page:\n{}",
+                self.text
+            );
+        }
+    }
+
+    #[track_caller]
+    fn does_not_show(&self, text: &str) {
+        assert!(
+            !self.text.contains(text),
+            "{text:?} is on the page:\n{}",
+            self.text
+        );
+    }
+
+    #[track_caller]
+    fn leads_to(&self, location: &str) {
+        assert_eq!(
+            (self.status, self.header("location")),
+            (303, location),
+            "{}",
+            self.text
+        );
+    }
+}
+
+/// A form's body.
+fn encode(fields: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in fields {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.push_str(name);
+        text.push('=');
+        for byte in value.bytes() {
+            text.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    text
+}
+
+impl Visitor {
+    async fn new() -> Self {
+        let database = TestDatabase::new().await;
+        let pool = database.pool(4);
+        let app = app(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
+        Self {
+            app,
+            pool,
+            cookie: None,
+            _database: Some(database),
+        }
+    }
+
+    async fn signed_in() -> Self {
+        let mut visitor = Self::new().await;
+        visitor.sign_in().await;
+        visitor
+    }
+
+    async fn send(&self, request: Request<Body>) -> Reply {
+        let response: Response<Body> = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Reply {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text,
+        }
+    }
+
+    fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, HOST);
+        if let Some(cookie) = &self.cookie {
+            request = request.header(header::COOKIE, cookie);
+        }
+        request
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.send(self.request("GET", path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    /// Sends a form as a browser sends it from a page of this server.
+    async fn post_raw(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let request = self
+            .request("POST", path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin");
+        self.send(request.body(Body::from(encode(fields))).unwrap())
+            .await
+    }
+
+    /// The same, with the token of the session.
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let token = self.token().await;
+        let mut all = vec![("csrf", token.as_str())];
+        all.extend(fields);
+        self.post_raw(path, &all).await
+    }
+
+    async fn token(&self) -> String {
+        self.get("/").await.input("csrf")
+    }
+
+    async fn sign_in(&mut self) {
+        let reply = self.post_raw("/ui/sign-in", &[("key", KEY)]).await;
+        reply.leads_to("/");
+        let cookie = reply.header("set-cookie");
+        self.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
+    }
+
+    /// Allocates through the form, and answers the path of the allocation.
+    async fn allocate(&self, fields: &[(&str, &str)]) -> String {
+        let mut all = vec![("action", "allocate")];
+        all.extend(fields);
+        let reply = self.post("/ui/allocations/new", &all).await;
+        assert_eq!(reply.status, 303, "{}", reply.text);
+        let location = reply.header("location");
+        location[..location.find('?').unwrap()].to_owned()
+    }
+
+    async fn count(&self, table: &str) -> i64 {
+        let sql = format!("select count(*) from {table}");
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    async fn pool_path(&self, name: &str) -> String {
+        let row = sqlx::query("select pool_id::text from pool where name = $1")
+            .bind(name)
+            .fetch_one(&self.pool);
+        format!("/ui/pools/{}", row.await.unwrap().get::<String, _>(0))
+    }
+
+    async fn vpc_path(&self, name: &str) -> String {
+        let row = sqlx::query("select vpc_id::text from vpc where name = $1")
+            .bind(name)
+            .fetch_one(&self.pool);
+        format!("/ui/vpcs/{}", row.await.unwrap().get::<String, _>(0))
+    }
+
+    /// Every page there is, once something is allocated.
+    async fn pages(&self, allocation: &str, vpc: &str) -> Vec<String> {
+        vec![
+            "/".to_owned(),
+            self.pool_path("primary").await,
+            self.pool_path("cgnat").await,
+            "/ui/allocations".to_owned(),
+            "/ui/allocations/new".to_owned(),
+            allocation.to_owned(),
+            format!("{allocation}/release"),
+            "/ui/vpcs".to_owned(),
+            format!("{}/delete", self.vpc_path(vpc).await),
+        ]
+    }
+}
+
+#[tokio::test]
+async fn every_page_wants_a_sign_in_and_has_the_headers_that_protect_it() {
+    let mut visitor = Visitor::signed_in().await;
+    let allocation = visitor
+        .allocate(&[
+            ("vpc", "prod"),
+            ("by", "hosts"),
+            ("hosts", "500"),
+            ("name", "eks"),
+        ])
+        .await;
+    let pages = visitor.pages(&allocation, "prod").await;
+    for path in &pages {
+        let reply = visitor.get(path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text);
+        assert!(
+            reply.header("content-type").starts_with("text/html"),
+            "{path}"
+        );
+        assert_eq!(reply.header("cache-control"), "no-store", "{path}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        assert_eq!(reply.header("x-frame-options"), "DENY");
+        assert_eq!(reply.header("referrer-policy"), "same-origin");
+        let policy = reply.header("content-security-policy");
+        for rule in [
+            "default-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+            "base-uri 'none'",
+        ] {
+            assert!(policy.contains(rule), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        // The policy would refuse what is written into the page.
+        for inline in ["style=\"", "<style", " onclick", "javascript:", "<script>"] {
+            reply.does_not_show(inline);
+        }
+    }
+    visitor.cookie = None;
+    for path in &pages {
+        let reply = visitor.get(path).await;
+        assert_eq!(reply.status, 303, "{path}");
+        let location = reply.header("location");
+        assert!(location.starts_with("/ui/sign-in"), "{path}: {location}");
+        assert_eq!(reply.text, "", "{path}");
+        assert_eq!(reply.header("cache-control"), "no-store", "{path}");
+    }
+    visitor.cookie = Some("ipam_session=AAAA.AAAA".to_owned());
+    assert_eq!(visitor.get("/").await.status, 303);
+}
+
+#[tokio::test]
+async fn signing_in_gives_a_cookie_that_opens_pages_only() {
+    let mut visitor = Visitor::new().await;
+    let start = Instant::now();
+    let wrong = visitor
+        .post_raw("/ui/sign-in", &[("key", "guess"), ("next", "/ui/vpcs")])
+        .await;
+    assert!(
+        start.elapsed() >= Duration::from_millis(400),
+        "guessing is slowed down"
+    );
+    assert_eq!((wrong.status, wrong.header("set-cookie")), (401, ""));
+    wrong.shows(&["not known to this server", "value=\"/ui/vpcs\""]);
+    wrong.does_not_show("guess");
+
+    // The way that was wanted first goes on after signing in, as long as it stays here.
+    visitor
+        .get("/ui/allocations?vpc=a%20b")
+        .await
+        .leads_to("/ui/sign-in?next=/ui/allocations%3Fvpc%3Da%2520b");
+    for (next, to) in [
+        ("/ui/allocations?vpc=a%20b", "/ui/allocations?vpc=a%20b"),
+        ("//evil.example", "/"),
+    ] {
+        visitor
+            .post_raw("/ui/sign-in", &[("key", KEY), ("next", next)])
+            .await
+            .leads_to(to);
+    }
+
+    let reply = visitor.post_raw("/ui/sign-in", &[("key", KEY)]).await;
+    let cookie = reply.header("set-cookie").to_owned();
+    assert!(cookie.starts_with("ipam_session="), "{cookie}");
+    for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    assert!(
+        !cookie.contains("Secure") && !cookie.contains("Domain") && !cookie.contains(KEY),
+        "{cookie}"
+    );
+    visitor.sign_in().await;
+    visitor.get("/ui/sign-in").await.leads_to("/");
+
+    // The API and the original API take keys, not cookies.
+    assert_eq!(visitor.get("/api/v1/allocations").await.status, 401);
+    assert_eq!(visitor.get("/allocations").await.status, 422);
+    let request = visitor
+        .request("DELETE", "/vpcs/a")
+        .header("sec-fetch-site", "same-origin");
+    assert_eq!(
+        visitor
+            .send(request.body(Body::empty()).unwrap())
+            .await
+            .status,
+        422
+    );
+
+    // And a key in a header opens no page.
+    let request = Request::builder()
+        .uri("/")
+        .header("x-api-key", KEY)
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(visitor.send(request).await.status, 303);
+
+    let reply = visitor.post("/ui/sign-out", &[]).await;
+    reply.leads_to("/ui/sign-in");
+    assert!(
+        reply.header("set-cookie").contains("Max-Age=0"),
+        "{reply:?}"
+    );
+}
+
+#[tokio::test]
+async fn over_https_the_cookie_stays_there() {
+    let visitor = Visitor::new().await;
+    let request = visitor
+        .request("POST", "/ui/sign-in")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("origin", format!("https://{HOST}"))
+        .header("x-forwarded-proto", "https");
+    let reply = visitor
+        .send(request.body(Body::from(encode(&[("key", KEY)]))).unwrap())
+        .await;
+    let cookie = reply.header("set-cookie").to_owned();
+    assert!(cookie.starts_with("__Host-ipam_session="), "{cookie}");
+    assert!(
+        cookie.contains("Secure") && cookie.contains("Path=/"),
+        "{cookie}"
+    );
+    let value = &cookie[..cookie.find(';').unwrap()];
+    let https = visitor
+        .request("GET", "/")
+        .header("x-forwarded-proto", "https")
+        .header("cookie", value);
+    assert_eq!(
+        visitor
+            .send(https.body(Body::empty()).unwrap())
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn sessions_outlive_the_server_and_hold_on_every_replica_with_the_key() {
+    let visitor = Visitor::signed_in().await;
+    let mut replica = Visitor::new().await;
+    replica.cookie.clone_from(&visitor.cookie);
+    assert_eq!(replica.get("/").await.status, 200);
+    replica.app = app(App::new(
+        Ipam::new(replica.pool.clone()),
+        Auth::new("another key"),
+    ));
+    assert_eq!(replica.get("/").await.status, 303);
+}
+
+#[tokio::test]
+async fn forms_of_strangers_are_refused() {
+    let visitor = Visitor::signed_in().await;
+    let allocation = visitor
+        .allocate(&[
+            ("vpc", "prod"),
+            ("by", "prefix_length"),
+            ("prefix_length", "24"),
+        ])
+        .await;
+    let vpc = visitor.vpc_path("prod").await;
+    let mut other = Visitor {
+        cookie: None,
+        app: visitor.app.clone(),
+        pool: visitor.pool.clone(),
+        _database: None,
+    };
+    other.sign_in().await;
+    let (own, foreign) = (visitor.token().await, other.token().await);
+    assert_ne!(own, foreign);
+    let forms: Vec<(String, Vec<(&str, &str)>)> = vec![
+        (
+            "/ui/allocations/new".into(),
+            vec![
+                ("vpc", "new"),
+                ("by", "hosts"),
+                ("hosts", "5"),
+                ("action", "allocate"),
+            ],
+        ),
+        (format!("{allocation}/vpc"), vec![("vpc", "stolen")]),
+        (
+            format!("{allocation}/labels"),
+            vec![("labels", "a=b"), ("revision", "1")],
+        ),
+        (format!("{allocation}/protection"), vec![("protect", "on")]),
+        (format!("{allocation}/release"), vec![("revision", "1")]),
+        (
+            format!("{vpc}/delete"),
+            vec![("revision", "1"), ("allocations", "1")],
+        ),
+        ("/ui/sign-out".into(), vec![]),
+    ];
+    let before = visitor.count("event").await;
+    for (path, fields) in &forms {
+        let with = |token| {
+            let mut all = vec![("csrf", token)];
+            all.extend(fields);
+            encode(&all)
+        };
+        let form = "application/x-www-form-urlencoded";
+        let origin = format!("http://{HOST}");
+        let tries: [(&str, &str, &str, String, u16); 8] = [
+            ("sec-fetch-site", "same-origin", form, encode(fields), 403),
+            ("sec-fetch-site", "same-origin", form, with(""), 403),
+            ("sec-fetch-site", "same-origin", form, with(&foreign), 403),
+            ("sec-fetch-site", "cross-site", form, with(&own), 403),
+            ("sec-fetch-site", "same-site", form, with(&own), 403),
+            ("origin", "https://evil.example", form, with(&own), 403),
+            ("x-nothing", "", form, with(&own), 403),
+            ("origin", origin.as_str(), "text/plain", with(&own), 400),
+        ];
+        for (name, value, content_type, body, status) in tries {
+            let request = visitor
+                .request("POST", path)
+                .header(header::CONTENT_TYPE, content_type)
+                .header(name, value);
+            let reply = visitor.send(request.body(Body::from(body)).unwrap()).await;
+            assert_eq!(reply.status, status, "{path} {name}: {value}");
+            assert_eq!(reply.header("set-cookie"), "", "{path}");
+        }
+    }
+    // A browser on plain http names the origin only.
+    let request = visitor
+        .request("POST", &format!("{allocation}/protection"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("origin", format!("http://{HOST}"));
+    assert_eq!(visitor.count("event").await, before);
+    let body = encode(&[("csrf", &own), ("protect", "on")]);
+    assert_eq!(
+        visitor
+            .send(request.body(Body::from(body)).unwrap())
+            .await
+            .status,
+        303
+    );
+    // Signing somebody in from elsewhere is refused too.
+    let request = visitor
+        .request("POST", "/ui/sign-in")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("sec-fetch-site", "cross-site");
+    let reply = visitor
+        .send(request.body(Body::from(encode(&[("key", KEY)]))).unwrap())
+        .await;
+    assert_eq!((reply.status, reply.header("set-cookie")), (403, ""));
+}
+
+#[tokio::test]
+async fn stored_text_stays_text_on_every_page() {
+    const EVIL: &str = "\"><img src=x onerror=alert(1)><b>'${7*7}{{7*7}}";
+    let visitor = Visitor::signed_in().await;
+    let labels = format!("{}={EVIL}", EVIL.replace('=', ":"));
+    let allocation = visitor
+        .allocate(&[
+            ("vpc", EVIL),
+            ("name", EVIL),
+            ("by", "hosts"),
+            ("hosts", "5"),
+            ("labels", &labels),
+            ("description", &format!("</textarea></script>{EVIL}")),
+        ])
+        .await;
+    let moved = format!("{EVIL} two");
+    visitor
+        .post(&format!("{allocation}/vpc"), &[("vpc", &moved)])
+        .await;
+    for sql in [
+        "update pool set description = $1",
+        "update vpc set description = $1",
+        "insert into block (range_id, cidr, range_cidr, reason)
+            select range_id, '10.0.128.0/24', cidr, $1 from pool_range where cidr = '10.0.0.0/16'",
+    ] {
+        sqlx::query(sql)
+            .bind(EVIL)
+            .execute(&visitor.pool)
+            .await
+            .unwrap();
+    }
+    let mut pages = visitor.pages(&allocation, &moved).await;
+    let echoed = encode(&[("", EVIL)]);
+    pages.push(format!("/ui/allocations?q{echoed}&vpc{echoed}"));
+    pages.push(format!("/ui/allocations?q=10.0.0.0/{}", &echoed[1..]));
+    pages.push(format!("/ui/allocations?notice{echoed}"));
+    pages.push(format!(
+        "/ui/allocations/new?vpc{echoed}&name{echoed}&labels{echoed}&by{echoed}"
+    ));
+    pages.push(format!("/ui/vpcs?q{echoed}"));
+    pages.push(format!("/ui/{}", &echoed[1..]));
+    pages.push(format!("/ui/allocations/{}", &echoed[1..]));
+    for path in pages {
+        let reply = visitor.get(&path).await;
+        assert!(reply.status < 500, "{path}");
+        reply.does_not_show("<img src=x");
+        reply.does_not_show("</textarea></script>");
+    }
+    visitor
+        .get(&allocation)
+        .await
+        .shows(&["&#60;img src=x onerror=alert(1)&#62;"]);
+    visitor.get("/ui/vpcs").await.shows(&["&#60;img"]);
+    visitor
+        .get(&visitor.pool_path("primary").await)
+        .await
+        .shows(&["out of circulation: &#34;&#62;&#60;img"]);
+    let refused = visitor
+        .post(
+            "/ui/allocations/new",
+            &[
+                ("vpc", &format!("{EVIL}/")),
+                ("labels", EVIL),
+                ("action", "allocate"),
+            ],
+        )
+        .await;
+    assert_eq!(refused.status, 422);
+    refused.does_not_show("<img src=x");
+}
+
+#[tokio::test]
+async fn space_is_allocated_by_hosts_by_length_and_by_cidr() {
+    let visitor = Visitor::signed_in().await;
+    visitor
+        .get("/")
+        .await
+        .shows(&["Nothing is allocated yet", "resource \"ipam_allocation\""]);
+    visitor
+        .get("/ui/vpcs")
+        .await
+        .shows(&["There are no VPCs yet"]);
+
+    let form = visitor.get("/ui/allocations/new").await;
+    form.shows(&[
+        "1 to 4,091",
+        "/23 (primary /23: 512 addresses, 507 usable; cgnat /18: 16,384 addresses, 16,379 usable)",
+    ]);
+
+    // A preview shows what would be given, keeps what was typed, and takes nothing.
+    let typed = [
+        ("vpc", "prod"),
+        ("name", "eks"),
+        ("by", "hosts"),
+        ("hosts", "500"),
+        ("labels", "team=core"),
+    ];
+    let mut preview = typed.to_vec();
+    preview.extend([("action", "preview"), ("key", "one")]);
+    let reply = visitor.post("/ui/allocations/new", &preview).await;
+    assert_eq!(reply.status, 200);
+    reply.shows(&[
+        "Nothing is taken yet",
+        "10.0.0.0/23",
+        "100.64.0.0/18",
+        "value=\"500\"",
+        "team=core",
+        "value=\"one\"",
+    ]);
+    assert_eq!(
+        (
+            visitor.count("allocation").await,
+            visitor.count("vpc").await
+        ),
+        (0, 0)
+    );
+
+    let eks = visitor.allocate(&typed).await;
+    let reply = visitor.get(&format!("{eks}?notice=allocated")).await;
+    reply.shows(&[
+        "Allocated. The ranges are yours.",
+        "10.0.0.0/23",
+        "100.64.0.0/18",
+        "507",
+        "16,379",
+        "500 hosts",
+        "team",
+        "hosts = 500",
+        "terraform import ipam_allocation.eks &#39;prod/eks&#39;",
+        "by admin",
+    ]);
+    let by_length = visitor
+        .allocate(&[
+            ("vpc", "prod"),
+            ("by", "prefix_length"),
+            ("prefix_length", "26"),
+        ])
+        .await;
+    visitor.get(&by_length).await.shows(&[
+        "10.0.2.0/26",
+        "100.64.64.0/21",
+        "Allocation #",
+        "It has no name yet",
+    ]);
+    let by_cidr = visitor
+        .allocate(&[("vpc", "legacy"), ("by", "cidr"), ("cidr", "10.0.128.0/20")])
+        .await;
+    visitor
+        .get(&by_cidr)
+        .await
+        .shows(&["10.0.128.0/20", "cidr = &#34;10.0.128.0/20&#34;"]);
+
+    let overview = visitor.get("/").await;
+    // 507 + 59 + 4,091 and 16,379 + 2,043 + 131,067.
+    overview.shows(&[
+        "<strong>2</strong><span>VPCs",
+        "<strong>3</strong><span>allocations",
+        "4,657",
+        "149,489",
+    ]);
+    let pool = visitor.get(&visitor.pool_path("primary").await).await;
+    pool.shows(&[
+        "<title>10.0.0.0/23 prod / eks</title>",
+        "<title>10.0.128.0/20 legacy</title>",
+        "Each row is a /20",
+    ]);
+    // What would be given next, by size.
+    pool.shows(&[
+        "10.0.2.64/26",
+        "10.0.2.128/25",
+        "10.0.3.0/24",
+        "10.0.4.0/23",
+    ]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_at_the_field_and_nothing_is_lost() {
+    let visitor = Visitor::signed_in().await;
+    let typed = [
+        ("vpc", "a/b"),
+        ("name", "x"),
+        ("by", "hosts"),
+        ("hosts", "many"),
+        ("labels", "oops"),
+        ("description", "keep me"),
+        ("action", "allocate"),
+        ("protect", "on"),
+    ];
+    let reply = visitor.post("/ui/allocations/new", &typed).await;
+    assert_eq!(reply.status, 422);
+    reply.shows(&[
+        "A name can&#39;t contain",
+        "Give the number of hosts",
+        "Write a label as key=value",
+        "value=\"a/b\"",
+        "value=\"many\"",
+        "keep me",
+        "aria-invalid=\"true\" aria-describedby=\"vpc-problem\"",
+        "checked> Protect",
+    ]);
+    for (fields, problem) in [
+        (
+            vec![("hosts", "4092")],
+            "4092 hosts are too many: profile &#34;node-pod&#34; gives at most a /20",
+        ),
+        (
+            vec![("by", "prefix_length"), ("prefix_length", "27")],
+            "gives /20 to /26",
+        ),
+        (
+            vec![("by", "cidr"), ("cidr", "10.0.0.5/24")],
+            "host bits set: the network is 10.0.0.0/24",
+        ),
+        (
+            vec![("by", "cidr"), ("cidr", "192.168.0.0/24")],
+            "id=\"size-problem\"",
+        ),
+    ] {
+        let mut all = vec![("vpc", "prod"), ("action", "allocate")];
+        all.extend(fields);
+        let reply = visitor.post("/ui/allocations/new", &all).await;
+        assert_eq!(reply.status, 422, "{problem}");
+        reply.shows(&[problem]);
+    }
+    assert_eq!(visitor.count("allocation").await, 0);
+
+    // Space that is taken, a name that is taken, and a form that is sent twice.
+    let first = visitor
+        .allocate(&[
+            ("vpc", "prod"),
+            ("name", "eks"),
+            ("hosts", "500"),
+            ("key", "k1"),
+        ])
+        .await;
+    let taken = [
+        ("vpc", "prod"),
+        ("by", "cidr"),
+        ("cidr", "10.0.0.0/24"),
+        ("action", "allocate"),
+    ];
+    let reply = visitor.post("/ui/allocations/new", &taken).await;
+    assert_eq!(reply.status, 422);
+    reply.shows(&["id=\"size-problem\"", "value=\"10.0.0.0/24\""]);
+    let renamed = [
+        ("vpc", "prod"),
+        ("name", "eks"),
+        ("hosts", "9"),
+        ("action", "allocate"),
+    ];
+    let reply = visitor.post("/ui/allocations/new", &renamed).await;
+    assert_eq!(reply.status, 422);
+    reply.shows(&["id=\"name-problem\""]);
+    let unnamed = [("vpc", "prod"), ("hosts", "500"), ("key", "k2")];
+    let once = visitor.allocate(&unnamed).await;
+    assert_ne!(once, first);
+    assert_eq!(visitor.allocate(&unnamed).await, once);
+    assert_eq!(visitor.count("allocation").await, 2);
+}
+
+#[tokio::test]
+async fn an_allocation_is_moved_labelled_protected_and_released() {
+    let visitor = Visitor::signed_in().await;
+    let path = visitor
+        .allocate(&[("vpc", "prod"), ("name", "eks"), ("hosts", "500")])
+        .await;
+    let other = visitor
+        .allocate(&[("vpc", "stage"), ("name", "eks"), ("hosts", "500")])
+        .await;
+
+    let reply = visitor
+        .post(&format!("{path}/vpc"), &[("vpc", "stage")])
+        .await;
+    assert_eq!(reply.status, 422);
+    reply.shows(&[
+        "VPC &#34;stage&#34; has an allocation of the same name already",
+        "value=\"stage\"",
+    ]);
+    assert_eq!(
+        visitor
+            .post(&format!("{path}/vpc"), &[("vpc", " / ")])
+            .await
+            .status,
+        422
+    );
+    visitor
+        .post(&format!("{path}/vpc"), &[("vpc", " dev ")])
+        .await
+        .leads_to(&format!("{path}?notice=moved"));
+    visitor
+        .get(&path)
+        .await
+        .shows(&["10.0.0.0/23", "moved to VPC dev"]);
+
+    let revision = visitor.get(&path).await.input("revision");
+    let labels = [("labels", "a=1\r\nb=2"), ("revision", revision.as_str())];
+    visitor
+        .post(&format!("{path}/labels"), &labels)
+        .await
+        .leads_to(&format!("{path}?notice=labelled"));
+    let stale = visitor.post(&format!("{path}/labels"), &labels).await;
+    assert_eq!(stale.status, 412);
+    stale.shows(&["It was changed in between"]);
+    let reply = visitor
+        .post(
+            &format!("{path}/labels"),
+            &[("labels", "nonsense"), ("revision", "1")],
+        )
+        .await;
+    assert_eq!(reply.status, 422);
+    reply.shows(&["Write a label as key=value", "<details open>"]);
+
+    visitor
+        .post(&format!("{path}/protection"), &[("protect", "on")])
+        .await
+        .leads_to(&format!("{path}?notice=protected"));
+    visitor.get(&path).await.does_not_show("Release…");
+    visitor
+        .get(&format!("{path}/release"))
+        .await
+        .shows(&["It is protected from deletion"]);
+    let now = |text: &str| text.parse::<i64>().unwrap();
+    let revision = (now(&revision) + 2).to_string();
+    let refused = visitor
+        .post(&format!("{path}/release"), &[("revision", &revision)])
+        .await;
+    assert_eq!(refused.status, 409);
+    refused.shows(&["It is protected from deletion", "deletion_protected"]);
+    visitor
+        .post(&format!("{path}/protection"), &[("protect", "off")])
+        .await
+        .leads_to(&format!("{path}?notice=unprotected"));
+
+    let confirmation = visitor.get(&format!("{path}/release")).await;
+    confirmation.shows(&["10.0.0.0/23", "100.64.0.0/18", "This can't be undone"]);
+    let stale = visitor
+        .post(&format!("{path}/release"), &[("revision", "1")])
+        .await;
+    assert_eq!(stale.status, 412);
+    let revision = confirmation.input("revision");
+    visitor
+        .post(&format!("{path}/release"), &[("revision", &revision)])
+        .await
+        .leads_to("/ui/allocations?notice=released");
+    let gone = visitor.get(&path).await;
+    assert_eq!(gone.status, 410);
+    gone.shows(&["It was deleted", "by admin", gone.header("x-request-id")]);
+    assert_eq!(visitor.get(&other).await.status, 200);
+    let unknown = visitor
+        .get("/ui/allocations/00000000-0000-7000-8000-000000000000")
+        .await;
+    assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
+async fn a_vpc_is_deleted_with_what_was_confirmed() {
+    let visitor = Visitor::signed_in().await;
+    for index in 0..3 {
+        visitor
+            .allocate(&[
+                ("vpc", "prod"),
+                ("name", &format!("n{index}")),
+                ("hosts", "50"),
+            ])
+            .await;
+    }
+    let path = format!("{}/delete", visitor.vpc_path("prod").await);
+    let confirmation = visitor.get(&path).await;
+    confirmation.shows(&[
+        "Delete VPC prod and its 3 allocations?",
+        "10.0.0.0/26",
+        "n2",
+    ]);
+    let revision = confirmation.input("revision");
+    // Somebody allocates in between: the number that was confirmed is not that which would be released.
+    visitor
+        .allocate(&[("vpc", "prod"), ("name", "late"), ("hosts", "50")])
+        .await;
+    let again = visitor
+        .post(&path, &[("revision", &revision), ("allocations", "3")])
+        .await;
+    again.shows(&["Nothing was deleted", "and its 4 allocations?"]);
+    assert_eq!(visitor.count("allocation").await, 4);
+    visitor
+        .post(&path, &[("revision", &revision), ("allocations", "4")])
+        .await
+        .leads_to("/ui/vpcs?notice=vpc-deleted");
+    assert_eq!(
+        (
+            visitor.count("allocation").await,
+            visitor.count("block").await
+        ),
+        (0, 0)
+    );
+    let missing = visitor.get(&path).await;
+    assert_eq!(missing.status, 404);
+}
+
+#[tokio::test]
+async fn allocations_are_found_by_name_address_network_label_and_vpc() {
+    let visitor = Visitor::signed_in().await;
+    for (vpc, name, labels) in [
+        ("prod", "eks", "team=core"),
+        ("stage", "gke", "team=web"),
+        ("50%_off", "batch", ""),
+    ] {
+        visitor
+            .allocate(&[
+                ("vpc", vpc),
+                ("name", name),
+                ("hosts", "500"),
+                ("labels", labels),
+            ])
+            .await;
+    }
+    // They have 10.0.0.0/23, 10.0.2.0/23 and 10.0.4.0/23.
+    for (query, found) in [
+        ("", vec!["eks", "gke", "batch"]),
+        ("q=EK", vec!["eks"]),
+        ("q=stag", vec!["gke"]),
+        ("q=%25_", vec!["batch"]),
+        ("q=_ks", vec![]),
+        ("q=10.0.3.7", vec!["gke"]),
+        ("q=100.64.64.0", vec!["gke"]),
+        ("q=10.0.0.0/22", vec!["eks", "gke"]),
+        ("q=10.0.5.0/26", vec!["batch"]),
+        ("q=10.0.6.0/24", vec![]),
+        ("q=team=core", vec!["eks"]),
+        ("vpc=PROD", vec!["eks"]),
+        ("vpc=prod&q=gke", vec![]),
+    ] {
+        let reply = visitor.get(&format!("/ui/allocations?{query}")).await;
+        assert_eq!(reply.status, 200, "{query}");
+        for name in ["eks", "gke", "batch"] {
+            assert_eq!(
+                reply.text.contains(&format!("\">{name}</a>")),
+                found.contains(&name),
+                "{query}: {name}"
+            );
+        }
+    }
+    let reply = visitor.get("/ui/allocations?q=10.0.0.5/24").await;
+    reply.shows(&["the network is 10.0.0.0/24", "aria-invalid"]);
+    visitor
+        .get("/ui/allocations?q=nothing-like-it")
+        .await
+        .shows(&["Nothing was found"]);
+}
+
+#[tokio::test]
+async fn long_lists_come_in_pages_and_each_item_once() {
+    let visitor = Visitor::signed_in().await;
+    for index in 0..60 {
+        let vpc = format!("vpc-{index:02}");
+        visitor
+            .allocate(&[
+                ("vpc", vpc.as_str()),
+                ("name", &format!("item-{index:02}")),
+                ("hosts", "9"),
+            ])
+            .await;
+    }
+    for (path, link, item) in [
+        ("/ui/allocations", "rel=\"next\"", "item-"),
+        ("/ui/vpcs", "rel=\"next\"", "vpc-"),
+    ] {
+        let first = visitor.get(path).await;
+        let end = first
+            .text
+            .find(link)
+            .unwrap_or_else(|| panic!("{path} has a next page"));
+        let start = first.text[..end].rfind("href=\"").unwrap() + 6;
+        let next = first.text[start..]
+            .split('"')
+            .next()
+            .unwrap()
+            .replace("&#38;", "&")
+            .replace("&amp;", "&");
+        let second = visitor.get(&next).await;
+        for index in 0..60 {
+            let name = format!("\">{item}{index:02}</a>");
+            assert!(
+                first.text.contains(&name) ^ second.text.contains(&name),
+                "{path}: {name}"
+            );
+        }
+    }
+    let pool = visitor.pool_path("primary").await;
+    let second = visitor.get(&format!("{pool}?after=10.0.12.64/26")).await;
+    second.shows(&["10.0.12.128/26", "First addresses"]);
+    second.does_not_show(">10.0.12.64/26</a>");
+}
+
+#[tokio::test]
+async fn a_pool_of_many_blocks_is_drawn_by_how_full_its_parts_are() {
+    let visitor = Visitor::signed_in().await;
+    // A /8 with every second /26 of its first /12 taken, and the /10 in its middle reserved.
+    for sql in [
+        "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length)
+            select vrf_id, 'large', 4, 10, 26 from vrf",
+        "insert into pool_range (pool_id, vrf_id, family, cidr) select pool_id, vrf_id, 4, '11.0.0.0/8' from pool
+            where name = 'large'",
+        "insert into block (range_id, cidr, range_cidr, reason)
+            select range_id, set_masklen(cidr + (step * 128)::bigint, 26)::cidr, cidr, 'test'
+            from pool_range, generate_series(0, 8191) as step where cidr = '11.0.0.0/8'",
+        "insert into block (range_id, cidr, range_cidr, reason)
+            select range_id, '11.128.0.0/10', cidr, 'test' from pool_range where cidr = '11.0.0.0/8'",
+    ] {
+        sqlx::query(sql).execute(&visitor.pool).await.unwrap();
+    }
+    let reply = visitor.get(&visitor.pool_path("large").await).await;
+    assert_eq!(reply.status, 200);
+    // A cell is a /18: 128 of its 256 blocks are taken, more than are looked at.
+    reply.shows(&[
+        "<title>11.0.0.0/18: many blocks, about 50",
+        "<title>11.15.192.0/18: many blocks, about 50",
+    ]);
+    reply.shows(&[
+        "<title>11.128.0.0/18: one block, 100% used",
+        "<title>11.191.192.0/18: one block, 100% used",
+    ]);
+    reply.does_not_show("<title>11.16.0.0/18");
+    reply.does_not_show("<title>11.192.0.0/18");
+    assert!(reply.text.matches("<rect class=\"cell\"").count() <= 1024);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_said_without_internals() {
+    let options = "postgres://nobody@127.0.0.1:1/nothing".parse().unwrap();
+    let pool = PgPoolOptions::new()
+        .acquire_timeout(Duration::from_millis(50))
+        .connect_lazy_with(options);
+    let app = app(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
+    let mut visitor = Visitor {
+        app,
+        pool,
+        cookie: None,
+        _database: None,
+    };
+    visitor.sign_in().await;
+    let reply = visitor.get("/").await;
+    assert_eq!(reply.status, 503);
+    reply.shows(&[
+        "The service is not available at the moment",
+        reply.header("x-request-id"),
+    ]);
+    for internal in [
+        "127.0.0.1",
+        "nobody",
+        "sqlx",
+        "Connection refused",
+        "os error",
+    ] {
+        reply.does_not_show(internal);
+    }
+}
+
+#[tokio::test]
+async fn files_are_kept_for_ever_under_their_hash_only() {
+    let visitor = Visitor::new().await;
+    let page = visitor.get("/ui/sign-in").await;
+    for (part, content_type) in [("app.", "text/css"), ("logo.", "image/svg+xml")] {
+        let start = page.text.find(&format!("/ui/static/{part}")).unwrap();
+        let path = page.text[start..].split('"').next().unwrap();
+        let file = visitor.get(path).await;
+        assert_eq!(file.status, 200);
+        assert!(
+            file.header("content-type").starts_with(content_type),
+            "{path}"
+        );
+        assert_eq!(
+            file.header("cache-control"),
+            "public, max-age=31536000, immutable"
+        );
+        assert_eq!(file.header("x-content-type-options"), "nosniff");
+    }
+    let other = visitor.get("/ui/static/app.000000000000.js").await;
+    assert_eq!(
+        (other.status, other.header("cache-control")),
+        (200, "no-cache")
+    );
+    for path in [
+        "/ui/static/app.css",
+        "/ui/static/..%2fapp.css",
+        "/ui/static/other.1.css",
+    ] {
+        assert_eq!(visitor.get(path).await.status, 404, "{path}");
+    }
+}
