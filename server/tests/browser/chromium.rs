@@ -1,0 +1,321 @@
+//! Chromium, driven over the pipe of its debugging protocol: no driver program, no port, no library.
+//!
+//! It reads and writes JSON texts that end in a NUL byte, on its file descriptors 3 and 4.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+/// Longest wait for anything. Plenty, for a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A browser with one tab.
+pub(crate) struct Chromium {
+    /// Killed with this value.
+    _process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    next_id: u64,
+    session: Option<String>,
+    /// Pages that finished loading so far.
+    loads: u64,
+    /// Errors and warnings of the console, refusals by the security policy, dialogs, failed loads.
+    problems: Vec<String>,
+    /// Removed with this value.
+    _profile: TempDir,
+}
+
+/// How the window is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) width: u32,
+    pub(crate) dark: bool,
+}
+
+impl Chromium {
+    pub(crate) async fn start() -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        // The shell makes its standard input and output the descriptors that the protocol wants.
+        let mut process = Command::new("sh")
+            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"])
+            .arg(binary())
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--hide-scrollbars",
+                "--remote-debugging-pipe",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut chromium = Self {
+            input: process.stdin.take().unwrap(),
+            output: BufReader::new(process.stdout.take().unwrap()),
+            _process: process,
+            next_id: 0,
+            session: None,
+            loads: 0,
+            problems: Vec::new(),
+            _profile: profile,
+        };
+        let target = chromium
+            .call("Target.createTarget", json!({ "url": "about:blank" }))
+            .await;
+        let session = chromium
+            .call(
+                "Target.attachToTarget",
+                json!({ "targetId": target["targetId"], "flatten": true }),
+            )
+            .await;
+        chromium.session = Some(session["sessionId"].as_str().unwrap().to_owned());
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            chromium.call(&format!("{domain}.enable"), json!({})).await;
+        }
+        chromium
+    }
+
+    /// One command, and its answer.
+    async fn call(&mut self, method: &str, params: Value) -> Value {
+        self.next_id += 1;
+        let id = self.next_id;
+        let mut message = json!({ "id": id, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
+        }
+        let mut bytes = serde_json::to_vec(&message).unwrap();
+        bytes.push(0);
+        self.input.write_all(&bytes).await.unwrap();
+        loop {
+            let mut message = self.read().await;
+            if message["id"] == id {
+                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
+                return message["result"].take();
+            }
+        }
+    }
+
+    /// The next message, after it was noted what it tells.
+    async fn read(&mut self) -> Value {
+        let mut bytes = Vec::new();
+        timeout(PATIENCE, self.output.read_until(0, &mut bytes))
+            .await
+            .expect("Chromium says something")
+            .unwrap();
+        assert_eq!(bytes.pop(), Some(0), "Chromium ended");
+        let message: Value = serde_json::from_slice(&bytes).unwrap();
+        let params = &message["params"];
+        match message["method"].as_str().unwrap_or_default() {
+            "Page.loadEventFired" => self.loads += 1,
+            "Page.javascriptDialogOpening" => self.problems.push(format!("dialog: {params}")),
+            "Runtime.exceptionThrown" => self.problems.push(format!("exception: {params}")),
+            "Network.loadingFailed" if params["canceled"] != true => {
+                self.problems.push(format!("failed to load: {params}"));
+            }
+            "Log.entryAdded"
+                if params["entry"]["level"] != "verbose" && params["entry"]["level"] != "info" =>
+            {
+                self.problems.push(format!("log: {}", params["entry"]));
+            }
+            "Runtime.consoleAPICalled" if params["type"] != "log" => {
+                self.problems.push(format!("console: {params}"));
+            }
+            _ => {}
+        }
+        message
+    }
+
+    async fn wait_for_load(&mut self, before: u64) {
+        while self.loads == before {
+            self.read().await;
+        }
+    }
+
+    /// Opens an address and waits until it is loaded.
+    pub(crate) async fn open(&mut self, url: &str) {
+        let before = self.loads;
+        let answer = self.call("Page.navigate", json!({ "url": url })).await;
+        assert!(answer["errorText"].is_null(), "{url}: {answer}");
+        self.wait_for_load(before).await;
+    }
+
+    /// The value of an expression in the page.
+    pub(crate) async fn evaluate(&mut self, expression: &str) -> Value {
+        let params =
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let mut answer = self.call("Runtime.evaluate", params).await;
+        assert!(
+            answer["exceptionDetails"].is_null(),
+            "{expression}: {answer}"
+        );
+        answer["result"]["value"].take()
+    }
+
+    /// A text in the page.
+    pub(crate) async fn text(&mut self, expression: &str) -> String {
+        let value = self.evaluate(expression).await;
+        value
+            .as_str()
+            .unwrap_or_else(|| panic!("{expression} is {value}"))
+            .to_owned()
+    }
+
+    /// What a person reads on the page.
+    pub(crate) async fn page_text(&mut self) -> String {
+        self.text("document.body.innerText").await
+    }
+
+    pub(crate) async fn shows(&mut self, texts: &[&str]) {
+        let page = self.page_text().await;
+        for text in texts {
+            assert!(page.contains(text), "{text:?} is not on the page:\n{page}");
+        }
+    }
+
+    pub(crate) async fn does_not_show(&mut self, text: &str) {
+        let page = self.page_text().await;
+        assert!(!page.contains(text), "{text:?} is on the page:\n{page}");
+    }
+
+    /// Presses the mouse on an element, where it is.
+    pub(crate) async fn click(&mut self, selector: &str) {
+        let selector = json!(selector);
+        let spot = self
+            .evaluate(&format!(
+                "(() => {{
+                    const found = document.querySelectorAll({selector});
+                    if (found.length !== 1) throw new Error({selector} + ' is there ' + found.length + ' times');
+                    found[0].scrollIntoView({{block: 'center'}});
+                    // A link may go over several lines.
+                    const box = found[0].getClientRects()[0];
+                    const spot = [box.x + box.width / 2, box.y + box.height / 2];
+                    const top = document.elementFromPoint(...spot);
+                    if (!found[0].contains(top)) throw new Error({selector} + ' is covered by ' + top?.outerHTML);
+                    return spot;
+                }})()"
+            ))
+            .await;
+        for kind in ["mousePressed", "mouseReleased"] {
+            let params = json!({ "type": kind, "x": spot[0], "y": spot[1], "button": "left", "clickCount": 1 });
+            self.call("Input.dispatchMouseEvent", params).await;
+        }
+    }
+
+    /// The same, for what leads to another page.
+    pub(crate) async fn follow(&mut self, selector: &str) {
+        let before = self.loads;
+        self.click(selector).await;
+        self.wait_for_load(before).await;
+    }
+
+    /// Types a text into a field, in place of what it held.
+    pub(crate) async fn fill(&mut self, selector: &str, text: &str) {
+        let selector = json!(selector);
+        self.evaluate(&format!(
+            "(() => {{ const field = document.querySelector({selector}); field.focus(); field.select(); }})()"
+        ))
+        .await;
+        self.call("Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Chooses from a list.
+    pub(crate) async fn choose(&mut self, selector: &str, value: &str) {
+        let (selector, value) = (json!(selector), json!(value));
+        let chosen = self
+            .evaluate(&format!(
+                "(() => {{ const list = document.querySelector({selector}); list.value = {value}; return list.value; }})()"
+            ))
+            .await;
+        assert_eq!(chosen, value);
+    }
+
+    /// Presses and releases a key.
+    pub(crate) async fn press(&mut self, key: &str, code: u32) {
+        let text = if key == "Enter" { "\r" } else { "" };
+        for kind in ["keyDown", "keyUp"] {
+            let params = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+            self.call("Input.dispatchKeyEvent", params).await;
+        }
+    }
+
+    /// Presses Enter, which sends the form.
+    pub(crate) async fn enter(&mut self) {
+        let before = self.loads;
+        self.press("Enter", 13).await;
+        self.wait_for_load(before).await;
+    }
+
+    pub(crate) async fn look(&mut self, look: Look) {
+        let metrics =
+            json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        let scheme = if look.dark { "dark" } else { "light" };
+        // Without motion a colour is what it will be at once.
+        let features = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ] });
+        self.call("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// No script of a page runs any more.
+    pub(crate) async fn disable_scripts(&mut self) {
+        self.call(
+            "Emulation.setScriptExecutionDisabled",
+            json!({ "value": true }),
+        )
+        .await;
+    }
+
+    /// What went wrong since this was asked last.
+    pub(crate) fn take_problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
+    }
+}
+
+/// The program.
+fn binary() -> PathBuf {
+    let names = [
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    ];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name)));
+    let on_macos = ["Chromium", "Google Chrome"]
+        .map(|name| Path::new("/Applications").join(format!("{name}.app/Contents/MacOS/{name}")));
+    std::env::var_os("CHROMIUM")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(in_path)
+        .chain(on_macos)
+        .find(|path| path.is_file())
+        .expect(
+            "Chromium is missing, which the tests of the dashboard drive. Debian: apt-get install chromium; \
+             macOS: brew install --cask chromium; else set CHROMIUM to the path of Chromium or Chrome",
+        )
+}
