@@ -170,6 +170,31 @@ need_terraform() {
 or unpack the program from https://developer.hashicorp.com/terraform/install into a directory of your PATH"
 }
 
+# Whether there is a browser for the tests of the dashboard, which look in the same places. It has to run: Ubuntu's package
+# is a signpost to a snap, which containers don't have.
+has_chromium() {
+  local name
+  for name in "${CHROMIUM:-chromium}" chromium-browser google-chrome google-chrome-stable \
+    /Applications/Chromium.app/Contents/MacOS/Chromium "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+    has "$name" && "$name" --version >/dev/null 2>&1 && return
+  done
+  return 1
+}
+
+need_chromium() {
+  has_chromium && return
+  case $(uname -s) in
+    Darwin) brew_install --cask chromium || true ;;
+    *) apt_install chromium || true ;;
+  esac
+  has_chromium || die "Chromium is missing, which the tests of the dashboard drive. Install it, then run this again:
+  Debian:   sudo apt-get install chromium
+  Ubuntu:   sudo snap install chromium, or without snap https://www.google.com/chrome/
+  macOS:    brew install --cask chromium
+  Fedora:   sudo dnf install chromium
+or set CHROMIUM to the path of Chromium or Chrome"
+}
+
 # Prints the directory that cargo builds into, whoever set it.
 target_dir() {
   local metadata
