@@ -571,51 +571,6 @@ pub(super) fn conditions(
     }
 }
 
-/// A page of the original API: ids by VPC name and address, and how many there are in all. Only allocations with a
-/// block in each of the two roles are listed, since every item there has both.
-pub async fn page_by_vpc(
-    db: &mut Connection,
-    roles: (&str, &str),
-    vpc: Option<&str>,
-    limit: i64,
-    offset: i64,
-) -> Result<(i64, Vec<AllocationId>)> {
-    let total = query!(
-        r#"select count(*) as "total!" from allocation join vpc using (vpc_id)
-        where ($1::text is null or lower(vpc.name) = lower($1))
-            and exists (select from block join profile_member using (member_id)
-                where block.allocation_id = allocation.allocation_id and role = $2)
-            and exists (select from block join profile_member using (member_id)
-                where block.allocation_id = allocation.allocation_id and role = $3)"#,
-        vpc,
-        roles.0,
-        roles.1
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let rows = query!(
-        "select allocation_id from allocation join vpc using (vpc_id)
-            join block using (allocation_id) join profile_member using (member_id)
-        where ($1::text is null or lower(vpc.name) = lower($1)) and role = $2
-            and exists (select from block as other join profile_member as other_member using (member_id)
-                where other.allocation_id = allocation.allocation_id and other_member.role = $3)
-        order by lower(vpc.name), block.cidr limit $4 offset $5",
-        vpc,
-        roles.0,
-        roles.1,
-        limit,
-        offset
-    )
-    .fetch_all(db)
-    .await?;
-    Ok((
-        total.total,
-        rows.into_iter()
-            .map(|row| AllocationId(row.allocation_id))
-            .collect(),
-    ))
-}
-
 /// What decides which number of hosts an allocation's first block stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstBlock {

@@ -10,6 +10,7 @@ pub mod free;
 pub mod map;
 pub mod pool;
 pub mod search;
+pub mod simple;
 pub mod total;
 pub mod verify;
 pub mod vpc;

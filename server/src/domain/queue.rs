@@ -92,11 +92,10 @@ impl Queues {
         let mut seen = HashSet::new();
         let (mut batch, mut rest) = (Vec::new(), VecDeque::new());
         while let Some(waiting) = queue.pop_front() {
-            let fresh = waiting
-                .ask
-                .identities()
-                .into_iter()
-                .fold(true, |fresh, id| seen.insert(id) && fresh);
+            let mut fresh = true;
+            for id in waiting.ask.identities() {
+                fresh &= seen.insert(id);
+            }
             if fresh && batch.len() < LARGEST_BATCH {
                 batch.push(waiting);
             } else {

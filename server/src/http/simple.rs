@@ -234,8 +234,7 @@ async fn list(State(app): State<App>, _: Keyed, query: Pairs) -> Result<Json<Lis
             let vpc = vpc.as_ref().map(Name::as_str);
             let roles = (PRIMARY, CGNAT);
             let (total, ids) =
-                db::allocation::page_by_vpc(&mut db, roles, vpc, at_most(limit), at_most(offset))
-                    .await?;
+                db::simple::page(&mut db, roles, vpc, at_most(limit), at_most(offset)).await?;
             (total, db::allocation::load(&mut db, &ids).await?)
         }
     };
