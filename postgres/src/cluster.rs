@@ -132,6 +132,8 @@ impl Cluster {
             "unix_socket_permissions=0700".to_owned(),
             "logging_collector=off".to_owned(),
             "log_destination=stderr".to_owned(),
+            // Also where nothing reaches the disk: then a killed process still loses nothing.
+            "synchronous_commit=on".to_owned(),
             // Compiling plans costs more than any of our short statements.
             "jit=off".to_owned(),
         ];
@@ -150,10 +152,7 @@ impl Cluster {
                 ],
             )
         };
-        settings.extend(
-            ["fsync", "synchronous_commit", "full_page_writes"]
-                .map(|name| format!("{name}={switch}")),
-        );
+        settings.extend(["fsync", "full_page_writes"].map(|name| format!("{name}={switch}")));
         settings.extend(more.iter().map(|&setting| setting.to_owned()));
         settings
     }

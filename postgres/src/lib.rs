@@ -56,7 +56,8 @@ const STOP: [(Signal, Duration); 3] = [
 /// How to run the cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whether a commit survives a crash of the machine. Only throw-away clusters of tests say no.
+    /// Whether a commit survives a crash of the machine. Only throw-away clusters of tests say no, whose commits still
+    /// survive that processes are killed.
     pub durable: bool,
     /// Where `postgres` and `initdb` are; looked for in the usual places when absent.
     pub bin_dir: Option<PathBuf>,
