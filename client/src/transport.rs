@@ -187,6 +187,13 @@ impl Client {
             let failure = match self.attempt(copy, &state).await {
                 Ok(reply) => {
                     self.outage.over();
+                    tracing::debug!(
+                        request = state.request,
+                        attempt = state.count,
+                        status = reply.status.as_u16(),
+                        milliseconds = attempt_began.elapsed().as_millis(),
+                        "request answered"
+                    );
                     return Ok(reply);
                 }
                 Err(failure) => failure,

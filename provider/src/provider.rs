@@ -47,6 +47,10 @@ impl Provider for Ipam {
         "ipam"
     }
 
+    fn log_targets(&self) -> Vec<&str> {
+        vec!["ipam_client"]
+    }
+
     fn schema(&self) -> Schema {
         Schema::new(
             "Hands out network ranges that never overlap. One resource takes a node range and a pod range for a \

@@ -97,7 +97,7 @@ async fn a_whole_life() {
             "508 hosts need a /22, but the allocation has {}.",
             last["cidr"].as_str().unwrap_or("?")
         ))
-        .says("Plan: 2 to add, 0 to change, 2 to destroy.");
+        .says("Plan: 1 to add, 1 to change, 1 to destroy.");
     terraform.apply().await.succeeded();
     let replaced = terraform.show("ipam_allocation.a").await;
     assert_ne!(replaced["id"], last["id"]);
