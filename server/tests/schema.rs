@@ -685,8 +685,11 @@ impl Blocking {
     }
 }
 
+/// A network in a range.
+type Placed = (i32, Cidr);
+
 /// A network in one of a few ranges, often near others.
-fn placed() -> impl Strategy<Value = (i32, Cidr)> {
+fn placed() -> impl Strategy<Value = Placed> {
     // Among the ids those that differ in one half only, and the largest.
     let range = prop::sample::select(vec![
         1,
@@ -741,7 +744,7 @@ fn tags_overlap_exactly_when_the_networks_of_a_range_do() {
     });
     let pairs = prop::collection::vec(pair, 200);
     // A range has one family, and the networks of an IPv6 range share its first 32 bits.
-    let is_possible = |(one, two): &((i32, Cidr), (i32, Cidr))| {
+    let is_possible = |(one, two): &(Placed, Placed)| {
         [one, two]
             .iter()
             .all(|(_, cidr)| cidr.family() == Family::Ipv4 || cidr.prefix_length() >= 32)
@@ -753,7 +756,7 @@ fn tags_overlap_exactly_when_the_networks_of_a_range_do() {
     let mut runner = runner();
     let outcome = runner.run(&pairs, |mut pairs| {
         pairs.retain(is_possible);
-        let column = |side: fn(&((i32, Cidr), (i32, Cidr))) -> (i32, Cidr)| -> (Vec<i32>, Vec<String>) {
+        let column = |side: fn(&(Placed, Placed)) -> Placed| -> (Vec<i32>, Vec<String>) {
             pairs.iter().map(side).map(|(range, cidr)| (range, cidr.to_string())).unzip()
         };
         let ((ranges, nets), (other_ranges, other_nets)) = (column(|pair| pair.0), column(|pair| pair.1));

@@ -150,6 +150,14 @@ impl From<sqlx::Error> for Error {
                 Some(error),
             );
         }
+        // 22021: a text that the encoding can't hold, which after the checks of UTF-8 is one with a NUL character.
+        if error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| code == "22021")
+        {
+            return Self::Invalid("a text of the request contains a NUL character".to_owned());
+        }
         match meaning(&error) {
             Some(Meaning::NameTaken) => Self::NameTaken {
                 message: "the name is taken; choose another one".to_owned(),

@@ -98,6 +98,14 @@ pub(super) fn respond(problem: &Problem) -> Response {
     response
 }
 
+/// The body is larger than any request's has to be.
+pub(super) fn body_too_large() -> Problem {
+    Problem::new(
+        Code::BodyTooLarge,
+        format!("a body has at most {} bytes", super::limits::BODY),
+    )
+}
+
 fn body(problem: &Problem) -> Vec<u8> {
     serde_json::to_vec(problem).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use axum::{
 use ipam_shared::{error::Code, ids::Claim};
 use serde::de::DeserializeOwned;
 
-use super::error::Refusal;
+use super::error::{self, Refusal};
 use crate::domain::Caller;
 
 /// A JSON body. Unknown fields and wrong types are refused with their place.
@@ -31,10 +31,9 @@ fn body_refusal(rejection: &JsonRejection) -> Refusal {
             Code::UnsupportedMediaType,
             "send the body as JSON, with \"Content-Type: application/json\"",
         ),
-        JsonRejection::BytesRejection(bytes) if bytes.status().as_u16() == 413 => Refusal::new(
-            Code::BodyTooLarge,
-            format!("a body has at most {} bytes", super::limits::BODY),
-        ),
+        JsonRejection::BytesRejection(bytes) if bytes.status().as_u16() == 413 => {
+            Refusal(Box::new(error::body_too_large()))
+        }
         // Serde's words name the field and what was expected of it.
         other => Refusal::new(Code::InvalidRequest, other.body_text()),
     }

@@ -6,6 +6,7 @@ use std::{any::Any, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
+    http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
@@ -29,8 +30,10 @@ pub fn layer(router: Router) -> Router {
         .layer(middleware::from_fn(answer_in_time))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(BODY))
+        .layer(middleware::from_fn(too_large))
         .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(error::finish))
         .layer(middleware::from_fn(request_id::layer))
 }
 
@@ -43,6 +46,19 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
         );
         error::respond(&problem)
     })
+}
+
+/// A body that says beforehand that it is too large is refused by the layer that counts, in words of its own.
+async fn too_large(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let is_plain = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE || !is_plain {
+        return response;
+    }
+    error::respond(&error::body_too_large())
 }
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {

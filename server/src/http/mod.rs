@@ -80,8 +80,7 @@ pub fn app(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
-        .method_not_allowed_fallback(error::unknown_method)
-        .layer(middleware::from_fn(error::finish));
+        .method_not_allowed_fallback(error::unknown_method);
     let router = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -1,0 +1,283 @@
+//! Requests that are not as they should be, and what every reply has.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::support::{ALLOCATIONS, Api, KEY, POOLS, VPCS, path};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const WITH_KEY: (&str, &str) = ("x-api-key", KEY);
+
+#[tokio::test]
+async fn a_body_that_is_not_understood_is_refused_with_its_place() {
+    let api = Api::start().await;
+    let before = api.state().await;
+    for (body, word) in [
+        (r#"{"vpc":"a","hosts":5,"host":6}"#, "host"),
+        (r#"{"vpc":"a","hosts":5,"id":"x"}"#, "id"),
+        (r#"{"vpc":"a","hosts":5,"created_by":"root"}"#, "created_by"),
+        (r#"{"hosts":5}"#, "vpc"),
+        (r#"{"vpc":"a","hosts":"5"}"#, "hosts"),
+        (r#"{"vpc":"a","hosts":-5}"#, "hosts"),
+        (r#"{"vpc":"a","hosts":5.5}"#, "hosts"),
+        (r#"{"vpc":1,"hosts":5}"#, "vpc"),
+        (r#"{"vpc":"a","hosts":5,"labels":{"a":1}}"#, "labels"),
+        (r#"{"vpc":"a","hosts":5,"labels":{"":"x"}}"#, "label"),
+        (r#"{"vpc":"a","hosts":5,"hosts":6}"#, "hosts"),
+        (r#"{"vpc":"a","hosts":5"#, "line 1"),
+        (r#"{"vpc":"a","hosts":5}}"#, "line 1"),
+        ("", "line 1"),
+        ("[]", "line 1"),
+        ("null", "line 1"),
+        ("\u{0}", "line 1"),
+    ] {
+        let reply = api.send("POST", ALLOCATIONS, &[WITH_KEY, JSON], body).await;
+        let (detail, _) = reply.problem(400, "invalid_request");
+        assert!(detail.contains(word), "{body}: {detail}");
+    }
+    let long = "x".repeat(1001);
+    for description in [long.as_str(), "a\u{0}b"] {
+        api.post(
+            ALLOCATIONS,
+            &json!({"vpc": "a", "hosts": 5, "description": description}),
+        )
+        .await
+        .problem(400, "invalid_request");
+    }
+    let reply = api
+        .send(
+            "POST",
+            ALLOCATIONS,
+            &[WITH_KEY, JSON],
+            b"{\"vpc\":\"\xff\",\"hosts\":5}".to_vec(),
+        )
+        .await;
+    reply.problem(400, "invalid_request");
+    for kind in [
+        None,
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+        Some("application/jsonp"),
+    ] {
+        let headers: Vec<_> = [WITH_KEY]
+            .into_iter()
+            .chain(kind.map(|kind| ("content-type", kind)))
+            .collect();
+        let reply = api
+            .send("POST", ALLOCATIONS, &headers, r#"{"vpc":"a","hosts":5}"#)
+            .await;
+        reply.problem(415, "unsupported_media_type");
+    }
+    assert_eq!(api.state().await, before);
+    let reply = api
+        .send(
+            "POST",
+            ALLOCATIONS,
+            &[
+                WITH_KEY,
+                ("content-type", "application/json; charset=utf-8"),
+            ],
+            r#"{"vpc":"a","hosts":5}"#,
+        )
+        .await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let api = Api::start().await;
+    let before = api.state().await;
+    let body = format!(
+        "{{\"vpc\":\"a\",\"hosts\":5,\"description\":\"{}\"}}",
+        "x".repeat(1 << 20)
+    );
+    let length = body.len().to_string();
+    // With its length said before, and without.
+    let reply = api
+        .send(
+            "POST",
+            ALLOCATIONS,
+            &[WITH_KEY, JSON, ("content-length", &length)],
+            body.clone(),
+        )
+        .await;
+    reply.problem(413, "body_too_large");
+    let pieces: Vec<Result<_, std::io::Error>> = body
+        .as_bytes()
+        .chunks(64 << 10)
+        .map(|piece| Ok(piece.to_vec()))
+        .collect();
+    let stream = axum::body::Body::from_stream(futures::stream::iter(pieces));
+    let reply = api
+        .send("POST", ALLOCATIONS, &[WITH_KEY, JSON], stream)
+        .await;
+    reply.problem(413, "body_too_large");
+    assert_eq!(api.state().await, before);
+}
+
+#[tokio::test]
+async fn paths_ids_and_methods_that_do_not_exist_are_refused() {
+    let api = Api::start().await;
+    let made = api.allocate(json!({"vpc": "a", "hosts": 5})).await;
+    for id in [
+        "1",
+        "x",
+        "00000000-0000-0000-0000-00000000000",
+        "%00",
+        "..",
+        "018f0000-0000-7000-8000-00000000000g",
+        &"a".repeat(4000),
+    ] {
+        for method in ["GET", "DELETE"] {
+            let reply = api
+                .send(method, &format!("{ALLOCATIONS}/{id}"), &[WITH_KEY], "")
+                .await;
+            reply.problem(400, "invalid_request");
+        }
+    }
+    for path in [
+        "/api/v1",
+        "/api/v1/",
+        "/api/v1/nothing",
+        "/api/v2/allocations",
+        "/api/v1/allocations/",
+        "/api/v1/allocations/a/b",
+    ] {
+        api.get(path).await.problem(404, "not_found");
+    }
+    for (method, path) in [
+        ("PUT", path(&made)),
+        ("POST", path(&made)),
+        ("DELETE", ALLOCATIONS.to_owned()),
+        ("PATCH", ALLOCATIONS.to_owned()),
+        ("POST", POOLS.to_owned()),
+        ("DELETE", format!("{POOLS}/primary")),
+        ("PUT", VPCS.to_owned()),
+        ("TRACE", ALLOCATIONS.to_owned()),
+    ] {
+        let reply = api.send(method, &path, &[WITH_KEY], "").await;
+        reply.problem(405, "method_not_allowed");
+        assert!(
+            !reply.header("allow").is_empty(),
+            "{method} {path} does not say what is allowed"
+        );
+    }
+    let reply = api.get(&format!("{VPCS}/%FF")).await;
+    reply.problem(400, "invalid_request");
+    // The database can't take a NUL character in a text.
+    for path in [
+        format!("{VPCS}/a%00b"),
+        format!("{POOLS}/a%00b"),
+        format!("{VPCS}?name=%00"),
+        format!("{ALLOCATIONS}?vpc=%00"),
+        format!("{ALLOCATIONS}?name=%00"),
+        format!("{ALLOCATIONS}?label=a=%00"),
+        format!("{ALLOCATIONS}?pool=%00"),
+    ] {
+        api.get(&path).await.problem(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn every_reply_has_a_request_id_of_its_own() {
+    let api = Api::start().await;
+    let own = [
+        WITH_KEY,
+        ("x-request-id", "11111111111111111111111111111111"),
+    ];
+    let paths = [
+        ALLOCATIONS,
+        VPCS,
+        POOLS,
+        "/api/v1/none",
+        "/healthz",
+        "/readyz",
+        "/docs/",
+        "/api/v1/openapi.json",
+        "/none",
+    ];
+    let replies = futures::future::join_all(
+        (0..180).map(|number| api.send("GET", paths[number % paths.len()], &own, "")),
+    )
+    .await;
+    let ids: HashSet<_> = replies
+        .iter()
+        .map(|reply| reply.header("x-request-id").to_owned())
+        .collect();
+    assert_eq!(ids.len(), replies.len());
+    assert!(
+        ids.iter()
+            .all(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())),
+        "{ids:?}"
+    );
+    assert!(
+        !ids.contains("11111111111111111111111111111111"),
+        "the client does not choose it"
+    );
+}
+
+#[tokio::test]
+async fn the_id_of_the_request_is_in_the_audit_log() {
+    let api = Api::start().await;
+    let reply = api
+        .post(ALLOCATIONS, &json!({"vpc": "a", "hosts": 5}))
+        .await;
+    let id = reply.header("x-request-id").to_owned();
+    assert_eq!(
+        api.count(&format!(
+            "select count(*) from event where request_id = '{id}'"
+        ))
+        .await,
+        2
+    );
+    let reply = api.delete(&path(&reply.json)).await;
+    let id = reply.header("x-request-id").to_owned();
+    assert_eq!(
+        api.count(&format!(
+            "select count(*) from event where request_id = '{id}' and action = 'allocation.release'"
+        ))
+        .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_failure_of_the_server_shows_nothing_of_its_inside() {
+    let api = Api::start().await;
+    let made = api
+        .allocate(json!({"vpc": "a", "name": "n", "hosts": 5}))
+        .await;
+    api.sql("alter table allocation rename column description to described_in_secret")
+        .await;
+    for reply in [
+        api.get(&path(&made)).await,
+        api.post(ALLOCATIONS, &json!({"vpc": "a", "hosts": 5}))
+            .await,
+        api.patch(&path(&made), &json!({"description": "x"})).await,
+        api.delete(&path(&made)).await,
+    ] {
+        let (_, details) = reply.problem(500, "internal");
+        assert_eq!(details, &Value::Null);
+        let text = reply.text.to_lowercase();
+        for word in [
+            "description",
+            "secret",
+            "column",
+            "sql",
+            "postgres",
+            "select",
+            "42703",
+            "panic",
+            ".rs",
+            "error returned",
+        ] {
+            assert!(!text.contains(word), "{word} in {text}");
+        }
+    }
+    api.sql("alter table allocation rename column described_in_secret to description")
+        .await;
+    // It goes on as if nothing had happened, and nothing was half done.
+    api.delete(&path(&made)).await.ok(204);
+    api.verify().await;
+}

@@ -1,0 +1,245 @@
+//! A client of `/api/v1`: texts in, texts out. Every refusal is checked for what all refusals have in common.
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Request, header::CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use ipam_server::{
+    domain::Ipam,
+    http::{App, app, auth::Auth},
+};
+use ipam_testing::TestDatabase;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use tower::ServiceExt as _;
+
+pub(crate) const KEY: &str = "correct-horse-battery-staple";
+pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
+pub(crate) const VPCS: &str = "/api/v1/vpcs";
+pub(crate) const POOLS: &str = "/api/v1/pools";
+
+/// The application.
+pub(crate) struct Api {
+    router: Router,
+    pub(crate) ipam: Ipam,
+    pub(crate) database: TestDatabase,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    /// Null if the body is not JSON.
+    pub(crate) json: Value,
+}
+
+impl Reply {
+    /// The header, or an empty text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// The body of a success.
+    #[track_caller]
+    pub(crate) fn ok(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json
+    }
+
+    /// A problem (RFC 9457) with that status and code; its detail and details.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, code: &str) -> (&str, &Value) {
+        assert_eq!(
+            (self.status, &self.json["code"]),
+            (status, &json!(code)),
+            "{}",
+            self.text
+        );
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
+        assert_eq!(self.json["status"], status);
+        assert_eq!(self.json["type"], format!("urn:ipam:problem:{code}"));
+        assert!(
+            self.json["title"]
+                .as_str()
+                .is_some_and(|title| !title.is_empty())
+        );
+        assert_eq!(
+            self.json["request_id"],
+            self.header("x-request-id"),
+            "{}",
+            self.text
+        );
+        let detail = self.json["detail"].as_str().expect("a detail");
+        assert!(detail.len() > 10, "{detail}");
+        (detail, &self.json["details"])
+    }
+}
+
+impl Api {
+    pub(crate) async fn start() -> Self {
+        let database = TestDatabase::new().await;
+        let ipam = Ipam::new(database.pool(4));
+        let router = app(App::new(ipam.clone(), Auth::new(KEY)));
+        Self {
+            router,
+            ipam,
+            database,
+        }
+    }
+
+    /// Any request at all.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).expect("a valid request");
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("the body is whole").to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        Reply {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text,
+            json,
+        }
+    }
+
+    /// With the key, more headers, and a JSON body.
+    pub(crate) async fn with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Reply {
+        let mut all = vec![
+            ("x-api-key", KEY),
+            (CONTENT_TYPE.as_str(), "application/json"),
+        ];
+        all.extend_from_slice(headers);
+        self.send(method, path, &all, body.to_string()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[("x-api-key", KEY)], "").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send("DELETE", path, &[("x-api-key", KEY)], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.with("POST", path, &[], body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.with("PATCH", path, &[], body).await
+    }
+
+    /// Allocates, and answers the allocation.
+    #[track_caller]
+    pub(crate) fn allocate(&self, body: Value) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let reply = self.post(ALLOCATIONS, &body).await;
+            assert_eq!(reply.status, 201, "{caller}: {body}: {}", reply.text);
+            reply.json
+        }
+    }
+
+    /// SQL by hand, several statements.
+    pub(crate) async fn sql(&self, sql: &str) {
+        let mut db = self.database.connect().await;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut db)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// A number that SQL answers.
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
+        let mut db = self.database.connect().await;
+        let count = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut db)
+            .await;
+        count.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Everything that a request could have changed, as one text.
+    pub(crate) async fn state(&self) -> String {
+        let mut db = self.database.connect().await;
+        let state = "select concat((select json_agg(a order by allocation_id) from allocation a),
+            (select json_agg(v order by vpc_id) from vpc v),
+            (select json_agg(b order by range_id, cidr) from block b),
+            (select json_agg(f order by range_id, host_bits, cidr) from free_block f),
+            (select json_agg(c order by range_id, host_bits) from free_count c),
+            (select json_agg(k order by actor, key) from idempotency_key k),
+            (select json_agg(e order by event_id) from event e))";
+        sqlx::query_scalar(state)
+            .fetch_one(&mut db)
+            .await
+            .expect("the state can be read")
+    }
+
+    /// How often each action is in the audit log.
+    pub(crate) async fn events(&self, action: &str) -> i64 {
+        self.count(&format!(
+            "select count(*) from event where action = '{action}'"
+        ))
+        .await
+    }
+
+    /// Nothing is wrong in the database.
+    pub(crate) async fn verify(&self) {
+        let report = self.ipam.verify().await.expect("it can be verified");
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+    }
+}
+
+/// Path of an allocation.
+pub(crate) fn path(allocation: &Value) -> String {
+    format!(
+        "{ALLOCATIONS}/{}",
+        allocation["id"].as_str().expect("an id")
+    )
+}
+
+/// CIDRs of its blocks, in the order of the profile.
+pub(crate) fn cidrs(allocation: &Value) -> Vec<&str> {
+    let blocks = allocation["blocks"].as_array().expect("blocks");
+    blocks
+        .iter()
+        .map(|block| block["cidr"].as_str().expect("a CIDR"))
+        .collect()
+}
+
+/// One field of each item of a page.
+pub(crate) fn column<'a>(page: &'a Value, field: &str) -> Vec<&'a str> {
+    let items = page["items"].as_array().expect("items");
+    items
+        .iter()
+        .map(|item| item[field].as_str().unwrap_or_default())
+        .collect()
+}
