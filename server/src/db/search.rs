@@ -6,14 +6,23 @@ use ipam_shared::{
 };
 use sqlx::{Postgres, QueryBuilder, Row as _, query};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     db::{Connection, allocation, convert},
     error::Result,
 };
 
+/// In so many of the newest allocations a part of a name is looked for. Beyond, a search has to be narrowed to a VPC:
+/// there is no index on parts of names, which every allocation would pay for.
+pub const NEWEST: i64 = 50_000;
+
+/// Up to so many VPCs are asked one by one for what they have. If the name of more of them matches, the newest
+/// allocations are looked through instead, which soon finds a page full.
+const FEW_VPCS: usize = 200;
+
 /// Ids of the allocations that pass a filter, and that have `text` in their name or in that of their VPC, the newest
-/// first, before `cursor`.
+/// first, before `cursor`. By their name only the [`NEWEST`] are found, unless the filter names a VPC.
 pub async fn allocations(
     db: &mut Connection,
     filter: &AllocationFilter,
@@ -24,13 +33,37 @@ pub async fn allocations(
 ) -> Result<Vec<AllocationId>> {
     let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from allocation where true");
     allocation::conditions(&mut sql, filter, label);
-    if let Some(text) = text {
-        let pattern = pattern(text);
-        sql.push(" and (name ilike ")
-            .push_bind(pattern.clone())
-            .push(" or vpc_id = any(array(select vpc_id from vpc where name ilike ")
-            .push_bind(pattern)
-            .push(")))");
+    match text {
+        None => {}
+        Some(text) if filter.vpc.is_some() => {
+            sql.push(" and name ilike ").push_bind(pattern(text));
+        }
+        Some(text) => {
+            let vpcs = vpcs_named(db, text, FEW_VPCS + 1).await?;
+            sql.push(" and allocation_id in (select allocation_id from (select allocation_id, name from allocation")
+                .push(" order by allocation_id desc limit ")
+                .push_bind(NEWEST)
+                .push(") as newest where name ilike ")
+                .push_bind(pattern(text))
+                .push(" union (select allocation_id from ");
+            if vpcs.len() <= FEW_VPCS {
+                // The offset keeps the planner from going through all allocations in their order instead.
+                sql.push("unnest(")
+                    .push_bind(vpcs)
+                    .push("::uuid[]) as named (vpc_id) cross join lateral (select allocation_id from allocation")
+                    .push(" where allocation.vpc_id = named.vpc_id offset 0) as owned where true");
+            } else {
+                sql.push("allocation where vpc_id in (select vpc_id from vpc where name ilike ")
+                    .push_bind(pattern(text))
+                    .push(")");
+            }
+            if let Some(cursor) = cursor {
+                sql.push(" and allocation_id < ").push_bind(cursor.0);
+            }
+            sql.push(" order by allocation_id desc limit ")
+                .push_bind(i64::from(limit))
+                .push("))");
+        }
     }
     if let Some(cursor) = cursor {
         sql.push(" and allocation_id < ").push_bind(cursor.0);
@@ -41,6 +74,18 @@ pub async fn allocations(
     rows.into_iter()
         .map(|row| Ok(AllocationId(row.try_get(0)?)))
         .collect()
+}
+
+/// VPCs with `text` in their name.
+async fn vpcs_named(db: &mut Connection, text: &str, limit: usize) -> Result<Vec<Uuid>> {
+    let rows = query!(
+        "select vpc_id from vpc where name ilike $1 limit $2",
+        pattern(text),
+        i64::try_from(limit).unwrap_or(i64::MAX)
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.vpc_id).collect())
 }
 
 /// A VPC as a line of a list.

@@ -432,7 +432,7 @@ mod tests {
                     }
                 }
                 // What is free in the list is free in truth, to the address, and merged as far as can be.
-                let free: Vec<Cidr> = space.pools[&pool].iter().map(|k| super::place(Family::Ipv4, *k).cidr).collect();
+                let free: Vec<Cidr> = space.pools[&pool].iter().map(|k| place(Family::Ipv4, *k).cidr).collect();
                 prop_assert_eq!(
                     free.iter().map(|cidr| cidr.addresses()).sum::<u128>(),
                     oracle.0.iter().filter(|used| !**used).count() as u128

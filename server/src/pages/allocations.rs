@@ -39,6 +39,8 @@ struct AllocationsPage {
     next: Option<String>,
     continued: bool,
     filtered: bool,
+    /// Allocations that are found by a part of their name.
+    newest: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,6 +94,7 @@ pub(super) async fn list(
         problem,
         next,
         continued: before.is_some(),
+        newest: db::search::NEWEST.unsigned_abs(),
         shell: Shell::new(&signed_in, Section::Allocations).noting(&noted),
     }))
 }

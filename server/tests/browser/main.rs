@@ -286,7 +286,20 @@ const INSPECT: &str = r#"(() => {
     return wrong;
 })()"#;
 
+/// Allocations, a pool with many ranges and with reservations; the addresses of all pages.
 async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
+    let mut connection = stage.database.connect().await;
+    for sql in [
+        "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, description)
+            select vrf_id, 'many-ranges', 4, 8, 26, 'Ranges of several sizes' from vrf",
+        "insert into pool_range (pool_id, vrf_id, family, cidr)
+            select pool_id, vrf_id, 4, ('172.' || n || '.0.0/' || 16 + n % 12)::cidr from pool, generate_series(16, 36) as n
+            where name = 'many-ranges'",
+        "insert into block (range_id, cidr, range_cidr, reason)
+            select range_id, cidr, cidr, 'on premises' from pool_range where cidr <<= '172.18.0.0/16'",
+    ] {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
     let mut allocation = String::new();
     for (vpc, name, size) in [
         ("production", "eks", "500"),
@@ -349,7 +362,7 @@ async fn pages_fit_and_can_be_read_on_every_screen() {
     stage.open("/").await;
     assert_eq!(stage.browser.evaluate(INSPECT).await, json!([]), "empty");
     let pages = fill_with_something(&mut stage).await;
-    assert_eq!(pages.len(), 10);
+    assert_eq!(pages.len(), 11);
     for path in &pages {
         stage.open(path).await;
         for look in looks.clone() {
