@@ -5,6 +5,8 @@
 //! printed, and their ratio, which is the figure to quote. `cargo bench -- --sizes 100,100000 --rounds 3 --seconds 2`
 //! are the defaults.
 
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+
 use std::{
     collections::HashSet,
     net::SocketAddr,
@@ -58,15 +60,25 @@ async fn main() -> anyhow::Result<()> {
     let postgres = Managed::start(&dir.path().join("data"), Options::default()).await?;
     let url = postgres.database_url();
     let mut growth: Vec<(usize, Vec<Run>)> = Vec::new();
-    println!("two-block allocation over HTTP against a bare two-row INSERT into the same table; medians of {} rounds", plan.rounds);
-    println!("{:>9} {:>7}  {:>12} {:>17}  {:>12} {:>17}  {:>6}", "existing", "clients", "floor/s", "p50/p99 ms", "ipam/s", "p50/p99 ms", "ratio");
+    println!(
+        "two-block allocation over HTTP against a bare two-row INSERT into the same table; medians of {} rounds",
+        plan.rounds
+    );
+    println!(
+        "{:>9} {:>7}  {:>12} {:>17}  {:>12} {:>17}  {:>6}",
+        "existing", "clients", "floor/s", "p50/p99 ms", "ipam/s", "p50/p99 ms", "ratio"
+    );
     for &size in &plan.sizes {
         let mut connection = PgConnection::connect(&url).await?;
-        sqlx::raw_sql("drop schema public cascade; create schema public").execute(&mut connection).await?;
+        sqlx::raw_sql("drop schema public cascade; create schema public")
+            .execute(&mut connection)
+            .await?;
         db::MIGRATOR.run(&mut connection).await?;
         let ranges = make_ranges(&mut connection).await?;
         fill(&mut connection, size, &ranges).await?;
-        sqlx::raw_sql("vacuum analyze").execute(&mut connection).await?;
+        sqlx::raw_sql("vacuum analyze")
+            .execute(&mut connection)
+            .await?;
         let server = Server::start(&url, dir.path())?;
         let mut bare_at = 0;
         let mut medians = Vec::new();
@@ -79,18 +91,33 @@ async fn main() -> anyhow::Result<()> {
             let (floor, run) = (median(&floors), median(&runs));
             println!(
                 "{size:>9} {clients:>7}  {:>12.0} {:>8.2}/{:>8.2}  {:>12.0} {:>8.2}/{:>8.2}  {:>6.2}",
-                floor.per_second, floor.p50_ms, floor.p99_ms, run.per_second, run.p50_ms, run.p99_ms,
+                floor.per_second,
+                floor.p50_ms,
+                floor.p99_ms,
+                run.per_second,
+                run.p50_ms,
+                run.p99_ms,
                 run.per_second / floor.per_second
             );
             medians.push(run);
         }
         drop(server);
         growth.push((size, medians));
-        let pool = PgPoolOptions::new().max_connections(2).connect(&url).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .connect(&url)
+            .await?;
         let report = Ipam::new(pool.clone()).verify().await?;
         // The floor's rows went past the free list on purpose, and lie in ranges of their own.
-        let wrong: Vec<_> = report.findings.iter().filter(|finding| !matches!(finding.check, "cover" | "overlap")).collect();
-        ensure!(wrong.is_empty(), "the database is not sound after the run: {wrong:?}");
+        let wrong: Vec<_> = report
+            .findings
+            .iter()
+            .filter(|finding| !matches!(finding.check, "cover" | "overlap"))
+            .collect();
+        ensure!(
+            wrong.is_empty(),
+            "the database is not sound after the run: {wrong:?}"
+        );
         pool.close().await;
     }
     if let (Some((small, first)), Some((large, last))) = (growth.first(), growth.last()) {
@@ -105,12 +132,25 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn plan() -> anyhow::Result<Plan> {
-    let mut plan = Plan { sizes: vec![100, 100_000], rounds: 3, seconds: 2.0 };
+    let mut plan = Plan {
+        sizes: vec![100, 100_000],
+        rounds: 3,
+        seconds: 2.0,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().with_context(|| format!("{argument} takes a value"));
+        let mut value = || {
+            arguments
+                .next()
+                .with_context(|| format!("{argument} takes a value"))
+        };
         match argument.as_str() {
-            "--sizes" => plan.sizes = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--sizes" => {
+                plan.sizes = value()?
+                    .split(',')
+                    .map(str::parse)
+                    .collect::<Result<_, _>>()?
+            }
             "--rounds" => plan.rounds = value()?.parse()?,
             "--seconds" => plan.seconds = value()?.parse()?,
             // `cargo bench` adds it.
@@ -129,15 +169,22 @@ struct Ranges {
 }
 
 async fn make_ranges(db: &mut PgConnection) -> anyhow::Result<Ranges> {
-    sqlx::raw_sql("delete from pool_range; insert into vrf (name) values ('bare')").execute(&mut *db).await?;
+    sqlx::raw_sql("delete from pool_range; insert into vrf (name) values ('bare')")
+        .execute(&mut *db)
+        .await?;
     sqlx::query(
         "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length)
-        select vrf_id, name, 4, 0, 32 from vrf, unnest(array['bare-primary', 'bare-cgnat']) as name where vrf.name = 'bare'",
+        select vrf_id, bare, 4, 0, 32 from vrf, unnest(array['bare-primary', 'bare-cgnat']) as bare where vrf.name = 'bare'",
     )
     .execute(&mut *db)
     .await?;
     let mut made = Vec::new();
-    for (pool, cidr) in [("primary", PRIMARY), ("cgnat", CGNAT), ("bare-primary", PRIMARY), ("bare-cgnat", CGNAT)] {
+    for (pool, cidr) in [
+        ("primary", PRIMARY),
+        ("cgnat", CGNAT),
+        ("bare-primary", PRIMARY),
+        ("bare-cgnat", CGNAT),
+    ] {
         let row = sqlx::query(
             "insert into pool_range (pool_id, vrf_id, family, cidr) select pool_id, vrf_id, family, $2::text::cidr from pool
             where name = $1 returning range_id, pool_id",
@@ -146,16 +193,27 @@ async fn make_ranges(db: &mut PgConnection) -> anyhow::Result<Ranges> {
         .bind(cidr)
         .fetch_one(&mut *db)
         .await?;
-        made.push(Range { id: row.get(0), pool: PoolId(row.get(1)), cidr: cidr.parse()? });
+        made.push(Range {
+            id: row.get(0),
+            pool: PoolId(row.get(1)),
+            cidr: cidr.parse()?,
+        });
     }
-    Ok(Ranges { primary: made[0], cgnat: made[1], bare: (made[2].id, made[3].id) })
+    Ok(Ranges {
+        primary: made[0],
+        cgnat: made[1],
+        bare: (made[2].id, made[3].id),
+    })
 }
 
 /// Fills the pools with `size` allocations at random places, so that free space is in as many pieces as can be.
 async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Result<()> {
     let mut space = FreeSpace::new([ranges.primary, ranges.cgnat]);
     for range in [ranges.primary, ranges.cgnat] {
-        space.read(Place { range: range.id, cidr: range.cidr });
+        space.read(Place {
+            range: range.id,
+            cidr: range.cidr,
+        });
     }
     let profile = sqlx::query(
         "select profile_id, (select array_agg(member_id order by position) from profile_member), vrf_id, gen_random_uuid()
@@ -163,12 +221,21 @@ async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Re
     )
     .fetch_one(&mut *db)
     .await?;
-    let (profile, members, vrf, vpc): (Uuid, Vec<i32>, Uuid, Uuid) =
-        (profile.get(0), profile.get(1), profile.get(2), profile.get(3));
+    let (profile, members, vrf, vpc): (Uuid, Vec<i32>, Uuid, Uuid) = (
+        profile.get(0),
+        profile.get(1),
+        profile.get(2),
+        profile.get(3),
+    );
     // A full-period walk looks random and never meets a place twice.
     let mut state = 1_u64;
     let mut seen = HashSet::new();
-    let mut rows = NewRows { vpc_id: vec![vpc], vpc_vrf: vec![vrf], vpc_name: vec!["filler".to_owned()], ..NewRows::default() };
+    let mut rows = NewRows {
+        vpc_id: vec![vpc],
+        vpc_vrf: vec![vrf],
+        vpc_name: vec!["filler".to_owned()],
+        ..NewRows::default()
+    };
     for number in 0..size {
         // The spread covers four times as many places as are taken.
         let spread = (size * 4).next_power_of_two() as u64;
@@ -190,11 +257,17 @@ async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Re
         rows.created_by.push("bench".to_owned());
         rows.request_id.push(Uuid::new_v4());
         rows.claim.push(Uuid::new_v4());
-        let places = [(ranges.primary, 26, 0, (20, 26)), (ranges.cgnat, 21, -5, (15, 21))];
+        rows.event_detail.push(serde_json::json!({}));
+        let places = [
+            (ranges.primary, 26, 0, (20, 26)),
+            (ranges.cgnat, 21, -5, (15, 21)),
+        ];
         for ((range, length, offset, bounds), member) in places.into_iter().zip(&members) {
             let first = range.cidr.number() + (u128::from(state) << (32 - length));
             let wanted = Cidr::from_number(range.cidr.family(), first, length);
-            space.take_exact(range.pool, wanted).context("the place is free")?;
+            space
+                .take_exact(range.pool, wanted)
+                .context("the place is free")?;
             rows.block_range.push(range.id);
             rows.block_cidr.push(wanted.into());
             rows.block_range_cidr.push(range.cidr.into());
@@ -218,7 +291,13 @@ async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Re
 }
 
 /// Bare inserts of two rows, each its own transaction, at ascending addresses.
-async fn floor(url: &str, ranges: &Ranges, clients: usize, seconds: f64, at: &mut u64) -> anyhow::Result<Run> {
+async fn floor(
+    url: &str,
+    ranges: &Ranges,
+    clients: usize,
+    seconds: f64,
+    at: &mut u64,
+) -> anyhow::Result<Run> {
     let mut tasks = Vec::new();
     let room = 1_u64 << 16;
     for _ in 0..clients {
@@ -275,7 +354,11 @@ async fn allocate(address: SocketAddr, clients: usize, seconds: f64) -> anyhow::
                 stream.write_all(request.as_bytes()).await?;
                 read_reply(&mut stream, &mut buffer).await?;
                 times.push(start.elapsed());
-                ensure!(buffer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&buffer));
+                ensure!(
+                    buffer.starts_with(b"HTTP/1.1 201"),
+                    "{}",
+                    String::from_utf8_lossy(&buffer)
+                );
             }
             Ok(times)
         });
@@ -287,10 +370,18 @@ async fn allocate(address: SocketAddr, clients: usize, seconds: f64) -> anyhow::
 async fn read_reply(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
     buffer.clear();
     loop {
-        ensure!(stream.read_buf(buffer).await? > 0, "the server closed the connection");
-        let Some(head) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        ensure!(
+            stream.read_buf(buffer).await? > 0,
+            "the server closed the connection"
+        );
+        let Some(head) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
         let text = std::str::from_utf8(&buffer[..head])?.to_ascii_lowercase();
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).context("no length")?;
+        let length = text
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .context("no length")?;
         if buffer.len() >= head + 4 + length.trim().parse::<usize>()? {
             return Ok(());
         }
@@ -304,7 +395,10 @@ where
 {
     let start = Instant::now();
     let deadline = start + Duration::from_secs_f64(seconds);
-    let handles: Vec<_> = tasks.into_iter().map(|task| tokio::spawn(task(deadline))).collect();
+    let handles: Vec<_> = tasks
+        .into_iter()
+        .map(|task| tokio::spawn(task(deadline)))
+        .collect();
     let mut times = Vec::new();
     for handle in handles {
         times.extend(handle.await??);
@@ -313,7 +407,11 @@ where
     times.sort_unstable();
     ensure!(!times.is_empty(), "nothing was done in {seconds} s");
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
-    Ok(Run { per_second: times.len() as f64 / elapsed, p50_ms: at(0.5), p99_ms: at(0.99) })
+    Ok(Run {
+        per_second: times.len() as f64 / elapsed,
+        p50_ms: at(0.5),
+        p99_ms: at(0.99),
+    })
 }
 
 /// The median of each figure by itself.
@@ -323,7 +421,11 @@ fn median(runs: &[Run]) -> Run {
         figures.sort_unstable_by(f64::total_cmp);
         figures[figures.len() / 2]
     };
-    Run { per_second: middle(|run| run.per_second), p50_ms: middle(|run| run.p50_ms), p99_ms: middle(|run| run.p99_ms) }
+    Run {
+        per_second: middle(|run| run.per_second),
+        p50_ms: middle(|run| run.p50_ms),
+        p99_ms: middle(|run| run.p99_ms),
+    }
 }
 
 /// The real server, as a process.
@@ -344,14 +446,20 @@ impl Server {
             .env("IPAM_LOG", "warn")
             .stdin(Stdio::null())
             .spawn()?;
-        let mut server = Self { process, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let mut server = Self {
+            process,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             if let Ok(text) = std::fs::read_to_string(&file) {
                 server.address = text.trim().trim_start_matches("http://").parse()?;
                 return Ok(server);
             }
-            ensure!(server.process.try_wait()?.is_none(), "the server ended at once");
+            ensure!(
+                server.process.try_wait()?.is_none(),
+                "the server ended at once"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         anyhow::bail!("the server does not listen")

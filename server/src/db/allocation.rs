@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    db::{Connection, convert},
+    db::{Connection, convert, vpc::Owner},
     domain::plan::{Place, RangeId},
     error::{Conflict, Error, Result},
 };
@@ -21,8 +21,6 @@ use crate::{
 pub struct Existing {
     /// Its id.
     pub id: AllocationId,
-    /// Its VPC.
-    pub vpc: VpcId,
     /// Its name.
     pub name: String,
     /// The profile's name.
@@ -39,35 +37,53 @@ pub struct Existing {
     pub confirmed: bool,
 }
 
-/// The allocations with these (VPC, name) pairs.
-pub async fn find_by_names(
+/// For each (VPC, name) pair, the VPC if it exists, and its allocation of that name if it has one, with the place of the
+/// pair. The case of the VPC's name does not count.
+pub async fn find_owners(
     db: &mut Connection,
-    vpcs: &[VpcId],
-    names: &[String],
-) -> Result<Vec<Existing>> {
-    let vpcs: Vec<_> = vpcs.iter().map(|id| id.0).collect();
+    vpcs: &[String],
+    names: &[Option<String>],
+) -> Result<Vec<(usize, Owner, Option<Existing>)>> {
     let rows = query!(
-        r#"select allocation_id, allocation.vpc_id, allocation.name as "name!", profile.name as profile, requested_hosts,
-            requested_prefix_length, requested_cidr, created_by, confirmed_at is not null as "confirmed!"
-        from unnest($1::uuid[], $2::text[]) as wanted (vpc_id, name)
-            join allocation using (vpc_id, name) join profile using (profile_id)"#,
-        &vpcs,
-        names
+        r#"select place as "place!", vpc.vpc_id, vpc.name as vpc, vrf_id, allocation_id as "allocation_id?",
+            allocation.name as "name?", profile.name as "profile?", requested_hosts as "requested_hosts?",
+            requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
+            created_by as "created_by?", confirmed_at is not null as "confirmed!"
+        from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
+            join vpc on lower(vpc.name) = lower(wanted.vpc)
+            left join allocation on allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name
+            left join profile using (profile_id)"#,
+        vpcs,
+        names as &[Option<String>]
     )
     .fetch_all(db)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Existing {
-            id: AllocationId(row.allocation_id),
-            vpc: VpcId(row.vpc_id),
-            name: row.name,
-            profile: row.profile,
-            requested_hosts: row.requested_hosts,
-            requested_prefix_length: row.requested_prefix_length,
-            requested_cidr: row.requested_cidr.map(Cidr::from),
-            created_by: row.created_by,
-            confirmed: row.confirmed,
+        .map(|row| {
+            let owner = Owner {
+                id: VpcId(row.vpc_id),
+                name: row.vpc,
+                vrf: VrfId(row.vrf_id),
+            };
+            let existing = match (row.allocation_id, row.name, row.profile, row.created_by) {
+                (Some(id), Some(name), Some(profile), Some(created_by)) => Some(Existing {
+                    id: AllocationId(id),
+                    name,
+                    profile,
+                    requested_hosts: row.requested_hosts,
+                    requested_prefix_length: row.requested_prefix_length,
+                    requested_cidr: row.requested_cidr.map(Cidr::from),
+                    created_by,
+                    confirmed: row.confirmed,
+                }),
+                _ => None,
+            };
+            (
+                usize::try_from(row.place - 1).unwrap_or_default(),
+                owner,
+                existing,
+            )
         })
         .collect())
 }
@@ -141,6 +157,8 @@ pub struct NewRows {
     pub created_by: Vec<String>,
     pub request_id: Vec<Uuid>,
     pub claim: Vec<Uuid>,
+    /// What the audit log keeps of each.
+    pub event_detail: Vec<serde_json::Value>,
     /// Blocks.
     pub block_range: Vec<RangeId>,
     pub block_cidr: Vec<IpNet>,
@@ -169,7 +187,7 @@ pub struct Inserted {
     pub created_at: OffsetDateTime,
 }
 
-/// Inserts a batch in one statement.
+/// Inserts a batch, with an event for each allocation, in one statement.
 pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>, sqlx::Error> {
     let done = query!(
         r#"with new_vpc as (
@@ -182,6 +200,9 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
         ), new_key as (
             insert into idempotency_key (actor, key, fingerprint, allocation_id)
             select * from unnest($13::text[], $14::text[], $15::bytea[], $16::uuid[])
+        ), new_event as (
+            insert into event (action, subject, actor, request_id, detail)
+            select 'allocation.create', * from unnest($17::uuid[], $29::text[], $30::uuid[], $32::jsonb[])
         )
         insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
             requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by, request_id,
@@ -221,6 +242,7 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
         &rows.created_by,
         &rows.request_id,
         &rows.claim,
+        &rows.event_detail,
     )
     .fetch_all(db)
     .await?;

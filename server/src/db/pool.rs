@@ -52,15 +52,14 @@ pub struct Source {
     pub ranges: Vec<Range>,
 }
 
-/// The members of a profile, each with the pools that it may mean: those of its name in one of `vrfs` or in `default`.
-/// With `lock`, the pools are locked in the order of their ids until the end of the transaction.
+/// The members of a profile, each with the pools that it may mean: those of its name in the VRF of one of these VPCs or in
+/// `default`. With `lock`, the pools are locked in the order of their ids until the end of the transaction.
 pub async fn sources(
     db: &mut Connection,
     profile: &str,
-    vrfs: &[VrfId],
+    vpcs: &[String],
     lock: bool,
 ) -> Result<Vec<Source>> {
-    let vrfs: Vec<_> = vrfs.iter().map(|id| id.0).collect();
     // The lock is in the statement that finds the pools, since each round trip counts while others wait for it.
     macro_rules! sources {
         ($lock:literal) => {
@@ -80,10 +79,13 @@ pub async fn sources(
                     join pool on pool.name = member.pool_name
                     join vrf on vrf.vrf_id = pool.vrf_id
                 where profile.name = $1 and member.retired_at is null
-                    and (pool.vrf_id = any($2) or vrf.name = 'default')
+                    and (vrf.name = 'default' or pool.vrf_id in (
+                        select vpc.vrf_id from unnest($2::text[]) as wanted (name)
+                            join vpc on lower(vpc.name) = lower(wanted.name)
+                    ))
                 order by pool.pool_id, member.position"# + $lock,
                 profile,
-                &vrfs
+                vpcs
             )
             .fetch_all(db)
             .await?

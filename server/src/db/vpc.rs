@@ -22,29 +22,6 @@ pub struct Owner {
     pub vrf: VrfId,
 }
 
-/// The VPCs with these names, without regard to case, each with the place in `names` that it answers.
-pub async fn find_by_names(db: &mut Connection, names: &[String]) -> Result<Vec<(usize, Owner)>> {
-    let rows = query!(
-        r#"select place as "place!", vpc_id, vpc.name, vrf_id
-        from unnest($1::text[]) with ordinality as wanted (name, place)
-            join vpc on lower(vpc.name) = lower(wanted.name)"#,
-        names
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let owner = Owner {
-                id: VpcId(row.vpc_id),
-                name: row.name,
-                vrf: VrfId(row.vrf_id),
-            };
-            (usize::try_from(row.place - 1).unwrap_or_default(), owner)
-        })
-        .collect())
-}
-
 /// Makes the VPC unless it exists, locks it against deletion, and answers it.
 pub async fn find_or_insert(db: &mut Connection, name: &str) -> Result<(Owner, bool)> {
     let row = query!(

@@ -58,11 +58,27 @@ impl Ipam {
             .unwrap_or(false)
     }
 
-    /// Begins a transaction. A connection that went stale in the pool, such as one from before a restart of PostgreSQL,
-    /// is replaced: nothing was sent on it that could be done twice.
+    /// Begins a transaction.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
+        self.begin_with("begin").await
+    }
+
+    /// Begins a transaction on the hot path, whose statements know their plans: each goes by an index, whatever the
+    /// tables hold. Left to itself PostgreSQL plans them anew at each call, or keeps a plan that it made while the
+    /// tables were small. The settings are in the statement that begins, since each round trip counts.
+    async fn begin_hot(&self) -> Result<Transaction<'static, Postgres>> {
+        self.begin_with(
+            "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
+             set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off",
+        )
+        .await
+    }
+
+    /// A connection that went stale in the pool, such as one from before a restart of PostgreSQL, is replaced: nothing
+    /// was sent on it that could be done twice.
+    async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
         for _ in 0..=self.db.options().get_max_connections() {
-            match self.db.begin().await {
+            match self.db.begin_with(statement).await {
                 Err(error)
                     if is_connection(&error)
                         && !matches!(
@@ -78,7 +94,7 @@ impl Ipam {
                 other => return Ok(other?),
             }
         }
-        Ok(self.db.begin().await?)
+        Ok(self.db.begin_with(statement).await?)
     }
 }
 

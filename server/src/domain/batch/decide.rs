@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use ipam_shared::{
-    api::{allocation::Size, pool::FreeBlocks},
+    api::{DEFAULT_VRF, allocation::Size, pool::FreeBlocks},
     cidr::Cidr,
     ids::{AllocationId, Claim, PoolId, VpcId},
 };
@@ -15,7 +15,7 @@ use crate::{
         allocation::{self, Existing, UsedKey},
         event, free,
         pool::{self, Source},
-        vpc::{self, Owner},
+        vpc::Owner,
     },
     domain::{
         plan::{self, FreeSpace, Place},
@@ -71,7 +71,8 @@ pub(super) struct Batch<'a> {
     /// VPCs that are used for the first time, by lower-case name.
     new_vpcs: HashMap<String, VpcId>,
     sources: Vec<Source>,
-    existing: Vec<Existing>,
+    /// What has the name already, by the place of the request.
+    existing: HashMap<usize, Existing>,
     keys: Vec<UsedKey>,
     pub(super) space: FreeSpace,
     pub(super) claims: HashMap<AllocationId, Claim>,
@@ -87,14 +88,15 @@ impl<'a> Batch<'a> {
             .first()
             .map(|ask| ask.new.profile.as_str())
             .unwrap_or_default();
-        let names: Vec<_> = asks
+        let vpcs: Vec<_> = asks
             .iter()
             .map(|ask| ask.new.vpc.as_str().to_owned())
             .collect();
-        let owners: HashMap<_, _> = vpc::find_by_names(db, &names).await?.into_iter().collect();
-        let vrfs: BTreeSet<_> = owners.values().map(|owner| owner.vrf).collect();
-        let sources =
-            pool::sources(db, profile, &vrfs.into_iter().collect::<Vec<_>>(), lock).await?;
+        let names: Vec<_> = asks
+            .iter()
+            .map(|ask| ask.new.name.as_ref().map(|name| name.as_str().to_owned()))
+            .collect();
+        let mut sources = pool::sources(db, profile, &vpcs, lock).await?;
         let broken = match sources.first() {
             Some(_) => None,
             None if pool::profile_exists(db, profile).await? => {
@@ -104,18 +106,28 @@ impl<'a> Batch<'a> {
         };
 
         // Read after the lock, so that what an earlier holder of the lock made is seen.
-        let named = asks.iter().enumerate().filter_map(|(index, ask)| {
-            Some((
-                owners.get(&index)?.id,
-                ask.new.name.as_ref()?.as_str().to_owned(),
-            ))
-        });
-        let (vpcs, names): (Vec<_>, Vec<_>) = named.unzip();
-        let existing = if vpcs.is_empty() {
-            Vec::new()
-        } else {
-            allocation::find_by_names(db, &vpcs, &names).await?
+        let mut owners = HashMap::new();
+        let mut existing = HashMap::new();
+        for (place, owner, found) in allocation::find_owners(db, &vpcs, &names).await? {
+            owners.insert(place, owner);
+            existing.extend(found.map(|found| (place, found)));
+        }
+        let is_known = |owner: &Owner| {
+            sources
+                .iter()
+                .any(|source| source.vrf == owner.vrf && source.vrf_name != DEFAULT_VRF)
         };
+        let default = sources
+            .iter()
+            .find(|source| source.vrf_name == DEFAULT_VRF)
+            .map(|source| source.vrf);
+        if owners
+            .values()
+            .any(|owner| Some(owner.vrf) != default && !is_known(owner))
+        {
+            // Its VRF has no pools of its own, or the VPC was made after the pools were looked up: look again.
+            sources = pool::sources(db, profile, &vpcs, lock).await?;
+        }
         let keyed = asks
             .iter()
             .filter_map(|ask| Some((ask.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
@@ -200,7 +212,7 @@ impl<'a> Batch<'a> {
         let mut members: BTreeMap<i16, &Source> = BTreeMap::new();
         for source in &self.sources {
             let own = Some(source.vrf) == vrf;
-            let shared = source.vrf_name == ipam_shared::api::DEFAULT_VRF;
+            let shared = source.vrf_name == DEFAULT_VRF;
             if own || (shared && !members.contains_key(&source.position)) {
                 members.insert(source.position, source);
             }
@@ -296,14 +308,8 @@ impl<'a> Batch<'a> {
             }
             return Ok(Some(Decided::Replay(used.allocation)));
         }
-        let (Some(name), Some(owner)) = (&ask.new.name, self.owners.get(&index)) else {
-            return Ok(None);
-        };
-        let found = self
-            .existing
-            .iter()
-            .find(|other| other.vpc == owner.id && other.name == name.as_str());
-        let Some(existing) = found else {
+        let (Some(owner), Some(existing)) = (self.owners.get(&index), self.existing.get(&index))
+        else {
             return Ok(None);
         };
         let import_id = format!("{}/{}", owner.name, existing.name);

@@ -165,7 +165,7 @@ pub(super) async fn dry_run(ipam: &Ipam, ask: Ask) -> Result<Outcome> {
 
 /// One transaction for all.
 async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
-    let mut transaction = ipam.begin().await?;
+    let mut transaction = ipam.begin_hot().await?;
     let mut batch = Batch::read(&mut transaction, asks, true).await?;
     let mut decided = Vec::with_capacity(asks.len());
     for index in 0..asks.len() {
@@ -225,10 +225,12 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
             .map(|(allocation, request_id)| (allocation.id, (allocation, request_id)))
             .collect()
     };
-    if events.is_empty() {
+    if !events.is_empty() {
+        event::insert(&mut transaction, &events).await?;
+    }
+    if events.is_empty() && rows.id.is_empty() {
         transaction.rollback().await?;
     } else {
-        event::insert(&mut transaction, &events).await?;
         commit(transaction).await?;
     }
     Ok(asks

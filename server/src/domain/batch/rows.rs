@@ -97,13 +97,9 @@ impl<'a> Batch<'a> {
             name: new.name.as_ref().map(|name| name.as_str()),
             cidrs: cut.pieces.iter().map(|(_, place)| place.cidr).collect(),
         };
-        events.push(Event {
-            action: "allocation.create",
-            subject: ask.id.0,
-            caller: &ask.caller,
-            detail: serde_json::to_value(snapshot)
-                .map_err(|error| Error::Internal(error.into()))?,
-        });
+        let detail =
+            serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))?;
+        rows.event_detail.push(detail);
         Ok(())
     }
 
