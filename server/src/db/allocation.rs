@@ -45,14 +45,18 @@ pub async fn find_owners(
     names: &[Option<String>],
 ) -> Result<Vec<(usize, Owner, Option<Existing>)>> {
     let rows = query!(
+        // The subquery takes both columns into the index, whatever the planner thinks of a join.
         r#"select place as "place!", vpc.vpc_id, vpc.name as vpc, vrf_id, allocation_id as "allocation_id?",
-            allocation.name as "name?", profile.name as "profile?", requested_hosts as "requested_hosts?",
+            existing.name as "name?", profile as "profile?", requested_hosts as "requested_hosts?",
             requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
             created_by as "created_by?", confirmed_at is not null as "confirmed!"
         from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
             join vpc on lower(vpc.name) = lower(wanted.vpc)
-            left join allocation on allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name
-            left join profile using (profile_id)"#,
+            left join lateral (
+                select allocation.*, (select name from profile where profile_id = allocation.profile_id) as profile
+                from allocation
+                where allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name limit 1
+            ) as existing on true"#,
         vpcs,
         names as &[Option<String>]
     )
