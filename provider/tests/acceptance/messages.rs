@@ -3,7 +3,10 @@
 use ipam_testing::{TestDatabase, TestServer};
 use reqwest::Method;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::stack::{Stack, Workspace, allocation};
 
@@ -88,6 +91,9 @@ async fn somebody_else_at_the_address_is_not_believed() {
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
+            // A request that is not read would turn the closing of the connection into a reset.
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
             let page = "<h1>Welcome</h1>";
             let reply = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{page}",
