@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use ipam_server::{
-    db::{self, allocation::NewRows},
+    db::{self, creation::NewRows},
     domain::{
         Ipam,
         plan::{FreeSpace, Place, Range},
@@ -279,12 +279,12 @@ async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Re
             rows.block_max.push(bounds.1);
         }
         if rows.id.len() == 5_000 {
-            db::allocation::insert(db, &rows).await?;
+            db::creation::insert(db, &rows).await?;
             rows = NewRows::default();
         }
     }
     if !rows.id.is_empty() {
-        db::allocation::insert(db, &rows).await?;
+        db::creation::insert(db, &rows).await?;
     }
     db::free::update(db, &space.changes()).await?;
     Ok(())

@@ -66,7 +66,12 @@ impl Serve {
                 self.listen
             )
         })?;
-        let opened = self.database.open().await?;
+        let mut stop = std::pin::pin!(stop);
+        // A start may take long, such as when the database recovers from a crash; giving it up does no harm.
+        let opened = tokio::select! {
+            opened = self.database.open() => opened?,
+            () = &mut stop => return Ok(()),
+        };
         let served = self.serve(&opened, listener, stop).await;
         let closed = opened.close().await;
         served.and(closed)
@@ -76,10 +81,13 @@ impl Serve {
         &self,
         opened: &super::database::Opened,
         listener: TcpListener,
-        stop: impl Future<Output = ()>,
+        mut stop: impl Future<Output = ()> + Unpin,
     ) -> anyhow::Result<()> {
         let key = self.key(opened.data_dir.as_deref())?;
-        opened.migrate().await?;
+        tokio::select! {
+            migrated = opened.migrate() => migrated?,
+            () = &mut stop => return Ok(()),
+        }
         opened.check_durability().await?;
         let ipam = Ipam::new(opened.pool.clone());
         let app = App::new(ipam.clone(), Auth::new(&key));
@@ -114,19 +122,10 @@ impl Serve {
             tracing::info!("stopping: running requests are finished first");
             error
         };
-        let (mut report, died) = (None, tokio::sync::oneshot::channel());
-        let (tell, told) = died;
-        listen::serve(listener, http::app(app), async {
-            if let Some(error) = stop.await {
-                let _ = tell.send(error);
-            }
-        })
-        .await;
-        if let Ok(error) = told.await {
-            report = Some(error);
-        }
+        let mut died = None;
+        listen::serve(listener, http::app(app), async { died = stop.await }).await;
         sealer.abort();
-        match report {
+        match died {
             Some(error) => Err(error).context("the managed PostgreSQL ended"),
             None => Ok(()),
         }

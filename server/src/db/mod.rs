@@ -4,6 +4,7 @@
 
 pub mod allocation;
 pub mod convert;
+pub mod creation;
 pub mod error;
 pub mod event;
 pub mod free;

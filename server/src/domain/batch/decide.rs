@@ -11,8 +11,8 @@ use ipam_shared::{
 use super::Ask;
 use crate::{
     db::{
-        Connection,
-        allocation::{self, Existing, UsedKey},
+        Connection, allocation,
+        creation::{self, Existing, UsedKey},
         event, free,
         pool::{self, Source},
         vpc::Owner,
@@ -108,7 +108,7 @@ impl<'a> Batch<'a> {
         // Read after the lock, so that what an earlier holder of the lock made is seen.
         let mut owners = HashMap::new();
         let mut existing = HashMap::new();
-        for (place, owner, found) in allocation::find_owners(db, &vpcs, &names).await? {
+        for (place, owner, found) in creation::find_owners(db, &vpcs, &names).await? {
             owners.insert(place, owner);
             existing.extend(found.map(|found| (place, found)));
         }
@@ -135,7 +135,7 @@ impl<'a> Batch<'a> {
         let keys = if keys.is_empty() {
             Vec::new()
         } else {
-            allocation::find_keys(db, &actors, &keys).await?
+            creation::find_keys(db, &actors, &keys).await?
         };
 
         let ranges = sources

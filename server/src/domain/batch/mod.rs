@@ -24,7 +24,8 @@ use self::decide::{Batch, Decided, lower};
 use super::{Caller, Ipam, allocation::Outcome, commit};
 use crate::{
     db::{
-        allocation::{self, Existing, NewRows},
+        allocation,
+        creation::{self, Existing, NewRows},
         event::{self, Event},
         free,
     },
@@ -182,7 +183,7 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
             Decided::Adopt(existing) => {
                 let claim = Claim::generate();
                 let new = &ask.new;
-                allocation::adopt(
+                creation::adopt(
                     &mut transaction,
                     existing.id,
                     claim,
@@ -213,7 +214,7 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
     let mut inserted = HashMap::new();
     if !rows.id.is_empty() {
         free::update(&mut transaction, &changes).await?;
-        let done = allocation::insert(&mut transaction, &rows).await?;
+        let done = creation::insert(&mut transaction, &rows).await?;
         inserted.extend(done.into_iter().map(|row| (row.id, row)));
     }
     let found: Vec<_> = steps.iter().filter_map(Decided::existing).collect();

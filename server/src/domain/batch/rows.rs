@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::decide::{Batch, Cut};
 use crate::{
     db::{
-        allocation::NewRows,
         convert,
+        creation::NewRows,
         event::{Event, Snapshot},
     },
     error::{Error, Result},

@@ -1,0 +1,286 @@
+//! What the creation of allocations reads and writes: earlier tries of the same request, and the rows of a batch.
+
+use ipam_shared::{
+    cidr::Cidr,
+    ids::{AllocationId, Claim, VpcId, VrfId},
+    labels::Labels,
+};
+use sqlx::{query, types::ipnet::IpNet};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    db::{Connection, convert, vpc::Owner},
+    domain::plan::RangeId,
+    error::Result,
+};
+
+/// An allocation that has the name that a request wants.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    /// Its id.
+    pub id: AllocationId,
+    /// Its name.
+    pub name: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Size as it was asked for.
+    pub requested_hosts: Option<i64>,
+    /// Size as it was asked for.
+    pub requested_prefix_length: Option<i16>,
+    /// Size as it was asked for.
+    pub requested_cidr: Option<Cidr>,
+    /// Who made it.
+    pub created_by: String,
+    /// Whether a reader showed its claim.
+    pub confirmed: bool,
+}
+
+/// For each (VPC, name) pair, the VPC if it exists, and its allocation of that name if it has one, with the place of the
+/// pair. The case of the VPC's name does not count.
+pub async fn find_owners(
+    db: &mut Connection,
+    vpcs: &[String],
+    names: &[Option<String>],
+) -> Result<Vec<(usize, Owner, Option<Existing>)>> {
+    let rows = query!(
+        // The subquery takes both columns into the index, whatever the planner thinks of a join.
+        r#"select place as "place!", vpc.vpc_id, vpc.name as vpc, vrf_id, allocation_id as "allocation_id?",
+            existing.name as "name?", profile as "profile?", requested_hosts as "requested_hosts?",
+            requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
+            created_by as "created_by?", confirmed_at is not null as "confirmed!"
+        from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
+            join vpc on lower(vpc.name) = lower(wanted.vpc)
+            left join lateral (
+                select allocation.*, (select name from profile where profile_id = allocation.profile_id) as profile
+                from allocation
+                where allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name limit 1
+            ) as existing on true"#,
+        vpcs,
+        names as &[Option<String>]
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let owner = Owner {
+                id: VpcId(row.vpc_id),
+                name: row.vpc,
+                vrf: VrfId(row.vrf_id),
+            };
+            let existing = match (row.allocation_id, row.name, row.profile, row.created_by) {
+                (Some(id), Some(name), Some(profile), Some(created_by)) => Some(Existing {
+                    id: AllocationId(id),
+                    name,
+                    profile,
+                    requested_hosts: row.requested_hosts,
+                    requested_prefix_length: row.requested_prefix_length,
+                    requested_cidr: row.requested_cidr.map(Cidr::from),
+                    created_by,
+                    confirmed: row.confirmed,
+                }),
+                _ => None,
+            };
+            (
+                usize::try_from(row.place - 1).unwrap_or_default(),
+                owner,
+                existing,
+            )
+        })
+        .collect())
+}
+
+/// What an Idempotency-Key was used for.
+#[derive(Clone, Debug)]
+pub struct UsedKey {
+    /// Whose key.
+    pub actor: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the request.
+    pub fingerprint: Vec<u8>,
+    /// What it made.
+    pub allocation: AllocationId,
+}
+
+/// Those of these (actor, key) pairs that were used.
+pub async fn find_keys(
+    db: &mut Connection,
+    actors: &[String],
+    keys: &[String],
+) -> Result<Vec<UsedKey>> {
+    let rows = query!(
+        "select used.actor, used.key, fingerprint, allocation_id
+        from unnest($1::text[], $2::text[]) as wanted (actor, key) join idempotency_key as used using (actor, key)",
+        actors,
+        keys
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| UsedKey {
+            actor: row.actor,
+            key: row.key,
+            fingerprint: row.fingerprint,
+            allocation: AllocationId(row.allocation_id),
+        })
+        .collect())
+}
+
+/// Forgets Idempotency-Keys that are older than a day.
+pub async fn delete_old_keys(db: &mut Connection) -> Result<u64> {
+    let done = query!("delete from idempotency_key where created_at < now() - interval '24 hours'")
+        .execute(db)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Rows of one batch, a vector per column. Every vector of a table has the same length.
+#[derive(Debug, Default)]
+pub struct NewRows {
+    /// VPCs used for the first time.
+    pub vpc_id: Vec<Uuid>,
+    pub vpc_vrf: Vec<Uuid>,
+    pub vpc_name: Vec<String>,
+    /// Allocations.
+    pub id: Vec<Uuid>,
+    pub vpc: Vec<Uuid>,
+    pub name: Vec<Option<String>>,
+    pub profile: Vec<Uuid>,
+    pub prefix_length: Vec<i16>,
+    pub members: Vec<i16>,
+    pub requested_hosts: Vec<Option<i64>>,
+    pub requested_prefix_length: Vec<Option<i16>>,
+    pub requested_cidr: Vec<Option<IpNet>>,
+    pub labels: Vec<serde_json::Value>,
+    pub description: Vec<String>,
+    pub deletion_protection: Vec<bool>,
+    pub created_by: Vec<String>,
+    pub request_id: Vec<Uuid>,
+    pub claim: Vec<Uuid>,
+    /// What the audit log keeps of each.
+    pub event_detail: Vec<serde_json::Value>,
+    /// Blocks.
+    pub block_range: Vec<RangeId>,
+    pub block_cidr: Vec<IpNet>,
+    pub block_range_cidr: Vec<IpNet>,
+    pub block_allocation: Vec<Uuid>,
+    pub block_member: Vec<i32>,
+    pub block_prefix_length: Vec<i16>,
+    pub block_size_offset: Vec<i16>,
+    pub block_min: Vec<i16>,
+    pub block_max: Vec<i16>,
+    /// Idempotency keys.
+    pub key_actor: Vec<String>,
+    pub key: Vec<String>,
+    pub key_fingerprint: Vec<Vec<u8>>,
+    pub key_allocation: Vec<Uuid>,
+}
+
+/// What the database gave an inserted allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Inserted {
+    /// Its id.
+    pub id: AllocationId,
+    /// Its number.
+    pub number: i64,
+    /// When.
+    pub created_at: OffsetDateTime,
+}
+
+/// Inserts a batch, with an event for each allocation, in one statement.
+pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>, sqlx::Error> {
+    let done = query!(
+        r#"with new_vpc as (
+            insert into vpc (vpc_id, vrf_id, name) select * from unnest($1::uuid[], $2::uuid[], $3::text[])
+        ), new_block as (
+            insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
+                min_prefix_length, max_prefix_length)
+            select * from unnest($4::integer[], $5::cidr[], $6::cidr[], $7::uuid[], $8::integer[], $9::smallint[],
+                $10::smallint[], $11::smallint[], $12::smallint[])
+        ), new_key as (
+            insert into idempotency_key (actor, key, fingerprint, allocation_id)
+            select * from unnest($13::text[], $14::text[], $15::bytea[], $16::uuid[])
+        ), new_event as (
+            insert into event (action, subject, actor, request_id, detail)
+            select 'allocation.create', * from unnest($17::uuid[], $29::text[], $30::uuid[], $32::jsonb[])
+        )
+        insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
+            requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by, request_id,
+            claim)
+        select * from unnest($17::uuid[], $18::uuid[], $19::text[], $20::uuid[], $21::smallint[], $22::smallint[],
+            $23::bigint[], $24::smallint[], $25::cidr[], $26::jsonb[], $27::text[], $28::boolean[], $29::text[],
+            $30::uuid[], $31::uuid[])
+        returning allocation_id, number, created_at"#,
+        &rows.vpc_id,
+        &rows.vpc_vrf,
+        &rows.vpc_name,
+        &rows.block_range,
+        &rows.block_cidr,
+        &rows.block_range_cidr,
+        &rows.block_allocation,
+        &rows.block_member,
+        &rows.block_prefix_length,
+        &rows.block_size_offset,
+        &rows.block_min,
+        &rows.block_max,
+        &rows.key_actor,
+        &rows.key,
+        &rows.key_fingerprint,
+        &rows.key_allocation,
+        &rows.id,
+        &rows.vpc,
+        &rows.name as &[Option<String>],
+        &rows.profile,
+        &rows.prefix_length,
+        &rows.members,
+        &rows.requested_hosts as &[Option<i64>],
+        &rows.requested_prefix_length as &[Option<i16>],
+        &rows.requested_cidr as &[Option<IpNet>],
+        &rows.labels,
+        &rows.description,
+        &rows.deletion_protection,
+        &rows.created_by,
+        &rows.request_id,
+        &rows.claim,
+        &rows.event_detail,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(done
+        .into_iter()
+        .map(|row| Inserted {
+            id: AllocationId(row.allocation_id),
+            number: row.number,
+            created_at: row.created_at,
+        })
+        .collect())
+}
+
+/// Gives an unconfirmed allocation to whoever asked for the same again: a new claim, and the attributes of that request.
+pub async fn adopt(
+    db: &mut Connection,
+    id: AllocationId,
+    claim: Claim,
+    labels: &Labels,
+    description: &str,
+    deletion_protection: bool,
+) -> Result<()> {
+    query!(
+        "update allocation set claim = $2, labels = $3, description = $4, deletion_protection = $5,
+            revision = revision + (labels <> $3 or description <> $4 or deletion_protection <> $5)::integer,
+            updated_at = case when labels <> $3 or description <> $4 or deletion_protection <> $5 then now()
+                else updated_at end
+        where allocation_id = $1",
+        id.0,
+        claim.0,
+        convert::labels_json(labels)?,
+        description,
+        deletion_protection
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
