@@ -26,15 +26,14 @@ pub struct Locked {
     pub claim: Claim,
     /// Whether a reader showed the claim.
     pub confirmed: bool,
-    /// The VRF of its VPC.
-    pub vrf: VrfId,
 }
 
-/// Locks an allocation against changes.
+/// Locks an allocation against changes. Joins nothing: an allocation that was moved while the lock was waited for would
+/// not match its old VPC any more, and seem not to exist.
 pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<Option<Locked>> {
     let row = query!(
-        r#"select allocation.revision, deletion_protection, claim, confirmed_at is not null as "confirmed!", vrf_id
-        from allocation join vpc using (vpc_id) where allocation_id = $1 for no key update of allocation"#,
+        r#"select revision, deletion_protection, claim, confirmed_at is not null as "confirmed!"
+        from allocation where allocation_id = $1 for no key update"#,
         id.0
     )
     .fetch_optional(db)
@@ -44,8 +43,18 @@ pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<Option<Locked
         deletion_protection: row.deletion_protection,
         claim: Claim(row.claim),
         confirmed: row.confirmed,
-        vrf: VrfId(row.vrf_id),
     }))
+}
+
+/// The VRF of a locked allocation.
+pub async fn vrf(db: &mut Connection, id: AllocationId) -> Result<VrfId> {
+    let row = query!(
+        "select vrf_id from allocation join vpc using (vpc_id) where allocation_id = $1",
+        id.0
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(VrfId(row.vrf_id))
 }
 
 /// The claim of an allocation, and whether it is confirmed.
@@ -138,6 +147,20 @@ pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Pla
             range: row.range_id,
             cidr: Cidr::from(row.cidr),
         })
+        .collect())
+}
+
+/// Locks the allocations of a VPC; their ids. One that is being moved away is waited for, and then it is not among them.
+pub async fn lock_of_vpc(db: &mut Connection, vpc: VpcId) -> Result<Vec<AllocationId>> {
+    let rows = query!(
+        "select allocation_id from allocation where vpc_id = $1 order by 1 for update",
+        vpc.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| AllocationId(row.allocation_id))
         .collect())
 }
 

@@ -1,9 +1,9 @@
 //! What the creation of allocations reads and writes: earlier tries of the same request, and the rows of a batch.
 
 use ipam_shared::{
+    api::allocation::NewAllocation,
     cidr::Cidr,
     ids::{AllocationId, Claim, VpcId, VrfId},
-    labels::Labels,
 };
 use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
@@ -34,6 +34,8 @@ pub struct Existing {
     pub created_by: String,
     /// Whether a reader showed its claim.
     pub confirmed: bool,
+    /// Counts its changes.
+    pub revision: i64,
 }
 
 /// For each (VPC, name) pair, the VPC if it exists, and its allocation of that name if it has one, with the place of the
@@ -48,7 +50,7 @@ pub async fn find_owners(
         r#"select place as "place!", vpc.vpc_id, vpc.name as vpc, vrf_id, allocation_id as "allocation_id?",
             existing.name as "name?", profile as "profile?", requested_hosts as "requested_hosts?",
             requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
-            created_by as "created_by?", confirmed_at is not null as "confirmed!"
+            created_by as "created_by?", confirmed_at is not null as "confirmed!", existing.revision as "revision?"
         from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
             join vpc on lower(vpc.name) = lower(wanted.vpc)
             left join lateral (
@@ -79,6 +81,7 @@ pub async fn find_owners(
                     requested_cidr: row.requested_cidr.map(Cidr::from),
                     created_by,
                     confirmed: row.confirmed,
+                    revision: row.revision.unwrap_or_default(),
                 }),
                 _ => None,
             };
@@ -259,28 +262,28 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
         .collect())
 }
 
-/// Gives an unconfirmed allocation to whoever asked for the same again: a new claim, and the attributes of that request.
+/// Gives an allocation to whoever asked for the same again: a new claim, and the attributes of that request. Not if it
+/// was confirmed or changed since it was read.
 pub async fn adopt(
     db: &mut Connection,
-    id: AllocationId,
+    existing: &Existing,
     claim: Claim,
-    labels: &Labels,
-    description: &str,
-    deletion_protection: bool,
-) -> Result<()> {
-    query!(
-        "update allocation set claim = $2, labels = $3, description = $4, deletion_protection = $5,
-            revision = revision + (labels <> $3 or description <> $4 or deletion_protection <> $5)::integer,
-            updated_at = case when labels <> $3 or description <> $4 or deletion_protection <> $5 then now()
+    new: &NewAllocation,
+) -> Result<bool> {
+    let done = query!(
+        "update allocation set claim = $3, labels = $4, description = $5, deletion_protection = $6,
+            revision = revision + (labels <> $4 or description <> $5 or deletion_protection <> $6)::integer,
+            updated_at = case when labels <> $4 or description <> $5 or deletion_protection <> $6 then now()
                 else updated_at end
-        where allocation_id = $1",
-        id.0,
+        where allocation_id = $1 and revision = $2 and confirmed_at is null",
+        existing.id.0,
+        existing.revision,
         claim.0,
-        convert::labels_json(labels)?,
-        description,
-        deletion_protection
+        convert::labels_json(&new.labels)?,
+        new.description,
+        new.deletion_protection
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }

@@ -112,12 +112,55 @@ pub async fn missing_constraints(db: &mut Connection, names: &[String]) -> Resul
     Ok(rows.into_iter().map(|row| row.finding).collect())
 }
 
-/// Triggers that were switched off.
-pub async fn disabled_triggers(db: &mut Connection) -> Result<Vec<String>> {
+/// Triggers that the guarantees rest on, with their tables; those that are constraints are in the list of constraints.
+pub const TRIGGERS: &[(&str, &str)] = &[
+    ("block", "block_immutable"),
+    ("event", "event_append_only"),
+    ("event", "event_no_truncate"),
+    ("event_seal", "event_seal_append_only"),
+    ("event_seal", "event_seal_no_truncate"),
+    ("pool_range", "pool_range_added"),
+    ("pool_range", "pool_range_immutable"),
+    ("profile_member", "profile_member_immutable"),
+];
+
+/// Triggers that are missing, and triggers of any table, also those behind foreign keys, that are switched off.
+pub async fn missing_triggers(db: &mut Connection) -> Result<Vec<String>> {
+    let (tables, names): (Vec<String>, Vec<String>) = TRIGGERS
+        .iter()
+        .map(|(table, name)| ((*table).to_owned(), (*name).to_owned()))
+        .unzip();
     let rows = query!(
-        r#"select format('trigger %s on %s is switched off', tgname, tgrelid::regclass) as "finding!"
-        from pg_trigger where tgenabled = 'D' and tgrelid in ('vrf'::regclass, 'pool'::regclass, 'pool_range'::regclass,
-            'block'::regclass, 'allocation'::regclass, 'event'::regclass, 'event_seal'::regclass, 'free_block'::regclass)"#
+        r#"select format('trigger %s on %s is missing', wanted.name, wanted.relation) as "finding!"
+        from unnest($1::text[], $2::text[]) as wanted (relation, name)
+        where not exists (select from pg_trigger where tgname = wanted.name and tgrelid = wanted.relation::regclass)
+        union all
+        select format('trigger %s on %s is switched off', tgname, tgrelid::regclass)
+        from pg_trigger join pg_class on pg_class.oid = tgrelid
+        where tgenabled not in ('O', 'A')
+            and relnamespace = (select relnamespace from pg_class where oid = 'block'::regclass)
+        limit 100"#,
+        &tables,
+        &names
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.finding).collect())
+}
+
+/// Rows whose owner is gone, which foreign keys rule out as long as nobody switches them off.
+pub async fn orphans(db: &mut Connection) -> Result<Vec<String>> {
+    let rows = query!(
+        r#"select format('block %s belongs to allocation %s, which does not exist', cidr, allocation_id) as "finding!"
+        from block where allocation_id is not null
+            and not exists (select from allocation where allocation.allocation_id = block.allocation_id)
+        union all
+        select format('block %s lies in range %s, which does not exist', cidr, range_id)
+        from block where not exists (select from pool_range where pool_range.range_id = block.range_id)
+        union all
+        select format('allocation %s belongs to VPC %s, which does not exist', allocation_id, vpc_id)
+        from allocation where not exists (select from vpc where vpc.vpc_id = allocation.vpc_id)
+        limit 100"#
     )
     .fetch_all(db)
     .await?;

@@ -147,7 +147,7 @@ impl Ipam {
                 return allocation::get(&mut transaction, id).await?.ok_or_else(|| Error::bug("it was locked"));
             }
             if let Some((owner, created)) = &target {
-                if owner.vrf != locked.vrf {
+                if owner.vrf != allocation::vrf(&mut transaction, id).await? {
                     return Err(Error::Invalid(format!(
                         "VPC \"{}\" is in another VRF, where these ranges mean something else; release the allocation \
                          and allocate in that VPC",

@@ -54,7 +54,8 @@ impl Ipam {
             "constraints",
             verify::missing_constraints(db, &names).await?,
         );
-        add("triggers", verify::disabled_triggers(db).await?);
+        add("triggers", verify::missing_triggers(db).await?);
+        add("orphans", verify::orphans(db).await?);
         add("overlap", verify::overlaps(db).await?);
         add("cover", verify::uncovered(db).await?);
         add("merged", verify::split(db).await?);

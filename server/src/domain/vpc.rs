@@ -126,7 +126,7 @@ impl Ipam {
                 let ranges = pool::lock(&mut transaction, &pools).await?;
                 let revision = vpc::lock(&mut transaction, id).await?;
                 check_revision(if_match, revision.ok_or_else(|| not_found(id))?)?;
-                let ids = allocation::ids_of_vpc(&mut transaction, id).await?;
+                let ids = allocation::lock_of_vpc(&mut transaction, id).await?;
                 if !ids.is_empty() && !cascade {
                     return Err(Error::InUse {
                         message: format!(

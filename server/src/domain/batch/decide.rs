@@ -36,7 +36,7 @@ pub(super) enum Decided {
     Refuse(Box<Error>),
     /// A pool had no block of that length: the member, and the length.
     Full(Box<Source>, u8),
-    /// Another request of this batch is in its way.
+    /// Another request of this batch, or a change meanwhile, is in its way.
     Later,
 }
 
@@ -383,6 +383,11 @@ impl<'a> Batch<'a> {
         };
         let conflicts = allocation::overlapping(db, range.id, cidr).await?;
         let Some(first) = conflicts.first() else {
+            if self.asks.len() == 1 {
+                return Err(Error::bug(format!(
+                    "{cidr} is neither free nor in use: the free list was changed by hand; see ipam verify"
+                )));
+            }
             // Not in the database yet, so another request of this batch has it.
             return Ok(Decided::Later);
         };

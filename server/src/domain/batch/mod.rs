@@ -64,7 +64,7 @@ impl Ask {
 pub(super) enum Step {
     /// Decided.
     Done(Box<Result<Outcome>>),
-    /// In the way of another one of the same batch; to be decided after it.
+    /// In the way of another one of the same batch, or of a change meanwhile; to be decided after it.
     Later(Box<Ask>),
 }
 
@@ -108,10 +108,11 @@ async fn again(ipam: &Ipam, asks: Vec<Ask>, mut error: Error) -> Result<Outcome>
             break;
         }
         match write(ipam, &asks).await {
-            Ok(mut steps) => match steps.pop() {
-                Some(Step::Done(answer)) => return *answer,
-                _ => return Err(Error::bug("a request alone in its batch was put off")),
-            },
+            Ok(mut steps) => {
+                if let Some(Step::Done(answer)) = steps.pop() {
+                    return *answer;
+                }
+            }
             Err(next) => error = next,
         }
     }
@@ -180,34 +181,14 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
         let step = batch.explain(&mut transaction, step).await;
         match &step {
             Decided::Cut(cut) => batch.add_rows(cut, &mut rows, &mut events)?,
-            Decided::Adopt(existing) => {
-                let claim = Claim::generate();
-                let new = &ask.new;
-                creation::adopt(
-                    &mut transaction,
-                    existing.id,
-                    claim,
-                    &new.labels,
-                    &new.description,
-                    new.deletion_protection,
-                )
-                .await?;
-                batch.claims.insert(existing.id, claim);
-                // An answer that asserts ownership follows a commit of its own: this row makes it one.
-                events.push(Event {
-                    action: "allocation.adopt",
-                    subject: existing.id.0,
-                    caller: &ask.caller,
-                    detail: json!({ "vpc": new.vpc, "name": new.name }),
-                });
-            }
+            // An answer that asserts ownership follows a commit of its own: this row makes it one.
             Decided::Replay(id) => events.push(Event {
                 action: "allocation.replay",
                 subject: id.0,
                 caller: &ask.caller,
                 detail: json!({}),
             }),
-            Decided::Refuse(_) | Decided::Full(..) | Decided::Later => {}
+            Decided::Adopt(_) | Decided::Refuse(_) | Decided::Full(..) | Decided::Later => {}
         }
         steps.push(step);
     }
@@ -216,6 +197,24 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
         free::update(&mut transaction, &changes).await?;
         let done = creation::insert(&mut transaction, &rows).await?;
         inserted.extend(done.into_iter().map(|row| (row.id, row)));
+    }
+    // After the insert, which may make VPCs: allocations are locked after VPCs.
+    for (ask, step) in asks.iter().zip(&mut steps) {
+        if let Decided::Adopt(existing) = step {
+            let (claim, new) = (Claim::generate(), &ask.new);
+            if !creation::adopt(&mut transaction, existing, claim, new).await? {
+                // Its owner confirmed or changed it since it was read, so that it has to be looked at again.
+                *step = Decided::Later;
+                continue;
+            }
+            batch.claims.insert(existing.id, claim);
+            events.push(Event {
+                action: "allocation.adopt",
+                subject: existing.id.0,
+                caller: &ask.caller,
+                detail: json!({ "vpc": new.vpc, "name": new.name }),
+            });
+        }
     }
     let found: Vec<_> = steps.iter().filter_map(Decided::existing).collect();
     let mut found: HashMap<_, _> = if found.is_empty() {

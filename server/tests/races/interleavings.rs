@@ -1,0 +1,351 @@
+//! Races whose outcome depends on who comes first, with the order forced: a session of the test holds a lock, the two
+//! parties queue up behind it one after the other, and then it lets go.
+
+use std::time::{Duration, Instant};
+
+use ipam_server::{
+    domain::{Caller, Ipam},
+    error::Error,
+};
+use ipam_shared::{
+    api::allocation::{Allocation, AllocationPatch, NewAllocation, Size},
+    ids::VpcId,
+};
+use ipam_testing::TestDatabase;
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+struct Stage {
+    ipam: Ipam,
+    /// Holds what the others wait for.
+    holder: PgConnection,
+    observer: PgConnection,
+    database: TestDatabase,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let database = TestDatabase::new().await;
+        Self {
+            ipam: Ipam::new(database.pool(8)),
+            holder: database.connect().await,
+            observer: database.connect().await,
+            database,
+        }
+    }
+
+    async fn allocate(&self, vpc: &str, name: Option<&str>) -> Result<Allocation, Error> {
+        self.ipam
+            .allocate(caller(), ask(vpc, name), None)
+            .await
+            .map(|outcome| outcome.allocation)
+    }
+
+    /// Takes a lock, and more, in a transaction that stays open.
+    async fn hold(&mut self, sql: &str) {
+        for sql in ["begin", sql] {
+            sqlx::query(AssertSqlSafe(sql))
+                .execute(&mut self.holder)
+                .await
+                .expect(sql);
+        }
+    }
+
+    async fn let_go(&mut self) {
+        sqlx::query("commit")
+            .execute(&mut self.holder)
+            .await
+            .expect("commit");
+    }
+
+    /// Begins something, and returns when it waits for a lock behind `others` that did before.
+    async fn begin<T: Send + 'static>(
+        &mut self,
+        others: i64,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let task = tokio::spawn(work);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let waiting: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .fetch_one(&mut self.observer)
+            .await
+            .expect("pg_stat_activity can be read");
+            if waiting > others || task.is_finished() {
+                return task;
+            }
+            assert!(Instant::now() < deadline, "it waits for nobody");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn vpc(&self, name: &str) -> VpcId {
+        self.ipam.find_vpc(name).await.expect("there is such a VPC")
+    }
+
+    /// Nothing is wrong, and no two waited for each other.
+    async fn check(&mut self) {
+        let report = self.ipam.verify().await.expect("it can be verified");
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        let deadlocks: i64 = sqlx::query_scalar(
+            "select deadlocks from pg_stat_database where datname = current_database()",
+        )
+        .fetch_one(&mut self.observer)
+        .await
+        .expect("pg_stat_database can be read");
+        assert_eq!(deadlocks, 0);
+    }
+}
+
+fn caller() -> Caller {
+    Caller {
+        actor: "test".to_owned(),
+        request_id: Uuid::new_v4(),
+    }
+}
+
+fn ask(vpc: &str, name: Option<&str>) -> NewAllocation {
+    NewAllocation {
+        name: name.map(|name| name.parse().expect("a name")),
+        ..NewAllocation::new(vpc.parse().expect("a name"), Size::Hosts(100))
+    }
+}
+
+fn move_to(vpc: &str) -> AllocationPatch {
+    AllocationPatch {
+        vpc: Some(vpc.parse().expect("a name")),
+        ..AllocationPatch::default()
+    }
+}
+
+#[tokio::test]
+async fn what_is_moved_away_is_not_deleted_with_its_old_vpc() {
+    let mut stage = Stage::new().await;
+    let moved = stage.allocate("old", Some("a")).await.unwrap();
+    let stays = stage.allocate("old", Some("b")).await.unwrap();
+    let old = stage.vpc("old").await;
+    stage
+        .hold(&format!(
+            "select from allocation where allocation_id = '{}' for update",
+            moved.id
+        ))
+        .await;
+    let ipam = stage.ipam.clone();
+    let mover = stage
+        .begin(0, async move {
+            ipam.update(caller(), moved.id, move_to("new"), None).await
+        })
+        .await;
+    let ipam = stage.ipam.clone();
+    let deleter = stage
+        .begin(1, async move {
+            ipam.delete_vpc(caller(), old, true, None).await
+        })
+        .await;
+    stage.let_go().await;
+    assert_eq!(mover.await.unwrap().unwrap().vpc.as_str(), "new");
+    assert_eq!(deleter.await.unwrap().unwrap().released_allocations, 1);
+    let now = stage
+        .ipam
+        .show(caller(), moved.id, None)
+        .await
+        .expect("it was moved and nobody released it");
+    assert_eq!((now.vpc.as_str(), now.blocks), ("new", moved.blocks));
+    assert!(matches!(
+        stage.ipam.show(caller(), stays.id, None).await,
+        Err(Error::Gone { .. })
+    ));
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn what_is_moved_at_the_same_moment_is_still_found() {
+    let mut stage = Stage::new().await;
+    let moved = stage.allocate("a", Some("n")).await.unwrap();
+    stage
+        .hold(&format!(
+            "select from allocation where allocation_id = '{}' for update",
+            moved.id
+        ))
+        .await;
+    let mut movers = Vec::new();
+    for (number, vpc) in (0..).zip(["b", "c", "d"]) {
+        let ipam = stage.ipam.clone();
+        let work = async move { ipam.update(caller(), moved.id, move_to(vpc), None).await };
+        movers.push(stage.begin(number, work).await);
+    }
+    let ipam = stage.ipam.clone();
+    let releaser = stage
+        .begin(
+            3,
+            async move { ipam.release(caller(), moved.id, None).await },
+        )
+        .await;
+    stage.let_go().await;
+    // Who comes first behind a lock that changed hands is up to PostgreSQL; that it exists, or was released, is not.
+    for mover in movers {
+        let moved = mover.await.unwrap().map(|allocation| allocation.vpc);
+        assert!(
+            matches!(moved, Ok(_) | Err(Error::Gone { .. })),
+            "{moved:?}"
+        );
+    }
+    releaser.await.unwrap().unwrap();
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn what_comes_into_a_vpc_that_is_being_deleted_makes_it_anew() {
+    let mut stage = Stage::new().await;
+    let gone = stage.allocate("a", Some("n")).await.unwrap();
+    let other = stage.allocate("b", Some("m")).await.unwrap();
+    let id = stage.vpc("a").await;
+    stage
+        .hold(&format!(
+            "select from allocation where allocation_id = '{}' for update",
+            gone.id
+        ))
+        .await;
+    let ipam = stage.ipam.clone();
+    let deleter = stage
+        .begin(
+            0,
+            async move { ipam.delete_vpc(caller(), id, true, None).await },
+        )
+        .await;
+    let ipam = stage.ipam.clone();
+    let mover = stage
+        .begin(1, async move {
+            ipam.update(caller(), other.id, move_to("a"), None).await
+        })
+        .await;
+    let ipam = stage.ipam.clone();
+    let maker = stage
+        .begin(2, async move {
+            ipam.allocate(caller(), ask("a", Some("n")), None).await
+        })
+        .await;
+    stage.let_go().await;
+    assert_eq!(deleter.await.unwrap().unwrap().released_allocations, 1);
+    let moved = mover.await.unwrap().unwrap();
+    let made = maker.await.unwrap().unwrap();
+    assert!(made.created);
+    assert_eq!(moved.vpc_id, made.allocation.vpc_id);
+    assert_ne!(moved.vpc_id, id);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn nobody_adopts_what_is_confirmed_at_the_same_moment() {
+    let mut stage = Stage::new().await;
+    let owned = stage.allocate("a", Some("n")).await.unwrap();
+    // Confirmed, but not committed yet when the other one looks.
+    stage
+        .hold(&format!(
+            "update allocation set confirmed_at = now() where allocation_id = '{}'",
+            owned.id
+        ))
+        .await;
+    let ipam = stage.ipam.clone();
+    let adopter = stage
+        .begin(0, async move {
+            ipam.allocate(caller(), ask("a", Some("n")), None).await
+        })
+        .await;
+    stage.let_go().await;
+    let refused = adopter.await.unwrap().map(|outcome| outcome.allocation.id);
+    assert!(matches!(refused, Err(Error::Claimed { .. })), "{refused:?}");
+    let shown = stage.ipam.show(caller(), owned.id, owned.claim).await;
+    assert!(shown.is_ok(), "the owner keeps its claim: {shown:?}");
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn nobody_adopts_what_is_renamed_at_the_same_moment() {
+    let mut stage = Stage::new().await;
+    let first = stage.allocate("a", Some("n")).await.unwrap();
+    stage
+        .hold(&format!(
+            "select from allocation where allocation_id = '{}' for update",
+            first.id
+        ))
+        .await;
+    let patch = AllocationPatch {
+        name: Some("m".parse().unwrap()),
+        ..AllocationPatch::default()
+    };
+    let ipam = stage.ipam.clone();
+    let renamer = stage
+        .begin(0, async move {
+            ipam.update(caller(), first.id, patch, None).await
+        })
+        .await;
+    let ipam = stage.ipam.clone();
+    let maker = stage
+        .begin(1, async move {
+            ipam.allocate(caller(), ask("a", Some("n")), None).await
+        })
+        .await;
+    stage.let_go().await;
+    assert_eq!(renamer.await.unwrap().unwrap().name.unwrap().as_str(), "m");
+    let made = maker.await.unwrap().unwrap();
+    assert_eq!(
+        (made.created, made.allocation.name.unwrap().as_str()),
+        (true, "n")
+    );
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_batch_and_a_move_into_the_same_new_vpc_do_not_wait_for_each_other() {
+    let mut stage = Stage::new().await;
+    let known = stage.allocate("a", Some("n")).await.unwrap();
+    let mut second = stage.database.connect().await;
+    for sql in ["begin", "select from allocation for update"] {
+        sqlx::query(sql).execute(&mut second).await.unwrap();
+    }
+    // A first request keeps the queue busy behind the pools, so that the next two share a batch: they are queued when
+    // their tasks have run up to their wait, and nothing else runs in this thread.
+    stage.hold("select from pool for update").await;
+    let ipam = stage.ipam.clone();
+    let first = stage
+        .begin(0, async move {
+            ipam.allocate(caller(), ask("b", None), None).await
+        })
+        .await;
+    let ipam = stage.ipam.clone();
+    let adopter =
+        tokio::spawn(async move { ipam.allocate(caller(), ask("a", Some("n")), None).await });
+    let ipam = stage.ipam.clone();
+    let maker =
+        tokio::spawn(async move { ipam.allocate(caller(), ask("new", Some("n")), None).await });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    stage.let_go().await;
+    first.await.unwrap().unwrap();
+    // The batch wants the allocation, and so does the move; both want the VPC that does not exist yet.
+    stage.begin(0, std::future::pending::<()>()).await.abort();
+    let ipam = stage.ipam.clone();
+    let mover = stage
+        .begin(1, async move {
+            ipam.update(caller(), known.id, move_to("new"), None).await
+        })
+        .await;
+    sqlx::query("commit").execute(&mut second).await.unwrap();
+    let (adopted, made) = (
+        adopter.await.unwrap().unwrap(),
+        maker.await.unwrap().unwrap(),
+    );
+    assert_eq!(
+        (adopted.created, adopted.allocation.id, made.created),
+        (false, known.id, true)
+    );
+    // There is an allocation of that name in the new VPC now.
+    let moved = mover.await.unwrap().map(|allocation| allocation.vpc);
+    assert!(matches!(moved, Err(Error::NameTaken { .. })), "{moved:?}");
+    stage.check().await;
+}

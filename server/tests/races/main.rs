@@ -1,0 +1,6 @@
+//! What happens when much happens at once, and when it ends in the middle: real servers, a real PostgreSQL, kill -9.
+
+#[path = "../support/client.rs"]
+mod client;
+mod interleavings;
+mod race;
