@@ -2,5 +2,6 @@
 
 #[path = "../support/client.rs"]
 mod client;
+mod crash;
 mod interleavings;
 mod race;
