@@ -1,5 +1,7 @@
 //! Creating allocations: sizes, explicit CIDRs, dry runs, exhaustion.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{ALLOCATIONS, Api, POOLS, cidrs, path};
@@ -427,4 +429,15 @@ async fn unknown_profiles_and_missing_pools_are_named() {
     let (detail, _) = reply.problem(404, "not_found");
     assert!(detail.contains("node-pod"), "{detail}");
     assert_eq!(api.count("select count(*) from vpc").await, 0);
+}
+
+#[tokio::test]
+async fn a_free_list_that_lost_a_block_hangs_nobody() {
+    let api = Api::start().await;
+    api.sql("delete from free_block").await;
+    let body = json!({"vpc": "a", "cidr": "10.0.0.0/24"});
+    let reply = tokio::time::timeout(Duration::from_secs(20), api.post(ALLOCATIONS, &body)).await;
+    reply
+        .expect("an answer, whatever the state of the database")
+        .problem(500, "internal");
 }
