@@ -12,6 +12,10 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -80,12 +84,12 @@ async fn main() -> anyhow::Result<()> {
             .execute(&mut connection)
             .await?;
         let server = Server::start(&url, dir.path())?;
-        let mut bare_at = 0;
+        let bare_at = Arc::new(AtomicU64::new(0));
         let mut medians = Vec::new();
         for clients in CLIENTS {
             let (mut floors, mut runs) = (Vec::new(), Vec::new());
             for _ in 0..plan.rounds {
-                floors.push(floor(&url, &ranges, clients, plan.seconds, &mut bare_at).await?);
+                floors.push(floor(&url, &ranges, clients, plan.seconds, &bare_at).await?);
                 runs.push(allocate(server.address, clients, plan.seconds).await?);
             }
             let (floor, run) = (median(&floors), median(&runs));
@@ -296,23 +300,20 @@ async fn floor(
     ranges: &Ranges,
     clients: usize,
     seconds: f64,
-    at: &mut u64,
+    next: &Arc<AtomicU64>,
 ) -> anyhow::Result<Run> {
     let mut tasks = Vec::new();
-    let room = 1_u64 << 16;
     for _ in 0..clients {
         let mut connection = PgConnection::connect(url).await?;
         let (primary, cgnat) = ranges.bare;
-        let begin = *at;
-        *at += room / clients.next_power_of_two() as u64;
+        let next = Arc::clone(next);
         tasks.push(move |deadline: Instant| async move {
             let (primary_range, cgnat_range): (Cidr, Cidr) = (PRIMARY.parse()?, CGNAT.parse()?);
             let mut times = Vec::new();
-            let mut number = u128::from(begin);
             while Instant::now() < deadline {
+                let number = u128::from(next.fetch_add(1, Ordering::Relaxed));
                 let first = Cidr::from_number(primary_range.family(), primary_range.number() + (number << 6), 26);
                 let second = Cidr::from_number(cgnat_range.family(), cgnat_range.number() + (number << 11), 21);
-                number += 1;
                 let start = Instant::now();
                 sqlx::query(
                     "insert into block (range_id, range_cidr, cidr, reason) values ($1, $2, $3, 'bare'), ($4, $5, $6, 'bare')",
