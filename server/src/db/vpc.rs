@@ -81,47 +81,62 @@ pub async fn lock(db: &mut Connection, id: VpcId) -> Result<Option<i64>> {
     Ok(row.map(|row| row.revision))
 }
 
-/// One VPC.
-pub async fn get(db: &mut Connection, id: VpcId) -> Result<Option<Vpc>> {
-    Ok(list(db, Some(id), None, None, 1).await?.pop())
+/// VPCs that pass a condition. Each has a statement of its own, so that each is planned for itself: conditions that may or
+/// may not apply would read the whole table.
+macro_rules! vpcs {
+    ($db:expr, $condition:literal, $($value:expr),+) => {
+        query!(
+            r#"select vpc_id, vpc.name, vrf.name as vrf, vpc.labels, vpc.description, vpc.revision, vpc.created_at,
+                (select count(*) from allocation where allocation.vpc_id = vpc.vpc_id) as "allocations!"
+            from vpc join vrf using (vrf_id) where "# + $condition,
+            $($value),+
+        )
+        .fetch_all($db)
+        .await?
+        .into_iter()
+        .map(|row| {
+            Ok(Vpc {
+                id: VpcId(row.vpc_id),
+                name: convert::name(row.name)?,
+                vrf: row.vrf,
+                labels: convert::labels(row.labels)?,
+                description: row.description,
+                allocations: row.allocations,
+                revision: row.revision,
+                created_at: row.created_at,
+            })
+        })
+        .collect::<Result<Vec<_>>>()
+    };
 }
 
-/// VPCs in the order of their ids, after `cursor`.
+/// One VPC.
+pub async fn get(db: &mut Connection, id: VpcId) -> Result<Option<Vpc>> {
+    Ok(vpcs!(db, "vpc_id = $1", id.0)?.pop())
+}
+
+/// VPCs in the order of their ids, after `cursor`; with a name, without regard to case, only that one.
 pub async fn list(
     db: &mut Connection,
-    id: Option<VpcId>,
     name: Option<&str>,
     cursor: Option<VpcId>,
     limit: u16,
 ) -> Result<Vec<Vpc>> {
-    query!(
-        r#"select vpc_id, vpc.name, vrf.name as vrf, vpc.labels, vpc.description, vpc.revision, vpc.created_at,
-            (select count(*) from allocation where allocation.vpc_id = vpc.vpc_id) as "allocations!"
-        from vpc join vrf using (vrf_id)
-        where ($1::uuid is null or vpc_id = $1) and ($2::text is null or lower(vpc.name) = lower($2))
-            and ($3::uuid is null or vpc_id > $3)
-        order by vpc_id limit $4"#,
-        id.map(|id| id.0),
-        name,
-        cursor.map(|id| id.0),
-        i64::from(limit)
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| {
-        Ok(Vpc {
-            id: VpcId(row.vpc_id),
-            name: convert::name(row.name)?,
-            vrf: row.vrf,
-            labels: convert::labels(row.labels)?,
-            description: row.description,
-            allocations: row.allocations,
-            revision: row.revision,
-            created_at: row.created_at,
-        })
-    })
-    .collect()
+    let after = cursor.map(|id| id.0).unwrap_or_default();
+    match name {
+        Some(name) => vpcs!(
+            db,
+            "lower(vpc.name) = lower($1) and vpc_id > $2",
+            name,
+            after
+        ),
+        None => vpcs!(
+            db,
+            "vpc_id > $1 order by vpc_id limit $2",
+            after,
+            i64::from(limit)
+        ),
+    }
 }
 
 /// Changes a VPC.

@@ -55,7 +55,7 @@ pub(super) async fn list(
     let limit = limit(filter.limit)?;
     let cursor = cursor(filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let items = db::vpc::list(&mut connection, None, filter.name.as_deref(), cursor, limit).await?;
+    let items = db::vpc::list(&mut connection, filter.name.as_deref(), cursor, limit).await?;
     let next_cursor = (items.len() == usize::from(limit))
         .then(|| items.last().map(|vpc| vpc.id.to_string()))
         .flatten();

@@ -8,5 +8,6 @@ mod outage;
 mod pools;
 mod requests;
 mod retries;
+mod scans;
 mod support;
 mod vpcs;

@@ -85,8 +85,13 @@ impl Reply {
 
 impl Api {
     pub(crate) async fn start() -> Self {
+        Self::with_connections(4).await
+    }
+
+    /// With that many connections to the database.
+    pub(crate) async fn with_connections(connections: u32) -> Self {
         let database = TestDatabase::new().await;
-        let ipam = Ipam::new(database.pool(4));
+        let ipam = Ipam::new(database.pool(connections));
         let router = app(App::new(ipam.clone(), Auth::new(KEY)));
         Self {
             router,
