@@ -7,11 +7,18 @@ use crate::support::{ALLOCATIONS, Api, POOLS, cidrs, path};
 
 /// Compares a pool with what the blocks of all allocations leave of it, counted address by address where that is small.
 fn check(pool: &Value, blocks: &[Cidr]) {
-    let range: Cidr = pool["ranges"][0].as_str().expect("a text").parse().expect("a CIDR");
+    let range: Cidr = pool["ranges"][0]
+        .as_str()
+        .expect("a text")
+        .parse()
+        .expect("a CIDR");
     let bits = 32 - range.prefix_length();
     let used: u128 = blocks.iter().map(|block| block.addresses()).sum();
     let total = range.addresses();
-    assert_eq!(pool["total_addresses"], u64::try_from(total).expect("small"));
+    assert_eq!(
+        pool["total_addresses"],
+        u64::try_from(total).expect("small")
+    );
     assert_eq!(pool["used_addresses"], u64::try_from(used).expect("small"));
     let ratio = pool["utilisation"].as_f64().expect("a number");
     assert!((ratio - used as f64 / total as f64).abs() < 1e-9, "{ratio}");
