@@ -104,6 +104,32 @@ async fn verify(database: &TestDatabase) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_connections_is_kept_until_the_server_gets_to_them() {
+    let (_database, server) = start().await;
+    let address = server.address();
+    // A server that gets no processor for a while: nobody is accepted, and everybody must be let in line.
+    server.signal(Signal::SIGSTOP);
+    let connecting: Vec<_> = (0..600)
+        .map(|_| tokio::spawn(tokio::time::timeout(CUT, TcpStream::connect(address))))
+        .collect();
+    let mut streams = Vec::new();
+    for task in connecting {
+        streams.push(task.await.unwrap().expect("a place in line").unwrap());
+    }
+    server.signal(Signal::SIGCONT);
+    let mut last = streams.pop().unwrap();
+    last.write_all(b"GET /healthz HTTP/1.1\r\nHost: ipam\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut said = String::new();
+    tokio::time::timeout(CUT, last.read_to_string(&mut said))
+        .await
+        .expect("an answer")
+        .unwrap();
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_cut_and_keep_nobody_out() {
     let (database, server) = start().await;
     let address = server.address();

@@ -60,7 +60,7 @@ impl Serve {
         telemetry::init(self.log_format);
         let stop = stop_signal()?;
         // Before the database is touched, so that a second start fails at once and does no harm.
-        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+        let listener = listen::bind(self.listen).with_context(|| {
             format!(
                 "cannot listen on {}; choose another address with --listen",
                 self.listen

@@ -3,7 +3,7 @@
 //! It is our own because the framework's sets no time limit on headers, so that a few hundred clients that send nothing
 //! could keep everybody else out.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -12,7 +12,10 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+};
 
 /// Connections at a time. Who comes later waits in the kernel's queue.
 const CONNECTIONS: usize = 4096;
@@ -24,6 +27,26 @@ const HEADER_COUNT: usize = 100;
 const HEADER_BYTES: usize = 64 << 10;
 /// Time for running requests to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(25);
+
+/// Connections that the kernel keeps until they are accepted. Its default of 128 is less than what a few dozen Terraform
+/// runs open at once, and who does not fit is kept waiting for seconds.
+const BACKLOG: u32 = 4096;
+
+/// Listens on an address; port 0 takes a free one.
+///
+/// # Errors
+/// When the address is taken, or not one of this machine.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restart must not wait for the connections of the server before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until `stop` resolves, then lets running requests end.
 pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
