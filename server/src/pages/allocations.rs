@@ -13,7 +13,9 @@ use ipam_shared::{
 };
 use serde::Deserialize;
 
-use super::{Noted, Section, Shell, error::Failure, filters, page, query_value, session::SignedIn};
+use super::{
+    Noted, Section, Shell, error::Failure, filters, page, position, query_value, session::SignedIn,
+};
 use crate::{
     db::{self, Connection},
     error::Result,
@@ -60,13 +62,7 @@ pub(super) async fn list(
     Query(noted): Query<Noted>,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
-    let before: Option<AllocationId> = match search.before.as_str() {
-        "" => None,
-        text => Some(
-            text.parse()
-                .map_err(|_| Failure::invalid("the address of this page is not complete"))?,
-        ),
-    };
+    let before = position::<AllocationId>(&search.before)?;
     let (vpc, q) = (search.vpc.trim(), search.q.trim());
     let mut db = app.ipam.read().await?;
     let (mut ids, problem) = match find(&mut db, vpc, q, before).await? {

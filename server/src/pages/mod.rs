@@ -181,6 +181,16 @@ impl Noted {
     }
 }
 
+/// The id that a page of a list begins after, as it stands in the page's address; none on the first.
+fn position<T: std::str::FromStr>(text: &str) -> Result<Option<T>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| Failure::invalid("the address of this page is not complete"))
+}
+
 /// A text as the value of a query parameter.
 fn query_value(text: &str) -> String {
     let mut value = String::with_capacity(text.len());

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::{
     Noted, Section, Shell,
     error::Failure,
-    filters, page, query_value,
+    filters, page, position, query_value,
     session::{Posted, SignedIn},
 };
 use crate::{
@@ -54,13 +54,7 @@ pub(super) async fn list(
     Query(noted): Query<Noted>,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
-    let after: Option<VpcId> = match search.after.as_str() {
-        "" => None,
-        text => Some(
-            text.parse()
-                .map_err(|_| Failure::invalid("the address of this page is not complete"))?,
-        ),
-    };
+    let after = position::<VpcId>(&search.after)?;
     // A NUL is in no name, and PostgreSQL takes none.
     let q = search.q.trim().replace('\0', "");
     let mut db = app.ipam.read().await?;

@@ -427,26 +427,24 @@ impl<'a> Batch<'a> {
                 *counts.entry(place.cidr.prefix_length()).or_default() += one;
             }
         }
-        counts.retain(|_, count| *count > 0);
-        let bits = source.family.bits();
-        let free_addresses = counts
-            .iter()
-            .map(|(length, count)| {
-                let size = 1_u128
-                    .checked_shl((bits - length).into())
-                    .unwrap_or(u128::MAX);
-                size.saturating_mul(count.unsigned_abs().into())
+        let left: Vec<_> = counts
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(prefix_length, count)| FreeBlocks {
+                prefix_length,
+                count: count.unsigned_abs(),
             })
-            .fold(0, u128::saturating_add);
+            .collect();
+        let free_addresses = pool::free_addresses(source.family, &left);
         Decided::refuse(Error::Exhausted(Box::new(Exhausted {
             pool: source.pool_name.clone(),
             vrf: source.vrf_name.clone(),
             ranges: source.ranges.iter().map(|range| range.cidr).collect(),
             role: source.role.clone(),
             prefix_length,
-            largest_free_prefix_length: counts.keys().next().copied(),
+            largest_free_prefix_length: left.first().map(|free| free.prefix_length),
             free_addresses,
-            fits_if_defragmented: free_addresses >> (bits - prefix_length),
+            fits_if_defragmented: free_addresses >> (source.family.bits() - prefix_length),
         })))
     }
 }

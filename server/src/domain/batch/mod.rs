@@ -127,6 +127,17 @@ pub(super) async fn dry_run(ipam: &Ipam, ask: Ask) -> Result<Outcome> {
     let step = batch.decide(&mut transaction, 0).await;
     let step = batch.explain(&mut transaction, step).await;
     transaction.rollback().await?;
+    if let Some(id) = step.existing() {
+        let mut connection = ipam.read().await?;
+        let found = allocation::load(&mut connection, &[id]).await?.pop();
+        let (allocation, request_id) =
+            found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
+        return Ok(Outcome {
+            allocation,
+            created: false,
+            request_id,
+        });
+    }
     match step {
         Decided::Cut(cut) => {
             let now = time::OffsetDateTime::now_utc();
@@ -136,32 +147,8 @@ pub(super) async fn dry_run(ipam: &Ipam, ask: Ask) -> Result<Outcome> {
                 request_id: asks[0].caller.request_id,
             })
         }
-        Decided::Adopt(existing) => {
-            let mut connection = ipam.read().await?;
-            let found = allocation::load(&mut connection, &[existing.id])
-                .await?
-                .pop();
-            let (allocation, request_id) =
-                found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
-            Ok(Outcome {
-                allocation,
-                created: false,
-                request_id,
-            })
-        }
-        Decided::Replay(id) => {
-            let mut connection = ipam.read().await?;
-            let found = allocation::load(&mut connection, &[id]).await?.pop();
-            let (allocation, request_id) =
-                found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
-            Ok(Outcome {
-                allocation,
-                created: false,
-                request_id,
-            })
-        }
         Decided::Refuse(error) => Err(*error),
-        Decided::Full(..) | Decided::Later => Err(Error::bug("a dry run was left undecided")),
+        _ => Err(Error::bug("a dry run was left undecided")),
     }
 }
 
