@@ -201,7 +201,8 @@ pub async fn get(db: &mut Connection, id: AllocationId) -> Result<Option<Allocat
 pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allocation, Uuid)>> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     query!(
-        r#"select allocation.allocation_id, number, allocation.vpc_id, vpc.name as vpc, allocation.name, profile.name as profile,
+        r#"select allocation.allocation_id, number, allocation.vpc_id, vpc.name as vpc, vpc_vrf.name as vrf, allocation.name,
+            profile.name as "profile?", request,
             allocation.prefix_length, requested_hosts, requested_prefix_length, requested_cidr, allocation.labels,
             allocation.description, deletion_protection, created_by, request_id, allocation.revision,
             allocation.created_at, updated_at, roles as "roles!", cidrs as "cidrs!", pools as "pools!", vrfs as "vrfs!",
@@ -209,13 +210,15 @@ pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allo
         from unnest($1::uuid[]) with ordinality as wanted (allocation_id, place)
             join allocation using (allocation_id)
             join vpc using (vpc_id)
-            join profile using (profile_id)
+            join vrf as vpc_vrf on vpc_vrf.vrf_id = vpc.vrf_id
+            left join profile using (profile_id)
             cross join lateral (
-                select array_agg(role order by position) as roles, array_agg(block.cidr order by position) as cidrs,
+                select array_agg(coalesce(role, 'main') order by position) as roles,
+                    array_agg(block.cidr order by position) as cidrs,
                     array_agg(pool.name order by position) as pools, array_agg(vrf.name order by position) as vrfs,
                     array_agg(reserved_addresses order by position) as reserved
                 from block
-                    join profile_member using (member_id)
+                    left join profile_member using (member_id)
                     join pool_range using (range_id)
                     join pool using (pool_id)
                     join vrf on vrf.vrf_id = pool.vrf_id
@@ -237,6 +240,7 @@ pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allo
             let reserved = u32::try_from(reserved).unwrap_or_default();
             blocks.push(Block { role, cidr, pool, vrf, usable: usable_hosts(cidr.family(), cidr.prefix_length(), reserved) });
         }
+        let asked = convert::request(row.request)?;
         let first = blocks.first().ok_or_else(|| Error::bug(format!("allocation {id} has no blocks")))?;
         let allocation = Allocation {
             id,
@@ -244,7 +248,11 @@ pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allo
             vpc: convert::name(row.vpc)?,
             vpc_id: VpcId(row.vpc_id),
             name: row.name.map(convert::name).transpose()?,
-            profile: convert::name(row.profile)?,
+            vrf: row.vrf,
+            profile: row.profile.map(convert::name).transpose()?,
+            requested_pools: asked.pools,
+            requested_pool_selector: asked.pool_selector,
+            exclude_cidrs: asked.exclude_cidrs,
             cidr: first.cidr,
             prefix_length: convert::small(row.prefix_length)?,
             requested_hosts: row.requested_hosts.map(convert::count).transpose()?,
@@ -367,7 +375,7 @@ pub async fn first_block(db: &mut Connection, id: AllocationId) -> Result<FirstB
     let row = query!(
         r#"select block.cidr, least(block.max_prefix_length, pool.max_prefix_length) as "max_prefix_length!",
             reserved_addresses, block.size_offset as "size_offset!"
-        from block join profile_member using (member_id) join pool_range using (range_id) join pool using (pool_id)
+        from block left join profile_member using (member_id) join pool_range using (range_id) join pool using (pool_id)
         where allocation_id = $1 order by position limit 1"#,
         id.0
     )

@@ -171,7 +171,9 @@ pub async fn list(
 ) -> Result<Vec<Pool>> {
     query!(
         r#"select pool_id, pool.name, vrf.name as vrf, family, min_prefix_length, max_prefix_length,
-            default_prefix_length, reserved_addresses, strategy, pool.labels, pool.description,
+            default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, pool.labels, required_labels,
+            pool.description, pool.revision, pool.created_at, parent_pool_id,
+            (select name from pool as parent where parent.pool_id = pool.parent_pool_id) as parent,
             array(select cidr from pool_range where pool_id = pool.pool_id order by cidr) as "ranges!",
             coalesce(free.host_bits, '{}') as "host_bits!", coalesce(free.counts, '{}') as "counts!"
         from pool join vrf using (vrf_id)
@@ -213,14 +215,20 @@ pub async fn list(
             name: row.name,
             vrf: row.vrf,
             family,
+            parent: row.parent,
+            parent_id: row.parent_pool_id.map(PoolId),
             ranges,
             min_prefix_length: convert::small(row.min_prefix_length)?,
             max_prefix_length: convert::small(row.max_prefix_length)?,
             default_prefix_length: row.default_prefix_length.map(convert::small).transpose()?,
             reserved_addresses: reserved(row.reserved_addresses)?,
             strategy: strategy(&row.strategy)?,
+            release_cooldown_seconds: u32::try_from(row.release_cooldown_seconds).unwrap_or_default(),
             labels: convert::labels(row.labels)?,
+            required_labels: convert::required_labels(row.required_labels)?,
             description: row.description,
+            revision: row.revision,
+            created_at: row.created_at,
             total_addresses: total,
             used_addresses: used,
             utilisation: if total == 0 { 0.0 } else { used as f64 / total as f64 },
@@ -278,10 +286,8 @@ fn reserved(number: i32) -> Result<u32> {
 }
 
 fn strategy(text: &str) -> Result<Strategy> {
-    match text {
-        "best_fit" => Ok(Strategy::BestFit),
-        other => Err(Error::bug(format!(
-            "stored strategy {other:?} is not known"
-        ))),
-    }
+    Strategy::ALL
+        .into_iter()
+        .find(|strategy| strategy.as_str() == text)
+        .ok_or_else(|| Error::bug(format!("stored strategy {text:?} is not known")))
 }

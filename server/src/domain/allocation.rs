@@ -51,6 +51,9 @@ impl Ipam {
         let size = new
             .size()
             .map_err(|error| Error::Invalid(error.to_string()))?;
+        let recipe = new
+            .recipe()
+            .map_err(|error| Error::Invalid(error.to_string()))?;
         check_description(&new.description)?;
         let key = key
             .map(|key| Ok::<_, Error>((check_key(key)?, fingerprint(&new)?)))
@@ -58,6 +61,7 @@ impl Ipam {
         let ask = Ask {
             id: AllocationId::generate(),
             new,
+            recipe,
             size,
             caller,
             key,

@@ -40,7 +40,7 @@ impl Queues {
     /// Queues a request and waits for its answer.
     pub(super) async fn submit(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
-        let profile = ask.new.profile.as_str().to_owned();
+        let profile = ask.profile().to_owned();
         let waiting = Waiting { ask, reply };
         let idle = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,6 +47,7 @@ pub(super) fn lengths(profile: &str, size: Size, members: &[&Source]) -> Result<
             )));
         }
         Size::Cidr(cidr) => i16::from(cidr.prefix_length()),
+        Size::Default => return Err(Error::Invalid("give a size".to_owned())),
     };
     let allocation = block - first.size_offset;
     let members = members

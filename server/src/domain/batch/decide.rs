@@ -6,6 +6,7 @@ use ipam_shared::{
     api::{DEFAULT_VRF, allocation::Size, pool::FreeBlocks},
     cidr::Cidr,
     ids::{AllocationId, Claim, PoolId, VpcId},
+    name::Name,
 };
 
 use super::Ask;
@@ -58,6 +59,8 @@ impl Decided {
 pub(super) struct Cut {
     pub(super) ask: usize,
     pub(super) vpc: VpcId,
+    pub(super) vrf: String,
+    pub(super) profile: Option<Name>,
     pub(super) claim: Claim,
     pub(super) prefix_length: u8,
     pub(super) pieces: Vec<(Source, Place)>,
@@ -84,10 +87,7 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) async fn read(db: &mut Connection, asks: &'a [Ask], lock: bool) -> Result<Self> {
-        let profile = asks
-            .first()
-            .map(|ask| ask.new.profile.as_str())
-            .unwrap_or_default();
+        let profile = asks.first().map(Ask::profile).unwrap_or_default();
         let vpcs: Vec<_> = asks
             .iter()
             .map(|ask| ask.new.vpc.as_str().to_owned())
@@ -204,7 +204,7 @@ impl<'a> Batch<'a> {
     /// The members of the profile with the pools that the request's VPC means, and their lengths.
     pub(super) fn members(&self, index: usize) -> Result<(Vec<Source>, sizing::Lengths)> {
         let ask = &self.asks[index];
-        let profile = ask.new.profile.as_str();
+        let profile = ask.profile();
         if let Some(broken) = &self.broken {
             return Err(Error::NotFound(broken.clone()));
         }
@@ -288,6 +288,8 @@ impl<'a> Batch<'a> {
         Ok(Decided::Cut(Cut {
             ask: index,
             vpc,
+            vrf: DEFAULT_VRF.to_owned(),
+            profile: ask.profile().parse().ok(),
             claim: Claim::generate(),
             prefix_length: lengths.allocation,
             pieces,
@@ -331,7 +333,7 @@ impl<'a> Batch<'a> {
             ask.new.hosts.and_then(|hosts| i64::try_from(hosts).ok()),
             ask.new.prefix_length.map(i16::from),
             ask.new.cidr,
-            ask.new.profile.as_str(),
+            ask.profile(),
         );
         let is = (
             existing.requested_hosts,

@@ -15,7 +15,7 @@ mod rows;
 use std::collections::HashMap;
 
 use ipam_shared::{
-    api::allocation::{NewAllocation, Size},
+    api::allocation::{NewAllocation, Recipe, Size},
     ids::{AllocationId, Claim},
 };
 use serde_json::json;
@@ -38,6 +38,7 @@ pub(super) struct Ask {
     /// The id that the allocation gets if it is new.
     pub(super) id: AllocationId,
     pub(super) new: NewAllocation,
+    pub(super) recipe: Recipe,
     pub(super) size: Size,
     pub(super) caller: Caller,
     /// The Idempotency-Key, with SHA-256 of the request.
@@ -45,6 +46,13 @@ pub(super) struct Ask {
 }
 
 impl Ask {
+    pub(super) fn profile(&self) -> &str {
+        match &self.recipe {
+            Recipe::Profile(name) => name.as_str(),
+            _ => "",
+        }
+    }
+
     /// What no two requests of a batch may have in common.
     pub(super) fn identities(&self) -> Vec<(u8, String, String)> {
         let name = self
