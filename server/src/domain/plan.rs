@@ -330,8 +330,8 @@ fn place(family: Family, (host_bits, number, range): Key) -> Place {
 
 #[cfg(test)]
 mod tests {
-    use ipam_shared::api::pool::Strategy::{BestFit, FirstFit, LastFit, Sparse};
-    use proptest::prelude::*;
+    use ipam_shared::api::pool::Strategy::{self, BestFit, FirstFit, LastFit, Sparse};
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
