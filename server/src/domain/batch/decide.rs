@@ -393,14 +393,8 @@ impl<'a> Batch<'a> {
             // Not in the database yet, so another request of this batch has it.
             return Ok(Decided::Later);
         };
-        let owner = match (&first.vpc, &first.name, &first.reason) {
-            (Some(vpc), Some(name), _) => format!("allocation \"{vpc}/{name}\""),
-            (Some(vpc), None, _) => format!("an allocation of VPC \"{vpc}\""),
-            (.., Some(reason)) => format!("a reservation ({reason})"),
-            _ => "something else".to_owned(),
-        };
         Err(Error::Overlap {
-            message: format!("{cidr} is not free: {} belongs to {owner}", first.cidr),
+            message: format!("{cidr} is not free: {} {}", first.cidr, first.whose()),
             conflicts,
         })
     }
