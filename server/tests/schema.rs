@@ -118,9 +118,12 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         values (t.vrf('default'), 'x', 6, 40, 64, t.pool('primary'))"),
     ("pool_parent_fkey", "23503", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, parent_pool_id)
         values (t.vrf('default'), 'x', 4, 20, 26, t.id(0))"),
-    ("pool_parent_fkey", "23503", "delete from pool_range where cidr in ('100.64.0.0/10'); delete from pool where name = 'cgnat'"),
+    ("pool_parent_fkey", "23503", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, parent_pool_id)
+        values (t.vrf('lab'), 'x', 4, 20, 26, t.pool('empty')); delete from pool where name = 'empty'"),
     ("pool_parent_check", "23514", "insert into pool (pool_id, vrf_id, name, family, min_prefix_length, max_prefix_length,
         parent_pool_id) values (t.id(7), t.vrf('default'), 'x', 4, 20, 26, t.id(7))"),
+    ("address_plan_pkey", "23505", "insert into address_plan default values"),
+    ("address_plan_singleton_check", "23514", "insert into address_plan (singleton) values (false)"),
     // Ranges of one VRF: no overlap but by nesting.
     ("pool_range_pkey", "23505", "insert into pool_range (range_id, pool_id, vrf_id, family, cidr) overriding system value
         values (t.range('primary'), t.pool('primary'), t.vrf('default'), 4, '172.16.0.0/16')"),
@@ -215,6 +218,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("allocation_prefix_length_check", "23514", "select t.allocate(2, -1)"),
     ("allocation_members_check", "23514", "update allocation set members = 0"),
     ("allocation_requested_check", "23514", "update allocation set requested_prefix_length = null"),
+    ("allocation_requested_check", "23514", "select t.ask(2, '{\"pools\": []}'); update allocation set requested_hosts = 5
+        where allocation_id = t.id(2)"),
     ("allocation_requested_check", "23514", "update allocation set requested_hosts = 5"),
     ("allocation_requested_check", "23514", "update allocation set requested_hosts = 0, requested_prefix_length = null"),
     ("allocation_labels_check", "23514", "update allocation set labels = '\"x\"'"),
@@ -497,11 +502,15 @@ async fn what_is_allowed_works() {
         "select t.ask(2, '{\"pools\": [\"primary\"]}'), t.plain_block('10.0.4.0/24', 2)",
         "select t.ask(2, '{\"pool_selector\": {}}'), t.plain_block('10.0.4.0/24', 2)",
         "update allocation set request = '{\"exclude_cidrs\": []}'",
+        // Then without a size, for that of the pool.
+        "select t.ask(2, '{\"pools\": []}'); update allocation set requested_prefix_length = null where allocation_id = t.id(2)",
         // A member of one length only always has that length.
         "insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length, max_prefix_length)
             values (t.profile(), 3, 'fixed', 'primary', 0, 28, 28); select t.allocate(2, 24);
-            select t.block('primary', '10.0.4.0/28', 2) from (
-                select set_config('x.y', (select name from profile), true)) as s where true",
+            insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
+                min_prefix_length, max_prefix_length)
+            select range_id, '10.0.4.0/28', cidr, t.id(2), t.member('fixed'), 24, 0, 28, 28 from pool_range
+            where range_id = t.range('primary')",
         // Reservations in and outside of ranges, and the same network once per VRF.
         "insert into reservation (vrf_id, cidr, reason, created_by) values
             (t.vrf('default'), '10.0.144.0/20', 'x', 'psql'), (t.vrf('lab'), '10.0.160.0/20', repeat('é', 1000), 'psql')",

@@ -53,6 +53,8 @@ pub const CONSTRAINTS: &[(&str, Meaning)] = &[
 
 /// Constraints that only a bug of ours, or a hand with psql, can break: their violation is an internal error.
 pub const INTERNAL: &[&str] = &[
+    "address_plan_pkey",
+    "address_plan_singleton_check",
     "allocation_labels_check",
     "allocation_members_check",
     "allocation_number_key",

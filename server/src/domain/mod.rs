@@ -3,12 +3,15 @@
 //! Locks are taken in one order everywhere, so that no two changes wait for each other: the VRF, by changes of pools, ranges
 //! and reservations only; then pools by id, the VPC, the allocation.
 
+pub(crate) mod address_plan;
 pub mod allocation;
 mod batch;
+pub mod cooldown;
 pub mod plan;
 pub mod pool;
 mod queue;
 mod range;
+mod resize;
 pub mod seal;
 mod sizing;
 pub mod verify;
@@ -30,6 +33,7 @@ use crate::{
 pub struct Ipam {
     db: PgPool,
     queues: Arc<queue::Queues>,
+    memory: Arc<address_plan::Memory>,
 }
 
 impl Ipam {
@@ -38,6 +42,7 @@ impl Ipam {
         Self {
             db,
             queues: Arc::default(),
+            memory: Arc::default(),
         }
     }
 

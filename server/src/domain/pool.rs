@@ -255,14 +255,23 @@ async fn lock(db: &mut Connection, id: PoolId) -> Result<(Locked, Pool, Option<P
     let (Some(vrf), Some(pool)) = (vrf, pool::get(db, id).await?) else {
         return Err(missing(db, Some(id.0), DELETE, "pool", text).await);
     };
-    let parent = parent.zip(pool.parent.clone()).map(|(id, name)| Parent {
-        id,
-        name,
-        ranges: ranges
-            .into_iter()
-            .filter(|range| range.pool == id)
-            .collect(),
-    });
+    let parent = match parent {
+        None => None,
+        Some(id) => {
+            let parent = pool::get(db, id)
+                .await?
+                .ok_or_else(|| Error::bug("a pool without its parent"))?;
+            Some(Parent {
+                id,
+                name: parent.name,
+                strategy: parent.strategy,
+                ranges: ranges
+                    .into_iter()
+                    .filter(|range| range.pool == id)
+                    .collect(),
+            })
+        }
+    };
     Ok((vrf, pool, parent))
 }
 
@@ -282,6 +291,7 @@ async fn find_parent(db: &mut Connection, vrf: &Locked, key: &str) -> Result<(Po
     let parent = Parent {
         id,
         name: pool.name.clone(),
+        strategy: pool.strategy,
         ranges,
     };
     Ok((pool, parent))

@@ -5,7 +5,7 @@
 //! parent's ranges, taken from the parent's free list and given back to it like the blocks of allocations.
 
 use ipam_shared::{
-    api::pool::MAX_RANGES,
+    api::pool::{MAX_RANGES, Strategy},
     cidr::{Cidr, Family},
     ids::{PoolId, VrfId},
 };
@@ -38,6 +38,7 @@ pub(super) struct Owner<'a> {
 pub(super) struct Parent {
     pub(super) id: PoolId,
     pub(super) name: String,
+    pub(super) strategy: Strategy,
     pub(super) ranges: Vec<plan::Range>,
 }
 
@@ -321,7 +322,7 @@ async fn nest(
     let mut lengths = change.cut.to_vec();
     lengths.sort_unstable();
     for length in lengths {
-        match space.take(parent.id, length) {
+        match space.take(parent.id, length, parent.strategy, &[]) {
             Some(place) => taken.push(place),
             None => {
                 // As it is by now, which is taken back with everything else.
@@ -370,23 +371,22 @@ async fn read_space(
     }
     around.sort_unstable();
     around.dedup();
-    let mut wanted: Vec<_> = parent
-        .ranges
-        .iter()
-        .flat_map(|range| {
-            let bits = range.cidr.family().bits();
-            change
-                .cut
-                .iter()
-                .map(move |length| (range.id, bits.saturating_sub(*length)))
-        })
-        .collect();
-    wanted.sort_unstable();
-    wanted.dedup();
     let mut found = free::find(db, &around).await?;
-    if !wanted.is_empty() {
-        let most = change.add.len() + change.cut.len();
-        found.extend(free::candidates(db, &wanted, i64::try_from(most).unwrap_or(i64::MAX)).await?);
+    if let Some(longest) = change.cut.iter().max() {
+        // Of this size and of every larger one as many as can be used, whatever the strategy.
+        let most = i64::try_from(change.add.len() + change.cut.len()).unwrap_or(i64::MAX);
+        let wanted: Vec<_> = parent
+            .ranges
+            .iter()
+            .map(|range| {
+                (
+                    range.id,
+                    range.cidr.family().bits().saturating_sub(*longest),
+                )
+            })
+            .collect();
+        let highest = parent.strategy == Strategy::LastFit;
+        found.extend(free::by_address(db, &wanted, highest, &[], most).await?);
     }
     found.into_iter().for_each(|place| space.read(place));
     Ok(())
@@ -450,7 +450,7 @@ async fn exhausted(
         Err(error) => return error,
     };
     let free_addresses = pool::free_addresses(owner.family, &left);
-    Error::Exhausted(Box::new(Exhausted {
+    Error::Exhausted(vec![Exhausted {
         pool: parent.name.clone(),
         vrf: owner.vrf_name.to_owned(),
         ranges: parent.ranges.iter().map(|range| range.cidr).collect(),
@@ -461,5 +461,5 @@ async fn exhausted(
         fits_if_defragmented: free_addresses
             .checked_shr((owner.family.bits() - prefix_length).into())
             .unwrap_or_default(),
-    }))
+    }])
 }
