@@ -12,11 +12,13 @@ pub mod event;
 pub mod free;
 pub mod map;
 pub mod pool;
+pub mod range;
 pub mod search;
 pub mod simple;
 pub mod total;
 pub mod verify;
 pub mod vpc;
+pub mod vrf;
 
 use sqlx::migrate::Migrator;
 

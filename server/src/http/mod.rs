@@ -14,6 +14,7 @@ pub mod pool;
 pub mod request_id;
 pub mod simple;
 pub mod vpc;
+pub mod vrf;
 
 use std::sync::{
     Arc,
@@ -69,8 +70,10 @@ fn described() -> OpenApiRouter<App> {
         ))
         .routes(routes!(vpc::create, vpc::list))
         .routes(routes!(vpc::get, vpc::update, vpc::delete))
-        .routes(routes!(pool::list))
-        .routes(routes!(pool::get));
+        .routes(routes!(vrf::create, vrf::list))
+        .routes(routes!(vrf::get, vrf::update, vrf::delete))
+        .routes(routes!(pool::create, pool::list))
+        .routes(routes!(pool::get, pool::update, pool::delete));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 
