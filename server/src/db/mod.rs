@@ -10,6 +10,7 @@ pub mod event;
 pub mod free;
 pub mod map;
 pub mod pool;
+pub mod profile;
 pub mod search;
 pub mod simple;
 pub mod total;

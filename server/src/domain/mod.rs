@@ -6,6 +6,7 @@
 pub mod allocation;
 mod batch;
 pub mod plan;
+mod profile;
 mod queue;
 pub mod seal;
 mod sizing;

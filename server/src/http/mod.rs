@@ -11,6 +11,7 @@ pub mod limits;
 pub mod listen;
 pub mod openapi;
 pub mod pool;
+pub mod profile;
 pub mod request_id;
 pub mod simple;
 pub mod vpc;
@@ -69,7 +70,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(vpc::create, vpc::list))
         .routes(routes!(vpc::get, vpc::update, vpc::delete))
         .routes(routes!(pool::list))
-        .routes(routes!(pool::get));
+        .routes(routes!(pool::get))
+        .routes(routes!(profile::create, profile::list))
+        .routes(routes!(profile::get, profile::update, profile::delete));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 
