@@ -11,6 +11,7 @@ pub mod free;
 pub mod map;
 pub mod pool;
 pub mod profile;
+pub mod reservation;
 pub mod search;
 pub mod simple;
 pub mod total;

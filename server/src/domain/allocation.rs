@@ -244,24 +244,7 @@ pub(super) async fn free_all(
     }
     let ids: Vec<_> = allocations.iter().map(|allocation| allocation.id).collect();
     let released = allocation::delete(db, &ids).await?;
-    let mut space = FreeSpace::new(ranges);
-    let mut around = Vec::new();
-    for place in &released {
-        let range = space
-            .range(place.range)
-            .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
-        around.extend(plan::buddies(*place, range.cidr));
-    }
-    around.sort_unstable();
-    around.dedup();
-    free::find(db, &around)
-        .await?
-        .into_iter()
-        .for_each(|place: Place| space.read(place));
-    released
-        .into_iter()
-        .for_each(|place| space.give_back(place));
-    free::update(db, &space.changes()).await?;
+    give_back(db, ranges, &released).await?;
     let events = allocations
         .iter()
         .map(|allocation| {
@@ -281,6 +264,30 @@ pub(super) async fn free_all(
         })
         .collect::<Result<Vec<_>>>()?;
     event::insert(db, &events).await
+}
+
+/// Makes blocks that were deleted free again, under the lock of their pools, whose ranges are passed.
+pub(super) async fn give_back(
+    db: &mut Connection,
+    ranges: Vec<plan::Range>,
+    released: &[Place],
+) -> Result<()> {
+    let mut space = FreeSpace::new(ranges);
+    let mut around = Vec::new();
+    for place in released {
+        let range = space
+            .range(place.range)
+            .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
+        around.extend(plan::buddies(*place, range.cidr));
+    }
+    around.sort_unstable();
+    around.dedup();
+    free::find(db, &around)
+        .await?
+        .into_iter()
+        .for_each(|place| space.read(place));
+    released.iter().for_each(|place| space.give_back(*place));
+    free::update(db, &space.changes()).await
 }
 
 /// Deleted is not unknown: a client may forget what was deleted, but not what a wrong database never knew.

@@ -8,6 +8,7 @@ mod batch;
 pub mod plan;
 mod profile;
 mod queue;
+mod reservation;
 pub mod seal;
 mod sizing;
 pub mod verify;

@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod pool;
 pub mod profile;
 pub mod request_id;
+pub mod reservation;
 pub mod simple;
 pub mod vpc;
 
@@ -72,7 +73,13 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(pool::list))
         .routes(routes!(pool::get))
         .routes(routes!(profile::create, profile::list))
-        .routes(routes!(profile::get, profile::update, profile::delete));
+        .routes(routes!(profile::get, profile::update, profile::delete))
+        .routes(routes!(reservation::create, reservation::list))
+        .routes(routes!(
+            reservation::get,
+            reservation::update,
+            reservation::delete
+        ));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 
