@@ -224,24 +224,51 @@ pub async fn list(
 ) -> Result<Vec<ReservationId>> {
     let mut sql =
         QueryBuilder::<Postgres>::new("select reservation_id from reservation where true");
-    if let Some(vrf) = &filter.vrf {
-        sql.push(" and vrf_id = (select vrf_id from vrf where name = ")
+    let after = cursor.map(|id| id.0).unwrap_or_default();
+    let narrowed = label.is_some() || filter.contains.is_some() || filter.within.is_some();
+    match (&filter.pool, &filter.vrf) {
+        // Few are left by the other conditions, and each of those is looked at. A value, since a join may be planned the
+        // other way around, through all that is allocated in the pool.
+        (Some(pool), vrf) if narrowed => {
+            sql.push(
+                " and (select true from block where block.reservation_id = reservation.reservation_id
+                    and range_id = any(array(",
+            );
+            ranges(&mut sql, pool, vrf.as_deref());
+            sql.push(")) limit 1)");
+        }
+        (None, Some(vrf)) if narrowed => {
+            sql.push(" and vrf_id = (select vrf_id from vrf where name = ")
+                .push_bind(vrf.clone())
+                .push(")");
+        }
+        // Else the page is read from where it begins, in each range, or in the VRF.
+        (Some(pool), vrf) => {
+            sql.push(" and reservation_id in (select page.reservation_id from (");
+            ranges(&mut sql, pool, vrf.as_deref());
+            sql.push(
+                ") as range cross join lateral (select reservation_id from block
+                    where block.range_id = range.range_id and reservation_id > ",
+            )
+            .push_bind(after)
+            .push(" order by reservation_id limit ")
+            .push_bind(i64::from(limit))
+            .push(") as page)");
+        }
+        (None, Some(vrf)) => {
+            sql.push(
+                " and reservation_id in (select page.reservation_id from vrf cross join lateral (
+                    select reservation_id from reservation
+                    where reservation.vrf_id = vrf.vrf_id and reservation_id > ",
+            )
+            .push_bind(after)
+            .push(" order by reservation_id limit ")
+            .push_bind(i64::from(limit))
+            .push(") as page where vrf.name = ")
             .push_bind(vrf.clone())
             .push(")");
-    }
-    if let Some(pool) = &filter.pool {
-        // Those near the pool's ranges first, since an index knows them; then those with a block there, since what lies
-        // in the range of a child pool takes no space from this one.
-        sql.push(
-            " and reservation_id in (select near.reservation_id from pool join pool_range using (pool_id)
-                join reservation as near on near.vrf_id = pool_range.vrf_id and near.cidr && pool_range.cidr
-                where pool.name = ",
-        )
-        .push_bind(pool.clone())
-        .push(
-            " and exists (select from block where block.reservation_id = near.reservation_id
-                and block.range_id = pool_range.range_id))",
-        );
+        }
+        (None, None) => {}
     }
     if let Some((key, value)) = label {
         sql.push(" and labels @> jsonb_build_object(")
@@ -256,15 +283,25 @@ pub async fn list(
     if let Some(within) = filter.within {
         sql.push(" and cidr <<= ").push_bind(IpNet::from(within));
     }
-    if let Some(cursor) = cursor {
-        sql.push(" and reservation_id > ").push_bind(cursor.0);
-    }
+    sql.push(" and reservation_id > ").push_bind(after);
     sql.push(" order by reservation_id limit ")
         .push_bind(i64::from(limit));
     let rows = sql.build().persistent(false).fetch_all(db).await?;
     rows.into_iter()
         .map(|row| Ok(ReservationId(row.try_get(0)?)))
         .collect()
+}
+
+/// The ranges of the pools of that name, in one VRF or in all.
+fn ranges(sql: &mut QueryBuilder<Postgres>, pool: &str, vrf: Option<&str>) {
+    sql.push(
+        "select range_id from pool_range join pool using (pool_id) join vrf on vrf.vrf_id = pool.vrf_id
+        where pool.name = ",
+    )
+    .push_bind(pool.to_owned());
+    if let Some(vrf) = vrf {
+        sql.push(" and vrf.name = ").push_bind(vrf.to_owned());
+    }
 }
 
 /// Changes a reservation.

@@ -242,8 +242,7 @@ async fn a_change_is_for_what_comes() {
         .allocate(json!({"vpc": "a", "name": "old", "prefix_length": 24}))
         .await;
     assert_eq!(cidrs(&old), ["10.0.0.0/24", "100.64.0.0/19"]);
-    let primary =
-        "select member_id from profile_member where role = 'primary' and retired_at is null";
+    let primary = "select member_id::bigint from profile_member where role = 'primary' and retired_at is null";
     let kept = api.count(primary).await;
     // The first stays as it is, the second is wider from now on, the third is new.
     let members = json!([
