@@ -131,13 +131,13 @@ pub async fn pools(db: &mut Connection, id: ReservationId) -> Result<Vec<PoolId>
     Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
 }
 
-/// Reservations of a VRF that overlap a network; at most ten.
+/// Reservations of a VRF that overlap a network; at most ten, any of them if there are more.
 pub async fn overlapping(db: &mut Connection, vrf: VrfId, cidr: Cidr) -> Result<Vec<Conflict>> {
     let rows = query!(
         r#"select cidr, reservation_id, reason,
             (select min(pool.name) from block join pool_range using (range_id) join pool using (pool_id)
                 where block.reservation_id = reservation.reservation_id) as pool
-        from reservation where vrf_id = $1 and cidr && $2 order by cidr limit 10"#,
+        from (select * from reservation where vrf_id = $1 and cidr && $2 limit 10) as reservation order by cidr"#,
         vrf.0,
         IpNet::from(cidr)
     )
