@@ -51,9 +51,9 @@ pub enum Error {
         /// What overlaps.
         conflicts: Vec<Conflict>,
     },
-    /// No block of the asked size is left in a pool.
-    #[error("{0}")]
-    Exhausted(Box<Exhausted>),
+    /// No block of the asked size is left in any of these pools.
+    #[error("{}", exhausted(.0))]
+    Exhausted(Vec<Exhausted>),
     /// Something uses it.
     #[error("{message}")]
     InUse {
@@ -185,6 +185,11 @@ impl std::fmt::Display for Exhausted {
         }?;
         f.write_str("; release what is not needed, ask for less, or add a range to the pool")
     }
+}
+
+fn exhausted(pools: &[Exhausted]) -> String {
+    let pools: Vec<_> = pools.iter().map(ToString::to_string).collect();
+    pools.join("; ")
 }
 
 impl Error {

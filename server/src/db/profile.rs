@@ -8,7 +8,7 @@ use sqlx::query;
 
 use crate::{
     db::{Connection, convert},
-    error::{Error, Result},
+    error::Result,
 };
 
 /// Makes a profile, as yet without members.
@@ -83,8 +83,7 @@ macro_rules! profiles {
                         Ok(Member {
                             role,
                             pool: convert::name(pool)?,
-                            size_offset: i8::try_from(offset)
-                                .map_err(|_| Error::bug(format!("stored offset {offset} is not one")))?,
+                            size_offset: convert::offset(offset)?,
                             min_prefix_length: convert::small(min)?,
                             max_prefix_length: convert::small(max)?,
                         })

@@ -3,12 +3,15 @@
 //! Locks are taken in one order everywhere, so that no two changes wait for each other: pools by id, then the VPC, then
 //! the allocation.
 
+pub(crate) mod address_plan;
 pub mod allocation;
 mod batch;
+pub mod cooldown;
 pub mod plan;
 mod profile;
 mod queue;
 mod reservation;
+mod resize;
 pub mod seal;
 mod sizing;
 pub mod verify;
@@ -29,6 +32,7 @@ use crate::{
 pub struct Ipam {
     db: PgPool,
     queues: Arc<queue::Queues>,
+    memory: Arc<address_plan::Memory>,
 }
 
 impl Ipam {
@@ -37,6 +41,7 @@ impl Ipam {
         Self {
             db,
             queues: Arc::default(),
+            memory: Arc::default(),
         }
     }
 

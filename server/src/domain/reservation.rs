@@ -162,7 +162,7 @@ impl Ipam {
                 .await?
                 .ok_or_else(|| Error::bug("it was locked"))?;
             let freed = reservation::delete(&mut transaction, id).await?;
-            give_back(&mut transaction, ranges, &freed).await?;
+            give_back(&mut transaction, ranges, freed).await?;
             event::insert(
                 &mut transaction,
                 &[event(&deleted, "reservation.delete", &caller)],
