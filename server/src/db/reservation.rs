@@ -189,7 +189,10 @@ pub async fn load(db: &mut Connection, ids: &[ReservationId]) -> Result<Vec<Rese
             array(select distinct pool.name from block join pool_range using (range_id) join pool using (pool_id)
                 where block.reservation_id = reservation.reservation_id order by 1) as "pools!"
         from unnest($1::uuid[]) with ordinality as wanted (reservation_id, place)
-            join reservation using (reservation_id)
+            -- One by one through the index; a join may read the whole table instead.
+            cross join lateral (
+                select * from reservation where reservation.reservation_id = wanted.reservation_id offset 0
+            ) as reservation
             join vrf using (vrf_id)
         order by place"#,
         &ids

@@ -21,7 +21,8 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
             let path = path
                 .replace("{id}", made["id"].as_str().unwrap())
                 .replace("{vpc}", "a")
-                .replace("{pool}", "primary");
+                .replace("{pool}", "primary")
+                .replace("{profile}", "node-pod");
             assert!(
                 !path.contains('{'),
                 "{path}: a parameter that this test does not know"
@@ -29,7 +30,15 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
             let body = match operation["operationId"].as_str().unwrap() {
                 "create_allocation" => json!({"vpc": "new", "hosts": 5}),
                 "create_vpc" => json!({"name": "newer"}),
-                "update_allocation" | "update_vpc" => json!({"description": "changed"}),
+                "create_allocations" => json!({"requests": [{"vpc": "new", "hosts": 5}]}),
+                "create_profile" => {
+                    json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
+                }
+                "create_reservation" => json!({"cidr": "10.0.0.0/24", "reason": "r"}),
+                "update_reservation" => json!({"reason": "changed"}),
+                "update_allocation" | "update_vpc" | "update_profile" => {
+                    json!({"description": "changed"})
+                }
                 _ => Value::Null,
             };
             operations.push((method.to_uppercase(), path, body));
