@@ -34,7 +34,7 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
                 "create_profile" => {
                     json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
                 }
-                "create_reservation" => json!({"cidr": "10.0.0.0/24", "reason": "r"}),
+                "create_reservation" => json!({"cidr": "192.168.0.0/24", "reason": "r"}),
                 "update_reservation" => json!({"reason": "changed"}),
                 "update_allocation" | "update_vpc" | "update_profile" => {
                     json!({"description": "changed"})

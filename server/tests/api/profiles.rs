@@ -426,7 +426,7 @@ async fn one_allocation_takes_a_block_of_each_of_four_pools_or_none() {
         cidrs(&second),
         [
             "10.0.4.0/22",
-            "100.66.0.0/17",
+            "100.64.128.0/17",
             "172.20.16.0/20",
             "2001:db8:0:1::/64"
         ]
@@ -457,7 +457,7 @@ async fn one_allocation_takes_a_block_of_each_of_four_pools_or_none() {
         cidrs(&third),
         [
             "10.0.128.0/20",
-            "100.64.0.0/15",
+            "100.66.0.0/15",
             "172.20.0.0/20",
             "2001:db8::/64"
         ]
