@@ -91,15 +91,15 @@ pub async fn release_of(
     end_of(db, id.0, "allocation.release").await
 }
 
-/// When that was last done to something and by whom, if it was: the action that ends it.
+/// When something came to its end by that action, and by whom, if it did.
 pub async fn end_of(
     db: &mut Connection,
-    subject: Uuid,
+    id: Uuid,
     action: &str,
 ) -> Result<Option<(OffsetDateTime, String)>> {
     let row = query!(
         "select at, actor from event where subject = $1 and action = $2 order by event_id desc limit 1",
-        subject,
+        id,
         action
     )
     .fetch_optional(db)

@@ -570,7 +570,7 @@ mod tests {
                         live.push(place);
                     }
                 } else {
-                    let strategy = Strategy::ALL[usize::from(kind - 2)];
+                    let strategy = Strategy::ALL[usize::from(kind % 4)];
                     // Every other request keeps away.
                     let keeps_away = index.index(2) == 0;
                     let (away, networks) = if keeps_away { (&avoid[..], &networks[..]) } else { (&[][..], &[][..]) };

@@ -274,12 +274,11 @@ pub(super) fn limit(asked: Option<u16>) -> Result<u16, Error> {
     }
 }
 
-/// The label that a list is narrowed to.
+/// Key and value of a label to look for.
 pub(super) fn label(text: Option<&str>) -> Result<Option<(&str, &str)>, Error> {
     text.map(|text| {
-        text.split_once('=').ok_or_else(|| {
-            Error::Invalid("label takes key=value, such as environment=prod".to_owned())
-        })
+        text.split_once('=')
+            .ok_or_else(|| Error::Invalid("label takes key=value, such as environment=prod".into()))
     })
     .transpose()
 }

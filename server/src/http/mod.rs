@@ -16,6 +16,7 @@ pub mod request_id;
 pub mod reservation;
 pub mod simple;
 pub mod vpc;
+pub mod vrf;
 
 use std::sync::{
     Arc,
@@ -71,8 +72,10 @@ fn described() -> OpenApiRouter<App> {
         ))
         .routes(routes!(vpc::create, vpc::list))
         .routes(routes!(vpc::get, vpc::update, vpc::delete))
-        .routes(routes!(pool::list))
-        .routes(routes!(pool::get))
+        .routes(routes!(vrf::create, vrf::list))
+        .routes(routes!(vrf::get, vrf::update, vrf::delete))
+        .routes(routes!(pool::create, pool::list))
+        .routes(routes!(pool::get, pool::update, pool::delete))
         .routes(routes!(profile::create, profile::list))
         .routes(routes!(profile::get, profile::update, profile::delete))
         .routes(routes!(reservation::create, reservation::list))

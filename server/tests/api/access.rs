@@ -29,8 +29,8 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
             );
             let body = match operation["operationId"].as_str().unwrap() {
                 "create_allocation" => json!({"vpc": "new", "hosts": 5}),
+                "create_allocations" => json!({"requests": [{"vpc": "newest", "hosts": 5}]}),
                 "create_vpc" => json!({"name": "newer"}),
-                "create_allocations" => json!({"requests": [{"vpc": "new", "hosts": 5}]}),
                 "create_profile" => {
                     json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
                 }

@@ -343,7 +343,7 @@ async fn a_profile_in_use_stays_and_its_users_are_named() {
     let reply = api.delete(&at).await;
     let (detail, details) = reply.problem(409, "in_use");
     assert!(
-        detail.contains("1 allocation was made") && detail.contains("a/n0"),
+        detail.contains("were made from profile") && detail.contains("a/n0"),
         "{detail}"
     );
     assert_eq!(details["users"], 1);

@@ -18,6 +18,7 @@ pub(crate) const VPCS: &str = "/api/v1/vpcs";
 pub(crate) const POOLS: &str = "/api/v1/pools";
 pub(crate) const PROFILES: &str = "/api/v1/profiles";
 pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
+pub(crate) const VRFS: &str = "/api/v1/vrfs";
 
 /// The application.
 pub(crate) struct Api {
@@ -199,6 +200,9 @@ impl Api {
         let mut db = self.database.connect().await;
         let state = "select concat((select json_agg(a order by allocation_id) from allocation a),
             (select json_agg(v order by vpc_id) from vpc v),
+            (select json_agg(v order by vrf_id) from vrf v),
+            (select json_agg(p order by pool_id) from pool p),
+            (select json_agg(r order by range_id) from pool_range r),
             (select json_agg(b order by range_id, cidr) from block b),
             (select json_agg(f order by range_id, host_bits, cidr) from free_block f),
             (select json_agg(c order by range_id, host_bits) from free_count c),
