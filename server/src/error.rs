@@ -143,18 +143,6 @@ impl Conflict {
     }
 }
 
-impl Conflict {
-    /// Whose it is, for people.
-    pub fn owner(&self) -> String {
-        match (&self.vpc, &self.name, &self.reason) {
-            (Some(vpc), Some(name), _) => format!("allocation \"{vpc}/{name}\""),
-            (Some(vpc), None, _) => format!("an allocation of VPC \"{vpc}\""),
-            (.., Some(reason)) => format!("a reservation ({reason})"),
-            _ => "something else".to_owned(),
-        }
-    }
-}
-
 /// What is left where a block was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Exhausted {

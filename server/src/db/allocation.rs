@@ -545,7 +545,7 @@ pub async fn insert_blocks(
     Ok(())
 }
 
-/// Who has the blocks that pass a condition; at most ten.
+/// Who has the blocks that pass a condition; the first ten by address.
 macro_rules! conflicts {
     ($db:expr, $condition:literal, $($value:expr),+) => {
         query!(
@@ -553,51 +553,58 @@ macro_rules! conflicts {
                 coalesce(allocation.name, cooldown.name) as name,
                 coalesce(block.allocation_id, cooldown.allocation_id) as allocation_id, block.reservation_id,
                 coalesce(reservation.reason, block.reason) as reason, child_pool.name as "child_pool?",
-                cooldown.free_at as "free_at?", count(*) over () as "count!"
-            from block join pool_range using (range_id) join pool using (pool_id)
+                cooldown.free_at as "free_at?"
+            from (select * from block where "# + $condition + r#" order by block.cidr limit 10) as block
+                join pool_range using (range_id) join pool using (pool_id)
                 left join allocation using (allocation_id)
                 left join vpc using (vpc_id)
                 left join reservation on reservation.reservation_id = block.reservation_id
                 left join cooldown on cooldown.range_id = block.range_id and cooldown.cidr = block.cidr
                 left join pool_range as child on child.parent_range_id = block.range_id and child.cidr = block.cidr
                 left join pool as child_pool on child_pool.pool_id = child.pool_id
-            where "# + $condition + " order by block.cidr limit 10",
+            order by block.cidr"#,
             $($value),+
         )
         .fetch_all($db)
         .await?
         .into_iter()
-        .map(|row| {
-            let conflict = Conflict {
-                cidr: Cidr::from(row.cidr),
-                pool: Some(row.pool),
-                vpc: row.vpc,
-                name: row.name,
-                allocation_id: row.allocation_id.map(|id| id.to_string()),
-                reservation_id: row.reservation_id.map(|id| id.to_string()),
-                reason: row.reason,
-                child_pool: row.child_pool,
-                free_at: row.free_at,
-            };
-            (conflict, row.count)
+        .map(|row| Conflict {
+            cidr: Cidr::from(row.cidr),
+            pool: Some(row.pool),
+            vpc: row.vpc,
+            name: row.name,
+            allocation_id: row.allocation_id.map(|id| id.to_string()),
+            reservation_id: row.reservation_id.map(|id| id.to_string()),
+            reason: row.reason,
+            child_pool: row.child_pool,
+            free_at: row.free_at,
         })
-        .unzip()
+        .collect()
     };
 }
 
 /// Who has what overlaps a network in one range; at most ten.
 pub async fn overlapping(db: &mut Connection, range: RangeId, cidr: Cidr) -> Result<Vec<Conflict>> {
-    let (conflicts, _): (_, Vec<i64>) = conflicts!(
+    Ok(conflicts!(
         db,
         "ipam_tag(block.range_id, block.cidr) && ipam_tag($1, $2::cidr)",
         range,
         IpNet::from(cidr)
-    );
-    Ok(conflicts)
+    ))
 }
 
-/// Who has blocks in these ranges, the first ten, and how many blocks there are.
-pub async fn blocks_in(db: &mut Connection, ranges: &[RangeId]) -> Result<(Vec<Conflict>, i64)> {
-    let (conflicts, counts): (_, Vec<i64>) = conflicts!(db, "block.range_id = any($1)", ranges);
-    Ok((conflicts, counts.first().copied().unwrap_or_default()))
+/// Who has blocks in these ranges; at most ten.
+pub async fn blocks_in(db: &mut Connection, ranges: &[RangeId]) -> Result<Vec<Conflict>> {
+    Ok(conflicts!(db, "block.range_id = any($1)", ranges))
+}
+
+/// How many blocks there are in these ranges.
+pub async fn count_in(db: &mut Connection, ranges: &[RangeId]) -> Result<i64> {
+    let row = query!(
+        r#"select count(*) as "count!" from block where range_id = any($1)"#,
+        ranges
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.count)
 }

@@ -21,6 +21,7 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
             let path = path
                 .replace("{id}", made["id"].as_str().unwrap())
                 .replace("{vpc}", "a")
+                .replace("{vrf}", "default")
                 .replace("{pool}", "primary");
             assert!(
                 !path.contains('{'),
@@ -28,8 +29,13 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
             );
             let body = match operation["operationId"].as_str().unwrap() {
                 "create_allocation" => json!({"vpc": "new", "hosts": 5}),
+                "create_allocations" => json!({"requests": [{"vpc": "newest", "hosts": 5}]}),
                 "create_vpc" => json!({"name": "newer"}),
-                "update_allocation" | "update_vpc" => json!({"description": "changed"}),
+                "create_vrf" => json!({"name": "lab"}),
+                "create_pool" => json!({"name": "new", "ranges": ["172.16.0.0/16"]}),
+                "update_allocation" | "update_vpc" | "update_vrf" | "update_pool" => {
+                    json!({"description": "changed"})
+                }
                 _ => Value::Null,
             };
             operations.push((method.to_uppercase(), path, body));
