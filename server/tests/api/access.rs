@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, KEY};
+use crate::support::{Api, KEY, POOLS, VRFS};
 
 #[tokio::test]
 async fn no_operation_answers_or_does_anything_without_the_key() {
@@ -10,6 +10,10 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
     let made = api
         .allocate(json!({"vpc": "a", "name": "n", "hosts": 5}))
         .await;
+    api.post(VRFS, &json!({"name": "spare"})).await.ok(201);
+    api.post(POOLS, &json!({"name": "spare", "family": "ipv4"}))
+        .await
+        .ok(201);
     // The document is public, as are its reader and the probes.
     let document = api
         .send("GET", "/api/v1/openapi.json", &[], "")
@@ -21,8 +25,8 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
             let path = path
                 .replace("{id}", made["id"].as_str().unwrap())
                 .replace("{vpc}", "a")
-                .replace("{vrf}", "default")
-                .replace("{pool}", "primary");
+                .replace("{vrf}", "spare")
+                .replace("{pool}", "spare");
             assert!(
                 !path.contains('{'),
                 "{path}: a parameter that this test does not know"
