@@ -5,12 +5,14 @@
 
 pub mod allocation;
 mod batch;
+pub mod lookup;
 pub mod plan;
 pub mod pool;
 mod queue;
 mod range;
 pub mod seal;
 mod sizing;
+pub mod space;
 pub mod verify;
 pub mod vpc;
 pub mod vrf;
@@ -64,6 +66,12 @@ impl Ipam {
     /// Begins a transaction.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
         self.begin_with("begin").await
+    }
+
+    /// Begins a transaction that sees one moment, and writes nothing.
+    async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
+        self.begin_with("begin isolation level repeatable read, read only")
+            .await
     }
 
     /// Begins a transaction on the hot path, whose statements know their plans: each goes by an index, whatever the

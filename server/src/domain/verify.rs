@@ -34,10 +34,7 @@ pub struct Finding {
 impl Ipam {
     /// Looks at everything in one snapshot, so that changes meanwhile do no harm.
     pub async fn verify(&self) -> Result<Report> {
-        let mut transaction = self.begin().await?;
-        sqlx::query!("set transaction isolation level repeatable read, read only")
-            .execute(&mut *transaction)
-            .await?;
+        let mut transaction = self.begin_snapshot().await?;
         let db = &mut *transaction;
         let extent = verify::extent(db).await?;
         let mut findings = Vec::new();

@@ -5,14 +5,17 @@
 pub mod allocation;
 pub mod auth;
 pub mod error;
+pub mod event;
 mod extract;
 pub mod health;
 pub mod limits;
 pub mod listen;
+pub mod lookup;
 pub mod openapi;
 pub mod pool;
 pub mod request_id;
 pub mod simple;
+pub mod space;
 pub mod vpc;
 pub mod vrf;
 
@@ -72,7 +75,11 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(vrf::create, vrf::list))
         .routes(routes!(vrf::get, vrf::update, vrf::delete))
         .routes(routes!(pool::create, pool::list))
-        .routes(routes!(pool::get, pool::update, pool::delete));
+        .routes(routes!(pool::get, pool::update, pool::delete))
+        .routes(routes!(space::free))
+        .routes(routes!(lookup::lookup))
+        .routes(routes!(lookup::history))
+        .routes(routes!(event::list));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 

@@ -1,9 +1,9 @@
 //! What becomes of each request of a batch, decided in memory over what was read under the lock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipam_shared::{
-    api::{DEFAULT_VRF, allocation::Size, pool::FreeBlocks},
+    api::{DEFAULT_VRF, allocation::Size},
     cidr::Cidr,
     ids::{AllocationId, Claim, PoolId, VpcId},
     name::Name,
@@ -20,7 +20,7 @@ use crate::{
     },
     domain::{
         plan::{self, FreeSpace, Place},
-        sizing,
+        sizing, space,
     },
     error::{Error, Exhausted, Result},
 };
@@ -79,8 +79,6 @@ pub(super) struct Batch<'a> {
     keys: Vec<UsedKey>,
     pub(super) space: FreeSpace,
     pub(super) claims: HashMap<AllocationId, Claim>,
-    /// What was free in pools that had no room, before this batch.
-    left: HashMap<PoolId, Vec<FreeBlocks>>,
     /// Why no request can be decided at all.
     broken: Option<String>,
 }
@@ -150,7 +148,6 @@ impl<'a> Batch<'a> {
             existing,
             keys,
             claims: HashMap::new(),
-            left: HashMap::new(),
             broken,
         };
         batch.read_space(db).await?;
@@ -399,49 +396,19 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Turns a full pool into an error that says what is left, with what this batch took and left out of account.
+    /// Turns a full pool into an error that says what is left and what would make room.
     pub(super) async fn explain(&mut self, db: &mut Connection, decided: Decided) -> Decided {
         let Decided::Full(source, prefix_length) = decided else {
             return decided;
         };
-        let ids: Vec<_> = source.ranges.iter().map(|range| range.id).collect();
-        let before = match self.left.entry(source.pool) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            // Once for all requests that the pool has no room for.
-            Entry::Vacant(entry) => match pool::free_counts(db, source.family, &ids).await {
-                Ok(free) => entry.insert(free),
-                Err(error) => return Decided::refuse(error),
-            },
-        };
-        let mut counts: BTreeMap<u8, i64> = before
-            .iter()
-            .map(|free| (free.prefix_length, free.count.cast_signed()))
-            .collect();
-        let changes = self.space.changes();
-        for (places, one) in [(&changes.removed, -1), (&changes.added, 1)] {
-            for place in places.iter().filter(|place| ids.contains(&place.range)) {
-                *counts.entry(place.cidr.prefix_length()).or_default() += one;
-            }
+        let limit = space::PIECES_OF_REFUSAL;
+        match space::explain(db, source.pool, prefix_length, limit).await {
+            Ok(space) => Decided::refuse(Error::Exhausted(Box::new(Exhausted {
+                role: source.role.clone(),
+                space,
+            }))),
+            Err(error) => Decided::refuse(error),
         }
-        let left: Vec<_> = counts
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(prefix_length, count)| FreeBlocks {
-                prefix_length,
-                count: count.unsigned_abs(),
-            })
-            .collect();
-        let free_addresses = pool::free_addresses(source.family, &left);
-        Decided::refuse(Error::Exhausted(Box::new(Exhausted {
-            pool: source.pool_name.clone(),
-            vrf: source.vrf_name.clone(),
-            ranges: source.ranges.iter().map(|range| range.cidr).collect(),
-            role: source.role.clone(),
-            prefix_length,
-            largest_free_prefix_length: left.first().map(|free| free.prefix_length),
-            free_addresses,
-            fits_if_defragmented: free_addresses >> (source.family.bits() - prefix_length),
-        })))
     }
 }
 

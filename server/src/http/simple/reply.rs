@@ -189,13 +189,17 @@ impl From<Error> for Refusal {
         log(&error);
         match error {
             Error::Exhausted(exhausted) => {
-                let ranges: Vec<String> =
-                    exhausted.ranges.iter().map(ToString::to_string).collect();
+                let ranges: Vec<String> = exhausted
+                    .space
+                    .ranges
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
                 let pool = ranges.join(", ");
                 Self::Coded {
                     status: StatusCode::BAD_REQUEST,
                     code: "NO_SPACE",
-                    message: format!("No available /{} in {pool}", exhausted.prefix_length),
+                    message: format!("No available /{} in {pool}", exhausted.space.prefix_length),
                     details: json!({ format!("{}_conflicts", exhausted.role): ["exhausted"] }),
                 }
             }
