@@ -6,7 +6,7 @@ use super::{Ipam, seal};
 use crate::{
     db::{
         error::{CONSTRAINTS, INTERNAL},
-        verify::{self, Extent},
+        verify::{self, Extent, space},
     },
     error::Result,
 };
@@ -58,6 +58,11 @@ impl Ipam {
         add("merged", verify::split(db).await?);
         add("counts", verify::miscounted(db).await?);
         add("pairs", verify::incomplete(db).await?);
+        add("nesting", space::nesting(db).await?);
+        add("reservations", space::reservations(db).await?);
+        add("cooldowns", space::cooldowns(db).await?);
+        add("owners", space::owners(db).await?);
+        add("past", space::past(db).await?);
         let sealed_events = match seal::check(db).await? {
             Ok(sealed) => sealed.events,
             Err(finding) => {
