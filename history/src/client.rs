@@ -1,0 +1,273 @@
+//! A client that allocates, reads and releases through two servers, repeats what is safe to repeat, and writes down
+//! everything that it sent and saw.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ipam_testing::TestServer;
+use serde_json::{Value, json};
+
+use crate::{
+    dice::Dice,
+    history::{Action, Allocation, Answer, Ask, Attempt, Id, Operation},
+    http::{Connection, Reply, Request},
+    net::{Net, Size},
+};
+
+pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
+/// What all clients fight for, so that servers meet there: these names in one VPC, and the /26 of this network.
+const SHARED_VPC: &str = "shared";
+const SHARED_NAMES: usize = 6;
+const SHARED_NET: (u32, u64) = (0x0a00_f000, 64);
+/// Longer than a server takes to say that it does not know the outcome.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long an operation goes on being repeated.
+const PERSISTENCE: Duration = Duration::from_secs(60);
+
+/// How clients behave.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// About as many allocations each of them keeps; with none it never releases.
+    pub keep: Option<usize>,
+    /// Something between them and the servers sends requests twice that can't be told from two, and forgets about the
+    /// first answer.
+    pub doubled: bool,
+}
+
+/// What all clients of a run have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) servers: [SocketAddr; 2],
+    /// When the clock of the run began.
+    pub(crate) begin: Instant,
+    /// When no operation begins any more.
+    pub(crate) end: Instant,
+    pub(crate) numbers: Arc<AtomicU64>,
+    pub(crate) habits: Habits,
+}
+
+pub(crate) struct Client {
+    common: Common,
+    number: usize,
+    dice: Dice,
+    connections: [Option<Connection>; 2],
+    held: Vec<Id>,
+    operations: Vec<Operation>,
+}
+
+impl Client {
+    pub(crate) fn new(common: Common, number: usize, dice: Dice) -> Self {
+        Self {
+            common,
+            number,
+            dice,
+            connections: [None, None],
+            held: Vec::new(),
+            operations: Vec::new(),
+        }
+    }
+
+    /// Works until the run ends; answers what it did.
+    pub(crate) async fn work(mut self) -> Vec<Operation> {
+        while Instant::now() < self.common.end {
+            let number = self.common.numbers.fetch_add(1, Ordering::Relaxed);
+            let action = self.choose(number);
+            let operation = self.perform(number, action).await;
+            if let (Action::Allocate(_), Some((_, allocation))) =
+                (&operation.action, operation.shown())
+            {
+                self.held.push(allocation.id.clone());
+            }
+            self.operations.push(operation);
+        }
+        self.operations
+    }
+
+    fn choose(&mut self, number: u64) -> Action {
+        if !self.held.is_empty() {
+            if self.dice.percent(12) {
+                return Action::Read(self.held[self.dice.index(self.held.len())].clone());
+            }
+            if let Some(keep) = self.common.habits.keep {
+                let often = if self.held.len() < keep { 25 } else { 75 };
+                if self.dice.percent(often) {
+                    // Not held any more, whatever comes of it.
+                    return Action::Release(
+                        self.held.swap_remove(self.dice.index(self.held.len())),
+                    );
+                }
+            }
+        }
+        Action::Allocate(self.ask(number))
+    }
+
+    fn ask(&mut self, number: u64) -> Ask {
+        if self.dice.percent(15) {
+            // The same name is always the same request, so that it can be adopted.
+            let shared = self.dice.index(SHARED_NAMES);
+            return Ask {
+                vpc: SHARED_VPC.to_owned(),
+                name: Some(format!("s{shared}")),
+                key: None,
+                size: if shared % 2 == 0 {
+                    Size::Length(26)
+                } else {
+                    Size::Hosts(100)
+                },
+            };
+        }
+        let size = match self.dice.index(20) {
+            0..5 => {
+                let (first, count) = SHARED_NET;
+                let offset =
+                    u32::try_from(self.dice.within(0..=count - 1)).unwrap_or_default() * 64;
+                Net::new(first + offset, 26).map_or(Size::Length(26), Size::Net)
+            }
+            5..8 => Size::Hosts(self.dice.within(1..=250)),
+            8..11 => Size::Length(25),
+            11 => Size::Length(24),
+            _ => Size::Length(26),
+        };
+        let (name, key) = match self.dice.index(10) {
+            0..4 => (Some(format!("n{number}")), None),
+            4..7 => (None, Some(format!("key {number}"))),
+            _ => (None, None),
+        };
+        Ask {
+            vpc: format!("client-{}", self.number),
+            name,
+            key,
+            size,
+        }
+    }
+
+    /// Tries until the outcome is known, or it gives up.
+    async fn perform(&mut self, number: u64, action: Action) -> Operation {
+        let request = request(number, &action);
+        let begin = Instant::now();
+        let mut server = self.dice.index(2);
+        let mut attempts = Vec::new();
+        let is_bare = matches!(&action, Action::Allocate(ask) if !ask.is_repeatable());
+        loop {
+            if is_bare && self.common.habits.doubled {
+                // An unanswered first one is no attempt of the client's: it does not know about it.
+                self.attempt(server, &request, &action).await;
+            }
+            let answer = self.attempt(server, &request, &action).await;
+            let again = match answer.as_ref().map(|attempt| &attempt.answer) {
+                // Not even sent.
+                None => true,
+                Some(Answer::Refused(code)) => code == "unavailable",
+                Some(Answer::Unknown(_)) => !is_bare && self.dice.percent(80),
+                Some(_) => false,
+            };
+            attempts.extend(answer);
+            if !again || begin.elapsed() > PERSISTENCE {
+                return Operation {
+                    number,
+                    client: self.number,
+                    action,
+                    attempts,
+                };
+            }
+            tokio::time::sleep(Duration::from_millis(self.dice.within(5..=60))).await;
+            if self.dice.percent(60) {
+                server = 1 - server;
+            }
+        }
+    }
+
+    /// None if it could not be sent.
+    async fn attempt(
+        &mut self,
+        server: usize,
+        request: &Request,
+        action: &Action,
+    ) -> Option<Attempt> {
+        let mut connection = match self.connections[server].take() {
+            Some(connection) => connection,
+            None => Connection::open(self.common.servers[server]).await.ok()?,
+        };
+        let sent = self.common.begin.elapsed();
+        let reply = connection.send(request, TestServer::API_KEY);
+        let answer = match tokio::time::timeout(PATIENCE, reply).await {
+            Ok(Ok(reply)) => {
+                self.connections[server] = Some(connection);
+                understand(action, &reply)
+            }
+            Ok(Err(error)) => Answer::Unknown(error.kind().to_string()),
+            Err(_) => Answer::Unknown("no answer for too long".to_owned()),
+        };
+        Some(Attempt {
+            server,
+            sent,
+            ended: self.common.begin.elapsed(),
+            answer,
+        })
+    }
+}
+
+fn request(number: u64, action: &Action) -> Request {
+    match action {
+        Action::Read(id) => Request::new("GET", format!("{ALLOCATIONS}/{id}")),
+        Action::Release(id) => Request::new("DELETE", format!("{ALLOCATIONS}/{id}")),
+        Action::Allocate(ask) => {
+            let mut body = json!({"vpc": ask.vpc, "description": number.to_string()});
+            match ask.size {
+                Size::Hosts(hosts) => body["hosts"] = json!(hosts),
+                Size::Length(length) => body["prefix_length"] = json!(length),
+                Size::Net(net) => body["cidr"] = json!(net.to_string()),
+            }
+            if let Some(name) = &ask.name {
+                body["name"] = json!(name);
+            }
+            let mut request = Request::new("POST", ALLOCATIONS.to_owned());
+            request.idempotency_key = ask.key.clone();
+            request.body = Some(body);
+            request
+        }
+    }
+}
+
+fn understand(action: &Action, reply: &Reply) -> Answer {
+    let code = || reply.body["code"].as_str().unwrap_or_default().to_owned();
+    match (reply.status, action) {
+        (200 | 201, Action::Allocate(_)) | (200, Action::Read(_)) => Answer::Shown(
+            shown(&reply.body).unwrap_or_else(|| panic!("not an allocation: {}", reply.body)),
+        ),
+        (204, Action::Release(_)) => Answer::Released,
+        (410, _) => Answer::Gone,
+        (404, Action::Read(_) | Action::Release(_)) => Answer::Missing,
+        // The database was away before anything was done.
+        (503, _) if code() == "unavailable" => Answer::Refused(code()),
+        (400..500, _) => Answer::Refused(code()),
+        (500.., _) => Answer::Unknown(code()),
+        (status, _) => panic!("what does {status} mean? {}", reply.body),
+    }
+}
+
+/// An allocation from the API; none if it is none.
+pub(crate) fn shown(body: &Value) -> Option<Allocation> {
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let blocks = body["blocks"].as_array()?;
+    // In the order of the profile.
+    let roles: Vec<_> = blocks.iter().map(|block| block["role"].as_str()).collect();
+    if roles != [Some("primary"), Some("cgnat")] {
+        return None;
+    }
+    Some(Allocation {
+        id: text(&body["id"])?,
+        vpc: text(&body["vpc"])?,
+        name: text(&body["name"]),
+        blocks: blocks
+            .iter()
+            .map(|block| block["cidr"].as_str()?.parse().ok())
+            .collect::<Option<_>>()?,
+    })
+}
