@@ -14,8 +14,10 @@ pub(super) struct Story {
     pub(super) history: History,
 }
 
+/// Which kinds there are, each once: whoever has a wrong node range often has a wrong pod range too.
 pub(super) fn kinds(findings: &[Finding]) -> Vec<Broken> {
-    findings.iter().map(|finding| finding.broken).collect()
+    let all: BTreeSet<_> = findings.iter().map(|finding| finding.broken).collect();
+    all.into_iter().collect()
 }
 
 /// The node range and the pod range that goes with it: the same place in a larger space.
