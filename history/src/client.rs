@@ -21,20 +21,23 @@ use crate::{
 };
 
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
-/// What all clients fight for, so that servers meet there: these names in one VPC, and the /26 of this network.
+/// What all clients fight for, so that servers meet there: names in one VPC, and certain networks, each a /26.
 const SHARED_VPC: &str = "shared";
 const SHARED_NAMES: usize = 6;
-const SHARED_NET: (u32, u64) = (0x0a00_f000, 64);
+const CERTAIN: std::ops::RangeInclusive<u64> = 0..=63;
 /// Longer than a server takes to say that it does not know the outcome.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long an operation goes on being repeated.
+/// How long an operation goes on being repeated, and how long after the end of the run.
 const PERSISTENCE: Duration = Duration::from_secs(60);
+const LAST_TRIES: Duration = Duration::from_secs(3);
 
 /// How clients behave.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
-    /// About as many allocations each of them keeps; with none it never releases.
-    pub keep: Option<usize>,
+    /// About as many allocations each of them keeps.
+    pub keep: usize,
+    /// How many of a hundred requests want a certain network, one of few that all others want too.
+    pub certain: u64,
     /// Something between them and the servers sends requests twice that can't be told from two, and forgets about the
     /// first answer.
     pub doubled: bool,
@@ -94,14 +97,11 @@ impl Client {
             if self.dice.percent(12) {
                 return Action::Read(self.held[self.dice.index(self.held.len())].clone());
             }
-            if let Some(keep) = self.common.habits.keep {
-                let often = if self.held.len() < keep { 25 } else { 75 };
-                if self.dice.percent(often) {
-                    // Not held any more, whatever comes of it.
-                    return Action::Release(
-                        self.held.swap_remove(self.dice.index(self.held.len())),
-                    );
-                }
+            let few = self.held.len() < self.common.habits.keep;
+            if self.dice.percent(if few { 25 } else { 75 }) {
+                // Not held any more, whatever comes of it.
+                let place = self.dice.index(self.held.len());
+                return Action::Release(self.held.swap_remove(place));
             }
         }
         Action::Allocate(self.ask(number))
@@ -122,17 +122,15 @@ impl Client {
                 },
             };
         }
-        let size = match self.dice.index(20) {
-            0..5 => {
-                let (first, count) = SHARED_NET;
-                let offset =
-                    u32::try_from(self.dice.within(0..=count - 1)).unwrap_or_default() * 64;
-                Net::new(first + offset, 26).map_or(Size::Length(26), Size::Net)
+        let size = if self.dice.percent(self.common.habits.certain) {
+            Size::Net(certain(self.dice.within(CERTAIN)))
+        } else {
+            match self.dice.index(15) {
+                0..3 => Size::Hosts(self.dice.within(1..=250)),
+                3..6 => Size::Length(25),
+                6 => Size::Length(24),
+                _ => Size::Length(26),
             }
-            5..8 => Size::Hosts(self.dice.within(1..=250)),
-            8..11 => Size::Length(25),
-            11 => Size::Length(24),
-            _ => Size::Length(26),
         };
         let (name, key) = match self.dice.index(10) {
             0..4 => (Some(format!("n{number}")), None),
@@ -150,7 +148,7 @@ impl Client {
     /// Tries until the outcome is known, or it gives up.
     async fn perform(&mut self, number: u64, action: Action) -> Operation {
         let request = request(number, &action);
-        let begin = Instant::now();
+        let give_up = (Instant::now() + PERSISTENCE).min(self.common.end + LAST_TRIES);
         let mut server = self.dice.index(2);
         let mut attempts = Vec::new();
         let is_bare = matches!(&action, Action::Allocate(ask) if !ask.is_repeatable());
@@ -168,7 +166,7 @@ impl Client {
                 Some(_) => false,
             };
             attempts.extend(answer);
-            if !again || begin.elapsed() > PERSISTENCE {
+            if !again || Instant::now() > give_up {
                 return Operation {
                     number,
                     client: self.number,
@@ -211,6 +209,15 @@ impl Client {
             answer,
         })
     }
+}
+
+/// The first of them is 10.0.240.0/26.
+fn certain(place: u64) -> Net {
+    let first = 0x0a00_f000 + place * 64;
+    let net = u32::try_from(first)
+        .ok()
+        .and_then(|first| Net::new(first, 26));
+    net.expect("it is a multiple of 64")
 }
 
 fn request(number: u64, action: &Action) -> Request {

@@ -32,6 +32,8 @@ pub(crate) struct Nemesis {
     pub(crate) begin: Instant,
     /// Milliseconds between two faults.
     pub(crate) pauses: RangeInclusive<u64>,
+    /// Servers live.
+    pub(crate) spare_servers: bool,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -54,8 +56,8 @@ impl Nemesis {
             }
             tokio::time::sleep(pause).await;
             let both = self.dice.percent(15);
-            let kills = both || round % 2 == 0;
-            let stops = both || round % 2 == 1;
+            let kills = !self.spare_servers && (both || round % 2 == 0);
+            let stops = !kills || both;
             if kills {
                 victim = 1 - victim;
                 self.faults.push(self.fault(Kind::Kill(victim)));

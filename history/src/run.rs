@@ -1,6 +1,7 @@
 //! A run: one PostgreSQL, two servers, clients that work and something that kills, and the last look afterwards.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::Permissions,
     ops::RangeInclusive,
@@ -16,7 +17,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 pub use crate::client::Habits;
 use crate::{
-    check::{Ending, Figures, Finding, check},
+    check::{Broken, Ending, Figures, Finding, check},
     client::{Client, Common},
     dice::Dice,
     history::History,
@@ -36,6 +37,8 @@ pub struct Plan {
     pub clients: usize,
     /// Milliseconds between two faults.
     pub pauses: RangeInclusive<u64>,
+    /// Whether only PostgreSQL is stopped.
+    pub spare_servers: bool,
     /// How clients behave.
     pub habits: Habits,
     /// What is done to the database before the run.
@@ -115,6 +118,7 @@ pub async fn run(plan: &Plan) -> Report {
         dice: Dice::new(plan.seed, 0),
         begin,
         pauses: plan.pauses.clone(),
+        spare_servers: plan.spare_servers,
         faults: Vec::new(),
     };
     nemesis.rage(common.end).await;
@@ -211,7 +215,11 @@ impl fmt::Display for Report {
             Ok(text) => writeln!(f, "ipam verify: {text}")?,
             Err(text) => writeln!(f, "ipam verify found: {text}")?,
         }
-        write!(f, "{} findings", self.findings.len())?;
+        let mut kinds: BTreeMap<Broken, usize> = BTreeMap::new();
+        for finding in &self.findings {
+            *kinds.entry(finding.broken).or_default() += 1;
+        }
+        write!(f, "{} findings {kinds:?}", self.findings.len())?;
         for finding in self.findings.iter().take(SHOWN) {
             write!(f, "\n  {finding}")?;
         }

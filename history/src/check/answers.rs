@@ -104,12 +104,12 @@ fn allocated(
                     "{:?} was shown as {shown:?} to operation {number}",
                     first.allocation
                 );
-                finding(Broken::Lost, text)
+                finding(Broken::Unseen, text)
             })
         }
         // By its Idempotency-Key: nobody knows the id yet, so nobody can have released it.
         Answer::Gone => Some(finding(
-            Broken::Lost,
+            Broken::Unseen,
             format!("what operation {number} allocated was gone before it was acknowledged"),
         )),
         _ => None,
@@ -124,7 +124,7 @@ fn release(
 ) -> Option<Finding> {
     match &attempt.answer {
         Answer::Missing => Some(finding(
-            Broken::Lost,
+            Broken::Unseen,
             format!(
                 "{id} was not known when it was to be released at {:.3?}",
                 attempt.sent
@@ -144,7 +144,7 @@ fn release(
                     "{id} was gone at {:.3?} although nobody had released it",
                     attempt.sent
                 );
-                finding(Broken::Lost, text)
+                finding(Broken::Unseen, text)
             })
         }
         _ => None,
@@ -161,7 +161,7 @@ fn read(
     let first = acknowledged.get(id)?;
     match &attempt.answer {
         Answer::Shown(shown) if shown != first.allocation => Some(finding(
-            Broken::Lost,
+            Broken::Unseen,
             format!(
                 "{:?} was shown as {shown:?} at {:.3?}",
                 first.allocation, attempt.sent
@@ -175,7 +175,7 @@ fn read(
             ),
         )),
         Answer::Missing => Some(finding(
-            Broken::Lost,
+            Broken::Unseen,
             format!(
                 "{id} was not known at {:.3?}, acknowledged at {:.3?}",
                 attempt.sent, first.at
@@ -183,7 +183,7 @@ fn read(
         )),
         Answer::Gone if first_release.get(id).is_none_or(|at| *at > attempt.ended) => {
             Some(finding(
-                Broken::Lost,
+                Broken::Unseen,
                 format!(
                     "{id} was gone at {:.3?} although nobody had released it",
                     attempt.sent
@@ -229,7 +229,7 @@ mod tests {
             let mut story = story();
             story.read(11, 12, "a", answer);
             story.release(20, 30, "a");
-            assert_eq!(kinds(&wrong(&story.history)), [Broken::Lost]);
+            assert_eq!(kinds(&wrong(&story.history)), [Broken::Unseen]);
         }
     }
 
@@ -237,10 +237,10 @@ mod tests {
     fn other_blocks_than_before_are_found() {
         let mut story = story();
         story.read(11, 12, "a", Story::shown_as("a", "10.0.0.64/26"));
-        assert_eq!(kinds(&wrong(&story.history)), [Broken::Lost]);
+        assert_eq!(kinds(&wrong(&story.history)), [Broken::Unseen]);
         let mut story = self::story();
         story.allocate(11, 12, "a", "10.0.0.64/26");
-        assert_eq!(kinds(&wrong(&story.history)), [Broken::Lost]);
+        assert_eq!(kinds(&wrong(&story.history)), [Broken::Unseen]);
     }
 
     #[test]
@@ -255,10 +255,10 @@ mod tests {
     fn a_release_finds_what_was_acknowledged() {
         let mut story = story();
         story.release_answered(20, 30, "a", Answer::Missing);
-        assert_eq!(kinds(&wrong(&story.history)), [Broken::Lost]);
+        assert_eq!(kinds(&wrong(&story.history)), [Broken::Unseen]);
         let mut story = self::story();
         story.released_again(20, 30, "a");
-        assert_eq!(kinds(&wrong(&story.history)), [Broken::Lost]);
+        assert_eq!(kinds(&wrong(&story.history)), [Broken::Unseen]);
         // Two at once: one of them is too late.
         let mut story = self::story();
         story.released_again(20, 30, "a");
@@ -280,6 +280,6 @@ mod tests {
     fn what_nobody_knew_cannot_have_been_released() {
         let mut story = story();
         story.history.operations[0].attempts[0].answer = Answer::Gone;
-        assert_eq!(kinds(&wrong(&story.history)), [Broken::Lost]);
+        assert_eq!(kinds(&wrong(&story.history)), [Broken::Unseen]);
     }
 }

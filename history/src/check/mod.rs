@@ -19,8 +19,10 @@ use crate::history::History;
 pub enum Broken {
     /// An address had two owners.
     TwoOwners,
-    /// What was acknowledged was not there afterwards, or not as it had been.
+    /// What was acknowledged is not there in the end, or not as it was acknowledged.
     Lost,
+    /// What was acknowledged was not there, or not as it was acknowledged, when somebody came for it.
+    Unseen,
     /// What was acknowledged to be released was there again.
     Undead,
     /// Something is there that nobody asked for, or more often than it was asked for.
