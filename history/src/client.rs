@@ -115,7 +115,7 @@ impl Client {
                 vpc: SHARED_VPC.to_owned(),
                 name: Some(format!("s{shared}")),
                 key: None,
-                size: if shared % 2 == 0 {
+                size: if shared.is_multiple_of(2) {
                     Size::Length(26)
                 } else {
                     Size::Hosts(100)

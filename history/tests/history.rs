@@ -51,6 +51,10 @@ fn crowded_plan() -> Plan {
     }
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the test harness shows it with the test"
+)]
 async fn report(plan: &Plan) -> Report {
     println!("IPAM_HISTORY_SEED={}", plan.seed);
     let report = run(plan).await;
