@@ -78,7 +78,10 @@ pub(crate) fn attributes(allocation: &Allocation) -> Value {
             "name",
             allocation.name.as_ref().map(ToString::to_string).to_value(),
         ),
-        ("profile", allocation.profile.as_str().into()),
+        (
+            "profile",
+            allocation.profile.as_ref().map(|name| name.as_str()).into(),
+        ),
         ("hosts", allocation.requested_hosts.to_value()),
         ("prefix_length", allocation.prefix_length.to_value()),
         ("cidr", allocation.cidr.to_string().into()),

@@ -44,6 +44,8 @@ id! {
     PoolId,
     /// Id of a profile.
     ProfileId,
+    /// Id of a reservation.
+    ReservationId,
     /// Id of a VPC.
     VpcId,
     /// Id of an allocation.

@@ -53,8 +53,10 @@ fn hcl(allocation: &Allocation, label: &str) -> String {
         ("vpc", quote(allocation.vpc.as_str())),
         ("name", quote(&name)),
     ];
-    if allocation.profile.as_str() != DEFAULT_PROFILE {
-        lines.push(("profile", quote(allocation.profile.as_str())));
+    if let Some(profile) = &allocation.profile
+        && profile.as_str() != DEFAULT_PROFILE
+    {
+        lines.push(("profile", quote(profile.as_str())));
     }
     lines.push(
         match (
@@ -188,7 +190,11 @@ mod tests {
             vpc: vpc.parse().unwrap(),
             vpc_id: VpcId(uuid::Uuid::nil()),
             name: name.map(|name| name.parse().unwrap()),
-            profile: DEFAULT_PROFILE.parse().unwrap(),
+            vrf: "default".into(),
+            profile: DEFAULT_PROFILE.parse().ok(),
+            requested_pools: None,
+            requested_pool_selector: None,
+            exclude_cidrs: Vec::new(),
             cidr: "10.0.0.0/23".parse().unwrap(),
             prefix_length: 23,
             requested_hosts: Some(500),

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use crate::{
     api::profile::DEFAULT_PROFILE,
     cidr::Cidr,
+    error::Problem,
     ids::{AllocationId, Claim, VpcId},
     labels::Labels,
     name::Name,
@@ -22,7 +23,36 @@ pub enum Size {
     PrefixLength(u8),
     /// Exactly this block for the first member of the profile.
     Cidr(Cidr),
+    /// The pool's default prefix length. Only from pools.
+    Default,
 }
+
+/// What the blocks are cut from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Recipe {
+    /// One block per member of the profile with this name.
+    Profile(Name),
+    /// One block from the first of these pools, by name or id, that has room.
+    Pools(Vec<String>),
+    /// One block from the first pool with these labels that has room: those of the VPC's VRF before those of `default`,
+    /// by name.
+    Selector(Labels),
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self::Profile(default_profile())
+    }
+}
+
+/// Role of the block of an allocation from pools.
+pub const MAIN: &str = "main";
+/// Most pools in a request.
+pub const MAX_POOLS: usize = 100;
+/// Most CIDRs to keep away from in a request.
+pub const MAX_EXCLUDE_CIDRS: usize = 100;
+/// Most requests in a batch.
+pub const MAX_BATCH: usize = 1000;
 
 /// A request for space: `POST /api/v1/allocations`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +64,27 @@ pub struct NewAllocation {
     /// Unique within the VPC. With a name the request may be repeated: the same request answers the same allocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// The recipe: which pools give a block each, and how the sizes relate.
-    #[serde(default = "default_profile")]
-    pub profile: Name,
-    /// Size by number of hosts of the first block. Exactly one of `hosts`, `prefix_length` and `cidr` is given.
+    /// Name of the VPC's VRF, in which a VPC that does not exist yet is created; `default` if not given. A VPC that exists
+    /// must be in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrf: Option<Name>,
+    /// The recipe: which pools give a block each, and how the sizes relate. `node-pod` if neither it nor `pools` nor
+    /// `pool_selector` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Name>,
+    /// Instead of a profile: one block, from the first of these pools that has room. Names are looked up in the VPC's VRF
+    /// first, then in `default`; ids are taken as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Vec<String>>,
+    /// Instead of a profile: one block, from the first pool that has all of these labels and room; those of the VPC's VRF
+    /// before those of `default`, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_selector: Option<Labels>,
+    /// Networks that no block may overlap, such as ranges in use elsewhere that this request has to reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_cidrs: Vec<Cidr>,
+    /// Size by number of hosts of the first block. Exactly one of `hosts`, `prefix_length` and `cidr` is given; from pools
+    /// none may be given, for the pool's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<u64>,
     /// Size by prefix length of the first block.
@@ -66,10 +113,25 @@ fn default_profile() -> Name {
     DEFAULT_PROFILE.parse().expect("a valid name")
 }
 
-/// The request gave none or more than one of `hosts`, `prefix_length` and `cidr`.
+/// What a request for space says too much or too little of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("give exactly one of hosts, prefix_length and cidr")]
-pub struct SizeError;
+pub enum AskError {
+    /// None or more than one of `hosts`, `prefix_length` and `cidr`.
+    #[error("give exactly one of hosts, prefix_length and cidr")]
+    Size,
+    /// More than one of `profile`, `pools` and `pool_selector`.
+    #[error("give at most one of profile, pools and pool_selector")]
+    Recipe,
+    /// An empty or very long list.
+    #[error("pools takes 1 to {MAX_POOLS} names or ids")]
+    Pools,
+    /// No label at all would select every pool.
+    #[error("pool_selector takes at least one label")]
+    Selector,
+    /// A very long list.
+    #[error("exclude_cidrs takes at most {MAX_EXCLUDE_CIDRS} networks")]
+    ExcludeCidrs,
+}
 
 impl NewAllocation {
     /// A request with nothing but the needful.
@@ -79,11 +141,16 @@ impl NewAllocation {
             Size::Hosts(count) => hosts = Some(count),
             Size::PrefixLength(length) => prefix_length = Some(length),
             Size::Cidr(block) => cidr = Some(block),
+            Size::Default => {}
         }
         Self {
             vpc,
             name: None,
-            profile: default_profile(),
+            vrf: None,
+            profile: None,
+            pools: None,
+            pool_selector: None,
+            exclude_cidrs: Vec::new(),
             hosts,
             prefix_length,
             cidr,
@@ -95,12 +162,33 @@ impl NewAllocation {
     }
 
     /// The size that was asked for.
-    pub fn size(&self) -> Result<Size, SizeError> {
+    pub fn size(&self) -> Result<Size, AskError> {
         match (self.hosts, self.prefix_length, self.cidr) {
             (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),
             (None, Some(length), None) => Ok(Size::PrefixLength(length)),
             (None, None, Some(cidr)) => Ok(Size::Cidr(cidr)),
-            _ => Err(SizeError),
+            (None, None, None) if self.pools.is_some() || self.pool_selector.is_some() => {
+                Ok(Size::Default)
+            }
+            _ => Err(AskError::Size),
+        }
+    }
+
+    /// What the blocks are to be cut from.
+    pub fn recipe(&self) -> Result<Recipe, AskError> {
+        if self.exclude_cidrs.len() > MAX_EXCLUDE_CIDRS {
+            return Err(AskError::ExcludeCidrs);
+        }
+        match (&self.profile, &self.pools, &self.pool_selector) {
+            (None, None, None) => Ok(Recipe::default()),
+            (Some(profile), None, None) => Ok(Recipe::Profile(profile.clone())),
+            (None, Some(pools), None) if (1..=MAX_POOLS).contains(&pools.len()) => {
+                Ok(Recipe::Pools(pools.clone()))
+            }
+            (None, Some(_), None) => Err(AskError::Pools),
+            (None, None, Some(labels)) if labels.is_empty() => Err(AskError::Selector),
+            (None, None, Some(labels)) => Ok(Recipe::Selector(labels.clone())),
+            _ => Err(AskError::Recipe),
         }
     }
 }
@@ -116,10 +204,11 @@ pub struct AllocationPatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// Another number of hosts that needs the same block size.
+    /// Another size, by number of hosts. Every block grows or shrinks in place, by as many bits as the first, or none
+    /// does: a block grows if the space beside it is free, and one that shrinks keeps its lower end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<u64>,
-    /// The size as a prefix length; it must be the one that the allocation has.
+    /// Another size, by prefix length of the first block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_length: Option<u8>,
     /// All labels; those that are not named are removed.
@@ -131,6 +220,9 @@ pub struct AllocationPatch {
     /// Whether deletion is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_protection: Option<bool>,
+    /// Answer what it would become, and write nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What a user asked for and owns.
@@ -147,8 +239,19 @@ pub struct Allocation {
     pub vpc_id: VpcId,
     /// Name within the VPC.
     pub name: Option<Name>,
-    /// The profile that it was made from.
-    pub profile: Name,
+    /// Name of the VPC's VRF.
+    pub vrf: String,
+    /// The profile that it was made from; null if it was asked for from pools.
+    pub profile: Option<Name>,
+    /// The pools that were asked for, in the order of preference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_pools: Option<Vec<String>>,
+    /// The labels that the pool was selected by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_pool_selector: Option<Labels>,
+    /// Networks that its blocks keep away from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_cidrs: Vec<Cidr>,
     /// First block, for which the size was asked.
     pub cidr: Cidr,
     /// Prefix length of the first block.
@@ -159,7 +262,8 @@ pub struct Allocation {
     pub requested_prefix_length: Option<u8>,
     /// CIDR, if it was asked for.
     pub requested_cidr: Option<Cidr>,
-    /// One block per member of the profile, in the profile's order.
+    /// One block per member of the profile, in the profile's order; one with the role `main` if it was asked for from
+    /// pools.
     pub blocks: Vec<Block>,
     /// Key-value pairs.
     pub labels: Labels,
@@ -205,6 +309,49 @@ pub struct Block {
     /// Addresses left for hosts beside the pool's reserved ones.
     #[serde(deserialize_with = "crate::api::pool::addresses")]
     pub usable: u128,
+}
+
+/// Several requests at once: `POST /api/v1/allocations/batch`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewBatch {
+    /// 1 to 1,000 requests, each as for `POST /api/v1/allocations`.
+    pub requests: Vec<NewAllocation>,
+    /// All or nothing; if false, each for itself.
+    #[serde(default = "yes")]
+    pub atomic: bool,
+    /// Answer what would be allocated, and write nothing. Then no request may say otherwise.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Batch {
+    /// How many requests got what they asked for.
+    pub succeeded: usize,
+    /// One per request, in their order.
+    pub results: Vec<BatchResult>,
+}
+
+/// What became of one request of a batch: one of the two is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BatchResult {
+    /// The status that it would have had by itself.
+    pub status: u16,
+    /// What it got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<Allocation>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
 }
 
 /// What a list can be narrowed to: `GET /api/v1/allocations`.
@@ -253,10 +400,10 @@ mod tests {
             parse(r#"{"vpc":"a","hosts":1}"#).unwrap(),
             Ok(Size::Hosts(1))
         );
-        assert_eq!(parse(r#"{"vpc":"a"}"#).unwrap(), Err(SizeError));
+        assert_eq!(parse(r#"{"vpc":"a"}"#).unwrap(), Err(AskError::Size));
         assert_eq!(
             parse(r#"{"vpc":"a","hosts":1,"prefix_length":24}"#).unwrap(),
-            Err(SizeError)
+            Err(AskError::Size)
         );
         assert!(parse(r#"{"vpc":"a","host":1}"#).is_err());
         assert_eq!(default_profile().as_str(), DEFAULT_PROFILE);

@@ -6,7 +6,9 @@
 pub mod allocation;
 pub mod pool;
 pub mod profile;
+pub mod reservation;
 pub mod vpc;
+pub mod vrf;
 
 /// Name of the header that carries an allocation's [`crate::ids::Claim`].
 pub const CLAIM_HEADER: &str = "ipam-claim";

@@ -1,5 +1,10 @@
 //! Profiles: recipes that say which pools give a block each, and how the sizes relate.
 
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{ids::ProfileId, name::Name};
+
 /// The built-in profile: a node range from pool `primary`, and a pod range 5 bits larger from pool `cgnat`.
 pub const DEFAULT_PROFILE: &str = "node-pod";
 /// Role of the node range in the built-in profile.
@@ -12,3 +17,98 @@ pub const CGNAT_OFFSET: i8 = -5;
 pub const MIN_PREFIX_LENGTH: u8 = 20;
 /// Longest prefix (smallest block) of the built-in profile.
 pub const MAX_PREFIX_LENGTH: u8 = 26;
+/// Most members of one profile.
+pub const MAX_MEMBERS: usize = 32;
+
+/// One block of the recipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// What the block is for, unique in the profile: a lower-case letter, then at most 62 of a-z, 0-9, `_` and `-`.
+    pub role: String,
+    /// Name of the pool that it is cut from: that of the VPC's VRF, or else that of `default`.
+    pub pool: Name,
+    /// Bits added to the prefix length that was asked for: -5 makes a block 32 times as large. The size is asked for the
+    /// first member; its own offset counts too.
+    #[serde(default)]
+    pub size_offset: i8,
+    /// Shortest prefix, that is the largest block. If it is the same as `max_prefix_length`, the block always has that
+    /// length, whatever was asked for and whatever the offset.
+    #[serde(default)]
+    pub min_prefix_length: u8,
+    /// Longest prefix, that is the smallest block; 128 if not given. The pool's own bounds hold too.
+    #[serde(default = "longest")]
+    pub max_prefix_length: u8,
+}
+
+fn longest() -> u8 {
+    128
+}
+
+/// A new recipe: `POST /api/v1/profiles`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewProfile {
+    /// Unique.
+    pub name: Name,
+    /// Free text, at most 1,000 characters.
+    #[serde(default)]
+    pub description: String,
+    /// 1 to 32 members, in the order of the blocks; the size of a request is that of the first.
+    pub members: Vec<Member>,
+}
+
+/// A change: `PATCH /api/v1/profiles/{id}`. What is missing stays as it is. Allocations that exist stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProfilePatch {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// All members, for allocations from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<Member>>,
+}
+
+/// A recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Profile {
+    /// Stable id.
+    pub id: ProfileId,
+    /// Unique.
+    pub name: Name,
+    /// Free text.
+    pub description: String,
+    /// In the order of the blocks.
+    pub members: Vec<Member>,
+    /// How many allocations were made from it and still exist.
+    pub allocations: i64,
+    /// Counts the changes; the ETag.
+    pub revision: i64,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// What a list can be narrowed to: `GET /api/v1/profiles`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ProfileFilter {
+    /// Only with this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Items on a page, 1 to 1,000; 100 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u16>,
+    /// The `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}

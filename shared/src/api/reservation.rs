@@ -1,0 +1,97 @@
+//! Reservations: networks taken out of circulation by hand, such as on-premises or legacy ranges.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{cidr::Cidr, ids::ReservationId, labels::Labels, name::Name};
+
+/// Longest reason, in characters.
+pub const MAX_REASON: usize = 1000;
+
+/// A network that must not be handed out: `POST /api/v1/reservations`. It may lie inside a range of a pool, contain
+/// whole ranges, or lie outside of all; a range that is added later respects it. Repeating the same request answers the
+/// same reservation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewReservation {
+    /// The network. Nothing of it may be allocated or reserved.
+    pub cidr: Cidr,
+    /// Name of its VRF; `default` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrf: Option<Name>,
+    /// Why, 1 to 1,000 characters: shown to everybody whose request it stands in the way of.
+    pub reason: String,
+    /// Key-value pairs.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+/// A change: `PATCH /api/v1/reservations/{id}`. What is missing stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReservationPatch {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// All labels; those that are not named are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}
+
+/// A network taken out of circulation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Reservation {
+    /// Stable id.
+    pub id: ReservationId,
+    /// The network.
+    pub cidr: Cidr,
+    /// Name of its VRF.
+    pub vrf: Name,
+    /// Why.
+    pub reason: String,
+    /// Key-value pairs.
+    pub labels: Labels,
+    /// Names of the pools that it takes space from; none if it lies outside of all.
+    pub pools: Vec<String>,
+    /// Counts the changes; the ETag.
+    pub revision: i64,
+    /// Who asked.
+    pub created_by: String,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// What a list can be narrowed to: `GET /api/v1/reservations`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ReservationFilter {
+    /// Only in the VRF of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrf: Option<String>,
+    /// Only those that take space from a pool of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Only with this label: `key=value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Only those that contain this address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
+    pub contains: Option<IpAddr>,
+    /// Only those inside this network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Cidr>,
+    /// Items on a page, 1 to 1,000; 100 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u16>,
+    /// The `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}

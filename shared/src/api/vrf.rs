@@ -1,0 +1,78 @@
+//! VRFs: isolated address spaces.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{ids::VrfId, labels::Labels, name::Name};
+
+/// A new address space: `POST /api/v1/vrfs`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewVrf {
+    /// Unique.
+    pub name: Name,
+    /// Key-value pairs.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Free text, at most 1,000 characters.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A change: `PATCH /api/v1/vrfs/{id}`. What is missing stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VrfPatch {
+    /// A new name; that of `default` stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// All labels; those that are not named are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// An isolated address space: the same CIDR may exist once in each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Vrf {
+    /// Stable id.
+    pub id: VrfId,
+    /// Unique.
+    pub name: Name,
+    /// Key-value pairs.
+    pub labels: Labels,
+    /// Free text.
+    pub description: String,
+    /// How many pools it has.
+    pub pools: i64,
+    /// How many VPCs are in it.
+    pub vpcs: i64,
+    /// How many reservations it has.
+    pub reservations: i64,
+    /// Counts the changes; the ETag.
+    pub revision: i64,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// What a list can be narrowed to: `GET /api/v1/vrfs`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct VrfFilter {
+    /// Only with this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Items on a page, 1 to 1,000; 100 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u16>,
+    /// The `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
