@@ -55,12 +55,19 @@ pub(crate) struct Common {
     pub(crate) habits: Habits,
 }
 
+/// What a client believes to have.
+struct Held {
+    id: Id,
+    /// Others may have it too.
+    shared: bool,
+}
+
 pub(crate) struct Client {
     common: Common,
     number: usize,
     dice: Dice,
     connections: [Option<Connection>; 2],
-    held: Vec<Id>,
+    held: Vec<Held>,
     operations: Vec<Operation>,
 }
 
@@ -85,7 +92,10 @@ impl Client {
             if let (Action::Allocate(_), Some((_, allocation))) =
                 (&operation.action, operation.shown())
             {
-                self.held.push(allocation.id.clone());
+                self.held.push(Held {
+                    id: allocation.id.clone(),
+                    shared: allocation.vpc == SHARED_VPC,
+                });
             }
             self.operations.push(operation);
         }
@@ -95,13 +105,22 @@ impl Client {
     fn choose(&mut self, number: u64) -> Action {
         if !self.held.is_empty() {
             if self.dice.percent(12) {
-                return Action::Read(self.held[self.dice.index(self.held.len())].clone());
+                return Action::Read(self.held[self.dice.index(self.held.len())].id.clone());
+            }
+            let place = self.dice.index(self.held.len());
+            if self.dice.percent(8) && !self.held[place].shared {
+                let size = if self.dice.percent(70) {
+                    Size::Length(if self.dice.percent(50) { 25 } else { 26 })
+                } else {
+                    Size::Hosts(self.dice.within(1..=250))
+                };
+                return Action::Resize(self.held[place].id.clone(), size);
             }
             let few = self.held.len() < self.common.habits.keep;
             if self.dice.percent(if few { 25 } else { 75 }) {
                 // Not held any more, whatever comes of it.
                 let place = self.dice.index(self.held.len());
-                return Action::Release(self.held.swap_remove(place));
+                return Action::Release(self.held.swap_remove(place).id);
             }
         }
         Action::Allocate(self.ask(number))
@@ -223,34 +242,45 @@ fn certain(place: u64) -> Net {
 fn request(number: u64, action: &Action) -> Request {
     match action {
         Action::Read(id) => Request::new("GET", format!("{ALLOCATIONS}/{id}")),
+        Action::Resize(id, size) => {
+            let mut request = Request::new("PATCH", format!("{ALLOCATIONS}/{id}"));
+            request.body = Some(with_size(json!({}), *size));
+            request
+        }
         Action::Release(id) => Request::new("DELETE", format!("{ALLOCATIONS}/{id}")),
         Action::Allocate(ask) => {
             let mut body = json!({"vpc": ask.vpc, "description": number.to_string()});
-            match ask.size {
-                Size::Hosts(hosts) => body["hosts"] = json!(hosts),
-                Size::Length(length) => body["prefix_length"] = json!(length),
-                Size::Net(net) => body["cidr"] = json!(net.to_string()),
-            }
             if let Some(name) = &ask.name {
                 body["name"] = json!(name);
             }
             let mut request = Request::new("POST", ALLOCATIONS.to_owned());
             request.idempotency_key = ask.key.clone();
-            request.body = Some(body);
+            request.body = Some(with_size(body, ask.size));
             request
         }
     }
 }
 
+fn with_size(mut body: Value, size: Size) -> Value {
+    match size {
+        Size::Hosts(hosts) => body["hosts"] = json!(hosts),
+        Size::Length(length) => body["prefix_length"] = json!(length),
+        Size::Net(net) => body["cidr"] = json!(net.to_string()),
+    }
+    body
+}
+
 fn understand(action: &Action, reply: &Reply) -> Answer {
     let code = || reply.body["code"].as_str().unwrap_or_default().to_owned();
     match (reply.status, action) {
-        (200 | 201, Action::Allocate(_)) | (200, Action::Read(_)) => Answer::Shown(
-            shown(&reply.body).unwrap_or_else(|| panic!("not an allocation: {}", reply.body)),
-        ),
+        (200 | 201, Action::Allocate(_)) | (200, Action::Read(_) | Action::Resize(..)) => {
+            Answer::Shown(
+                shown(&reply.body).unwrap_or_else(|| panic!("not an allocation: {}", reply.body)),
+            )
+        }
         (204, Action::Release(_)) => Answer::Released,
         (410, _) => Answer::Gone,
-        (404, Action::Read(_) | Action::Release(_)) => Answer::Missing,
+        (404, Action::Read(_) | Action::Resize(..) | Action::Release(_)) => Answer::Missing,
         // The database was away before anything was done.
         (503, _) if code() == "unavailable" => Answer::Refused(code()),
         (400..500, _) => Answer::Refused(code()),

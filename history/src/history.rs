@@ -36,6 +36,8 @@ pub enum Action {
     Allocate(Ask),
     /// To give it back.
     Release(Id),
+    /// To have it in another size, in place. Only who asked for an allocation does, and one after the other.
+    Resize(Id, Size),
     /// To see it.
     Read(Id),
 }

@@ -1,6 +1,6 @@
 //! The last look, when everything is over: into the tables past the servers, and onto the API of each server.
 
-use std::{net::SocketAddr, str::FromStr as _, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, str::FromStr as _, time::Duration};
 
 use ipam_testing::TestServer;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
@@ -22,22 +22,28 @@ pub(crate) async fn look(database: &PgConnectOptions, servers: &[SocketAddr]) ->
     settle(&mut connection).await;
     let rows = rows(&mut connection).await;
     let blocks = blocks(&mut connection).await;
-    let mut events = [
-        ids(&mut connection, "allocation.create").await,
-        ids(&mut connection, "allocation.release").await,
-    ]
-    .map(|ids| ids.into_iter().collect());
+    let created = subjects(&mut connection, "allocation.create").await;
+    let released = subjects(&mut connection, "allocation.release").await;
+    let vpcs = sqlx::query_scalar("select name from vpc")
+        .fetch_all(&mut connection)
+        .await;
+    let vpcs = vpcs.expect("VPCs can be read").into_iter().collect();
+    let keys = sqlx::query_as("select key, allocation_id::text from idempotency_key")
+        .fetch_all(&mut connection)
+        .await;
+    let keys = keys.expect("keys can be read").into_iter().collect();
     connection.close().await.expect("it closes");
     let mut listed = Vec::new();
     for server in servers {
         listed.push(list(*server).await);
     }
-    let [created, released] = &mut events;
     Ending {
         rows,
         blocks,
-        created: std::mem::take(created),
-        released: std::mem::take(released),
+        created,
+        released,
+        vpcs,
+        keys,
         listed,
     }
 }
@@ -129,12 +135,13 @@ async fn blocks(connection: &mut PgConnection) -> Vec<Block> {
         .collect()
 }
 
-async fn ids(connection: &mut PgConnection, action: &str) -> Vec<String> {
-    sqlx::query_scalar("select subject::text from event where action = $1")
+async fn subjects(connection: &mut PgConnection, action: &str) -> BTreeSet<String> {
+    let ids: Vec<String> = sqlx::query_scalar("select subject::text from event where action = $1")
         .bind(action)
         .fetch_all(connection)
         .await
-        .expect("events can be read")
+        .expect("events can be read");
+    ids.into_iter().collect()
 }
 
 async fn list(server: SocketAddr) -> Vec<Allocation> {

@@ -17,6 +17,14 @@ impl Net {
             .then_some(Self { first, length })
     }
 
+    /// The network of this length that an address lies in; none if there is no such length.
+    #[must_use]
+    pub fn around(address: u32, length: u8) -> Option<Self> {
+        let size = 1_u64 << 32_u8.checked_sub(length)?;
+        let first = u64::from(address) / size * size;
+        Self::new(u32::try_from(first).ok()?, length)
+    }
+
     /// Its first address as a number.
     #[must_use]
     pub fn first(self) -> u32 {
@@ -173,6 +181,8 @@ mod tests {
                 };
                 assert_eq!(a.overlaps(*b), !of(a).is_disjoint(&of(b)), "{a} {b}");
                 assert_eq!(a.contains(*b), of(a).is_superset(&of(b)), "{a} {b}");
+                let around = Net::around(b.first(), a.length()).unwrap();
+                assert_eq!(around == *a, of(a).contains(&b.first()), "{a} {b}");
             }
         }
     }

@@ -2,13 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{
-    Broken, Finding,
-    answers::{acknowledged, released},
-    finding,
-};
+use super::{Broken, Finding, finding, life::Life};
 use crate::{
-    history::{Action, Allocation, Answer, History, Id, Operation},
+    history::{Action, Allocation, History, Id, Operation},
     net::{Net, Size},
 };
 
@@ -47,6 +43,10 @@ pub struct Ending {
     pub created: BTreeSet<Id>,
     /// Allocations that were released, by the audit log.
     pub released: BTreeSet<Id>,
+    /// The names of all VPCs.
+    pub vpcs: BTreeSet<String>,
+    /// What each Idempotency-Key made.
+    pub keys: BTreeMap<String, Id>,
     /// What each server lists.
     pub listed: Vec<Vec<Allocation>>,
 }
@@ -83,61 +83,49 @@ pub(super) fn overlaps(ending: &Ending) -> Vec<Finding> {
 }
 
 /// Rows that come from no request, or from one that was refused, or that there are too many of.
-pub(super) fn unasked(history: &History, ending: &Ending) -> Vec<Finding> {
+pub(super) fn unasked(
+    history: &History,
+    lives: &BTreeMap<&Id, Life<'_>>,
+    ending: &Ending,
+) -> Vec<Finding> {
     let operations: HashMap<u64, &Operation> = history
         .operations
         .iter()
         .map(|operation| (operation.number, operation))
         .collect();
-    let mut findings = Vec::new();
+    let mut texts = Vec::new();
     let mut by_operation: HashMap<u64, &Id> = HashMap::new();
     let mut by_name: HashMap<(String, &str), &Id> = HashMap::new();
     for row in &ending.rows {
-        let id = &row.allocation.id;
-        if let Some(text) = why_unasked(row, &operations) {
-            findings.push(finding(Broken::Unasked, format!("{text}: {row:?}")));
+        let Allocation { id, vpc, name, .. } = &row.allocation;
+        if let Some(text) = why_unasked(row, &operations, lives.get(id)) {
+            texts.push(format!("{text}: {row:?}"));
         }
         if let Some(number) = row.operation
             && let Some(other) = by_operation.insert(number, id)
         {
-            let text = format!("operation {number} is stored twice, as {other} and as {id}");
-            findings.push(finding(Broken::Unasked, text));
+            texts.push(format!(
+                "operation {number} is stored twice, as {other} and as {id}"
+            ));
         }
-        if let Some(name) = &row.allocation.name
-            && let Some(other) = by_name.insert((row.allocation.vpc.to_lowercase(), name), id)
+        if let Some(name) = name
+            && let Some(other) = by_name.insert((vpc.to_lowercase(), name), id)
         {
-            let text = format!(
-                "the name {}/{name} is stored twice, as {other} and as {id}",
-                row.allocation.vpc
-            );
-            findings.push(finding(Broken::Unasked, text));
-        }
-    }
-    let ids: BTreeSet<_> = ending.rows.iter().map(|row| &row.allocation.id).collect();
-    for block in &ending.blocks {
-        if block
-            .owner
-            .as_ref()
-            .is_none_or(|owner| !ids.contains(owner))
-        {
-            findings.push(finding(
-                Broken::Unasked,
-                format!("a block without an allocation: {block:?}"),
+            texts.push(format!(
+                "the name {vpc}/{name} is stored twice, as {other} and as {id}"
             ));
         }
     }
-    for id in ids {
-        if !ending.created.contains(id) {
-            findings.push(finding(
-                Broken::Unasked,
-                format!("the audit log does not know of {id}"),
-            ));
-        }
-    }
-    findings
+    texts.extend(strangers(history, ending));
+    let texts = texts.into_iter();
+    texts.map(|text| finding(Broken::Unasked, text)).collect()
 }
 
-fn why_unasked(row: &Row, operations: &HashMap<u64, &Operation>) -> Option<String> {
+fn why_unasked(
+    row: &Row,
+    operations: &HashMap<u64, &Operation>,
+    life: Option<&Life<'_>>,
+) -> Option<String> {
     let Some(operation) = row.operation.and_then(|number| operations.get(&number)) else {
         return Some("no operation of the run".to_owned());
     };
@@ -145,10 +133,15 @@ fn why_unasked(row: &Row, operations: &HashMap<u64, &Operation>) -> Option<Strin
         return Some("from an operation that allocates nothing".to_owned());
     };
     let allocation = &row.allocation;
-    if allocation.vpc != ask.vpc || allocation.name != ask.name || row.size != Some(ask.size) {
-        return Some(format!("not what was asked for ({ask:?})"));
-    }
-    if let Some(misfit) = ask.size.misfit(&allocation.blocks) {
+    let later = life.map(|life| life.sizes.as_slice()).unwrap_or_default();
+    let size = row
+        .size
+        .filter(|size| *size == ask.size || later.contains(size));
+    let Some(size) = size.filter(|_| allocation.vpc == ask.vpc && allocation.name == ask.name)
+    else {
+        return Some(format!("not what was asked for ({ask:?}, later {later:?})"));
+    };
+    if let Some(misfit) = size.misfit(&allocation.blocks) {
         return Some(misfit);
     }
     match operation.shown() {
@@ -166,50 +159,98 @@ fn why_unasked(row: &Row, operations: &HashMap<u64, &Operation>) -> Option<Strin
     }
 }
 
+/// Everything but allocations that nobody asked for.
+fn strangers(history: &History, ending: &Ending) -> Vec<String> {
+    let ids: BTreeSet<_> = ending.rows.iter().map(|row| &row.allocation.id).collect();
+    let asks: Vec<_> = history
+        .operations
+        .iter()
+        .filter_map(|operation| match &operation.action {
+            Action::Allocate(ask) => Some((ask, operation)),
+            _ => None,
+        })
+        .collect();
+    let vpcs: BTreeSet<_> = asks.iter().map(|(ask, _)| &ask.vpc).collect();
+    let keys: HashMap<_, _> = asks
+        .iter()
+        .filter_map(|(ask, operation)| Some((ask.key.as_ref()?, *operation)))
+        .collect();
+    let releases: BTreeSet<_> = history
+        .operations
+        .iter()
+        .filter_map(|operation| match &operation.action {
+            Action::Release(id) if !operation.attempts.is_empty() => Some(id),
+            _ => None,
+        })
+        .collect();
+    let mut texts = Vec::new();
+    for block in &ending.blocks {
+        let owner = block.owner.as_ref();
+        if owner.is_none_or(|owner| !ids.contains(owner)) {
+            texts.push(format!("a block without an allocation: {block:?}"));
+        }
+    }
+    for vpc in ending.vpcs.iter().filter(|vpc| !vpcs.contains(vpc)) {
+        texts.push(format!("a VPC: {vpc}"));
+    }
+    for (key, id) in &ending.keys {
+        let shown = keys.get(key).map(|operation| operation.shown());
+        if shown.is_none_or(|shown| shown.is_some_and(|(_, shown)| shown.id != *id)) {
+            texts.push(format!("an Idempotency-Key: {key:?} for {id}"));
+        }
+    }
+    for id in ids.iter().filter(|id| !ending.created.contains(**id)) {
+        texts.push(format!("the audit log does not know of {id}"));
+    }
+    for id in ending.released.iter().filter(|id| !releases.contains(id)) {
+        texts.push(format!("the release of {id}"));
+    }
+    texts
+}
+
 /// Acknowledged allocations and releases that are not as they were acknowledged.
-pub(super) fn broken_promises(history: &History, ending: &Ending) -> Vec<Finding> {
+pub(super) fn broken_promises(lives: &BTreeMap<&Id, Life<'_>>, ending: &Ending) -> Vec<Finding> {
     let rows: BTreeMap<&Id, &Allocation> = ending
         .rows
         .iter()
         .map(|row| (&row.allocation.id, &row.allocation))
         .collect();
-    let maybe_released = maybe_released(history);
-    let released = released(history);
     let mut findings = Vec::new();
-    for (id, acknowledged) in acknowledged(history) {
-        let stored = rows.get(id);
-        match stored {
-            Some(stored) if *stored != acknowledged.allocation => {
-                let text = format!("{:?} is stored as {stored:?}", acknowledged.allocation);
+    for (id, life) in lives {
+        let (first, at) = (life.allocation, life.acknowledged);
+        if let Some(stored) = rows.get(id) {
+            let same = (&stored.vpc, &stored.name) == (&first.vpc, &first.name);
+            if !same || !life.can_end_as(&stored.blocks) {
+                let text = format!("{first:?}, later {:?}, is stored as {stored:?}", life.sizes);
                 findings.push(finding(Broken::Lost, text));
             }
-            Some(_) => {}
-            None if !maybe_released.contains(id) => {
-                let text = format!(
-                    "{:?}, acknowledged at {:.3?}, is not stored",
-                    acknowledged.allocation, acknowledged.at
-                );
-                findings.push(finding(Broken::Lost, text));
-            }
-            None => {}
-        }
-        if !ending.created.contains(id) {
-            let text = format!(
-                "{id}, acknowledged at {:.3?}, is not in the audit log",
-                acknowledged.at
-            );
+        } else if !life.maybe_released {
+            let text = format!("{first:?}, acknowledged at {at:.3?}, is not stored");
             findings.push(finding(Broken::Lost, text));
         }
-    }
-    for (id, at) in released {
+        if !ending.created.contains(*id) {
+            let text = format!("{id}, acknowledged at {at:.3?}, is not in the audit log");
+            findings.push(finding(Broken::Lost, text));
+        }
+        let Some(at) = life.released else {
+            continue;
+        };
         if rows.contains_key(id) {
             let text = format!("{id} is stored, and its release was acknowledged at {at:.3?}");
             findings.push(finding(Broken::Undead, text));
         }
-        if !ending.released.contains(id) {
+        if !ending.released.contains(*id) {
             let text =
                 format!("the release of {id}, acknowledged at {at:.3?}, is not in the audit log");
             findings.push(finding(Broken::Undead, text));
+        }
+    }
+    for id in &ending.created {
+        // Whatever was made is there, unless it was released.
+        if !rows.contains_key(id) && !ending.released.contains(id) {
+            let text =
+                format!("{id} is not stored, and by the audit log it was made and not released");
+            findings.push(finding(Broken::Lost, text));
         }
     }
     for (server, listed) in ending.listed.iter().enumerate() {
@@ -229,34 +270,15 @@ pub(super) fn broken_promises(history: &History, ending: &Ending) -> Vec<Finding
     findings
 }
 
-/// Allocations that somebody tried to release and that may be released.
-fn maybe_released(history: &History) -> BTreeSet<&Id> {
-    let tried = history
-        .operations
-        .iter()
-        .filter_map(|operation| match &operation.action {
-            Action::Release(id) => Some((id, &operation.attempts)),
-            _ => None,
-        });
-    tried
-        .filter(|(_, attempts)| {
-            attempts.iter().any(|attempt| {
-                matches!(
-                    attempt.answer,
-                    Answer::Released | Answer::Gone | Answer::Unknown(_)
-                )
-            })
-        })
-        .map(|(id, _)| id)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{
-        check,
-        example::{Story, kinds},
+    use crate::{
+        check::{
+            check,
+            example::{Story, kinds},
+        },
+        history::Answer,
     };
 
     /// Two allocations, of which one is released.
@@ -300,6 +322,7 @@ mod tests {
             ending.rows.clear();
             ending.blocks.clear();
             ending.listed.iter_mut().for_each(Vec::clear);
+            ending.released.insert("a".to_owned());
         };
         let mut open = story();
         open.release_open(40, 50, "a");
@@ -332,7 +355,7 @@ mod tests {
         assert_eq!(findings(&story(), back), [Broken::Undead]);
         assert_eq!(
             findings(&story(), |ending| ending.released.clear()),
-            [Broken::Undead]
+            [Broken::Lost, Broken::Undead]
         );
     }
 
@@ -381,6 +404,7 @@ mod tests {
             ending
                 .blocks
                 .retain(|block| block.owner.as_deref() != Some("c"));
+            ending.created.remove("c");
             (stored, kinds(&check(&story.history, &ending)))
         };
         assert_eq!(with(Answer::Unknown(String::new())), (vec![], vec![]));
@@ -439,5 +463,70 @@ mod tests {
     fn a_server_that_lists_something_else_is_found() {
         let forgetful = |ending: &mut Ending| ending.listed[0].clear();
         assert_eq!(findings(&story(), forgetful), [Broken::Wrong]);
+    }
+
+    #[test]
+    fn a_vpc_or_a_key_that_nobody_sent_is_found() {
+        let vpc = |ending: &mut Ending| ending.vpcs.extend(["x".to_owned()]);
+        assert_eq!(findings(&story(), vpc), [Broken::Unasked]);
+        let key = |ending: &mut Ending| ending.keys.extend([("x".to_owned(), "a".to_owned())]);
+        assert_eq!(findings(&story(), key), [Broken::Unasked]);
+        let mut with_key = story();
+        with_key.ask_of_last_but(1).key = Some("x".to_owned());
+        assert_eq!(findings(&with_key, |_| {}), []);
+        // Of another allocation than the one that was acknowledged.
+        assert_eq!(findings(&with_key, key), [Broken::Unasked]);
+    }
+
+    #[test]
+    fn a_release_that_nobody_sent_is_found() {
+        let released = |ending: &mut Ending| ending.released.extend(["a".to_owned()]);
+        assert_eq!(findings(&story(), released), [Broken::Unasked]);
+    }
+
+    #[test]
+    fn a_made_allocation_that_went_away_silently_is_found() {
+        let mut story = story();
+        story.allocate(40, 50, "c", "10.0.0.128/26");
+        let mut ending = story.ending();
+        story.history.operations[3].attempts[0].answer = Answer::Unknown(String::new());
+        assert_eq!(kinds(&check(&story.history, &ending)), []);
+        ending.rows.pop();
+        ending.listed[0].pop();
+        ending
+            .blocks
+            .retain(|block| block.owner.as_deref() != Some("c"));
+        assert_eq!(kinds(&check(&story.history, &ending)), [Broken::Lost]);
+    }
+
+    #[test]
+    fn a_new_size_is_stored_when_it_was_acknowledged_and_perhaps_when_it_was_not() {
+        let resized = |answer| {
+            let mut story = story();
+            story.resize(40, 50, "a", 25, answer);
+            let before = findings(&story, |_| {});
+            let after = findings(&story, |ending| {
+                let Answer::Shown(large) = Story::shown_as("a", "10.0.0.0/25") else {
+                    panic!("it is shown");
+                };
+                for (block, net) in ending.blocks.iter_mut().zip(&large.blocks) {
+                    block.net = *net;
+                }
+                ending.rows[0].size = Some(Size::Length(25));
+                ending.rows[0].allocation = large.clone();
+                ending.listed[0][0] = large;
+            });
+            (before, after)
+        };
+        let lost = vec![Broken::Lost];
+        assert_eq!(
+            resized(Story::shown_as("a", "10.0.0.0/25")),
+            (lost.clone(), vec![])
+        );
+        assert_eq!(resized(Answer::Unknown(String::new())), (vec![], vec![]));
+        assert_eq!(
+            resized(Answer::Refused("overlap".to_owned())),
+            (vec![], lost)
+        );
     }
 }

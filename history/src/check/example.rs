@@ -85,6 +85,11 @@ impl Story {
         self.release_answered(sent, ended, id, Answer::Unknown(String::new()));
     }
 
+    pub(super) fn resize(&mut self, sent: u64, ended: u64, id: &str, length: u8, answer: Answer) {
+        let action = Action::Resize(id.to_owned(), Size::Length(length));
+        self.add(sent, ended, action, answer);
+    }
+
     pub(super) fn read(&mut self, sent: u64, ended: u64, id: &str, answer: Answer) {
         self.add(sent, ended, Action::Read(id.to_owned()), answer);
     }
@@ -171,7 +176,19 @@ impl Story {
                 owner: Some(id),
             })
             .collect();
+        let asks = self.history.operations.iter().filter_map(|operation| {
+            let Action::Allocate(ask) = &operation.action else {
+                return None;
+            };
+            Some((ask, operation.shown()?.1.id.clone()))
+        });
+        let vpcs = asks.clone().map(|(ask, _)| ask.vpc.clone()).collect();
+        let keys = asks
+            .filter_map(|(ask, id)| Some((ask.key.clone()?, id)))
+            .collect();
         Ending {
+            vpcs,
+            keys,
             listed: vec![rows.iter().map(|row| row.allocation.clone()).collect()],
             rows,
             blocks,

@@ -24,6 +24,8 @@ pub struct Figures {
     pub requests: usize,
     /// Acknowledged requests for space.
     pub allocated: usize,
+    /// Acknowledged changes of a size.
+    pub resized: usize,
     /// Acknowledged releases.
     pub released: usize,
     /// Answered reads.
@@ -60,6 +62,7 @@ impl Figures {
                         *figures.unknown.entry(seen.clone()).or_default() += 1
                     }
                     (Answer::Shown(_), Action::Allocate(_)) => figures.allocated += 1,
+                    (Answer::Shown(_), Action::Resize(..)) => figures.resized += 1,
                     (Answer::Released | Answer::Gone, Action::Release(_)) => figures.released += 1,
                     _ => figures.read += 1,
                 }
@@ -90,7 +93,7 @@ impl Figures {
         let kills = hard(|kind| matches!(kind, Kind::Kill(_)));
         let stops = hard(|kind| matches!(kind, Kind::Stop));
         let cut_off: usize = self.hits.iter().map(|hit| hit.cut_off).sum();
-        let acknowledged = self.allocated + self.released;
+        let acknowledged = self.allocated + self.resized + self.released;
         let wanted = [
             (
                 "kills of a server that hit enough requests",
@@ -152,7 +155,7 @@ pub struct Gate {
     pub stops: usize,
     /// Requests without a definite answer because of a fault.
     pub cut_off: usize,
-    /// Acknowledged allocations and releases.
+    /// Acknowledged allocations, changes of a size and releases.
     pub acknowledged: usize,
 }
 
@@ -160,10 +163,11 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} operations in {} requests: {} allocated, {} released, {} read; {} acknowledged by a repetition, {} left open",
+            "{} operations in {} requests: {} allocated, {} resized, {} released, {} read; {} acknowledged by a repetition, {} left open",
             self.operations,
             self.requests,
             self.allocated,
+            self.resized,
             self.released,
             self.read,
             self.repeated,

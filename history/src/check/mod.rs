@@ -5,6 +5,7 @@ mod ending;
 #[cfg(test)]
 mod example;
 mod figures;
+mod life;
 mod ownership;
 
 use std::fmt;
@@ -53,11 +54,12 @@ fn finding(broken: Broken, text: String) -> Finding {
 /// Everything that is wrong with a history and with what is stored after it.
 #[must_use]
 pub fn check(history: &History, ending: &Ending) -> Vec<Finding> {
-    let mut findings = answers::wrong(history);
-    findings.extend(ownership::shared(history));
+    let lives = life::lives(history);
+    let mut findings = answers::wrong(history, &lives);
+    findings.extend(ownership::shared(&lives));
     findings.extend(ending::overlaps(ending));
-    findings.extend(ending::unasked(history, ending));
-    findings.extend(ending::broken_promises(history, ending));
+    findings.extend(ending::unasked(history, &lives, ending));
+    findings.extend(ending::broken_promises(&lives, ending));
     findings.sort();
     findings.dedup();
     findings

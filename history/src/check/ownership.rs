@@ -4,16 +4,10 @@
 //! was committed before the one, and the release can't have been before the other. Two owners whose sure times meet had
 //! the same address at the same time, whatever happened in between.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Broken, Finding, finding};
-use crate::{
-    history::{Action, History, Id},
-    net::Net,
-};
+use super::{Broken, Finding, finding, life::Life};
+use crate::{history::Id, net::Net};
 
 /// A time in which an allocation surely owned a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,48 +18,23 @@ struct Tenure<'a> {
     until: Duration,
 }
 
-/// When a release of each allocation was sent for the first time.
-pub(super) fn first_release(history: &History) -> HashMap<&Id, Duration> {
-    let mut first = HashMap::new();
-    for operation in &history.operations {
-        if let Action::Release(id) = &operation.action {
-            for attempt in &operation.attempts {
-                let time = first.entry(id).or_insert(attempt.sent);
-                *time = attempt.sent.min(*time);
-            }
-        }
-    }
-    first
-}
-
-fn tenures(history: &History) -> Vec<Tenure<'_>> {
-    let until = first_release(history);
-    let mut from: HashMap<(&Id, Net), Duration> = HashMap::new();
-    for operation in &history.operations {
-        if let (Action::Allocate(_), Some((attempt, allocation))) =
-            (&operation.action, operation.shown())
-        {
-            for net in &allocation.blocks {
-                let time = from.entry((&allocation.id, *net)).or_insert(attempt.ended);
-                *time = attempt.ended.min(*time);
-            }
-        }
-    }
-    from.into_iter()
-        .map(|((id, net), from)| Tenure {
+fn tenures<'a>(lives: &BTreeMap<&'a Id, Life<'a>>) -> Vec<Tenure<'a>> {
+    let mut tenures = Vec::new();
+    for (id, life) in lives {
+        let nets = life.surely_had();
+        tenures.extend(nets.map(|(net, from, until)| Tenure {
             id,
             net,
             from,
-            until: until.get(id).copied().unwrap_or(Duration::MAX),
-        })
-        // One that was acknowledged to a second client while a first one released it proves nothing.
-        .filter(|tenure| tenure.from < tenure.until)
-        .collect()
+            until,
+        }));
+    }
+    tenures
 }
 
 /// Addresses with two owners at once.
-pub(super) fn shared(history: &History) -> Vec<Finding> {
-    let tenures = tenures(history);
+pub(super) fn shared<'a>(lives: &BTreeMap<&'a Id, Life<'a>>) -> Vec<Finding> {
+    let tenures = tenures(lives);
     // Ends before beginnings of the same time.
     let mut steps: Vec<(Duration, bool, &Tenure<'_>)> = tenures
         .iter()
@@ -102,7 +71,17 @@ pub(super) fn shared(history: &History) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::example::{Story, kinds};
+    use crate::{
+        check::{
+            example::{Story, kinds},
+            life::lives,
+        },
+        history::Answer,
+    };
+
+    fn found(story: &Story) -> Vec<Broken> {
+        kinds(&shared(&lives(&story.history)))
+    }
 
     #[test]
     fn one_after_the_other_is_fine() {
@@ -112,7 +91,7 @@ mod tests {
         // Acknowledged while the release is under way, which may have been done by then.
         story.allocate(15, 25, "b", "10.0.0.0/26");
         story.allocate(26, 27, "c", "10.0.0.64/26");
-        assert_eq!(shared(&story.history), []);
+        assert_eq!(found(&story), []);
     }
 
     #[test]
@@ -122,11 +101,7 @@ mod tests {
             story.allocate(0, 10, "a", "10.0.0.0/26");
             story.allocate(12, 19, "b", other);
             story.release(20, 30, "a");
-            assert_eq!(
-                kinds(&shared(&story.history)),
-                [Broken::TwoOwners],
-                "{other}"
-            );
+            assert_eq!(found(&story), [Broken::TwoOwners], "{other}");
         }
     }
 
@@ -136,7 +111,7 @@ mod tests {
         story.allocate(0, 10, "a", "10.0.0.0/26");
         story.release_open(20, 30, "a");
         story.allocate(40, 50, "b", "10.0.0.0/26");
-        assert_eq!(shared(&story.history), []);
+        assert_eq!(found(&story), []);
     }
 
     #[test]
@@ -146,7 +121,7 @@ mod tests {
         story.allocate(0, 10, "b", "10.0.1.0/24");
         story.allocate(0, 10, "c", "10.0.2.0/24");
         story.allocate(20, 30, "d", "10.0.1.192/26");
-        assert_eq!(kinds(&shared(&story.history)), [Broken::TwoOwners]);
+        assert_eq!(found(&story), [Broken::TwoOwners]);
     }
 
     #[test]
@@ -154,7 +129,24 @@ mod tests {
         let mut story = Story::default();
         story.allocate(0, 10, "a", "10.0.0.0/26");
         story.allocate(5, 20, "a", "10.0.0.0/26");
-        assert_eq!(shared(&story.history), []);
+        assert_eq!(found(&story), []);
+    }
+
+    #[test]
+    fn what_grows_and_shrinks_counts_as_what_it_surely_is() {
+        let mut story = Story::default();
+        story.allocate(0, 10, "a", "10.0.0.0/26");
+        story.allocate(0, 10, "b", "10.0.0.64/26");
+        story.release(15, 16, "b");
+        story.resize(20, 30, "a", 25, Story::shown_as("a", "10.0.0.0/25"));
+        assert_eq!(found(&story), []);
+        story.allocate(35, 36, "c", "10.0.0.64/26");
+        assert_eq!(found(&story), [Broken::TwoOwners]);
+        // Unless it shrinks meanwhile, even if nobody says whether it did.
+        story.resize(32, 90, "a", 26, Answer::Unknown(String::new()));
+        assert_eq!(found(&story), []);
+        story.allocate(40, 41, "d", "10.0.0.0/26");
+        assert_eq!(found(&story), [Broken::TwoOwners]);
     }
 
     /// Against looking at each pair, over many random histories.
@@ -176,14 +168,15 @@ mod tests {
                 let end = at + dice.within(2..=10);
                 story.release(end, end + 1, &id);
             }
-            let tenures = tenures(&story.history);
+            let lives = lives(&story.history);
+            let tenures = tenures(&lives);
             let pair = tenures.iter().any(|a| {
                 let meets = |b: &Tenure<'_>| {
                     a.id != b.id && a.net.overlaps(b.net) && a.from < b.until && b.from < a.until
                 };
                 tenures.iter().any(meets)
             });
-            assert_eq!(!shared(&story.history).is_empty(), pair, "{tenures:#?}");
+            assert_eq!(!found(&story).is_empty(), pair, "{tenures:#?}");
             bad += usize::from(pair);
         }
         assert!((200..1800).contains(&bad), "{bad} of 2000 were bad");
