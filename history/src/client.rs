@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -49,10 +49,34 @@ pub(crate) struct Common {
     pub(crate) servers: [SocketAddr; 2],
     /// When the clock of the run began.
     pub(crate) begin: Instant,
-    /// When no operation begins any more.
-    pub(crate) end: Instant,
-    pub(crate) numbers: Arc<AtomicU64>,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) habits: Habits,
+}
+
+/// How far a run is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The number of the last operation.
+    operations: AtomicU64,
+    /// Acknowledged changes.
+    acknowledged: AtomicU64,
+    /// When the end was declared: no operation begins any more.
+    end: OnceLock<Instant>,
+}
+
+impl Progress {
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn end(&self) {
+        self.end.get_or_init(Instant::now);
+    }
+
+    /// How long ago the end was, if it was.
+    fn since_end(&self) -> Option<Duration> {
+        self.end.get().map(Instant::elapsed)
+    }
 }
 
 /// What a client believes to have.
@@ -85,8 +109,9 @@ impl Client {
 
     /// Works until the run ends; answers what it did.
     pub(crate) async fn work(mut self) -> Vec<Operation> {
-        while Instant::now() < self.common.end {
-            let number = self.common.numbers.fetch_add(1, Ordering::Relaxed);
+        while self.common.progress.since_end().is_none() {
+            let operations = &self.common.progress.operations;
+            let number = operations.fetch_add(1, Ordering::Relaxed) + 1;
             let action = self.choose(number);
             let operation = self.perform(number, action).await;
             if let (Action::Allocate(_), Some((_, allocation))) =
@@ -167,7 +192,7 @@ impl Client {
     /// Tries until the outcome is known, or it gives up.
     async fn perform(&mut self, number: u64, action: Action) -> Operation {
         let request = request(number, &action);
-        let give_up = (Instant::now() + PERSISTENCE).min(self.common.end + LAST_TRIES);
+        let begin = Instant::now();
         let mut server = self.dice.index(2);
         let mut attempts = Vec::new();
         let is_bare = matches!(&action, Action::Allocate(ask) if !ask.is_repeatable());
@@ -184,8 +209,18 @@ impl Client {
                 Some(Answer::Unknown(_)) => !is_bare && self.dice.percent(80),
                 Some(_) => false,
             };
+            if let Some(Attempt {
+                answer: Answer::Shown(_) | Answer::Released,
+                ..
+            }) = &answer
+                && !matches!(action, Action::Read(_))
+            {
+                let acknowledged = &self.common.progress.acknowledged;
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
             attempts.extend(answer);
-            if !again || Instant::now() > give_up {
+            let since_end = self.common.progress.since_end().unwrap_or_default();
+            if !again || begin.elapsed() > PERSISTENCE || since_end > LAST_TRIES {
                 return Operation {
                     number,
                     client: self.number,

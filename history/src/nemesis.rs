@@ -3,6 +3,7 @@
 use std::{
     ops::RangeInclusive,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,12 +15,30 @@ use nix::{
 };
 
 use crate::{
+    client::Progress,
     dice::Dice,
     history::{Fault, Kind},
 };
 
 /// How long something stays dead, in milliseconds.
 const DEAD: RangeInclusive<u64> = 0..=300;
+
+/// Changes that are acknowledged before the next fault, and how long that is waited for.
+const WORK: u64 = 8;
+const WORK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a run lasts: at least this time and until this much has happened, unless that takes too long.
+#[derive(Clone, Copy, Debug)]
+pub struct Length {
+    /// The shortest time.
+    pub least: Duration,
+    /// The longest time, enough or not.
+    pub most: Duration,
+    /// Faults.
+    pub faults: usize,
+    /// Acknowledged changes.
+    pub acknowledged: u64,
+}
 
 /// What can be killed, and by whom.
 pub(crate) struct Nemesis {
@@ -34,6 +53,8 @@ pub(crate) struct Nemesis {
     pub(crate) pauses: RangeInclusive<u64>,
     /// Servers live.
     pub(crate) spare_servers: bool,
+    pub(crate) length: Length,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -45,16 +66,18 @@ pub(crate) async fn start_postgres(dir: &std::path::Path) -> Managed {
 }
 
 impl Nemesis {
-    /// Rages until `end`; everything is up again when it returns.
-    pub(crate) async fn rage(&mut self, end: Instant) {
+    /// Rages as long as the run lasts, and declares its end. Everything is up again when it returns.
+    pub(crate) async fn rage(&mut self) {
         let mut victim = self.dice.index(2);
         // Servers and PostgreSQL in turn, so that neither is spared by chance, and now and then both.
         for round in self.dice.index(2).. {
             let pause = Duration::from_millis(self.dice.within(self.pauses.clone()));
-            if Instant::now() + pause >= end {
+            tokio::time::sleep(pause).await;
+            self.wait_for_work().await;
+            if self.is_over() {
+                self.progress.end();
                 return;
             }
-            tokio::time::sleep(pause).await;
             let both = self.dice.percent(15);
             let kills = !self.spare_servers && (both || round % 2 == 0);
             let stops = !kills || both;
@@ -73,6 +96,21 @@ impl Nemesis {
                 self.servers[victim].restart().await;
             }
         }
+    }
+
+    /// A fault that hits nothing proves nothing: on a slow machine it takes a while until clients are at work again.
+    async fn wait_for_work(&self) {
+        let (begin, before) = (Instant::now(), self.progress.acknowledged());
+        while self.progress.acknowledged() < before + WORK && begin.elapsed() < WORK_PATIENCE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let elapsed = self.begin.elapsed();
+        let enough = self.faults.len() >= self.length.faults
+            && self.progress.acknowledged() >= self.length.acknowledged;
+        elapsed >= self.length.most || (elapsed >= self.length.least && enough)
     }
 
     fn fault(&self, kind: Kind) -> Fault {

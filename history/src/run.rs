@@ -7,15 +7,17 @@ use std::{
     ops::RangeInclusive,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use ipam_postgres::Managed;
 use ipam_testing::{TestServer, ipam_binary};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-pub use crate::client::Habits;
 use crate::{
     check::{Broken, Ending, Figures, Finding, check},
     client::{Client, Common},
@@ -25,6 +27,7 @@ use crate::{
     nemesis::{Nemesis, start_postgres},
     saboteur::{Saboteur, Tamper},
 };
+pub use crate::{client::Habits, nemesis::Length};
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -32,7 +35,7 @@ pub struct Plan {
     /// Decides what clients ask for and when faults come.
     pub seed: u64,
     /// How long clients begin new operations.
-    pub duration: Duration,
+    pub length: Length,
     /// How many clients.
     pub clients: usize,
     /// Milliseconds between two faults.
@@ -100,8 +103,7 @@ pub async fn run(plan: &Plan) -> Report {
     let common = Common {
         servers: [servers[0].address(), servers[1].address()],
         begin,
-        end: begin + plan.duration,
-        numbers: Arc::new(AtomicU64::new(1)),
+        progress: Arc::default(),
         habits: plan.habits,
     };
     let tasks: Vec<_> = (0..plan.clients)
@@ -119,9 +121,11 @@ pub async fn run(plan: &Plan) -> Report {
         begin,
         pauses: plan.pauses.clone(),
         spare_servers: plan.spare_servers,
+        length: plan.length,
+        progress: Arc::clone(&common.progress),
         faults: Vec::new(),
     };
-    nemesis.rage(common.end).await;
+    nemesis.rage().await;
     let mut history = History::default();
     for task in tasks {
         history

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, env, time::Duration};
 
 use ipam_history::{
     check::{Broken, Gate},
-    run::{Habits, Plan, Report, run},
+    run::{Habits, Length, Plan, Report, run},
     saboteur::Tamper,
 };
 
@@ -19,13 +19,19 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-fn plan(seconds: u64) -> Plan {
+/// At least that long, with so many faults and acknowledged changes.
+fn plan(seconds: u64, faults: usize, acknowledged: u64) -> Plan {
     let clock = std::time::UNIX_EPOCH
         .elapsed()
         .expect("the clock is past 1970");
     Plan {
         seed: number("IPAM_HISTORY_SEED").unwrap_or(clock.as_secs()),
-        duration: Duration::from_secs(seconds),
+        length: Length {
+            least: Duration::from_secs(seconds),
+            most: Duration::from_secs(seconds + 120),
+            faults,
+            acknowledged,
+        },
         clients: 16,
         pauses: 2000..=4000,
         spare_servers: false,
@@ -36,18 +42,6 @@ fn plan(seconds: u64) -> Plan {
         },
         statements: &[],
         tamper: None,
-    }
-}
-
-/// A few faults, and servers that meet at the same networks most of the time.
-fn crowded_plan() -> Plan {
-    Plan {
-        habits: Habits {
-            keep: 2,
-            certain: 80,
-            doubled: false,
-        },
-        ..plan(6)
     }
 }
 
@@ -70,7 +64,7 @@ fn found(report: &Report, broken: Broken) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_its_word_through_kills_and_stops() {
     let seconds = number("IPAM_HISTORY_SECONDS").unwrap_or(60);
-    let report = report(&plan(seconds)).await;
+    // Of each kind.
     let faults = usize::try_from(seconds / 15).expect("it fits");
     let gate = Gate {
         under_way: 4,
@@ -79,6 +73,7 @@ async fn keeps_its_word_through_kills_and_stops() {
         cut_off: 8 * faults,
         acknowledged: usize::try_from(10 * seconds).expect("it fits"),
     };
+    let report = report(&plan(seconds, 3 * faults, 10 * seconds)).await;
     assert_eq!(report.figures.invalid(&gate), None, "the run is invalid");
     assert!(report.findings.is_empty(), "see above");
     assert!(report.verified.is_ok(), "see above");
@@ -92,17 +87,17 @@ async fn keeps_its_word_through_kills_and_stops() {
     }
 }
 
+/// Who looks at once sees it, and so does who was answered just before PostgreSQL stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_before_the_commit_is_found() {
     let plan = Plan {
-        tamper: Some(Tamper::AnswerBeforeCommit(Duration::from_millis(50))),
-        pauses: 300..=600,
+        tamper: Some(Tamper::AnswerBeforeCommit(Duration::from_millis(100))),
+        pauses: 100..=300,
         spare_servers: true,
-        ..plan(6)
+        ..plan(3, 3, 50)
     };
     let report = report(&plan).await;
     assert!(report.tampered > 0, "nothing was sabotaged");
-    // While all is well, by who looks at once; and for good, by who was answered just before PostgreSQL stopped.
     assert!(found(&report, Broken::Unseen) > 0, "not found");
     let not_stored = found(&report, Broken::Lost) + found(&report, Broken::Undead);
     assert!(not_stored > 0, "not found");
@@ -114,7 +109,7 @@ async fn a_missing_exclusion_constraint_is_found() {
     let plan = Plan {
         tamper: Some(Tamper::ForgetLocks),
         statements: &["alter table block drop constraint block_no_overlap_excl"],
-        ..plan(6)
+        ..plan(4, 1, 300)
     };
     let report = report(&plan).await;
     assert!(report.tampered > 0, "nothing was sabotaged");
@@ -123,12 +118,18 @@ async fn a_missing_exclusion_constraint_is_found() {
     assert!(verified.contains("block_no_overlap_excl"));
 }
 
-/// The same servers: with the constraint they are as slow and confused as before, and harmless.
+/// The same servers, which meet at the same networks most of the time: with the constraint they are harmless. Their lists
+/// of free space suffer, which `ipam verify` says.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_exclusion_constraint_holds_without_locks() {
     let plan = Plan {
         tamper: Some(Tamper::ForgetLocks),
-        ..crowded_plan()
+        habits: Habits {
+            keep: 2,
+            certain: 80,
+            doubled: false,
+        },
+        ..plan(4, 1, 100)
     };
     let report = report(&plan).await;
     assert!(report.tampered > 0, "nothing was sabotaged");
@@ -139,7 +140,7 @@ async fn the_exclusion_constraint_holds_without_locks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_done_twice_is_found() {
-    let mut plan = plan(4);
+    let mut plan = plan(3, 1, 100);
     plan.habits.doubled = true;
     let report = report(&plan).await;
     assert!(found(&report, Broken::Unasked) > 0, "not found");
