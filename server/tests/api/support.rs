@@ -17,6 +17,8 @@ pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
 pub(crate) const VPCS: &str = "/api/v1/vpcs";
 pub(crate) const POOLS: &str = "/api/v1/pools";
 pub(crate) const VRFS: &str = "/api/v1/vrfs";
+pub(crate) const PROFILES: &str = "/api/v1/profiles";
+pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
 
 /// The application.
 pub(crate) struct Api {
@@ -205,6 +207,10 @@ impl Api {
             (select json_agg(f order by range_id, host_bits, cidr) from free_block f),
             (select json_agg(c order by range_id, host_bits) from free_count c),
             (select json_agg(k order by actor, key) from idempotency_key k),
+            (select json_agg(p order by profile_id) from profile p),
+            (select json_agg(m order by member_id) from profile_member m),
+            (select json_agg(r order by reservation_id) from reservation r),
+            (select json_agg(p order by past_block_id) from past_block p),
             (select json_agg(e order by event_id) from event e))";
         sqlx::query_scalar(state)
             .fetch_one(&mut db)
