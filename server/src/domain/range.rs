@@ -147,10 +147,11 @@ fn check_length(owner: &Owner<'_>, length: u8, cidr: Option<Cidr>) -> Result<()>
 /// Refuses to remove ranges that something is in.
 async fn check_empty(db: &mut Connection, owner: &Owner<'_>, ranges: &[Stored]) -> Result<()> {
     let ids: Vec<_> = ranges.iter().map(|stored| stored.range.id).collect();
-    let (blocks, count) = allocation::blocks_in(db, &ids).await?;
+    let blocks = allocation::blocks_in(db, &ids).await?;
     let Some(first) = blocks.first() else {
         return Ok(());
     };
+    let count = allocation::count_in(db, &ids).await?;
     let range = ranges
         .iter()
         .map(|stored| stored.range.cidr)
