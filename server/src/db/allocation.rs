@@ -545,8 +545,7 @@ pub async fn insert_blocks(
     Ok(())
 }
 
-/// Who has the blocks that a statement finds, with a count that it may have made; at most ten. The statement reads no more
-/// than it has to: the owners are joined to what it found.
+/// Who has these blocks; at most ten.
 macro_rules! conflicts {
     ($db:expr, $blocks:literal, $($value:expr),+) => {
         query!(
@@ -554,9 +553,10 @@ macro_rules! conflicts {
                 coalesce(allocation.name, cooldown.name) as name,
                 coalesce(block.allocation_id, cooldown.allocation_id) as allocation_id, block.reservation_id,
                 coalesce(reservation.reason, block.reason) as reason, child_pool.name as "child_pool?",
-                cooldown.free_at as "free_at?", block.count as "count!"
+                cooldown.free_at as "free_at?"
             from ("# + $blocks + r#") as block
-                join pool_range using (range_id) join pool using (pool_id)
+                join pool_range using (range_id)
+                join pool using (pool_id)
                 left join allocation using (allocation_id)
                 left join vpc using (vpc_id)
                 left join reservation on reservation.reservation_id = block.reservation_id
@@ -569,46 +569,47 @@ macro_rules! conflicts {
         .fetch_all($db)
         .await?
         .into_iter()
-        .map(|row| {
-            let conflict = Conflict {
-                cidr: Cidr::from(row.cidr),
-                pool: Some(row.pool),
-                vpc: row.vpc,
-                name: row.name,
-                allocation_id: row.allocation_id.map(|id| id.to_string()),
-                reservation_id: row.reservation_id.map(|id| id.to_string()),
-                reason: row.reason,
-                child_pool: row.child_pool,
-                free_at: row.free_at,
-            };
-            (conflict, row.count)
+        .map(|row| Conflict {
+            cidr: Cidr::from(row.cidr),
+            pool: Some(row.pool),
+            vpc: row.vpc,
+            name: row.name,
+            allocation_id: row.allocation_id.map(|id| id.to_string()),
+            reservation_id: row.reservation_id.map(|id| id.to_string()),
+            reason: row.reason,
+            child_pool: row.child_pool,
+            free_at: row.free_at,
         })
-        .unzip()
+        .collect()
     };
 }
 
 /// Who has what overlaps a network in one range; at most ten.
 pub async fn overlapping(db: &mut Connection, range: RangeId, cidr: Cidr) -> Result<Vec<Conflict>> {
-    // What lies around it is one block at most. What lies inside comes right behind it in the order of the primary key, so
-    // that ten are read, and not all.
-    let (conflicts, _): (_, Vec<i64>) = conflicts!(
+    Ok(conflicts!(
         db,
-        "(select *, 1::bigint as count from block where ipam_tag(range_id, cidr) >>= ipam_tag($1, $2::cidr) limit 1)
+        "(select * from block where ipam_tag(range_id, cidr) >>= ipam_tag($1, $2::cidr) limit 1)
         union all
-        (select *, 1 from block where range_id = $1 and cidr > $2::cidr and cidr <= set_masklen(
+        -- What lies inside comes right behind it, in the order of the primary key: ten are read, and not all.
+        (select * from block where range_id = $1 and cidr > $2::cidr and cidr <= set_masklen(
             broadcast($2::cidr), case family($2::cidr) when 4 then 32 else 128 end) order by cidr limit 10)",
         range,
         IpNet::from(cidr)
-    );
-    Ok(conflicts)
+    ))
 }
 
 /// Who has blocks in these ranges, the first ten, and how many blocks there are.
 pub async fn blocks_in(db: &mut Connection, ranges: &[RangeId]) -> Result<(Vec<Conflict>, i64)> {
-    let (conflicts, counts): (_, Vec<i64>) = conflicts!(
-        db,
-        "select *, count(*) over () as count from block where range_id = any($1) order by cidr limit 10",
+    let first = conflicts!(
+        &mut *db,
+        "select * from block where range_id = any($1) order by range_id, cidr limit 10",
         ranges
     );
-    Ok((conflicts, counts.first().copied().unwrap_or_default()))
+    let row = query!(
+        r#"select count(*) as "count!" from block where range_id = any($1)"#,
+        ranges
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((first, row.count))
 }

@@ -2,7 +2,9 @@
 
 mod access;
 mod allocations;
+mod batches;
 mod changes;
+mod choices;
 mod lists;
 mod nesting;
 mod outage;
@@ -14,6 +16,7 @@ mod requests;
 mod reservations;
 mod retries;
 mod scans;
+mod sizes;
 mod support;
 mod vpcs;
 mod vrfs;

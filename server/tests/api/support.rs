@@ -16,9 +16,9 @@ pub(crate) const KEY: &str = "correct-horse-battery-staple";
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
 pub(crate) const VPCS: &str = "/api/v1/vpcs";
 pub(crate) const POOLS: &str = "/api/v1/pools";
+pub(crate) const VRFS: &str = "/api/v1/vrfs";
 pub(crate) const PROFILES: &str = "/api/v1/profiles";
 pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
-pub(crate) const VRFS: &str = "/api/v1/vrfs";
 
 /// The application.
 pub(crate) struct Api {
