@@ -23,6 +23,7 @@
 
 mod allocation;
 mod error;
+mod lookup;
 mod pool;
 mod retry;
 mod settings;

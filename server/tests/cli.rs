@@ -268,3 +268,79 @@ fn without_a_key_the_command_says_where_to_put_one() {
         ran.stderr
     );
 }
+
+#[tokio::test]
+async fn whoever_has_or_had_an_address_is_named() {
+    let cli = Cli::start().await;
+    cli.run("allocate prod --hosts 500 --name nodes").text();
+    let now = time::OffsetDateTime::now_utc()
+        .format(&time::format_description::well_known::Rfc3339)
+        .unwrap();
+    let found = cli.run("lookup 10.0.1.7");
+    let lines: Vec<Vec<&str>> = found
+        .text()
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        ["CIDR", "POOL", "KIND", "OWNER", "SINCE", "UNTIL"]
+    );
+    assert_eq!(
+        lines[1][..4],
+        ["10.0.0.0/23", "primary", "allocation", "prod/nodes"]
+    );
+    assert_eq!(
+        lines[2].join(" "),
+        "10.0.1.7/32: in pool primary (10.0.0.0/16, VRF default)"
+    );
+    assert_eq!(
+        cli.run("lookup 10.0.2.0/24").text(),
+        "10.0.2.0/24: free, in pool primary (10.0.0.0/16, VRF default)\n"
+    );
+    assert_eq!(
+        cli.run("lookup 192.0.2.1").text(),
+        "192.0.2.1/32: nobody holds it, in no pool\n"
+    );
+    assert_eq!(
+        cli.run("lookup 10.0.1.7 --at 2020-01-01T00:00:00Z").text(),
+        "10.0.1.7/32 at 2020-01-01T00:00:00Z: nobody held it, in pool primary (10.0.0.0/16, VRF default)\n"
+    );
+    let then = cli
+        .run(&format!("lookup 10.0.1.7 --at {now} --json"))
+        .json();
+    assert_eq!(then["holders"][0]["name"], "nodes");
+    let history = cli.run("history 10.0.0.0/8");
+    assert_eq!(
+        history
+            .text()
+            .lines()
+            .nth(1)
+            .unwrap()
+            .split_whitespace()
+            .nth(3),
+        Some("prod/nodes")
+    );
+    assert_eq!(history.text().lines().count(), 2);
+    let all = cli.run("history 0.0.0.0/0 --json").json();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    let one = cli.run("history 0.0.0.0/0 --limit 1 --json").json();
+    assert_eq!(one, json!([all[0]]));
+    assert_eq!(
+        cli.run("history 192.0.2.0/24").text(),
+        "Nobody ever held it\n"
+    );
+    for (line, word) in [
+        ("lookup ten", "not a CIDR"),
+        ("lookup 10.0.0.1/8", "host bits"),
+        ("lookup 10.0.0.1 --at today", "2026-01-31T12:00:00Z"),
+    ] {
+        let ran = cli.run(line);
+        assert!(
+            ran.code == 2 && ran.stderr.contains(word),
+            "{line}: {ran:?}"
+        );
+    }
+    let ran = cli.run("lookup 10.0.0.1 --vrf nope");
+    assert!(ran.code == 1 && ran.stderr.contains("nope"), "{ran:?}");
+}

@@ -4,7 +4,9 @@ pub mod allocate;
 pub mod calculate;
 pub mod connection;
 pub mod database;
+pub mod history;
 pub mod list;
+pub mod lookup;
 pub mod migrate;
 pub mod openapi;
 pub mod output;
@@ -45,6 +47,8 @@ enum Verb {
     Verify(verify::Verify),
     Allocate(allocate::Allocate),
     List(list::List),
+    Lookup(lookup::Lookup),
+    History(history::History),
     #[command(visible_alias = "delete")]
     Release(release::Release),
     Calculate(calculate::Calculate),
@@ -66,6 +70,8 @@ pub fn run() -> ExitCode {
             Verb::Verify(verify) => verify.run().await,
             Verb::Allocate(allocate) => allocate.run().await,
             Verb::List(list) => list.run().await,
+            Verb::Lookup(lookup) => lookup.run().await,
+            Verb::History(history) => history.run().await,
             Verb::Release(release) => release.run().await,
             Verb::Calculate(calculate) => calculate.run(),
             Verb::Openapi(openapi) => openapi.run().map_err(chain),
