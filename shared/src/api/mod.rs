@@ -7,6 +7,7 @@ pub mod allocation;
 pub mod pool;
 pub mod profile;
 pub mod reservation;
+pub mod transfer;
 pub mod vpc;
 pub mod vrf;
 
