@@ -13,6 +13,7 @@ pub mod pool;
 pub mod search;
 pub mod simple;
 pub mod total;
+pub mod transfer;
 pub mod verify;
 pub mod vpc;
 

@@ -9,6 +9,7 @@ pub mod plan;
 mod queue;
 pub mod seal;
 mod sizing;
+mod transfer;
 pub mod verify;
 pub mod vpc;
 

@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod pool;
 pub mod request_id;
 pub mod simple;
+pub mod transfer;
 pub mod vpc;
 
 use std::sync::{
@@ -69,7 +70,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(vpc::create, vpc::list))
         .routes(routes!(vpc::get, vpc::update, vpc::delete))
         .routes(routes!(pool::list))
-        .routes(routes!(pool::get));
+        .routes(routes!(pool::get))
+        .routes(routes!(transfer::import))
+        .routes(routes!(transfer::export));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 

@@ -144,6 +144,17 @@ macro_rules! columns {
                 vec![self.kind.write(), $(self.$name.as_ref().map(Cell::write).unwrap_or_default(),)+]
             }
 
+            /// The columns that are given here and are something else there.
+            pub fn differences(&self, there: &Self) -> Vec<&'static str> {
+                let mut found = Vec::new();
+                $(
+                    if self.$name.is_some() && self.$name != there.$name {
+                        found.push(stringify!($name));
+                    }
+                )+
+                found
+            }
+
             /// The columns that are given although records of this kind don't have them.
             pub fn misplaced(&self) -> Vec<&'static str> {
                 let mut found = Vec::new();
