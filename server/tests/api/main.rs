@@ -10,4 +10,5 @@ mod requests;
 mod retries;
 mod scans;
 mod support;
+mod transfer;
 mod vpcs;

@@ -138,12 +138,7 @@ impl Check {
             }
         };
         let request = self.request(&file.record, vpc.vrf, found.first()?);
-        let mut record = file.record;
-        if record.requested_hosts.is_none() && record.requested_prefix_length.is_none() {
-            record.requested_cidr = record
-                .requested_cidr
-                .or_else(|| Some(found.first()?.block.cidr));
-        }
+        let record = file.record;
         Some(NewAllocation {
             line,
             id: record.id.unwrap_or_else(Uuid::now_v7),

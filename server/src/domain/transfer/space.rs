@@ -132,6 +132,8 @@ impl Check {
             let Some(line) = one.2 else {
                 continue;
             };
+            // What one of them stands in the way of is said of the other.
+            self.reservations.retain(|new| new.line != line);
             match two.2 {
                 Some(before) => self.conflicts.between(
                     (line, before),
@@ -238,10 +240,14 @@ impl Check {
             by_range.entry(claim.place.range).or_default().push(claim);
         }
         let mut good = 0;
+        let mut lost = Vec::new();
         for claims in by_range.values_mut() {
-            self.sweep(claims);
+            lost.extend(self.sweep(claims));
             good += claims.len();
         }
+        // What is in conflict with the file may be in conflict with the database too.
+        lost.retain(|claim| claim.place.range > 0);
+        lost.truncate(self.conflicts.room());
         let mut spaces = HashMap::new();
         for id in by_range.keys() {
             let Some(range) = self.world.ranges.get(id) else {
@@ -308,7 +314,7 @@ impl Check {
         }
         self.changes.removed.sort_unstable();
         self.changes.added.sort_unstable();
-        self.name_obstacles(db, blocked).await
+        self.name_obstacles(db, blocked, lost).await
     }
 
     /// Everything that wants addresses of a range.
@@ -344,8 +350,8 @@ impl Check {
         blocks.chain(reserved).chain(children).collect()
     }
 
-    /// Finds what overlaps within the file, and leaves the first of each in the order of lines.
-    fn sweep(&mut self, claims: &mut Vec<Claim>) {
+    /// Finds what overlaps within the file, and leaves the first of each in the order of lines; answers the others.
+    fn sweep(&mut self, claims: &mut Vec<Claim>) -> Vec<Claim> {
         claims.sort_unstable_by_key(|claim| {
             (
                 claim.place.cidr.number(),
@@ -400,26 +406,39 @@ impl Check {
                 ),
             }
         }
-        kept.retain(|claim| !lost.contains_key(&(claim.line, claim.place)));
-        *claims = kept;
+        let is_lost = |claim: &Claim| lost.contains_key(&(claim.line, claim.place));
+        let (gone, left) = kept.into_iter().partition(is_lost);
+        *claims = left;
+        gone
     }
 
-    /// Says what has the addresses that could not be taken.
-    async fn name_obstacles(&mut self, db: &mut Connection, blocked: Vec<Claim>) -> Result<()> {
-        if blocked.is_empty() {
+    /// Says what has the addresses that could not be taken, or perhaps could not.
+    async fn name_obstacles(
+        &mut self,
+        db: &mut Connection,
+        blocked: Vec<Claim>,
+        doubtful: Vec<Claim>,
+    ) -> Result<()> {
+        if blocked.is_empty() && doubtful.is_empty() {
             return Ok(());
         }
-        let named = blocked.len().min(self.conflicts.room());
-        let (first, rest) = blocked.split_at(named);
-        let places: Vec<_> = first.iter().map(|claim| claim.place).collect();
-        let mut found: HashMap<usize, Obstacle> = find::obstacles(db, &places)
+        let (first, rest) = blocked.split_at(blocked.len().min(self.conflicts.room()));
+        let places: Vec<_> = first
+            .iter()
+            .chain(&doubtful)
+            .map(|claim| claim.place)
+            .collect();
+        let found = find::obstacles(db, &places)
             .await?
             .into_iter()
-            .map(|obstacle| (obstacle.place, obstacle))
-            .collect();
-        for (index, claim) in first.iter().enumerate() {
+            .map(|obstacle| (obstacle.place, obstacle));
+        let found: HashMap<usize, Obstacle> = found.collect();
+        for (index, claim) in first.iter().chain(&doubtful).enumerate() {
             let cidr = claim.place.cidr;
-            let Some(obstacle) = found.remove(&index) else {
+            let Some(obstacle) = found.get(&index) else {
+                if index >= first.len() {
+                    continue;
+                }
                 return Err(Error::bug(format!(
                     "{cidr} is neither free nor in use: the free list was changed by hand; see ipam verify"
                 )));
@@ -428,7 +447,7 @@ impl Check {
                 "{cidr} is not free: {} of pool \"{}\" {}",
                 obstacle.cidr,
                 obstacle.pool,
-                owner(&obstacle)
+                owner(obstacle)
             );
             self.conflicts.add(
                 claim.line.unwrap_or_default(),

@@ -413,8 +413,14 @@ async fn allocations(
         );
         rows.requested_prefix_length
             .push(record.requested_prefix_length.map(i16::from));
+        let said = record.requested_hosts.is_some() || record.requested_prefix_length.is_some();
+        let first = new
+            .blocks
+            .first()
+            .map(|block| block.place.cidr)
+            .filter(|_| !said);
         rows.requested_cidr
-            .push(record.requested_cidr.map(Into::into));
+            .push(record.requested_cidr.or(first).map(Into::into));
         rows.request.push(new.request.clone());
         rows.labels.push(labels(record)?);
         rows.description.push(text(record.description.as_ref()));
