@@ -345,7 +345,7 @@ async fn a_plan_survives_the_way_into_another_database() {
             assert_eq!(found[field], pair[field], "{field}");
         }
         let next = other
-            .allocate(json!({"vpc": "unnamed", "prefix_length": 26}))
+            .allocate(json!({"vpc": "unnamed", "prefix_length": 25}))
             .await;
         let most = api.count("select max(number) from allocation").await;
         assert_eq!(next["number"], most + 1, "no number is given twice");
