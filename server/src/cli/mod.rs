@@ -4,6 +4,8 @@ pub mod allocate;
 pub mod calculate;
 pub mod connection;
 pub mod database;
+pub mod export;
+pub mod import;
 pub mod list;
 pub mod migrate;
 pub mod openapi;
@@ -47,6 +49,8 @@ enum Verb {
     List(list::List),
     #[command(visible_alias = "delete")]
     Release(release::Release),
+    Import(import::Import),
+    Export(export::Export),
     Calculate(calculate::Calculate),
     #[command(hide = true)]
     Openapi(openapi::Openapi),
@@ -67,6 +71,8 @@ pub fn run() -> ExitCode {
             Verb::Allocate(allocate) => allocate.run().await,
             Verb::List(list) => list.run().await,
             Verb::Release(release) => release.run().await,
+            Verb::Import(import) => import.run().await,
+            Verb::Export(export) => export.run().await,
             Verb::Calculate(calculate) => calculate.run(),
             Verb::Openapi(openapi) => openapi.run().map_err(chain),
         }

@@ -1,5 +1,7 @@
 //! `/api/v1/import` and `/api/v1/export`: whole address plans.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::{Body, Bytes},
@@ -24,6 +26,8 @@ use super::{
 };
 use crate::{domain::Caller, error::Error};
 
+/// How often a reply says something, lest somebody on the way takes the connection for dead.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// JSON Lines, one object a line.
 const NDJSON: &str = "application/x-ndjson";
 
@@ -121,12 +125,12 @@ async fn tell(
         tokio::select! {
             biased;
             result = &mut work => break result,
-            Ok(()) = watched.changed() => {
-                let progress = *watched.borrow_and_update();
-                // Who does not take the lines fast enough misses some.
-                _ = sender.try_send(line(&ImportLine::Progress(progress)));
-            }
+            Ok(()) = watched.changed() => {}
+            () = tokio::time::sleep(HEARTBEAT) => {}
         }
+        let progress = *watched.borrow_and_update();
+        // Who does not take the lines fast enough misses some.
+        _ = sender.try_send(line(&ImportLine::Progress(progress)));
     };
     let last = match result {
         Ok(result) => ImportLine::Result(result),
