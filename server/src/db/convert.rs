@@ -1,6 +1,11 @@
 //! From the database's types to ours. What the schema rules out is a bug, and says which row it was.
 
-use ipam_shared::{api::pool::RequiredLabels, cidr::Cidr, labels::Labels, name::Name};
+use ipam_shared::{
+    api::{allocation::NewAllocation, pool::RequiredLabels},
+    cidr::Cidr,
+    labels::Labels,
+    name::Name,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::types::ipnet::IpNet;
 
@@ -22,6 +27,11 @@ pub(crate) fn small(number: i16) -> Result<u8> {
     u8::try_from(number).map_err(|_| Error::bug(format!("stored length {number} is not one")))
 }
 
+/// Bits added to a prefix length, from a smallint.
+pub(crate) fn offset(number: i16) -> Result<i8> {
+    i8::try_from(number).map_err(|_| Error::bug(format!("stored offset {number} is not one")))
+}
+
 /// A count from a bigint.
 pub(crate) fn count(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|_| Error::bug(format!("stored count {number} is negative")))
@@ -36,6 +46,11 @@ pub(crate) fn labels(json: serde_json::Value) -> Result<Labels> {
 pub(crate) fn required_labels(json: serde_json::Value) -> Result<RequiredLabels> {
     serde_json::from_value(json)
         .map_err(|error| Error::bug(format!("stored required labels: {error}")))
+}
+
+/// Required labels as a JSON object.
+pub(crate) fn required_labels_json(labels: &RequiredLabels) -> Result<serde_json::Value> {
+    serde_json::to_value(labels).map_err(|error| Error::Internal(error.into()))
 }
 
 /// Labels as a JSON object.
@@ -55,6 +70,27 @@ pub struct Asked {
     /// Networks to keep away from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_cidrs: Vec<Cidr>,
+}
+
+impl Asked {
+    /// What a request says.
+    pub fn of(new: &NewAllocation) -> Self {
+        Self {
+            pools: new.pools.clone(),
+            pool_selector: new.pool_selector.clone(),
+            exclude_cidrs: new.exclude_cidrs.clone(),
+        }
+    }
+
+    /// As a JSON object; none if it says nothing.
+    pub(crate) fn json(&self) -> Result<Option<serde_json::Value>> {
+        if *self == Self::default() {
+            return Ok(None);
+        }
+        serde_json::to_value(self)
+            .map(Some)
+            .map_err(|error| Error::Internal(error.into()))
+    }
 }
 
 /// What a request said, from its JSON object; nothing from none.

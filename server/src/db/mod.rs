@@ -2,20 +2,26 @@
 //!
 //! CIDRs travel through prepared statements only: the driver prints those of the text protocol to stdout.
 
+pub mod address_plan;
 pub mod allocation;
 pub mod convert;
+pub mod cooldown;
 pub mod creation;
 pub mod error;
 pub mod event;
 pub mod free;
 pub mod map;
 pub mod pool;
+pub mod profile;
+pub mod range;
+pub mod reservation;
 pub mod search;
 pub mod simple;
 pub mod total;
 pub mod transfer;
 pub mod verify;
 pub mod vpc;
+pub mod vrf;
 
 use sqlx::migrate::Migrator;
 

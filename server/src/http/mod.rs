@@ -11,10 +11,13 @@ pub mod limits;
 pub mod listen;
 pub mod openapi;
 pub mod pool;
+pub mod profile;
 pub mod request_id;
+pub mod reservation;
 pub mod simple;
 pub mod transfer;
 pub mod vpc;
+pub mod vrf;
 
 use std::sync::{
     Arc,
@@ -62,6 +65,7 @@ impl App {
 fn described() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .routes(routes!(allocation::create, allocation::list))
+        .routes(routes!(allocation::create_batch))
         .routes(routes!(
             allocation::get,
             allocation::update,
@@ -69,8 +73,18 @@ fn described() -> OpenApiRouter<App> {
         ))
         .routes(routes!(vpc::create, vpc::list))
         .routes(routes!(vpc::get, vpc::update, vpc::delete))
-        .routes(routes!(pool::list))
-        .routes(routes!(pool::get))
+        .routes(routes!(vrf::create, vrf::list))
+        .routes(routes!(vrf::get, vrf::update, vrf::delete))
+        .routes(routes!(pool::create, pool::list))
+        .routes(routes!(pool::get, pool::update, pool::delete))
+        .routes(routes!(profile::create, profile::list))
+        .routes(routes!(profile::get, profile::update, profile::delete))
+        .routes(routes!(reservation::create, reservation::list))
+        .routes(routes!(
+            reservation::get,
+            reservation::update,
+            reservation::delete
+        ))
         .routes(routes!(transfer::import))
         .routes(routes!(transfer::export));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)

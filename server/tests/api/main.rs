@@ -2,13 +2,22 @@
 
 mod access;
 mod allocations;
+mod batches;
 mod changes;
+mod choices;
 mod lists;
+mod nesting;
 mod outage;
+mod pool_changes;
+mod pool_races;
 mod pools;
+mod profiles;
 mod requests;
+mod reservations;
 mod retries;
 mod scans;
+mod sizes;
 mod support;
 mod transfer;
 mod vpcs;
+mod vrfs;
