@@ -1,4 +1,6 @@
-//! How numbers are written for people, on the command line and on pages.
+//! How numbers and moments are written for people, on the command line and on pages.
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A whole number with a comma between thousands, as in 16,379.
 pub fn thousands(number: impl Into<u128>) -> String {
@@ -40,6 +42,12 @@ pub fn percent(part: f64) -> String {
     } else {
         format!("{:.1}%", part * 100.0)
     }
+}
+
+/// A moment to the second, as in 2026-11-25T02:30:00Z.
+pub fn moment(at: OffsetDateTime) -> String {
+    let at = at.replace_nanosecond(0).unwrap_or(at);
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]

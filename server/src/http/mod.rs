@@ -5,16 +5,19 @@
 pub mod allocation;
 pub mod auth;
 pub mod error;
+pub mod event;
 mod extract;
 pub mod health;
 pub mod limits;
 pub mod listen;
+pub mod lookup;
 pub mod openapi;
 pub mod pool;
 pub mod profile;
 pub mod request_id;
 pub mod reservation;
 pub mod simple;
+pub mod space;
 pub mod transfer;
 pub mod vpc;
 pub mod vrf;
@@ -85,6 +88,10 @@ fn described() -> OpenApiRouter<App> {
             reservation::update,
             reservation::delete
         ))
+        .routes(routes!(space::free))
+        .routes(routes!(lookup::lookup))
+        .routes(routes!(lookup::history))
+        .routes(routes!(event::list))
         .routes(routes!(transfer::import))
         .routes(routes!(transfer::export));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)

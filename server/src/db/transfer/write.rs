@@ -1,4 +1,5 @@
 //! What an import writes: many rows a statement, each column a vector. Every vector of a struct has the same length.
+//! Without rows there is no statement: its triggers would tell everybody that the address plan has changed.
 
 use ipam_shared::{
     cidr::Cidr,
@@ -39,6 +40,9 @@ pub struct Vrfs {
 
 /// Inserts VRFs.
 pub async fn vrfs(db: &mut Connection, rows: &Vrfs) -> Result<()> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into vrf (vrf_id, name, description, labels, created_at)
         select id, name, description, labels, coalesce(created_at, now())
@@ -77,6 +81,9 @@ pub struct Pools {
 
 /// Inserts pools.
 pub async fn pools(db: &mut Connection, rows: &Pools) -> Result<()> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into pool (pool_id, vrf_id, name, family, min_prefix_length, max_prefix_length, default_prefix_length,
             reserved_addresses, strategy, release_cooldown_seconds, labels, required_labels, description, parent_pool_id,
@@ -138,6 +145,9 @@ pub async fn ranges(db: &mut Connection, rows: &Ranges) -> Result<Vec<(PoolId, C
 
 /// Says that the ranges of these pools changed, and with them their VRFs.
 pub async fn touch(db: &mut Connection, pools: &[PoolId], vrfs: &[VrfId]) -> Result<()> {
+    if pools.is_empty() && vrfs.is_empty() {
+        return Ok(());
+    }
     let pools: Vec<_> = pools.iter().map(|id| id.0).collect();
     let vrfs: Vec<_> = vrfs.iter().map(|id| id.0).collect();
     query!(
@@ -166,6 +176,9 @@ pub struct Profiles {
 
 /// Inserts profiles.
 pub async fn profiles(db: &mut Connection, rows: &Profiles) -> Result<()> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into profile (profile_id, name, description, created_at)
         select id, name, description, coalesce(created_at, now())
@@ -195,6 +208,9 @@ pub struct Members {
 
 /// Inserts members, and answers their keys in the order of the rows.
 pub async fn members(db: &mut Connection, rows: &Members) -> Result<Vec<i32>> {
+    if rows.profile.is_empty() {
+        return Ok(Vec::new());
+    }
     // Keys are given in the order in which rows are inserted, which for one unnest is the order of the arrays.
     let done = query!(
         "insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
@@ -231,6 +247,9 @@ pub struct Vpcs {
 
 /// Inserts VPCs.
 pub async fn vpcs(db: &mut Connection, rows: &Vpcs) -> Result<()> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into vpc (vpc_id, vrf_id, name, description, labels, created_at)
         select id, vrf, name, description, labels, coalesce(created_at, now())
@@ -262,6 +281,9 @@ pub struct Reservations {
 
 /// Inserts reservations; their blocks come with [`blocks`].
 pub async fn reservations(db: &mut Connection, rows: &Reservations) -> Result<()> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_by, created_at)
         select id, vrf, cidr, reason, labels, created_by, coalesce(created_at, now())
@@ -305,6 +327,9 @@ pub struct Allocations {
 
 /// Inserts allocations; their blocks come with [`blocks`].
 pub async fn allocations(db: &mut Connection, rows: &Allocations, request_id: Uuid) -> Result<()> {
+    if rows.id.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into allocation (allocation_id, number, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
             requested_prefix_length, requested_cidr, request, labels, description, deletion_protection, created_by,
@@ -362,6 +387,9 @@ pub struct Blocks {
 
 /// Inserts blocks.
 pub async fn blocks(db: &mut Connection, rows: &Blocks) -> Result<()> {
+    if rows.range.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
             min_prefix_length, max_prefix_length, reservation_id, reason, since)
@@ -403,6 +431,9 @@ pub async fn events(
     rows: &Events,
     caller: &crate::db::event::Caller,
 ) -> Result<()> {
+    if rows.action.is_empty() {
+        return Ok(());
+    }
     query!(
         "insert into event (action, subject, actor, request_id, detail)
         select action, subject, $1, $2, detail
