@@ -27,10 +27,12 @@ mod lookup;
 mod pool;
 mod retry;
 mod settings;
+mod transfer;
 mod transport;
 mod vpc;
 
 pub use allocation::Created;
 pub use error::{Error, NotIpam, Refusal, Unreachable};
 pub use settings::{ApiKey, Settings, SettingsError};
+pub use transfer::ExportError;
 pub use transport::Client;

@@ -344,3 +344,83 @@ async fn whoever_has_or_had_an_address_is_named() {
     let ran = cli.run("lookup 10.0.0.1 --vrf nope");
     assert!(ran.code == 1 && ran.stderr.contains("nope"), "{ran:?}");
 }
+
+#[tokio::test]
+async fn a_plan_is_exported_and_imported() {
+    let cli = Cli::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: &str| {
+        std::fs::write(path(name), text).unwrap();
+        path(name)
+    };
+    let plan = write(
+        "plan.csv",
+        "cidr,vpc,name\n10.0.0.0/24,prod,web\n10.0.1.0/24,prod,db\n",
+    );
+    let ran = cli.run(&format!("import {plan} --dry-run"));
+    assert_eq!(ran.text(), "Would import 1 VPC, 2 allocations\n");
+    let ran = cli.run(&format!("import {plan}"));
+    assert_eq!(ran.text(), "Imported 1 VPC, 2 allocations\n");
+    let ran = cli.run(&format!("import {plan} --json"));
+    assert_eq!(ran.json()["unchanged"], 2);
+
+    let wrong = write(
+        "wrong.txt",
+        "cidr,vpc,name\n10.0.0.128/25,prod,\n192.168.0.0/24,prod,\n",
+    );
+    let ran = cli.run(&format!("import {wrong}"));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for more in ["--format csv", "--format csv --dry-run"] {
+        let ran = cli.run(&format!("import {wrong} {more}"));
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (1, "ipam: 2 conflicts; nothing was imported\n")
+        );
+        let lines: Vec<_> = ran.stdout.lines().collect();
+        assert!(lines[0].starts_with("LINE  CONFLICT"), "{}", ran.stdout);
+        assert!(
+            lines[1].contains("prod/web") && lines[1].starts_with("   2  overlap"),
+            "{}",
+            ran.stdout
+        );
+        assert!(
+            lines[2].starts_with("   3  outside_pool  192.168.0.0/24"),
+            "{}",
+            ran.stdout
+        );
+    }
+    let bad = write("bad.csv", "cidr,colour\n");
+    let ran = cli.run(&format!("import {bad}"));
+    assert!(
+        ran.code == 1 && ran.stderr.contains("no column \"colour\""),
+        "{ran:?}"
+    );
+    let ran = cli.run("import /nonexistent.csv");
+    assert!(
+        ran.code == 1 && ran.stderr.contains("/nonexistent.csv"),
+        "{ran:?}"
+    );
+
+    let ran = cli.run("export");
+    let json = ran.text().to_owned();
+    let file = path("out.ndjson");
+    assert_eq!(cli.run(&format!("export -o {file}")).text(), "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), json);
+    assert!(!std::path::Path::new(&format!("{file}.part")).exists());
+    let csv = cli.run("export --format csv").text().to_owned();
+    assert_eq!(csv.lines().count(), json.lines().count() + 1);
+
+    let other = Cli::start().await;
+    let ran = other.run(&format!("import {file}"));
+    assert_eq!(
+        ran.text(),
+        "Imported 1 VRF, 2 pools, 2 ranges, 1 profile, 1 VPC, 2 allocations\n"
+    );
+    assert_eq!(other.run("export").text(), json);
+    let ran = other.run("export -o /nonexistent/out.csv");
+    assert!(
+        ran.code == 1 && ran.stderr.contains("can't be written"),
+        "{ran:?}"
+    );
+}

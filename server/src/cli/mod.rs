@@ -4,7 +4,9 @@ pub mod allocate;
 pub mod calculate;
 pub mod connection;
 pub mod database;
+pub mod export;
 pub mod history;
+pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod migrate;
@@ -51,6 +53,8 @@ enum Verb {
     History(history::History),
     #[command(visible_alias = "delete")]
     Release(release::Release),
+    Import(import::Import),
+    Export(export::Export),
     Calculate(calculate::Calculate),
     #[command(hide = true)]
     Openapi(openapi::Openapi),
@@ -73,6 +77,8 @@ pub fn run() -> ExitCode {
             Verb::Lookup(lookup) => lookup.run().await,
             Verb::History(history) => history.run().await,
             Verb::Release(release) => release.run().await,
+            Verb::Import(import) => import.run().await,
+            Verb::Export(export) => export.run().await,
             Verb::Calculate(calculate) => calculate.run(),
             Verb::Openapi(openapi) => openapi.run().map_err(chain),
         }

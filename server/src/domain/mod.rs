@@ -20,6 +20,7 @@ mod resize;
 pub mod seal;
 mod sizing;
 pub mod space;
+mod transfer;
 pub mod verify;
 pub mod vpc;
 pub mod vrf;
