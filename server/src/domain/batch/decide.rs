@@ -13,7 +13,7 @@ use ipam_shared::{
 };
 
 use super::{
-    Ask,
+    Ask, Mode,
     prepare::{Prepared, Way},
 };
 use crate::{
@@ -80,6 +80,7 @@ pub(super) struct Cut {
 pub(super) struct Batch<'a> {
     pub(super) asks: &'a [Ask],
     pub(super) plan: Arc<AddressPlan>,
+    mode: Mode,
     prepared: Vec<Prepared>,
     /// By the place of the request.
     pub(super) owners: HashMap<usize, Owner>,
@@ -103,10 +104,11 @@ impl<'a> Batch<'a> {
         asks: &'a [Ask],
         plan: Arc<AddressPlan>,
         prepared: Vec<Prepared>,
-        lock: bool,
+        mode: Mode,
     ) -> Result<Option<Self>> {
         let mut batch = Self {
             asks,
+            mode,
             prepared,
             owners: HashMap::new(),
             new_vpcs: HashMap::new(),
@@ -118,7 +120,7 @@ impl<'a> Batch<'a> {
             plan,
         };
         let pools: BTreeSet<_> = batch.sources().map(|source| source.pool.id).collect();
-        if !batch.is_current(db, &pools, lock).await? {
+        if !batch.is_current(db, &pools).await? {
             ipam.forget_address_plan(&batch.plan);
             return Ok(None);
         }
@@ -145,13 +147,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Locks the pools, and says whether they and the plan are as they were when the requests were prepared.
-    async fn is_current(
-        &self,
-        db: &mut Connection,
-        pools: &BTreeSet<PoolId>,
-        lock: bool,
-    ) -> Result<bool> {
-        if pools.is_empty() || !lock {
+    async fn is_current(&self, db: &mut Connection, pools: &BTreeSet<PoolId>) -> Result<bool> {
+        if pools.is_empty() || self.mode == Mode::Dry {
             return Ok(address_plan::revision(db).await? == self.plan.revision);
         }
         let ids: Vec<_> = pools.iter().copied().collect();
@@ -484,7 +481,15 @@ impl<'a> Batch<'a> {
                 )));
             }
             // Not in the database yet, so another request of this batch has it.
-            return Ok(Decided::Later(None));
+            if self.mode == Mode::Each {
+                return Ok(Decided::Later(None));
+            }
+            return Err(Error::Overlap {
+                message: format!(
+                    "{cidr} is not free: a request before it in this batch gets it, or a part of it"
+                ),
+                conflicts,
+            });
         };
         Err(Error::Overlap {
             message: format!("{cidr} is not free: {} {}", first.cidr, first.whose()),

@@ -198,8 +198,7 @@ async fn decide(ipam: &Ipam, asks: &[Ask], mode: Mode) -> Result<Vec<Step>> {
         let plan = ipam.address_plan().await?;
         let prepared = prepare::prepare(ipam, &plan, asks).await?;
         let mut transaction = ipam.begin_hot().await?;
-        let lock = mode != Mode::Dry;
-        let batch = Batch::read(&mut transaction, ipam, asks, plan, prepared, lock).await?;
+        let batch = Batch::read(&mut transaction, ipam, asks, plan, prepared, mode).await?;
         let Some(mut batch) = batch else {
             transaction.rollback().await?;
             continue;
