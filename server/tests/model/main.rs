@@ -75,7 +75,7 @@ fn the_server_does_what_a_search_over_every_address_says() {
     println!("IPAM_MODEL_SEED={seed}");
     let workers = thread::available_parallelism()
         .map_or(2, usize::from)
-        .clamp(1, 8) as u64;
+        .clamp(4, 8) as u64;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
