@@ -10,6 +10,8 @@ mod decide;
 mod model;
 mod ops;
 mod real;
+mod stored;
+mod world;
 
 use std::{
     cell::RefCell,

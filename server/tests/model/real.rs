@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipam_server::{
-    db,
     domain::{
         Caller, Ipam,
         allocation::{BatchOutcome, Outcome},
@@ -13,81 +12,27 @@ use ipam_server::{
 };
 use ipam_shared::{
     api::{
-        allocation::{Allocation, AllocationPatch, NewAllocation, NewBatch, Size},
+        allocation::{Allocation, AllocationPatch, AskError, NewAllocation, NewBatch},
         pool::{NewPool, PoolPatch},
         profile::{Member as NewMember, ProfilePatch},
         reservation::NewReservation,
         vpc::NewVpc,
     },
-    cidr::Family,
     error::Code,
-    ids::{PoolId, ProfileId},
+    ids::ProfileId,
     labels::Labels,
-    name::Name,
 };
 use ipam_testing::TestDatabase;
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
+use sqlx::{PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 use crate::{
-    config::Rules,
     decide::{Got, NewSize},
-    model::{
-        Answer, COOLDOWN, Flag, Member, Model, OTHER, POOLS, PROFILES, Pool, Range, VRFS, length,
-        network,
-    },
-    ops::{Ask, From, Named, Op, Policy, PoolSpec, Ranges, Request, Sequence, Spot, Step},
+    model::{Answer, COOLDOWN, Model, POOLS, PROFILES, VRFS, length, network},
+    ops::{Ask, Op, Policy, PoolSpec, Ranges, Sequence, Spot, Step},
+    stored,
+    world::{self, VPCS, labels, members, required, resolve, rules, to_name},
 };
-
-const VPCS: [&str; 5] = ["x", "y", "z", "X", "q"];
-
-/// Begins anew: all that sequences make is gone, without a database of its own for each.
-const RESET: &str = "begin; set local session_replication_role = replica;
-    delete from cooldown; delete from block; delete from past_block; delete from free_block; delete from free_count;
-    delete from reservation; delete from allocation; delete from event; delete from vpc; delete from pool_range;
-    delete from pool; delete from profile_member; delete from profile;
-    set local session_replication_role = origin;
-    insert into vrf (name) values ('blue') on conflict do nothing;
-    insert into profile (name) values ('one'), ('two'), ('three');";
-
-/// All that is there, a line each.
-const EVERYTHING: &str = "
-    select format('block %s %s %s %s', pool_id, pool_range.cidr, block.cidr, coalesce(
-        'allocation ' || block.allocation_id, 'reservation ' || reservation_id,
-        'child ' || (select child.pool_id from pool_range as child
-            where child.parent_range_id = block.range_id and child.cidr = block.cidr and reason = 'child_range'),
-        'cooling ' || cooldown.allocation_id || ' ' || vpc || ' ' || coalesce(name, '-') || ' ' || role || ' '
-            || (free_at <= now()))) as line
-    from block join pool_range using (range_id)
-        left join cooldown on cooldown.range_id = block.range_id and cooldown.cidr = block.cidr and reason = 'cooldown'
-    union all
-    select format('free %s %s %s', pool_id, pool_range.cidr, free_block.cidr)
-    from free_block join pool_range using (range_id)
-    union all
-    select format('count %s %s %s %s', pool_id, pool_range.cidr, host_bits, blocks)
-    from free_count join pool_range using (range_id) where blocks <> 0
-    union all
-    select format('range %s %s', pool_id, cidr) from pool_range
-    union all
-    select format('allocation %s %s %s %s %s', allocation_id, lower(vpc.name), coalesce(allocation.name, '-'),
-        prefix_length, deletion_protection)
-    from allocation join vpc using (vpc_id)
-    union all
-    select format('vpc %s %s', lower(vpc.name), vrf.name) from vpc join vrf using (vrf_id)
-    union all
-    select format('reservation %s %s %s', reservation_id, vrf.name, cidr) from reservation join vrf using (vrf_id)
-    union all
-    select format('pool %s %s %s', pool_id, vrf.name, pool.name) from pool join vrf using (vrf_id)
-    union all
-    select format('range %s %s holds %s of %s addresses', pool_id, pool_range.cidr, used + free, size)
-    from pool_range cross join lateral (
-        select 2::numeric ^ (case family(cidr) when 4 then 32 else 128 end - masklen(cidr)) as size,
-            (select coalesce(sum(2::numeric ^ (case family(cidr) when 4 then 32 else 128 end - masklen(cidr))), 0)
-                from block where block.range_id = pool_range.range_id) as used,
-            (select coalesce(sum(2::numeric ^ host_bits), 0) from free_block
-                where free_block.range_id = pool_range.range_id) as free
-    ) as sums
-    where used + free <> size";
 
 /// What happened so often: what was done, and what came of it.
 pub(crate) type Tally = BTreeMap<(&'static str, &'static str), usize>;
@@ -125,7 +70,8 @@ impl Real {
     /// Runs a sequence; what went wrong, with all that led to it.
     pub(crate) async fn run(&mut self, sequence: &Sequence) -> Check<()> {
         self.log.clear();
-        let mut model = self.begin(sequence).await;
+        let mut model = world::begin(&self.db, sequence).await;
+        self.servers = [Ipam::new(self.db.clone()), Ipam::new(self.db.clone())];
         let wrong = self.run_in(&mut model, sequence).await;
         wrong.map_err(|wrong| format!("{wrong}\nafter:\n  {}", self.log.join("\n  ")))
     }
@@ -168,112 +114,6 @@ impl Real {
         Ok(())
     }
 
-    /// The world as it is in the beginning.
-    async fn begin(&mut self, sequence: &Sequence) -> Model {
-        let family = if sequence.v6 {
-            Family::Ipv6
-        } else {
-            Family::Ipv4
-        };
-        let other = if sequence.v6 {
-            Family::Ipv4
-        } else {
-            Family::Ipv6
-        };
-        let pool = |name, vrf, family, spots: &[(u8, u8)], place: usize, tier| Pool {
-            id: PoolId::generate(),
-            exists: true,
-            name,
-            vrf,
-            family,
-            parent: None,
-            ranges: spots
-                .iter()
-                .map(|(at, bits)| {
-                    Range::new(network(
-                        family,
-                        Spot {
-                            at: *at,
-                            bits: *bits,
-                        },
-                    ))
-                })
-                .collect(),
-            shortest: length(family, 8),
-            longest: length(family, 0),
-            usual: (tier > 0).then(|| length(family, 2)),
-            reserved: 1,
-            strategy: sequence.strategies[place],
-            cooldown: sequence.cooldowns & (1 << place) > 0,
-            tier,
-            labelled_only: false,
-        };
-        let pools = vec![
-            pool(POOLS[0], 0, family, &[(0, 7)], 0, 1),
-            pool(POOLS[1], 0, family, &[(128, 6), (192, 5)], 1, 1),
-            pool(OTHER, 0, other, &[(0, 5)], 2, 0),
-            pool(POOLS[0], 1, family, &[(0, 6)], 2, 1),
-        ];
-        let profiles = (0..3).map(|recipe| members(family, recipe)).collect();
-        let model = Model {
-            family,
-            pools,
-            vpcs: BTreeMap::new(),
-            allocations: Vec::new(),
-            reservations: Vec::new(),
-            cooling: Vec::new(),
-            profiles,
-            clock: 0,
-        };
-        let mut sql = RESET.to_owned();
-        for pool in &model.pools {
-            sql += &format!(
-                "insert into pool (pool_id, vrf_id, name, family, min_prefix_length, max_prefix_length,
-                    default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, labels)
-                select '{}', vrf_id, '{}', {}, {}, {}, {}, {}, '{}', {}, '{{\"tier\": \"{}\"}}'
-                from vrf where name = '{}';",
-                pool.id,
-                pool.name,
-                if pool.family == Family::Ipv4 { 4 } else { 6 },
-                pool.shortest,
-                pool.longest,
-                pool.usual.map_or("null".to_owned(), |usual| usual.to_string()),
-                pool.reserved,
-                pool.strategy.as_str(),
-                if pool.cooldown { COOLDOWN } else { 0 },
-                pool.tier,
-                VRFS[pool.vrf]
-            );
-            for range in &pool.ranges {
-                sql += &format!(
-                    "insert into pool_range (pool_id, vrf_id, family, cidr)
-                    select pool_id, vrf_id, family, '{}' from pool where pool_id = '{}';",
-                    range.cidr, pool.id
-                );
-            }
-        }
-        for (profile, members) in PROFILES.iter().zip(&model.profiles) {
-            for (position, member) in members.iter().enumerate() {
-                sql += &format!(
-                    "insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
-                        max_prefix_length)
-                    select profile_id, {}, '{}', '{}', {}, {}, {} from profile where name = '{profile}';",
-                    position + 1,
-                    member.role,
-                    member.pool,
-                    member.offset,
-                    member.shortest,
-                    member.longest
-                );
-            }
-        }
-        sql += "commit";
-        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.db).await;
-        done.expect("the world can be made");
-        self.servers = [Ipam::new(self.db.clone()), Ipam::new(self.db.clone())];
-        model
-    }
-
     async fn step(
         &mut self,
         model: &mut Model,
@@ -303,16 +143,14 @@ impl Real {
                         (new.vpc, new.vrf) = (first.vpc.clone(), first.vrf.clone());
                         (new.profile, new.pools) = (first.profile.clone(), first.pools.clone());
                         new.pool_selector.clone_from(&first.pool_selector);
-                        if first.profile.is_some()
-                            && new.size() == Err(ipam_shared::api::allocation::AskError::Size)
-                        {
+                        if first.profile.is_some() && new.size() == Err(AskError::Size) {
                             new.prefix_length = Some(length(model.family, 1));
                         }
                     }
                 }
                 if dry_first {
                     self.batch(model, &server, &requests, *atomic, true).await?;
-                    self.compare(model).await?;
+                    stored::compare(&self.db, model).await?;
                 }
                 self.batch(model, &server, &requests, *atomic, false)
                     .await?;
@@ -400,7 +238,7 @@ impl Real {
                     let answer = answer.map(|allocation| got(&allocation, number, false));
                     self.same(what, expected, answer)?;
                     if dry_run {
-                        self.compare(model).await?;
+                        stored::compare(&self.db, model).await?;
                     } else {
                         *model = after;
                     }
@@ -535,7 +373,7 @@ impl Real {
                 self.same("change profile", Ok(()), answer.map(|_| ()))?;
             }
         }
-        self.compare(model).await
+        stored::compare(&self.db, model).await
     }
 
     /// What the model says, which changes only if it says yes.
@@ -599,7 +437,7 @@ impl Real {
             };
             let answer = server.allocate(caller(), dry, None).await;
             self.outcome(model, "dry run", expected, answer, true)?;
-            self.compare(model).await?;
+            stored::compare(&self.db, model).await?;
         }
         let expected = model.each(std::slice::from_ref(&new)).pop().expect("one");
         let answer = server.allocate(caller(), new, None).await;
@@ -826,129 +664,6 @@ impl Real {
         let answer = server.update_pool(caller(), id, patch, None).await;
         self.same("change pool", expected, answer.map(|_| ()))
     }
-
-    /// What is stored is what the model has, and what the server shows of pools adds up.
-    async fn compare(&self, model: &Model) -> Check<()> {
-        let lines: Vec<String> = sqlx::query_scalar(EVERYTHING)
-            .fetch_all(&self.db)
-            .await
-            .expect("everything can be read");
-        let count = lines.len();
-        let stored: BTreeSet<_> = lines.into_iter().collect();
-        let expected = everything(model);
-        if stored != expected || stored.len() != count {
-            return Err(format!(
-                "only in the database: {:#?}\nonly in the model: {:#?}",
-                stored.difference(&expected).collect::<Vec<_>>(),
-                expected.difference(&stored).collect::<Vec<_>>()
-            ));
-        }
-        if model.clock % 3 > 0 {
-            return Ok(());
-        }
-        let mut db = self.db.acquire().await.expect("a connection");
-        let shown = db::pool::all(&mut db)
-            .await
-            .map_err(|error| error.to_string())?;
-        for shown in shown {
-            let pool = model
-                .pools
-                .iter()
-                .find(|pool| pool.exists && pool.id == shown.id);
-            let pool = pool.ok_or_else(|| format!("a pool that is gone: {shown:?}"))?;
-            let unit: u128 = if pool.family == Family::Ipv4 {
-                1
-            } else {
-                1 << 64
-            };
-            let flags = || pool.ranges.iter().flat_map(|range| &range.flags);
-            let total = flags().count() as u128 * unit;
-            let used = flags().filter(|flag| **flag != Flag::Free).count() as u128 * unit;
-            let free: u128 = shown.free.iter().fold(0, |sum, free| {
-                sum + (u128::from(free.count) << (pool.family.bits() - free.prefix_length))
-            });
-            if (shown.total_addresses, shown.used_addresses, free) != (total, used, total - used)
-                || shown.largest_free_prefix_length != pool.largest_free()
-            {
-                return Err(format!(
-                    "{used} of {total} addresses are used, not as shown: {shown:#?}"
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What the database must hold, a line each.
-fn everything(model: &Model) -> BTreeSet<String> {
-    let mut lines = BTreeSet::new();
-    for (pool, cidr, flag) in model.blocks() {
-        let range = model.pools[pool].range_of(cidr).expect("it lies in one");
-        assert!(range.is_all(cidr, flag), "{cidr} is not {flag:?} alone");
-        let whose = match flag {
-            Flag::Free => unreachable!("a block is not free"),
-            Flag::Allocation(number) => format!("allocation {}", model.allocations[number].id),
-            Flag::Reservation(number) => format!("reservation {}", model.reservations[number].id),
-            Flag::Child(number) => format!("child {}", model.pools[number].id),
-            Flag::Cooling(number) => {
-                let cooling = &model.cooling[number];
-                format!(
-                    "cooling {} {} {} {} {}",
-                    model.allocations[cooling.allocation].id,
-                    cooling.vpc,
-                    cooling.name.as_deref().unwrap_or("-"),
-                    cooling.role,
-                    cooling.due
-                )
-            }
-        };
-        lines.insert(format!(
-            "block {} {} {cidr} {whose}",
-            model.pools[pool].id, range.cidr
-        ));
-    }
-    for pool in model.pools.iter().filter(|pool| pool.exists) {
-        lines.insert(format!("pool {} {} {}", pool.id, VRFS[pool.vrf], pool.name));
-        for range in &pool.ranges {
-            lines.insert(format!("range {} {}", pool.id, range.cidr));
-            let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
-            for free in range.free() {
-                lines.insert(format!("free {} {} {free}", pool.id, range.cidr));
-                *counts.entry(free.host_bits()).or_default() += 1;
-            }
-            for (bits, count) in counts {
-                lines.insert(format!("count {} {} {bits} {count}", pool.id, range.cidr));
-            }
-        }
-    }
-    for allocation in model
-        .allocations
-        .iter()
-        .filter(|allocation| allocation.exists)
-    {
-        lines.insert(format!(
-            "allocation {} {} {} {} {}",
-            allocation.id,
-            allocation.vpc,
-            allocation.name.as_deref().unwrap_or("-"),
-            allocation.prefix_length,
-            if allocation.protected { "t" } else { "f" }
-        ));
-    }
-    for (name, vrf) in &model.vpcs {
-        lines.insert(format!("vpc {name} {}", VRFS[*vrf]));
-    }
-    for reservation in model
-        .reservations
-        .iter()
-        .filter(|reservation| reservation.exists)
-    {
-        lines.insert(format!(
-            "reservation {} {} {}",
-            reservation.id, VRFS[reservation.vrf], reservation.cidr
-        ));
-    }
-    lines
 }
 
 /// One of those that exist; now and then one that is gone.
@@ -959,49 +674,6 @@ fn pick(which: u8, living: &[usize], all: usize) -> Option<(usize, bool)> {
         return Some((gone[which % gone.len()], false));
     }
     (!living.is_empty()).then(|| (living[which % living.len()], true))
-}
-
-fn resolve(model: &Model, request: &Request) -> NewAllocation {
-    let family = model.family;
-    let size = match request.size {
-        Ask::Hosts(hosts) => Size::Hosts(hosts.into()),
-        Ask::Bits(bits) => Size::PrefixLength(length(family, bits)),
-        Ask::Exactly(spot) => Size::Cidr(network(family, spot)),
-        Ask::Default => Size::Default,
-    };
-    let mut new = NewAllocation::new(to_name(VPCS[usize::from(request.vpc)]), size);
-    new.name = request.name.map(|name| to_name(&format!("n{name}")));
-    new.vrf = request.vrf.map(|blue| to_name(VRFS[usize::from(blue)]));
-    match &request.from {
-        From::Profile(which) => {
-            let profile = PROFILES.get(usize::from(*which)).copied().unwrap_or("none");
-            new.profile = Some(to_name(profile));
-        }
-        From::Pools(pools) => {
-            let text = |pool: &Named| match pool {
-                Named::Name(name) => POOLS
-                    .get(usize::from(*name))
-                    .copied()
-                    .unwrap_or(OTHER)
-                    .to_owned(),
-                Named::Id(number) => model.pools[usize::from(*number) % model.pools.len()]
-                    .id
-                    .to_string(),
-            };
-            new.pools = Some(pools.iter().map(text).collect());
-        }
-        From::Selector(tier) => new.pool_selector = Some(labels("tier", &tier.to_string())),
-    }
-    new.exclude_cidrs = request
-        .exclude
-        .iter()
-        .map(|spot| network(family, *spot))
-        .collect();
-    if request.labelled {
-        new.labels = labels("cost", "1");
-    }
-    new.deletion_protection = request.protected;
-    new
 }
 
 fn got(allocation: &Allocation, number: usize, created: bool) -> Got {
@@ -1020,63 +692,6 @@ fn got(allocation: &Allocation, number: usize, created: bool) -> Got {
         prefix_length: allocation.prefix_length,
         blocks: blocks.collect(),
     }
-}
-
-/// Recipes that a profile can have.
-fn members(family: Family, recipe: usize) -> Vec<Member> {
-    let member = |role, pool, offset| Member {
-        role,
-        pool,
-        offset,
-        shortest: 0,
-        longest: 128,
-    };
-    let bounds = |member: Member, largest, smallest| Member {
-        shortest: length(family, largest),
-        longest: length(family, smallest),
-        ..member
-    };
-    // The other pool has lengths of the other family.
-    let between = if family == Family::Ipv4 { 32 } else { -32 };
-    match recipe {
-        0 => vec![member("node", "a", 0)],
-        1 => vec![member("node", "a", 0), member("pod", "b", -1)],
-        2 => vec![
-            member("node", "b", 0),
-            member("pod", "a", -1),
-            bounds(member("service", "a", 0), 2, 2),
-        ],
-        3 => vec![member("pod", "a", 1), member("node", "c", 0)],
-        4 => vec![member("node", "a", 0), member("other", OTHER, between)],
-        5 => vec![bounds(member("node", "b", 0), 3, 1), member("pod", "b", 0)],
-        _ => vec![member("node", "d", 0)],
-    }
-}
-
-fn rules(family: Family, policy: Policy) -> Rules {
-    Rules {
-        strategy: policy.strategy,
-        cooldown: policy.cooldown,
-        shortest: length(family, policy.largest),
-        longest: length(family, policy.smallest),
-        usual: policy.usual.map(|bits| length(family, bits)),
-        tier: policy.tier,
-        labelled_only: policy.labelled_only,
-    }
-}
-
-fn labels(key: &str, value: &str) -> Labels {
-    Labels::new(BTreeMap::from([(key.to_owned(), value.to_owned())])).expect("a label")
-}
-
-fn required(cost: bool) -> BTreeMap<String, Vec<String>> {
-    cost.then(|| ("cost".to_owned(), Vec::new()))
-        .into_iter()
-        .collect()
-}
-
-fn to_name(name: &str) -> Name {
-    name.parse().expect("a name")
 }
 
 fn caller() -> Caller {
