@@ -354,7 +354,12 @@ fn family(new: &NewPool, parent: Option<&Pool>) -> Result<Family> {
 }
 
 /// Whether blocks between these lengths can be.
-fn check_bounds(family: Family, shortest: u8, longest: u8, usual: Option<u8>) -> Result<()> {
+pub(super) fn check_bounds(
+    family: Family,
+    shortest: u8,
+    longest: u8,
+    usual: Option<u8>,
+) -> Result<()> {
     let invalid = |text: String| Err(Error::Invalid(text));
     if longest > family.bits() {
         let word = if family == Family::Ipv4 {
@@ -382,7 +387,7 @@ fn check_bounds(family: Family, shortest: u8, longest: u8, usual: Option<u8>) ->
 }
 
 /// Checks what holds for a new pool and for a changed one, whatever is stored.
-fn check_policies(
+pub(super) fn check_policies(
     reserved: Option<u32>,
     cooldown: Option<u32>,
     required: Option<&RequiredLabels>,

@@ -225,22 +225,22 @@ async fn every_conflict_is_named_at_once_with_its_line() {
             (
                 2,
                 "overlap",
-                "172.16.0.0/24 of pool \"corp\" belongs to the allocation \"prod/web\"",
+                "172.16.0.0/24 of pool \"corp\" belongs to allocation \"prod/web\"",
             ),
             (
                 3,
                 "overlap",
-                "172.17.0.0/16 of pool \"corp\" is reserved (on-premises)",
+                "172.17.0.0/16 of pool \"corp\" is reserved: on-premises",
             ),
             (
                 4,
                 "overlap",
-                "172.20.0.0/16 of pool \"corp\" is a range of the pool \"branch\"",
+                "172.20.0.0/16 of pool \"corp\" is a range of pool \"branch\"",
             ),
             (
                 5,
                 "overlap",
-                "10.0.0.0/24 of pool \"primary\" belongs to the allocation",
+                "10.0.0.0/24 of pool \"primary\" belongs to an allocation of VPC",
             ),
             (6, "outside_pool", "lies in no pool"),
             (7, "out_of_bounds", "/20 to /26"),
@@ -255,7 +255,7 @@ async fn every_conflict_is_named_at_once_with_its_line() {
             (17, "incomplete", "none for \"cgnat\""),
             (19, "incomplete", "gets a /19"),
             (20, "overlap_in_file", "172.16.0.128/25 on line 2"),
-            (20, "overlap", "belongs to the allocation \"prod/web\""),
+            (20, "overlap", "belongs to allocation \"prod/web\""),
             (21, "overlap", "reservation of 172.17.0.0/16 (on-premises)"),
             (22, "overlap", "10.0.0.0/16 of pool \"primary\""),
             (23, "different", "differs in description"),
@@ -568,7 +568,7 @@ async fn reservations_take_the_place_that_is_theirs() {
         &found,
         &[
             (2, "overlap", "lies in the reservation of 100.0.0.0/8"),
-            (3, "overlap", "is reserved (waits)"),
+            (3, "overlap", "is reserved: waits"),
             (4, "overlap", "overlaps the reservation of 100.0.0.0/8"),
         ],
     );
