@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ipam_shared::{api::transfer::COLUMNS, cidr::Cidr};
+use ipam_shared::{
+    api::transfer::{COLUMNS, ConflictCode},
+    cidr::Cidr,
+};
 use serde_json::{Value, json};
 
 use crate::support::{ALLOCATIONS, Api, KEY, Reply, VPCS, cidrs, path};
@@ -531,6 +534,135 @@ async fn who_leaves_does_not_stop_an_import() {
     );
     assert_eq!(api.events("allocation.import").await, 1024);
     api.verify().await;
+}
+
+#[tokio::test]
+async fn what_fails_halfway_leaves_nothing_behind() {
+    let api = Api::start().await;
+    let mut file = "kind,pool,parent,cidr,vpc,name,reason\npool,corp,,172.16.0.0/12,,,\npool,child,corp,172.17.0.0/16,,,\n\
+        reservation,,,172.18.0.0/16,,,x\n"
+        .to_owned();
+    for block in 0..2000 {
+        file += &format!(
+            ",,,172.16.{}.{}/28,v{},n{block},\n",
+            block / 16,
+            block % 16 * 16,
+            block % 7
+        );
+    }
+    let before = (
+        api.state().await,
+        api.count("select count(*) from pool").await,
+    );
+    // The last block that is written is refused by the database.
+    api.sql(
+        "create function fail() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+         create trigger fail before insert on block for each row when (new.cidr = '172.16.124.240/28') execute function fail()",
+    )
+    .await;
+    let reply = send(&api, "text/csv", "", file.clone()).await;
+    reply.problem(500, "internal");
+    assert_eq!(
+        (
+            api.state().await,
+            api.count("select count(*) from pool").await
+        ),
+        before
+    );
+    api.verify().await;
+    api.sql("drop trigger fail on block").await;
+    assert_eq!(import(&api, file).await["created"]["allocations"], 2000);
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn imports_and_allocations_at_the_same_time_share_nothing() {
+    let api = Api::with_connections(8).await;
+    // Each wants what the others may get first: the whole file, or nothing of it.
+    let file = |name: &str, third: usize| {
+        let mut file = "cidr,vpc,name\n".to_owned();
+        for block in 0..32 {
+            file += &format!("10.0.{}.0/24,{name},n{block}\n", 128 + third + block);
+        }
+        file
+    };
+    let (one, two) = (file("one", 0), file("two", 16));
+    let allocate = async {
+        for _ in 0..20 {
+            api.allocate(json!({"vpc": "allocated", "prefix_length": 24}))
+                .await;
+        }
+    };
+    let (one, two, ()) = tokio::join!(
+        send(&api, "text/csv", "", one),
+        send(&api, "text/csv", "", two),
+        allocate
+    );
+    let statuses = BTreeSet::from([one.status, two.status]);
+    assert_eq!(
+        statuses,
+        BTreeSet::from([200, 409]),
+        "{} {}",
+        one.text,
+        two.text
+    );
+    assert_eq!(api.count("select count(*) from allocation").await, 32 + 20);
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn who_is_in_the_way_is_told_also_while_it_cools_down() {
+    let api = Api::start().await;
+    api.sql("update pool set release_cooldown_seconds = 600 where name = 'primary'")
+        .await;
+    let gone = api
+        .allocate(json!({"vpc": "prod", "name": "old", "cidr": "10.0.0.0/24"}))
+        .await;
+    api.delete(&path(&gone)).await.ok(204);
+    let found = conflicts(&api, "cidr,vpc\n10.0.0.0/25,prod\n").await;
+    check(
+        &found,
+        &[(
+            2,
+            "overlap",
+            "belonged to allocation \"prod/old\" and cools down until",
+        )],
+    );
+    // An id that was released may come back with a plan.
+    let file = format!(
+        "cidr,vpc,id\n10.0.1.0/24,prod,{}\n",
+        gone["id"].as_str().unwrap()
+    );
+    import(&api, file).await;
+    assert_eq!(api.get(&path(&gone)).await.ok(200)["cidr"], "10.0.1.0/24");
+}
+
+#[tokio::test]
+async fn the_manual_names_every_column_kind_and_conflict() {
+    let manual = include_str!("../../../docs/IMPORT.md");
+    let (_, columns) = manual
+        .split_once("## Columns")
+        .expect("a chapter on columns");
+    for column in COLUMNS {
+        let row = columns
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", column.name)));
+        let row = row.unwrap_or_else(|| panic!("{} is not in the manual", column.name));
+        for kind in column.kinds.iter().filter(|_| column.name != "kind") {
+            assert!(
+                row.contains(kind.as_str()),
+                "{row} does not name {}",
+                kind.as_str()
+            );
+        }
+    }
+    for code in ConflictCode::ALL {
+        assert!(
+            manual.contains(&format!("| `{}` |", code.as_str())),
+            "{} is not in the manual",
+            code.as_str()
+        );
+    }
 }
 
 #[tokio::test]

@@ -316,7 +316,10 @@ fn text_problem(record: &Record) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str, format: Format) -> (Vec<(u64, String)>, Vec<(u64, String)>) {
+    /// Lines with what is said of them.
+    type Said = Vec<(u64, String)>;
+
+    fn read(text: &str, format: Format) -> (Said, Said) {
         let mut conflicts = Conflicts::default();
         let lines = parse(text.as_bytes(), format, &mut conflicts).unwrap();
         let show = |line: Line| {

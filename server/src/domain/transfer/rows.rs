@@ -12,7 +12,7 @@ use crate::{
     db::{
         Connection,
         event::{Caller, Snapshot},
-        transfer::write::{self, Blocks, Events},
+        transfer::insert::{self, Blocks, Events},
     },
     domain::plan::RangeId,
     error::{Error, Result},
@@ -27,7 +27,7 @@ pub(super) async fn allocations(
     (ranges, members): (&HashMap<RangeId, RangeId>, &HashMap<i32, i32>),
 ) -> Result<()> {
     let world = &check.world;
-    let mut rows = write::Allocations::default();
+    let mut rows = insert::Allocations::default();
     let mut blocks = Blocks::default();
     let mut events = Events::default();
     for new in chunk {
@@ -115,7 +115,7 @@ pub(super) async fn allocations(
             blocks.since.push(block.since.or(created_at));
         }
     }
-    write::allocations(db, &rows, caller.request_id).await?;
-    write::blocks(db, &blocks).await?;
-    write::events(db, &events, caller).await
+    insert::allocations(db, &rows, caller.request_id).await?;
+    insert::blocks(db, &blocks).await?;
+    insert::events(db, &events, caller).await
 }

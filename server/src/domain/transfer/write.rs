@@ -24,7 +24,10 @@ use crate::{
         Connection, convert,
         event::Caller,
         free,
-        transfer::write::{self, Blocks, Events},
+        transfer::{
+            insert::{self, Blocks, Events},
+            write,
+        },
     },
     domain::plan::{Changes, Place, RangeId},
     error::{Error, Result},
@@ -48,7 +51,7 @@ pub(super) async fn write(
     let members = profiles(db, check, &mut events).await?;
     reservations(db, check, caller, &mut events).await?;
     vpcs(db, check, &mut events).await?;
-    write::events(db, &events, caller).await?;
+    insert::events(db, &events, caller).await?;
 
     let place = |place: &Place| Place {
         range: ranges.get(&place.range).copied().unwrap_or(place.range),
@@ -88,7 +91,7 @@ pub(super) async fn write(
             reserved.since,
         )?;
     }
-    write::blocks(db, &blocks).await?;
+    insert::blocks(db, &blocks).await?;
 
     if let Some(most) = check
         .allocations
@@ -96,7 +99,7 @@ pub(super) async fn write(
         .filter_map(|new| new.record.number)
         .max()
     {
-        write::reserve_numbers(db, most).await?;
+        insert::reserve_numbers(db, most).await?;
     }
     let total = check.allocations.len() as u64;
     report.tell(Phase::Write, 0, total);
@@ -296,7 +299,7 @@ async fn reservations(
     caller: &Caller,
     events: &mut Events,
 ) -> Result<()> {
-    let mut rows = write::Reservations::default();
+    let mut rows = insert::Reservations::default();
     for new in &check.reservations {
         let vrf = check
             .world
@@ -323,11 +326,11 @@ async fn reservations(
         );
         rows.created_at.push(new.record.created_at.map(|at| at.0));
     }
-    write::reservations(db, &rows).await
+    insert::reservations(db, &rows).await
 }
 
 async fn vpcs(db: &mut Connection, check: &Check, events: &mut Events) -> Result<()> {
-    let mut rows = write::Vpcs::default();
+    let mut rows = insert::Vpcs::default();
     for vpc in check.world.vpcs.values().filter(|vpc| vpc.new) {
         let vrf = check
             .world
@@ -343,7 +346,7 @@ async fn vpcs(db: &mut Connection, check: &Check, events: &mut Events) -> Result
         rows.labels.push(labels(&vpc.record)?);
         rows.created_at.push(vpc.record.created_at.map(|at| at.0));
     }
-    write::vpcs(db, &rows).await
+    insert::vpcs(db, &rows).await
 }
 
 /// The row of a block that no allocation owns. `at` is the place before and after the range got its key.
