@@ -721,49 +721,35 @@ fn realistic(ranges: usize) -> String {
         let first = base + ((index as u32) << (32 - length));
         Cidr::new(std::net::Ipv4Addr::from(first).into(), length).expect("aligned")
     };
-    use std::fmt::Write as _;
     let (mut pairs, mut others) = (0, 0);
     for range in 0..ranges / 10 {
         for _ in 0..3 {
             let vpc = pairs / 50;
-            // 28 + 25: a /28 for nodes, with a /25 for pods.
-            let nodes = net(0x0a00_0000, pairs, 28);
-            let pods = net(0x6440_0000, pairs, 25);
-            writeln!(
-                file,
-                ",,,{nodes},vpc-{vpc},c{pairs},cluster,nodes,,,,env=prod;app=a{pairs},"
-            )
-            .unwrap();
-            writeln!(file, ",,,{pods},vpc-{vpc},c{pairs},cluster,pods,,,,,").unwrap();
+            // A /28 for nodes, with a /25 for pods.
+            let (nodes, pods) = (net(0x0a00_0000, pairs, 28), net(0x6440_0000, pairs, 25));
+            file += &format!(
+                ",,,{nodes},vpc-{vpc},c{pairs},cluster,nodes,,,,env=prod;app=a{pairs},\n\
+                 ,,,{pods},vpc-{vpc},c{pairs},cluster,pods,,,,,\n"
+            );
             pairs += 1;
         }
         for kind in 0..4 {
             let vpc = others / 50;
-            match (kind, range % 5) {
-                (0, 0) => writeln!(
-                    file,
-                    "reservation,,,{},,,,,,,,,legacy {range}",
+            file += &match (kind, range % 5) {
+                (0, 0) => format!(
+                    "reservation,,,{},,,,,,,,,legacy {range}\n",
                     net(0xac10_0000, range, 28)
-                )
-                .unwrap(),
-                (0, _) | (1, _) => {
+                ),
+                (0 | 1, _) => {
                     let cidr = net(0xac10_0000, range + if kind == 0 { 0 } else { 16_384 }, 28);
-                    writeln!(file, ",,,{cidr},corp-{vpc},s{others},,,,,,,").unwrap();
+                    format!(",,,{cidr},corp-{vpc},s{others},,,,,,,\n")
                 }
-                (2, _) => writeln!(
-                    file,
-                    ",,,{},edge-{vpc},,,,,,,,",
-                    net(0xac18_0000, range, 28)
-                )
-                .unwrap(),
-                _ => writeln!(
-                    file,
-                    ",,,2001:db8:{:x}:{:x}::/64,six-{vpc},s{others},,,,,,,",
-                    range >> 16,
-                    range & 0xffff
-                )
-                .unwrap(),
-            }
+                (2, _) => format!(",,,{},edge-{vpc},,,,,,,,\n", net(0xac18_0000, range, 28)),
+                _ => {
+                    let (high, low) = (range >> 16, range & 0xffff);
+                    format!(",,,2001:db8:{high:x}:{low:x}::/64,six-{vpc},s{others},,,,,,,\n")
+                }
+            };
             others += 1;
         }
     }
@@ -780,7 +766,7 @@ mod scale {
         std::env::var("IPAM_TEST_RANGES")
             .ok()
             .and_then(|count| count.parse().ok())
-            .unwrap_or(20_000)
+            .unwrap_or(100_000)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
