@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use ipam_client::{Client, Error, Settings};
+use ipam_shared::api::transfer::{Format, ImportParams, Phase};
 use ipam_shared::{
     api::allocation::{Allocation, AllocationPatch, NewAllocation, Size},
     error::{Code, Problem},
@@ -397,4 +398,121 @@ async fn names_are_found_only_if_they_are_the_ones_asked_for() {
         "{}",
         server.heard()[2].head
     );
+}
+
+fn import_lines(last: &str) -> Step {
+    let progress = r#"{"progress":{"phase":"write","done":1,"total":2}}"#;
+    Step::Answer(200, ours(), format!("{progress}\n{last}"))
+}
+
+#[tokio::test]
+async fn an_import_is_believed_when_its_last_line_is_there() {
+    let result = json!({"dry_run": false, "records": 2, "unchanged": 0, "total_conflicts": 0, "conflicts": [],
+        "created": {"vrfs": 0, "pools": 0, "ranges": 0, "profiles": 0, "vpcs": 1, "allocations": 2, "blocks": 2, "reservations": 0}});
+    let mut conflict = Problem::new(Code::ImportConflict, "Because.");
+    conflict.details = json!({"dry_run": false, "records": 2, "unchanged": 0, "total_conflicts": 1, "created": result["created"],
+        "conflicts": [{"line": 2, "code": "overlap", "cidr": "10.0.0.0/24", "detail": "It is taken."}]});
+    let refusal = Problem::new(Code::UnknownOutcome, "The database went away.");
+    let server = Scripted::start(vec![
+        // Before the reply begins, an import is repeated like any other request.
+        problem(Code::Unavailable, vec![("retry-after", "0".into())]),
+        import_lines(&format!("{}\n", json!({"result": result}))),
+        import_lines(&format!("{}\n", json!({"problem": conflict}))),
+        import_lines(&format!("{}\n", json!({"problem": refusal}))),
+        import_lines(""),
+        import_lines("{\"result\":"),
+        Step::Truncated(format!(
+            "{{\"progress\":{{\"phase\":\"check\",\"done\":0,\"total\":2}}}}\n{}",
+            "x".repeat(500)
+        )),
+    ])
+    .await;
+    let client = client(&server);
+    let import = async || {
+        let mut seen = Vec::new();
+        let file = b"cidr,vpc\n10.0.0.0/24,a\n".to_vec();
+        let result = client
+            .import(
+                file,
+                Format::Csv,
+                ImportParams { dry_run: true },
+                |progress| seen.push(progress.phase),
+            )
+            .await;
+        (result, seen)
+    };
+    let (done, seen) = import().await;
+    assert_eq!(done.unwrap().created.allocations, 2);
+    assert_eq!(seen, [Phase::Write]);
+    let heard = &server.heard()[1];
+    assert!(
+        heard.head.starts_with("post /api/v1/import?dry_run=true "),
+        "{}",
+        heard.head
+    );
+    assert_eq!(heard.header("content-type"), Some("text/csv"));
+    assert_eq!(heard.body, "cidr,vpc\n10.0.0.0/24,a\n");
+    let (done, _) = import().await;
+    assert_eq!(done.unwrap().conflicts[0].line, 2);
+    let (done, _) = import().await;
+    assert!(done.unwrap_err().outcome_is_unknown());
+    for _ in 0..3 {
+        let (done, _) = import().await;
+        let error = done.unwrap_err();
+        assert!(error.outcome_is_unknown(), "{}", sentence(&error));
+        assert!(
+            sentence(&error).contains("running the same again is safe"),
+            "{}",
+            sentence(&error)
+        );
+    }
+    assert_eq!(
+        server.heard().len(),
+        7,
+        "once it has begun, nothing is repeated"
+    );
+}
+
+#[tokio::test]
+async fn a_part_of_an_export_is_an_error() {
+    let server = Scripted::start(vec![
+        Step::Answer(200, ours(), "{\"kind\":\"vrf\"}\n".into()),
+        Step::Truncated("{\"kind\":\"vrf\"}\n".repeat(10)),
+        problem(Code::Forbidden, ours()),
+    ])
+    .await;
+    let client = client(&server);
+    let export = async || {
+        let mut file = Vec::new();
+        let done = client
+            .export(Format::Json, |piece| {
+                file.extend_from_slice(piece);
+                Ok(())
+            })
+            .await;
+        (done, file)
+    };
+    let (done, file) = export().await;
+    done.unwrap();
+    assert_eq!(file, b"{\"kind\":\"vrf\"}\n");
+    assert!(
+        server.heard()[0]
+            .head
+            .starts_with("get /api/v1/export?format=json ")
+    );
+    let (done, _) = export().await;
+    assert!(matches!(
+        done.unwrap_err(),
+        ipam_client::ExportError::Client(Error::Unreachable(_))
+    ));
+    let (done, _) = export().await;
+    assert!(
+        done.unwrap_err()
+            .to_string()
+            .contains("Because the test says so.")
+    );
+    let full = client
+        .export(Format::Json, |_| Err(std::io::Error::other("disk full")))
+        .await;
+    assert!(full.is_err());
 }
