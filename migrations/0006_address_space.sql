@@ -44,6 +44,13 @@ alter table allocation
     alter column profile_id drop not null,
     -- What else was asked: `pools` (a list of names or ids), `pool_selector` (labels), `exclude_cidrs`.
     add column request jsonb,
+    -- From pools the size may be left out, for the pool's default.
+    drop constraint allocation_requested_check,
+    add constraint allocation_requested_check check (
+        num_nonnulls(requested_hosts, requested_prefix_length, requested_cidr)
+            between (profile_id is not null)::integer and 1
+        and requested_hosts > 0
+    ),
     add constraint allocation_request_check check (
         (request is null or jsonb_typeof(request) = 'object')
         and (profile_id is null) = (request is not null and (request ? 'pools' or request ? 'pool_selector'))
@@ -76,8 +83,9 @@ create table reservation (
 -- 'child_range' (a child pool's range) or 'cooldown' (released a short while ago). Other reasons are from a hand with psql.
 alter table block
     add column reservation_id uuid,
-    -- Since when it is what it is. What existed before this column has it from its allocation, below.
-    add column since timestamptz not null default now(),
+    -- Since when it is what it is: the time of the statement, not of the transaction, so that it lies after the end of
+    -- what was there before. What existed before this column has it from its allocation, below.
+    add column since timestamptz not null default clock_timestamp(),
     drop constraint block_owner_check,
     drop constraint block_size_check,
     add constraint block_reservation_fkey foreign key (reservation_id) references reservation (reservation_id),
@@ -119,6 +127,7 @@ create table cooldown (
 );
 
 create index cooldown_name_idx on cooldown (vpc, name) where name is not null;
+create index cooldown_allocation_idx on cooldown (allocation_id);
 create index cooldown_free_at_idx on cooldown (free_at);
 
 -- History -------------------------------------------------------------------------------------------------------------
@@ -140,7 +149,7 @@ create table past_block (
     role text,
     reason text,
     since timestamptz not null,
-    until timestamptz not null default now(),
+    until timestamptz not null default clock_timestamp(),
     constraint past_block_pkey primary key (past_block_id),
     constraint past_block_owner_check check (num_nonnulls(allocation_id, reservation_id) = 1),
     constraint past_block_time_check check (since <= until)

@@ -51,9 +51,9 @@ pub enum Error {
         /// What overlaps.
         conflicts: Vec<Conflict>,
     },
-    /// No block of the asked size is left in a pool.
-    #[error("{0}")]
-    Exhausted(Box<Exhausted>),
+    /// No block of the asked size is left in any of these pools.
+    #[error("{}", exhausted(.0))]
+    Exhausted(Vec<Exhausted>),
     /// Something uses it.
     #[error("{message}")]
     InUse {
@@ -109,6 +109,18 @@ pub struct Conflict {
     pub reason: Option<String>,
 }
 
+impl Conflict {
+    /// Whose it is, for people.
+    pub fn owner(&self) -> String {
+        match (&self.vpc, &self.name, &self.reason) {
+            (Some(vpc), Some(name), _) => format!("allocation \"{vpc}/{name}\""),
+            (Some(vpc), None, _) => format!("an allocation of VPC \"{vpc}\""),
+            (.., Some(reason)) => format!("a reservation ({reason})"),
+            _ => "something else".to_owned(),
+        }
+    }
+}
+
 /// What is left where a block was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Exhausted {
@@ -151,6 +163,11 @@ impl std::fmt::Display for Exhausted {
         }?;
         f.write_str("; release what is not needed, ask for less, or add a range to the pool")
     }
+}
+
+fn exhausted(pools: &[Exhausted]) -> String {
+    let pools: Vec<_> = pools.iter().map(ToString::to_string).collect();
+    pools.join("; ")
 }
 
 impl Error {

@@ -91,7 +91,8 @@ impl Serve {
         opened.check_durability().await?;
         let ipam = Ipam::new(opened.pool.clone());
         let app = App::new(ipam.clone(), Auth::new(&key));
-        let sealer = tokio::spawn(Sealer::default().run(ipam, SEAL_PAUSE));
+        let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
+        let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
         let address = listener
             .local_addr()
             .context("the address of the listener is not known")?;
@@ -125,6 +126,7 @@ impl Serve {
         let mut died = None;
         listen::serve(listener, http::app(app), async { died = stop.await }).await;
         sealer.abort();
+        cooldowns.abort();
         match died {
             Some(error) => Err(error).context("the managed PostgreSQL ended"),
             None => Ok(()),

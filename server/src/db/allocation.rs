@@ -7,6 +7,7 @@ use ipam_shared::{
     labels::Labels,
 };
 use sqlx::{Postgres, QueryBuilder, Row, query, types::ipnet::IpNet};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -81,8 +82,10 @@ pub async fn confirm(db: &mut Connection, id: AllocationId) -> Result<()> {
 pub struct Update<'a> {
     pub vpc: Option<VpcId>,
     pub name: Option<&'a str>,
-    /// Another size that needs the same blocks: all three are written, so that one of them is set.
+    /// The size as it is asked for now: all three are written, so that one of them is set.
     pub requested: Option<(Option<i64>, Option<i16>)>,
+    /// The size that it has now. Its blocks must be gone.
+    pub prefix_length: Option<u8>,
     pub labels: Option<&'a Labels>,
     pub description: Option<&'a str>,
     pub deletion_protection: Option<bool>,
@@ -101,6 +104,7 @@ pub async fn update(
             requested_hosts = case when $7 then $8 else requested_hosts end,
             requested_prefix_length = case when $7 then $9 else requested_prefix_length end,
             requested_cidr = case when $7 then null else requested_cidr end,
+            prefix_length = coalesce($10, prefix_length),
             revision = revision + 1, updated_at = now()
         where allocation_id = $1",
         id.0,
@@ -111,7 +115,8 @@ pub async fn update(
         update.deletion_protection,
         update.requested.is_some(),
         hosts,
-        prefix_length
+        prefix_length,
+        update.prefix_length.map(i16::from)
     )
     .execute(db)
     .await?;
@@ -130,22 +135,63 @@ pub async fn pools(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Pool
     Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
 }
 
-/// Deletes allocations with their blocks, and answers the blocks.
-pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Place>> {
+/// A block that was released.
+#[derive(Clone, Debug)]
+pub struct Released {
+    /// Where it was.
+    pub place: Place,
+    /// Its range.
+    pub range_cidr: Cidr,
+    /// Whose it was.
+    pub allocation: AllocationId,
+    /// What it was for.
+    pub role: String,
+    /// Name of the VPC.
+    pub vpc: String,
+    /// Name of the allocation.
+    pub name: Option<String>,
+    /// For how many seconds its pool keeps it out of circulation.
+    pub cooldown_seconds: i32,
+}
+
+/// Deletes allocations with their blocks, keeps in the history that they were there, and answers the blocks.
+pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Released>> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     let rows = query!(
-        "with released as (delete from block where allocation_id = any($1) returning range_id, cidr),
-            gone as (delete from allocation where allocation_id = any($1))
-        select range_id, cidr from released",
+        r#"with released as (
+            delete from block where allocation_id = any($1)
+            returning range_id, cidr, range_cidr, allocation_id, member_id, since
+        ), gone as (
+            delete from allocation where allocation_id = any($1) returning allocation_id, vpc_id, name
+        ), what as (
+            select released.*, pool.vrf_id, pool_id, pool.name as pool, vpc.name as vpc, gone.name as name,
+                coalesce(role, 'main') as role, release_cooldown_seconds
+            from released join gone using (allocation_id) join vpc using (vpc_id)
+                join pool_range using (range_id) join pool using (pool_id) left join profile_member using (member_id)
+        ), past as (
+            insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, since)
+            select vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, since from what
+        )
+        select range_id as "range_id!", cidr as "cidr!", range_cidr as "range_cidr!", allocation_id as "allocation_id!",
+            role as "role!", vpc as "vpc!", name, release_cooldown_seconds as "cooldown_seconds!"
+        from what"#,
         &ids
     )
     .fetch_all(db)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Place {
-            range: row.range_id,
-            cidr: Cidr::from(row.cidr),
+        .map(|row| Released {
+            place: Place {
+                range: row.range_id,
+                cidr: Cidr::from(row.cidr),
+            },
+            range_cidr: Cidr::from(row.range_cidr),
+            allocation: AllocationId(row.allocation_id),
+            role: row.role,
+            vpc: row.vpc,
+            name: row.name,
+            cooldown_seconds: row.cooldown_seconds,
         })
         .collect())
 }
@@ -357,36 +403,146 @@ pub(super) fn conditions(
     }
 }
 
-/// What decides which number of hosts an allocation's first block stands for.
-#[derive(Clone, Copy, Debug)]
-pub struct FirstBlock {
-    /// The block.
-    pub cidr: Cidr,
-    /// Longest prefix that its member and pool allow.
+/// A block that an allocation holds, with the rules that apply to its size.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Where it is.
+    pub place: Place,
+    /// Its range.
+    pub range_cidr: Cidr,
+    /// Its pool.
+    pub pool: PoolId,
+    /// Name of its pool.
+    pub pool_name: String,
+    /// The member of the profile that it was cut for.
+    pub member: Option<i32>,
+    /// What it is for.
+    pub role: String,
+    /// Bits added to the prefix length that was asked for.
+    pub size_offset: i16,
+    /// Bounds that apply: those of its member; without one, those of the pool.
+    pub min_prefix_length: u8,
+    /// Bounds that apply.
     pub max_prefix_length: u8,
+    /// Bounds of the pool.
+    pub pool_min_prefix_length: u8,
+    /// Bounds of the pool.
+    pub pool_max_prefix_length: u8,
     /// Addresses that are not for hosts.
     pub reserved_addresses: u32,
-    /// What the size that was asked for differs by from the block's.
-    pub size_offset: i16,
+    /// For how many seconds the pool keeps released space out of circulation.
+    pub cooldown_seconds: i32,
+    /// Since when it is there.
+    pub since: OffsetDateTime,
 }
 
-/// The first block of an allocation.
-pub async fn first_block(db: &mut Connection, id: AllocationId) -> Result<FirstBlock> {
-    let row = query!(
-        r#"select block.cidr, least(block.max_prefix_length, pool.max_prefix_length) as "max_prefix_length!",
-            reserved_addresses, block.size_offset as "size_offset!"
+/// The blocks of an allocation, in their order.
+pub async fn held(db: &mut Connection, id: AllocationId) -> Result<Vec<Held>> {
+    query!(
+        r#"select range_id, block.cidr, range_cidr, pool_id, pool.name as pool_name, member_id,
+            coalesce(role, 'main') as "role!", block.size_offset as "size_offset!",
+            case when member_id is null then pool.min_prefix_length else block.min_prefix_length end as "shortest!",
+            case when member_id is null then pool.max_prefix_length else block.max_prefix_length end as "longest!",
+            pool.min_prefix_length as pool_shortest, pool.max_prefix_length as pool_longest,
+            reserved_addresses, release_cooldown_seconds, since
         from block left join profile_member using (member_id) join pool_range using (range_id) join pool using (pool_id)
-        where allocation_id = $1 order by position limit 1"#,
+        where allocation_id = $1 order by position"#,
         id.0
     )
-    .fetch_one(db)
-    .await?;
-    Ok(FirstBlock {
-        cidr: Cidr::from(row.cidr),
-        max_prefix_length: convert::small(row.max_prefix_length)?,
-        reserved_addresses: u32::try_from(row.reserved_addresses).unwrap_or_default(),
-        size_offset: row.size_offset,
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(Held {
+            place: Place { range: row.range_id, cidr: Cidr::from(row.cidr) },
+            range_cidr: Cidr::from(row.range_cidr),
+            pool: PoolId(row.pool_id),
+            pool_name: row.pool_name,
+            member: row.member_id,
+            role: row.role,
+            size_offset: row.size_offset,
+            min_prefix_length: convert::small(row.shortest)?,
+            max_prefix_length: convert::small(row.longest)?,
+            pool_min_prefix_length: convert::small(row.pool_shortest)?,
+            pool_max_prefix_length: convert::small(row.pool_longest)?,
+            reserved_addresses: u32::try_from(row.reserved_addresses).unwrap_or_default(),
+            cooldown_seconds: row.release_cooldown_seconds,
+            since: row.since,
+        })
     })
+    .collect()
+}
+
+/// Deletes the blocks of an allocation that is about to get others. Those of `changed` are kept in the history.
+pub async fn delete_blocks(db: &mut Connection, id: AllocationId, changed: &[Place]) -> Result<()> {
+    let ranges: Vec<_> = changed.iter().map(|place| place.range).collect();
+    let nets = convert::nets(changed.iter().map(|place| place.cidr));
+    query!(
+        "with gone as (
+            delete from block where allocation_id = $1 returning range_id, cidr, member_id, since
+        )
+        insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, since)
+        select pool.vrf_id, pool_id, pool.name, gone.cidr, $1, vpc.name, allocation.name, coalesce(role, 'main'), since
+        from unnest($2::integer[], $3::cidr[]) as changed (range_id, cidr)
+            join gone using (range_id, cidr) join pool_range using (range_id) join pool using (pool_id)
+            left join profile_member using (member_id)
+            join allocation on allocation_id = $1 join vpc using (vpc_id)",
+        id.0,
+        &ranges,
+        &nets
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Inserts the blocks of an allocation that has none, at its new prefix length.
+pub async fn insert_blocks(
+    db: &mut Connection,
+    id: AllocationId,
+    prefix_length: u8,
+    blocks: &[(Held, Cidr)],
+) -> Result<()> {
+    let ranges: Vec<_> = blocks.iter().map(|(held, _)| held.place.range).collect();
+    let nets = convert::nets(blocks.iter().map(|(_, cidr)| *cidr));
+    let range_nets = convert::nets(blocks.iter().map(|(held, _)| held.range_cidr));
+    let members: Vec<_> = blocks.iter().map(|(held, _)| held.member).collect();
+    let offsets: Vec<_> = blocks.iter().map(|(held, _)| held.size_offset).collect();
+    let shortest: Vec<i16> = blocks
+        .iter()
+        .map(|(held, _)| held.min_prefix_length.into())
+        .collect();
+    let longest: Vec<i16> = blocks
+        .iter()
+        .map(|(held, _)| held.max_prefix_length.into())
+        .collect();
+    // What did not change is there since it was.
+    let since: Vec<_> = blocks
+        .iter()
+        .map(|(held, cidr)| (held.place.cidr == *cidr).then_some(held.since))
+        .collect();
+    query!(
+        "insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
+            min_prefix_length, max_prefix_length, since)
+        select range_id, cidr, range_cidr, $1, member_id, $2, size_offset, shortest, longest,
+            coalesce(since, clock_timestamp())
+        from unnest($3::integer[], $4::cidr[], $5::cidr[], $6::integer[], $7::smallint[], $8::smallint[], $9::smallint[],
+            $10::timestamptz[])
+            as block (range_id, cidr, range_cidr, member_id, size_offset, shortest, longest, since)",
+        id.0,
+        i16::from(prefix_length),
+        &ranges,
+        &nets,
+        &range_nets,
+        &members as &[Option<i32>],
+        &offsets,
+        &shortest,
+        &longest,
+        &since as &[Option<OffsetDateTime>]
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Who has what overlaps a network in one range; at most ten.

@@ -1,6 +1,11 @@
 //! From the database's types to ours. What the schema rules out is a bug, and says which row it was.
 
-use ipam_shared::{api::pool::RequiredLabels, cidr::Cidr, labels::Labels, name::Name};
+use ipam_shared::{
+    api::{allocation::NewAllocation, pool::RequiredLabels},
+    cidr::Cidr,
+    labels::Labels,
+    name::Name,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::types::ipnet::IpNet;
 
@@ -20,6 +25,11 @@ pub(crate) fn name(text: String) -> Result<Name> {
 /// A prefix length, or other number of 0 to 255, from a smallint.
 pub(crate) fn small(number: i16) -> Result<u8> {
     u8::try_from(number).map_err(|_| Error::bug(format!("stored length {number} is not one")))
+}
+
+/// Bits added to a prefix length, from a smallint.
+pub(crate) fn offset(number: i16) -> Result<i8> {
+    i8::try_from(number).map_err(|_| Error::bug(format!("stored offset {number} is not one")))
 }
 
 /// A count from a bigint.
@@ -55,6 +65,27 @@ pub struct Asked {
     /// Networks to keep away from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_cidrs: Vec<Cidr>,
+}
+
+impl Asked {
+    /// What a request says.
+    pub fn of(new: &NewAllocation) -> Self {
+        Self {
+            pools: new.pools.clone(),
+            pool_selector: new.pool_selector.clone(),
+            exclude_cidrs: new.exclude_cidrs.clone(),
+        }
+    }
+
+    /// As a JSON object; none if it says nothing.
+    pub(crate) fn json(&self) -> Result<Option<serde_json::Value>> {
+        if *self == Self::default() {
+            return Ok(None);
+        }
+        serde_json::to_value(self)
+            .map(Some)
+            .map_err(|error| Error::Internal(error.into()))
+    }
 }
 
 /// What a request said, from its JSON object; nothing from none.

@@ -10,9 +10,15 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    db::{Connection, convert, vpc::Owner},
-    domain::plan::RangeId,
-    error::Result,
+    db::{
+        Connection,
+        convert::{self, Asked},
+        event::{self, Event},
+        free,
+        vpc::Owner,
+    },
+    domain::plan::{Changes, Place, RangeId},
+    error::{Error, Result},
 };
 
 /// An allocation that has the name that a request wants.
@@ -22,8 +28,10 @@ pub struct Existing {
     pub id: AllocationId,
     /// Its name.
     pub name: String,
-    /// The profile's name.
-    pub profile: String,
+    /// The profile's name; none if it was asked for from pools.
+    pub profile: Option<String>,
+    /// What else was asked for.
+    pub asked: Asked,
     /// Size as it was asked for.
     pub requested_hosts: Option<i64>,
     /// Size as it was asked for.
@@ -38,60 +46,108 @@ pub struct Existing {
     pub revision: i64,
 }
 
-/// For each (VPC, name) pair, the VPC if it exists, and its allocation of that name if it has one, with the place of the
-/// pair. The case of the VPC's name does not count.
-pub async fn find_owners(
+/// What a batch has to know before it decides.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// By the place of the request: its VPC, if there is one, and the VPC's allocation of the wanted name.
+    pub owners: Vec<(usize, Owner, Option<Existing>)>,
+    /// Free blocks.
+    pub free: Vec<Place>,
+}
+
+/// What to look for in the free list: in these ranges, the first blocks of at least so many host bits, smallest and lowest
+/// first.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Ranges, with the host bits.
+    pub sizes: Vec<(RangeId, u8)>,
+    /// How many of each.
+    pub limit: i64,
+}
+
+/// For each (VPC, name) pair, the VPC if it exists, and its allocation of that name if it has one; the case of the VPC's
+/// name does not count. And what is free. Read it after the pools are locked: the statement sees what was committed before
+/// it began. One statement for both, since each round trip counts while others wait for the lock.
+pub async fn look(
     db: &mut Connection,
     vpcs: &[String],
     names: &[Option<String>],
-) -> Result<Vec<(usize, Owner, Option<Existing>)>> {
+    wanted: &Wanted,
+) -> Result<Seen> {
+    let (ranges, sizes): (Vec<RangeId>, Vec<i16>) = wanted
+        .sizes
+        .iter()
+        .map(|(range, bits)| (*range, i16::from(*bits)))
+        .unzip();
     let rows = query!(
         // The subquery takes both columns into the index, whatever the planner thinks of a join.
-        r#"select place as "place!", vpc.vpc_id, vpc.name as vpc, vrf_id, allocation_id as "allocation_id?",
-            existing.name as "name?", profile as "profile?", requested_hosts as "requested_hosts?",
+        r#"select place as "place?", vpc.vpc_id as "vpc_id?", vpc.name as "vpc?", vrf_id as "vrf_id?",
+            allocation_id as "allocation_id?",
+            existing.name as "name?", profile as "profile?", request as "request?", requested_hosts as "requested_hosts?",
             requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
-            created_by as "created_by?", confirmed_at is not null as "confirmed!", existing.revision as "revision?"
+            created_by as "created_by?", confirmed_at is not null as "confirmed?", existing.revision as "revision?",
+            null::integer as "range_id?", null::cidr as "cidr?"
         from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
             join vpc on lower(vpc.name) = lower(wanted.vpc)
             left join lateral (
                 select allocation.*, (select name from profile where profile_id = allocation.profile_id) as profile
                 from allocation
                 where allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name limit 1
-            ) as existing on true"#,
+            ) as existing on true
+        union all
+        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, free.range_id, free.cidr
+        from unnest($3::integer[], $4::smallint[]) as wanted (range_id, host_bits)
+            cross join lateral (
+                select range_id, cidr from free_block
+                where free_block.range_id = wanted.range_id and free_block.host_bits >= wanted.host_bits
+                order by free_block.host_bits, free_block.cidr limit $5
+            ) as free"#,
         vpcs,
-        names as &[Option<String>]
+        names as &[Option<String>],
+        &ranges,
+        &sizes,
+        wanted.limit
     )
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let owner = Owner {
-                id: VpcId(row.vpc_id),
-                name: row.vpc,
-                vrf: VrfId(row.vrf_id),
-            };
-            let existing = match (row.allocation_id, row.name, row.profile, row.created_by) {
-                (Some(id), Some(name), Some(profile), Some(created_by)) => Some(Existing {
-                    id: AllocationId(id),
-                    name,
-                    profile,
-                    requested_hosts: row.requested_hosts,
-                    requested_prefix_length: row.requested_prefix_length,
-                    requested_cidr: row.requested_cidr.map(Cidr::from),
-                    created_by,
-                    confirmed: row.confirmed,
-                    revision: row.revision.unwrap_or_default(),
-                }),
-                _ => None,
-            };
-            (
-                usize::try_from(row.place - 1).unwrap_or_default(),
-                owner,
-                existing,
-            )
-        })
-        .collect())
+    let mut seen = Seen::default();
+    for row in rows {
+        if let (Some(range), Some(cidr)) = (row.range_id, row.cidr) {
+            seen.free.push(Place {
+                range,
+                cidr: Cidr::from(cidr),
+            });
+            continue;
+        }
+        let (Some(place), Some(vpc), Some(name), Some(vrf)) =
+            (row.place, row.vpc_id, row.vpc, row.vrf_id)
+        else {
+            return Err(Error::bug("a row is neither a VPC nor free space"));
+        };
+        let owner = Owner {
+            id: VpcId(vpc),
+            name,
+            vrf: VrfId(vrf),
+        };
+        let existing = match (row.allocation_id, row.name, row.created_by) {
+            (Some(id), Some(name), Some(created_by)) => Some(Existing {
+                id: AllocationId(id),
+                name,
+                profile: row.profile,
+                asked: convert::request(row.request)?,
+                requested_hosts: row.requested_hosts,
+                requested_prefix_length: row.requested_prefix_length,
+                requested_cidr: row.requested_cidr.map(Cidr::from),
+                created_by,
+                confirmed: row.confirmed.unwrap_or_default(),
+                revision: row.revision.unwrap_or_default(),
+            }),
+            _ => None,
+        };
+        let place = usize::try_from(place - 1).unwrap_or_default();
+        seen.owners.push((place, owner, existing));
+    }
+    Ok(seen)
 }
 
 /// What an Idempotency-Key was used for.
@@ -151,7 +207,8 @@ pub struct NewRows {
     pub id: Vec<Uuid>,
     pub vpc: Vec<Uuid>,
     pub name: Vec<Option<String>>,
-    pub profile: Vec<Uuid>,
+    pub profile: Vec<Option<Uuid>>,
+    pub request: Vec<Option<serde_json::Value>>,
     pub prefix_length: Vec<i16>,
     pub members: Vec<i16>,
     pub requested_hosts: Vec<Option<i64>>,
@@ -163,14 +220,12 @@ pub struct NewRows {
     pub created_by: Vec<String>,
     pub request_id: Vec<Uuid>,
     pub claim: Vec<Uuid>,
-    /// What the audit log keeps of each.
-    pub event_detail: Vec<serde_json::Value>,
     /// Blocks.
     pub block_range: Vec<RangeId>,
     pub block_cidr: Vec<IpNet>,
     pub block_range_cidr: Vec<IpNet>,
     pub block_allocation: Vec<Uuid>,
-    pub block_member: Vec<i32>,
+    pub block_member: Vec<Option<i32>>,
     pub block_prefix_length: Vec<i16>,
     pub block_size_offset: Vec<i16>,
     pub block_min: Vec<i16>,
@@ -193,10 +248,28 @@ pub struct Inserted {
     pub created_at: OffsetDateTime,
 }
 
-/// Inserts a batch, with an event for each allocation, in one statement.
-pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>, sqlx::Error> {
+/// Inserts a batch, changes the free list, and appends the events, in one statement.
+pub async fn insert(
+    db: &mut Connection,
+    rows: &NewRows,
+    changes: &Changes,
+    events: &[Event<'_>],
+) -> Result<Vec<Inserted>, sqlx::Error> {
+    let free = free::Columns::of(changes);
+    let events = event::Columns::of(events);
     let done = query!(
-        r#"with new_vpc as (
+        r#"with removed as (
+            delete from free_block using unnest($32::integer[], $33::smallint[], $34::cidr[]) as gone (range_id, host_bits, cidr)
+            where free_block.range_id = gone.range_id and free_block.host_bits = gone.host_bits
+                and free_block.cidr = gone.cidr
+        ), added as (
+            insert into free_block (range_id, host_bits, cidr)
+            select * from unnest($35::integer[], $36::smallint[], $37::cidr[])
+        ), counted as (
+            update free_count set blocks = blocks + changed.change
+            from unnest($38::integer[], $39::smallint[], $40::bigint[]) as changed (range_id, host_bits, change)
+            where free_count.range_id = changed.range_id and free_count.host_bits = changed.host_bits
+        ), new_vpc as (
             insert into vpc (vpc_id, vrf_id, name) select * from unnest($1::uuid[], $2::uuid[], $3::text[])
         ), new_block as (
             insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
@@ -208,14 +281,14 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
             select * from unnest($13::text[], $14::text[], $15::bytea[], $16::uuid[])
         ), new_event as (
             insert into event (action, subject, actor, request_id, detail)
-            select 'allocation.create', * from unnest($17::uuid[], $29::text[], $30::uuid[], $32::jsonb[])
+            select * from unnest($41::text[], $42::uuid[], $43::text[], $44::uuid[], $45::jsonb[])
         )
         insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
             requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by, request_id,
-            claim)
+            claim, request)
         select * from unnest($17::uuid[], $18::uuid[], $19::text[], $20::uuid[], $21::smallint[], $22::smallint[],
             $23::bigint[], $24::smallint[], $25::cidr[], $26::jsonb[], $27::text[], $28::boolean[], $29::text[],
-            $30::uuid[], $31::uuid[])
+            $30::uuid[], $31::uuid[], $46::jsonb[])
         returning allocation_id, number, created_at"#,
         &rows.vpc_id,
         &rows.vpc_vrf,
@@ -224,7 +297,7 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
         &rows.block_cidr,
         &rows.block_range_cidr,
         &rows.block_allocation,
-        &rows.block_member,
+        &rows.block_member as &[Option<i32>],
         &rows.block_prefix_length,
         &rows.block_size_offset,
         &rows.block_min,
@@ -236,7 +309,7 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
         &rows.id,
         &rows.vpc,
         &rows.name as &[Option<String>],
-        &rows.profile,
+        &rows.profile as &[Option<Uuid>],
         &rows.prefix_length,
         &rows.members,
         &rows.requested_hosts as &[Option<i64>],
@@ -248,7 +321,21 @@ pub async fn insert(db: &mut Connection, rows: &NewRows) -> Result<Vec<Inserted>
         &rows.created_by,
         &rows.request_id,
         &rows.claim,
-        &rows.event_detail,
+        &free.removed.0,
+        &free.removed.1,
+        &free.removed.2,
+        &free.added.0,
+        &free.added.1,
+        &free.added.2,
+        &free.counts.0,
+        &free.counts.1,
+        &free.counts.2,
+        &events.actions,
+        &events.subjects,
+        &events.actors,
+        &events.requests,
+        &events.details,
+        &rows.request as &[Option<serde_json::Value>],
     )
     .fetch_all(db)
     .await?;

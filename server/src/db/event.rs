@@ -41,24 +41,42 @@ pub struct Snapshot<'a> {
     pub cidrs: Vec<Cidr>,
 }
 
+/// Events, a vector per column.
+#[derive(Debug, Default)]
+pub struct Columns {
+    pub actions: Vec<String>,
+    pub subjects: Vec<Uuid>,
+    pub actors: Vec<String>,
+    pub requests: Vec<Uuid>,
+    pub details: Vec<serde_json::Value>,
+}
+
+impl Columns {
+    /// The columns of some events, in their order.
+    pub fn of(events: &[Event<'_>]) -> Self {
+        let mut columns = Self::default();
+        for event in events {
+            columns.actions.push(event.action.to_owned());
+            columns.subjects.push(event.subject);
+            columns.actors.push(event.caller.actor.clone());
+            columns.requests.push(event.caller.request_id);
+            columns.details.push(event.detail.clone());
+        }
+        columns
+    }
+}
+
 /// Appends events; the order is kept.
 pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
-    let actions: Vec<_> = events.iter().map(|event| event.action.to_owned()).collect();
-    let subjects: Vec<_> = events.iter().map(|event| event.subject).collect();
-    let actors: Vec<_> = events
-        .iter()
-        .map(|event| event.caller.actor.clone())
-        .collect();
-    let requests: Vec<_> = events.iter().map(|event| event.caller.request_id).collect();
-    let details: Vec<_> = events.iter().map(|event| event.detail.clone()).collect();
+    let columns = Columns::of(events);
     query!(
         "insert into event (action, subject, actor, request_id, detail)
         select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[])",
-        &actions,
-        &subjects,
-        &actors,
-        &requests,
-        &details
+        &columns.actions,
+        &columns.subjects,
+        &columns.actors,
+        &columns.requests,
+        &columns.details
     )
     .execute(db)
     .await?;

@@ -2,8 +2,10 @@
 //!
 //! CIDRs travel through prepared statements only: the driver prints those of the text protocol to stdout.
 
+pub mod address_plan;
 pub mod allocation;
 pub mod convert;
+pub mod cooldown;
 pub mod creation;
 pub mod error;
 pub mod event;

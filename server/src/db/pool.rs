@@ -3,7 +3,7 @@
 use ipam_shared::{
     api::pool::{FreeBlocks, Pool, Strategy},
     cidr::{Cidr, Family},
-    ids::{PoolId, ProfileId, VrfId},
+    ids::PoolId,
 };
 use sqlx::query;
 
@@ -12,127 +12,6 @@ use crate::{
     domain::plan::{Range, RangeId},
     error::{Error, Result},
 };
-
-/// A member of a profile with the pool that its block comes from.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The profile.
-    pub profile: ProfileId,
-    /// How many members it has, whether or not each has a pool.
-    pub members: i64,
-    /// The member.
-    pub member: i32,
-    /// Its place in the profile, from 1.
-    pub position: i16,
-    /// Its role.
-    pub role: String,
-    /// Bits added to the prefix length that was asked for.
-    pub size_offset: i16,
-    /// Bounds of the member.
-    pub min_prefix_length: u8,
-    /// Bounds of the member.
-    pub max_prefix_length: u8,
-    /// The pool.
-    pub pool: PoolId,
-    /// Its name.
-    pub pool_name: String,
-    /// Its VRF.
-    pub vrf: VrfId,
-    /// Name of its VRF.
-    pub vrf_name: String,
-    /// Bounds of the pool.
-    pub pool_min_prefix_length: u8,
-    /// Bounds of the pool.
-    pub pool_max_prefix_length: u8,
-    /// Addresses that are not for hosts.
-    pub reserved_addresses: u32,
-    /// IPv4 or IPv6.
-    pub family: Family,
-    /// Its networks.
-    pub ranges: Vec<Range>,
-}
-
-/// The members of a profile, each with the pools that it may mean: those of its name in the VRF of one of these VPCs or in
-/// `default`. With `lock`, the pools are locked in the order of their ids until the end of the transaction.
-pub async fn sources(
-    db: &mut Connection,
-    profile: &str,
-    vpcs: &[String],
-    lock: bool,
-) -> Result<Vec<Source>> {
-    // The lock is in the statement that finds the pools, since each round trip counts while others wait for it.
-    macro_rules! sources {
-        ($lock:literal) => {
-            query!(
-                r#"select profile_id, member_id, position,
-                    (select count(*) from profile_member where profile_id = profile.profile_id and retired_at is null)
-                        as "members!",
-                    role, size_offset,
-                    member.min_prefix_length, member.max_prefix_length,
-                    pool.pool_id, pool.name as pool_name, pool.vrf_id, vrf.name as vrf_name, pool.family,
-                    pool.min_prefix_length as pool_min_prefix_length, pool.max_prefix_length as pool_max_prefix_length,
-                    pool.reserved_addresses,
-                    array(select range_id from pool_range where pool_id = pool.pool_id order by range_id) as "range_ids!",
-                    array(select cidr from pool_range where pool_id = pool.pool_id order by range_id) as "cidrs!"
-                from profile
-                    join profile_member member using (profile_id)
-                    join pool on pool.name = member.pool_name
-                    join vrf on vrf.vrf_id = pool.vrf_id
-                where profile.name = $1 and member.retired_at is null
-                    and (vrf.name = 'default' or pool.vrf_id in (
-                        select vpc.vrf_id from unnest($2::text[]) as wanted (name)
-                            join vpc on lower(vpc.name) = lower(wanted.name)
-                    ))
-                order by pool.pool_id, member.position"# + $lock,
-                profile,
-                vpcs
-            )
-            .fetch_all(db)
-            .await?
-            .into_iter()
-            .map(|row| {
-                let pool = PoolId(row.pool_id);
-                let ranges = row.range_ids.into_iter().zip(row.cidrs);
-                Ok(Source {
-                    profile: ProfileId(row.profile_id),
-                    members: row.members,
-                    member: row.member_id,
-                    position: row.position,
-                    role: row.role,
-                    size_offset: row.size_offset,
-                    min_prefix_length: convert::small(row.min_prefix_length)?,
-                    max_prefix_length: convert::small(row.max_prefix_length)?,
-                    pool,
-                    pool_name: row.pool_name,
-                    vrf: VrfId(row.vrf_id),
-                    vrf_name: row.vrf_name,
-                    pool_min_prefix_length: convert::small(row.pool_min_prefix_length)?,
-                    pool_max_prefix_length: convert::small(row.pool_max_prefix_length)?,
-                    reserved_addresses: reserved(row.reserved_addresses)?,
-                    family: family(row.family),
-                    ranges: ranges.map(|(id, net)| Range { id, pool, cidr: Cidr::from(net) }).collect(),
-                })
-            })
-            .collect()
-        };
-    }
-    if lock {
-        sources!(" for no key update of pool")
-    } else {
-        sources!("")
-    }
-}
-
-/// Whether there is a profile with that name.
-pub async fn profile_exists(db: &mut Connection, name: &str) -> Result<bool> {
-    let row = query!(
-        r#"select exists (select from profile where name = $1) as "exists!""#,
-        name
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(row.exists)
-}
 
 /// Locks pools, in the order of their ids, and answers their ranges.
 pub async fn lock(db: &mut Connection, pools: &[PoolId]) -> Result<Vec<Range>> {
@@ -272,7 +151,7 @@ pub fn free_addresses(family: Family, free: &[FreeBlocks]) -> u128 {
         .fold(0, u128::saturating_add)
 }
 
-fn family(number: i16) -> Family {
+pub(super) fn family(number: i16) -> Family {
     if number == 4 {
         Family::Ipv4
     } else {
@@ -280,12 +159,12 @@ fn family(number: i16) -> Family {
     }
 }
 
-fn reserved(number: i32) -> Result<u32> {
+pub(super) fn reserved(number: i32) -> Result<u32> {
     u32::try_from(number)
         .map_err(|_| Error::bug(format!("stored reserved_addresses {number} is negative")))
 }
 
-fn strategy(text: &str) -> Result<Strategy> {
+pub(super) fn strategy(text: &str) -> Result<Strategy> {
     Strategy::ALL
         .into_iter()
         .find(|strategy| strategy.as_str() == text)

@@ -59,15 +59,16 @@ pub async fn counts(db: &mut Connection) -> Result<(Count, Count)> {
 /// Usable addresses by role, counted block by block: for databases that are small enough to count.
 pub async fn usable_by_role(db: &mut Connection) -> Result<Vec<RoleTotal>> {
     query!(
-        r#"select role, sum(greatest(
+        r#"select coalesce(role, 'main') as "role!", sum(greatest(
                 2::numeric ^ (case family when 4 then 32 else 128 end - length) - reserved_addresses, 0) * blocks)::text
                 as "usable!"
         from (
             select member_id, range_id, masklen(cidr) as length, count(*) as blocks
-            from block where member_id is not null group by 1, 2, 3
+            from block where allocation_id is not null group by 1, 2, 3
         ) as by_size
-            join profile_member using (member_id) join pool_range using (range_id) join pool using (pool_id, family)
-        group by role order by min(position), role"#
+            left join profile_member using (member_id)
+            join pool_range using (range_id) join pool using (pool_id, family)
+        group by 1 order by min(position), 1"#
     )
     .fetch_all(db)
     .await?

@@ -1,11 +1,12 @@
 //! Allocations: allocate, show, update, release.
 
+use std::collections::HashMap;
+
 use ipam_shared::{
     api::{
         MAX_IDEMPOTENCY_KEY,
-        allocation::{Allocation, AllocationPatch, NewAllocation},
+        allocation::{Allocation, AllocationPatch, AskError, MAX_BATCH, NewAllocation, NewBatch},
     },
-    cidr::prefix_length_for_hosts,
     ids::{AllocationId, Claim},
 };
 use serde_json::json;
@@ -14,17 +15,21 @@ use uuid::Uuid;
 
 use super::{
     Caller, Ipam,
-    batch::{self, Ask},
+    address_plan::check_required,
+    batch::{self, Ask, lower},
     check_description, commit, detached,
     plan::{self, FreeSpace, Place},
+    resize::{self, NewSize},
 };
 use crate::{
     db::{
         Connection,
         allocation::{self, Update},
+        cooldown,
         error::{Meaning, meaning},
         event::{self, Event, Snapshot},
-        free, pool, vpc,
+        free, pool,
+        vpc::{self, Owner},
     },
     error::{Error, Result},
 };
@@ -40,6 +45,23 @@ pub struct Outcome {
     pub request_id: Uuid,
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub enum BatchOutcome {
+    /// An answer for each request, in their order.
+    Done(Vec<Result<Outcome>>),
+    /// Nothing was written, since these requests, counted from 0, can't be met.
+    Refused(Vec<(usize, Error)>),
+}
+
+fn refused<T>(answers: Vec<Result<T>>) -> Vec<(usize, Error)> {
+    answers
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, answer)| Some((index, answer.err()?)))
+        .collect()
+}
+
 impl Ipam {
     /// Allocates, or answers what an earlier try of the same request made. Returns after the commit.
     pub async fn allocate(
@@ -48,29 +70,85 @@ impl Ipam {
         new: NewAllocation,
         key: Option<String>,
     ) -> Result<Outcome> {
-        let size = new
-            .size()
-            .map_err(|error| Error::Invalid(error.to_string()))?;
-        let recipe = new
-            .recipe()
-            .map_err(|error| Error::Invalid(error.to_string()))?;
-        check_description(&new.description)?;
-        let key = key
-            .map(|key| Ok::<_, Error>((check_key(key)?, fingerprint(&new)?)))
-            .transpose()?;
-        let ask = Ask {
-            id: AllocationId::generate(),
-            new,
-            recipe,
-            size,
-            caller,
-            key,
-        };
-        if ask.new.dry_run {
-            let ipam = self.clone();
-            return detached(async move { batch::dry_run(&ipam, ask).await }).await;
+        let is_dry = new.dry_run;
+        let ask = check(&caller, new, key)?;
+        if !is_dry {
+            return self.queues.submit(self, ask).await;
         }
-        self.queues.submit(self, ask).await
+        let ipam = self.clone();
+        let answers = detached(async move { batch::together(&ipam, vec![ask], true).await });
+        let answer = answers.await?.pop();
+        answer.ok_or_else(|| Error::bug("a dry run was left undecided"))?
+    }
+
+    /// Allocates for several requests. Each answer comes after the commit.
+    pub async fn allocate_batch(
+        &self,
+        caller: Caller,
+        new: NewBatch,
+        key: Option<String>,
+    ) -> Result<BatchOutcome> {
+        if !(1..=MAX_BATCH).contains(&new.requests.len()) {
+            return Err(Error::Invalid(format!(
+                "a batch has 1 to {MAX_BATCH} requests, this one has {}",
+                new.requests.len()
+            )));
+        }
+        let mut asks = Vec::with_capacity(new.requests.len());
+        let mut seen = HashMap::new();
+        for (index, request) in new.requests.into_iter().enumerate() {
+            if request.dry_run {
+                return Err(Error::Invalid(format!(
+                    "request {index} says dry_run; say it of the whole batch"
+                )));
+            }
+            // Each request has a key of its own, so that a repeated batch finds what each of them made.
+            let key = key.as_ref().map(|key| format!("{key} {index}"));
+            let ask = check(&caller, request, key);
+            if let Ok(ask) = &ask {
+                for identity in ask.identities() {
+                    if let Some(other) = seen.insert(identity, index) {
+                        return Err(Error::Invalid(format!(
+                            "requests {other} and {index} ask for the same name in the same VPC; give each its own"
+                        )));
+                    }
+                }
+            }
+            asks.push(ask);
+        }
+        if !new.atomic && !new.dry_run {
+            let answers = asks.into_iter().map(|ask| async {
+                match ask {
+                    Ok(ask) => self.queues.submit(self, ask).await,
+                    Err(error) => Err(error),
+                }
+            });
+            return Ok(BatchOutcome::Done(futures::future::join_all(answers).await));
+        }
+        if new.atomic && asks.iter().any(Result::is_err) {
+            return Ok(BatchOutcome::Refused(refused(asks)));
+        }
+        let mut answers = Vec::with_capacity(asks.len());
+        let (mut places, mut valid) = (Vec::new(), Vec::new());
+        for (place, ask) in asks.into_iter().enumerate() {
+            match ask {
+                Ok(ask) => {
+                    places.push(place);
+                    valid.push(ask);
+                }
+                Err(error) => answers.push((place, Err(error))),
+            }
+        }
+        let ipam = self.clone();
+        let decided =
+            detached(async move { batch::together(&ipam, valid, new.dry_run).await }).await?;
+        answers.extend(places.into_iter().zip(decided));
+        answers.sort_by_key(|(place, _)| *place);
+        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+        if new.atomic && answers.iter().any(Result::is_err) {
+            return Ok(BatchOutcome::Refused(refused(answers)));
+        }
+        Ok(BatchOutcome::Done(answers))
     }
 
     /// One allocation. With a claim, whoever asks must be its owner, and is confirmed as such: nobody adopts the
@@ -130,63 +208,137 @@ impl Ipam {
         if let Some(description) = &patch.description {
             check_description(description)?;
         }
-        if patch.hosts.is_some() && patch.prefix_length.is_some() {
-            return Err(Error::Invalid(
-                "give hosts or prefix_length, not both".to_owned(),
-            ));
-        }
+        let size = match (patch.hosts, patch.prefix_length) {
+            (Some(_), Some(_)) => {
+                return Err(Error::Invalid(
+                    "give hosts or prefix_length, not both".to_owned(),
+                ));
+            }
+            (Some(hosts), None) => Some(NewSize::Hosts(hosts)),
+            (None, Some(length)) => Some(NewSize::PrefixLength(length)),
+            (None, None) => None,
+        };
         let ipam = self.clone();
         detached(async move {
             let mut transaction = ipam.begin().await?;
-            // The VPC before the allocation: that is the order of locks.
+            let db = &mut *transaction;
+            // Pools, the VPC, the allocation: that is the order of locks.
+            let ranges = if size.is_some() {
+                let pools = allocation::pools(db, &[id]).await?;
+                pool::lock(db, &pools).await?
+            } else {
+                Vec::new()
+            };
             let target = match &patch.vpc {
-                Some(name) => Some(vpc::find_or_insert(&mut transaction, name.as_str()).await?),
+                Some(name) => Some(vpc::find_or_insert(db, name.as_str()).await?),
                 None => None,
             };
-            let Some(locked) = allocation::lock(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
+            let Some(locked) = allocation::lock(db, id).await? else {
+                return Err(gone_or_unknown(db, id).await);
             };
             check_revision(if_match, locked.revision)?;
-            if patch == AllocationPatch::default() {
-                return allocation::get(&mut transaction, id).await?.ok_or_else(|| Error::bug("it was locked"));
+            let before = allocation::get(db, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was locked"))?;
+            let changes_nothing = AllocationPatch {
+                dry_run: patch.dry_run,
+                ..AllocationPatch::default()
+            };
+            if patch == changes_nothing {
+                return Ok(before);
             }
             if let Some((owner, created)) = &target {
-                if owner.vrf != allocation::vrf(&mut transaction, id).await? {
-                    return Err(Error::Invalid(format!(
-                        "VPC \"{}\" is in another VRF, where these ranges mean something else; release the allocation \
-                         and allocate in that VPC",
-                        owner.name
-                    )));
-                }
-                if *created {
-                    let detail = json!({ "name": owner.name });
-                    let event = Event { action: "vpc.create", subject: owner.id.0, caller: &caller, detail };
-                    event::insert(&mut transaction, &[event]).await?;
+                move_to(db, &caller, id, owner, *created).await?;
+            }
+            if let Some(labels) = &patch.labels {
+                let plan = ipam.current_address_plan(db).await?;
+                for pool in allocation::pools(db, &[id]).await? {
+                    if let Some(pool) = plan.pool(pool) {
+                        check_required(&pool.name, &pool.required_labels, labels)?;
+                    }
                 }
             }
-            let requested = check_size(&mut transaction, id, &patch).await?;
-            let change = Update {
+            let mut change = Update {
                 vpc: target.map(|(owner, _)| owner.id),
                 name: patch.name.as_ref().map(|name| name.as_str()),
-                requested,
+                requested: size.map(NewSize::requested),
+                prefix_length: None,
                 labels: patch.labels.as_ref(),
                 description: patch.description.as_deref(),
                 deletion_protection: patch.deletion_protection,
             };
-            if let Err(error) = allocation::update(&mut transaction, id, &change).await {
+            let resized = match size {
+                Some(size) => resize::plan(allocation::held(db, id).await?, size)?,
+                None => None,
+            };
+            let mut cooling = Vec::new();
+            if let Some(resized) = &resized {
+                cooling = resize::apply(
+                    db,
+                    id,
+                    &describe(&before),
+                    resized,
+                    &before.exclude_cidrs,
+                    ranges,
+                )
+                .await?;
+                let changed: Vec<_> = resized
+                    .blocks
+                    .iter()
+                    .filter(|(block, cidr)| block.place.cidr != *cidr)
+                    .map(|(block, _)| block.place)
+                    .collect();
+                allocation::delete_blocks(db, id, &changed).await?;
+                change.prefix_length = Some(resized.prefix_length);
+            }
+            if let Err(error) = allocation::update(db, id, &change).await {
                 return Err(name_taken(error, &patch));
             }
-            let allocation = allocation::get(&mut transaction, id).await?.ok_or_else(|| Error::bug("it was locked"))?;
-            let detail = serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
-            let event = Event { action: "allocation.update", subject: id.0, caller: &caller, detail };
-            event::insert(&mut transaction, &[event]).await?;
-            commit(transaction).await?;
+            if let Some(resized) = &resized {
+                allocation::insert_blocks(db, id, resized.prefix_length, &resized.blocks).await?;
+            }
+            if !cooling.is_empty() {
+                cooldown::start(db, &cooling).await?;
+            }
+            let allocation = allocation::get(db, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was locked"))?;
+            let detail =
+                serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+            let mut events = vec![Event {
+                action: "allocation.update",
+                subject: id.0,
+                caller: &caller,
+                detail,
+            }];
+            if resized.is_some() {
+                let mut detail = snapshot(&allocation)?;
+                detail["before"] = json!(
+                    before
+                        .blocks
+                        .iter()
+                        .map(|block| block.cidr)
+                        .collect::<Vec<_>>()
+                );
+                events.push(Event {
+                    action: "allocation.resize",
+                    subject: id.0,
+                    caller: &caller,
+                    detail,
+                });
+            }
+            event::insert(db, &events).await?;
+            if patch.dry_run {
+                transaction.rollback().await?;
+            } else {
+                commit(transaction).await?;
+            }
             Ok(allocation)
         })
         .await
     }
 
-    /// Releases an allocation: its blocks are free when this returns.
+    /// Releases an allocation: its blocks are free when this returns, or when the cooldown of their pools is over.
     pub async fn release(
         &self,
         caller: Caller,
@@ -243,10 +395,67 @@ pub(super) async fn free_all(
         )));
     }
     let ids: Vec<_> = allocations.iter().map(|allocation| allocation.id).collect();
-    let released = allocation::delete(db, &ids).await?;
+    let (cooling, free): (Vec<_>, Vec<_>) = allocation::delete(db, &ids)
+        .await?
+        .into_iter()
+        .partition(|block| block.cooldown_seconds > 0);
+    give_back(
+        db,
+        ranges,
+        free.into_iter().map(|block| block.place).collect(),
+    )
+    .await?;
+    if !cooling.is_empty() {
+        let cooling: Vec<_> = cooling
+            .into_iter()
+            .map(|block| cooldown::Start {
+                place: block.place,
+                range_cidr: block.range_cidr,
+                allocation: block.allocation,
+                vpc: lower(&block.vpc),
+                name: block.name,
+                role: block.role,
+                seconds: block.cooldown_seconds,
+            })
+            .collect();
+        cooldown::start(db, &cooling).await?;
+    }
+    let events = allocations
+        .iter()
+        .map(|allocation| {
+            Ok(Event {
+                action: "allocation.release",
+                subject: allocation.id.0,
+                caller,
+                detail: snapshot(allocation)?,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    event::insert(db, &events).await
+}
+
+/// What the audit log keeps of an allocation.
+fn snapshot(allocation: &Allocation) -> Result<serde_json::Value> {
+    let snapshot = Snapshot {
+        vpc: allocation.vpc.as_str(),
+        name: allocation.name.as_ref().map(|name| name.as_str()),
+        cidrs: allocation.blocks.iter().map(|block| block.cidr).collect(),
+    };
+    serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))
+}
+
+/// Gives space back to the free list, under the lock of its pools, whose ranges are passed.
+pub(super) async fn give_back(
+    db: &mut Connection,
+    ranges: Vec<plan::Range>,
+    places: Vec<Place>,
+) -> Result<()> {
+    if places.is_empty() {
+        return Ok(());
+    }
     let mut space = FreeSpace::new(ranges);
     let mut around = Vec::new();
-    for place in &released {
+    for place in &places {
         let range = space
             .range(place.range)
             .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
@@ -257,30 +466,37 @@ pub(super) async fn free_all(
     free::find(db, &around)
         .await?
         .into_iter()
-        .for_each(|place: Place| space.read(place));
-    released
-        .into_iter()
-        .for_each(|place| space.give_back(place));
-    free::update(db, &space.changes()).await?;
-    let events = allocations
-        .iter()
-        .map(|allocation| {
-            let snapshot = Snapshot {
-                vpc: allocation.vpc.as_str(),
-                name: allocation.name.as_ref().map(|name| name.as_str()),
-                cidrs: allocation.blocks.iter().map(|block| block.cidr).collect(),
-            };
-            let detail =
-                serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))?;
-            Ok(Event {
-                action: "allocation.release",
-                subject: allocation.id.0,
-                caller,
-                detail,
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    event::insert(db, &events).await
+        .for_each(|place| space.read(place));
+    places.into_iter().for_each(|place| space.give_back(place));
+    free::update(db, &space.changes()).await
+}
+
+/// Checks a move to another VPC, and keeps in the log that the VPC was made for it.
+async fn move_to(
+    db: &mut Connection,
+    caller: &Caller,
+    id: AllocationId,
+    owner: &Owner,
+    created: bool,
+) -> Result<()> {
+    if owner.vrf != allocation::vrf(db, id).await? {
+        return Err(Error::Invalid(format!(
+            "VPC \"{}\" is in another VRF, where these ranges mean something else; release the allocation \
+             and allocate in that VPC",
+            owner.name
+        )));
+    }
+    if created {
+        let detail = json!({ "name": owner.name });
+        let event = Event {
+            action: "vpc.create",
+            subject: owner.id.0,
+            caller,
+            detail,
+        };
+        event::insert(db, &[event]).await?;
+    }
+    Ok(())
 }
 
 /// Deleted is not unknown: a client may forget what was deleted, but not what a wrong database never knew.
@@ -323,47 +539,6 @@ fn check_claim(allocation: &Allocation, owner: Claim, claim: Claim) -> Result<()
     })
 }
 
-/// Another way to ask for the same blocks is written; another size is refused.
-async fn check_size(
-    db: &mut Connection,
-    id: AllocationId,
-    patch: &AllocationPatch,
-) -> Result<Option<(Option<i64>, Option<i16>)>> {
-    let (wanted, requested) = match (patch.hosts, patch.prefix_length) {
-        (Some(hosts), _) => (Size::Hosts(hosts), (i64::try_from(hosts).ok(), None)),
-        (None, Some(length)) => (Size::Length(length), (None, Some(i16::from(length)))),
-        (None, None) => return Ok(None),
-    };
-    let first = allocation::first_block(db, id).await?;
-    let is = first.cidr.prefix_length();
-    let (fits, asked) = match wanted {
-        Size::Hosts(hosts) => {
-            let length =
-                prefix_length_for_hosts(first.cidr.family(), hosts, first.reserved_addresses);
-            let fits =
-                hosts > 0 && length.is_some_and(|length| length.min(first.max_prefix_length) == is);
-            (fits, format!("{hosts} hosts need a block of another size"))
-        }
-        Size::Length(length) => (
-            i16::from(length) + first.size_offset == i16::from(is),
-            format!("/{length} is another size"),
-        ),
-    };
-    if !fits {
-        return Err(Error::Invalid(format!(
-            "{asked} than {}, and an allocation keeps its blocks; allocate the new size under another name, move over, \
-             and release this one",
-            first.cidr
-        )));
-    }
-    Ok(Some(requested))
-}
-
-enum Size {
-    Hosts(u64),
-    Length(u8),
-}
-
 fn name_taken(error: sqlx::Error, patch: &AllocationPatch) -> Error {
     if meaning(&error) != Some(Meaning::NameTaken) {
         return error.into();
@@ -392,6 +567,26 @@ fn describe(allocation: &Allocation) -> String {
             allocation.cidr, allocation.vpc
         ),
     }
+}
+
+/// Checks what holds whatever is stored.
+fn check(caller: &Caller, new: NewAllocation, key: Option<String>) -> Result<Ask> {
+    let invalid = |error: AskError| Error::Invalid(error.to_string());
+    let size = new.size().map_err(invalid)?;
+    let recipe = new.recipe().map_err(invalid)?;
+    check_description(&new.description)?;
+    let key = key
+        .map(|key| Ok::<_, Error>((check_key(key)?, fingerprint(&new)?)))
+        .transpose()?;
+    Ok(Ask {
+        id: AllocationId::generate(),
+        new,
+        recipe,
+        size,
+        caller: caller.clone(),
+        key,
+        tried: Vec::new(),
+    })
 }
 
 fn check_key(key: String) -> Result<String> {

@@ -3,10 +3,13 @@
 //! Locks are taken in one order everywhere, so that no two changes wait for each other: pools by id, then the VPC, then
 //! the allocation.
 
+pub(crate) mod address_plan;
 pub mod allocation;
 mod batch;
+pub mod cooldown;
 pub mod plan;
 mod queue;
+mod resize;
 pub mod seal;
 mod sizing;
 pub mod verify;
@@ -27,6 +30,7 @@ use crate::{
 pub struct Ipam {
     db: PgPool,
     queues: Arc<queue::Queues>,
+    memory: Arc<address_plan::Memory>,
 }
 
 impl Ipam {
@@ -35,6 +39,7 @@ impl Ipam {
         Self {
             db,
             queues: Arc::default(),
+            memory: Arc::default(),
         }
     }
 

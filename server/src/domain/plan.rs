@@ -13,11 +13,13 @@
 //! restores the free list exactly, which is how a request that does not fit as a whole leaves no trace.
 //!
 //! Only a part of the free list is in memory. That is enough: `n` requests for blocks of one size use at most the first
-//! `n` free blocks that hold that size, and merging needs only the other halves on the way up.
+//! `n` free blocks that hold that size, in the order of the pool's strategy, and merging needs only the other halves on the
+//! way up. A request that keeps away from `k` networks passes over at most `k` blocks more: those that contain one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipam_shared::{
+    api::pool::Strategy,
     cidr::{Cidr, Family},
     ids::PoolId,
 };
@@ -45,8 +47,11 @@ pub struct Range {
     pub cidr: Cidr,
 }
 
+/// Host bits, first address and range of a free block.
+type Key = (u8, u128, RangeId);
+
 /// Free blocks of one pool by size, then address, which is the order of best fit.
-type BySize = BTreeSet<(u8, u128, RangeId)>;
+type BySize = BTreeSet<Key>;
 
 /// The part of the free list that was read, and what was taken from it and given back.
 #[derive(Debug, Default)]
@@ -98,22 +103,64 @@ impl FreeSpace {
         self.ranges.get(&id).copied()
     }
 
-    /// Takes a block of `prefix_length` from `pool`: best fit, then the lowest address.
-    pub fn take(&mut self, pool: PoolId, prefix_length: u8) -> Option<Place> {
-        let family = self.family(pool)?;
-        let host_bits = family.bits().checked_sub(prefix_length)?;
-        let best = *self
-            .pools
-            .get(&pool)?
-            .range((host_bits, 0, RangeId::MIN)..)
-            .next()?;
-        let found = place(family, best);
-        let wanted = Place {
-            range: found.range,
-            cidr: Cidr::from_number(family, best.1, prefix_length),
-        };
+    /// Takes a block of `prefix_length` from `pool` as its strategy says, overlapping none of `avoid`.
+    pub fn take(
+        &mut self,
+        pool: PoolId,
+        prefix_length: u8,
+        strategy: Strategy,
+        avoid: &[Cidr],
+    ) -> Option<Place> {
+        let (found, wanted) = self.find(pool, prefix_length, strategy, avoid)?;
         self.cut(pool, found, wanted);
         Some(wanted)
+    }
+
+    /// The block that [`Self::take`] would take.
+    pub fn next(&self, pool: PoolId, prefix_length: u8, strategy: Strategy) -> Option<Cidr> {
+        self.find(pool, prefix_length, strategy, &[])
+            .map(|(_, wanted)| wanted.cidr)
+    }
+
+    /// The free block that the strategy chooses, and the block in it.
+    fn find(
+        &self,
+        pool: PoolId,
+        prefix_length: u8,
+        strategy: Strategy,
+        avoid: &[Cidr],
+    ) -> Option<(Place, Place)> {
+        let family = self.family(pool)?;
+        let host_bits = family.bits().checked_sub(prefix_length)?;
+        let free = self.pools.get(&pool)?;
+        let inside = |key: Key| {
+            let found = place(family, key);
+            spot(found.cidr, prefix_length, strategy, avoid).map(|cidr| (found, cidr))
+        };
+        let (found, cidr) = match strategy {
+            Strategy::BestFit => free
+                .range((host_bits, 0, RangeId::MIN)..)
+                .find_map(|key| inside(*key)),
+            // Of each size the first that will do, and of those the first.
+            Strategy::FirstFit => sizes(free, host_bits)
+                .filter_map(|size| of_size(free, size).find_map(|key| inside(*key)))
+                .min_by_key(|(_, cidr)| *cidr),
+            Strategy::LastFit => sizes(free, host_bits)
+                .filter_map(|size| of_size(free, size).rev().find_map(|key| inside(*key)))
+                .max_by_key(|(_, cidr)| *cidr),
+            Strategy::Sparse => sizes(free, host_bits)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .find_map(|size| of_size(free, size).find_map(|key| inside(*key))),
+        }?;
+        Some((
+            found,
+            Place {
+                range: found.range,
+                cidr,
+            },
+        ))
     }
 
     /// Takes exactly `cidr` from `pool`, if it is free.
@@ -219,11 +266,62 @@ pub fn ancestors(place: Place, range: Cidr) -> impl Iterator<Item = Place> {
     })
 }
 
-fn key(place: Place) -> (u8, u128, RangeId) {
+/// The sizes that occur, from `least` host bits on.
+fn sizes(free: &BySize, least: u8) -> impl Iterator<Item = u8> {
+    let next = |least: u8| {
+        free.range((least, 0, RangeId::MIN)..)
+            .next()
+            .map(|key| key.0)
+    };
+    std::iter::successors(next(least), move |size| next(size.checked_add(1)?))
+}
+
+/// Free blocks of one size, by address.
+fn of_size(free: &BySize, host_bits: u8) -> impl DoubleEndedIterator<Item = &Key> {
+    free.range((host_bits, 0, RangeId::MIN)..=(host_bits, u128::MAX, RangeId::MAX))
+}
+
+/// Where in a free block one of `prefix_length` goes; none if there is no place that overlaps none of `avoid`.
+fn spot(free: Cidr, prefix_length: u8, strategy: Strategy, avoid: &[Cidr]) -> Option<Cidr> {
+    let family = free.family();
+    let at = |number: u128| Cidr::from_number(family, number, prefix_length);
+    let last = |cidr: Cidr| cidr.number() + (cidr.addresses() - 1);
+    let in_the_way = |wanted: Cidr| avoid.iter().copied().find(|other| other.overlaps(wanted));
+    if avoid.iter().any(|other| other.contains(free)) {
+        return None;
+    }
+    let down = strategy == Strategy::LastFit;
+    let mut wanted = match strategy {
+        Strategy::LastFit => at(last(free)),
+        Strategy::Sparse if free.prefix_length() < prefix_length => at(free.halves()?.1.number()),
+        _ => at(free.number()),
+    };
+    let mut turned = false;
+    while let Some(other) = in_the_way(wanted) {
+        // Past whichever of the two reaches further; nothing of `other` can be used.
+        let next = if down {
+            other.number().min(wanted.number()).checked_sub(1)
+        } else {
+            last(other).max(last(wanted)).checked_add(1)
+        };
+        wanted = match next {
+            Some(next) if (free.number()..=last(free)).contains(&next) => at(next),
+            // From the middle to the end nothing will do: from the beginning to the middle.
+            _ if strategy == Strategy::Sparse && !turned => {
+                turned = true;
+                at(free.number())
+            }
+            _ => return None,
+        };
+    }
+    Some(wanted)
+}
+
+fn key(place: Place) -> Key {
     (place.cidr.host_bits(), place.cidr.number(), place.range)
 }
 
-fn place(family: Family, (host_bits, number, range): (u8, u128, RangeId)) -> Place {
+fn place(family: Family, (host_bits, number, range): Key) -> Place {
     Place {
         range,
         cidr: Cidr::from_number(family, number, family.bits() - host_bits),
@@ -232,6 +330,7 @@ fn place(family: Family, (host_bits, number, range): (u8, u128, RangeId)) -> Pla
 
 #[cfg(test)]
 mod tests {
+    use ipam_shared::api::pool::Strategy::{BestFit, FirstFit, LastFit, Sparse};
     use proptest::prelude::*;
 
     use super::*;
@@ -259,10 +358,19 @@ mod tests {
     #[test]
     fn the_smallest_block_that_fits_is_cut_from_its_low_end() {
         let (mut space, pool) = space("10.0.0.0/22");
-        assert_eq!(space.take(pool, 24).unwrap().cidr, cidr("10.0.0.0/24"));
-        assert_eq!(space.take(pool, 23).unwrap().cidr, cidr("10.0.2.0/23"));
-        assert_eq!(space.take(pool, 23), None);
-        assert_eq!(space.take(pool, 26).unwrap().cidr, cidr("10.0.1.0/26"));
+        assert_eq!(
+            space.take(pool, 24, BestFit, &[]).unwrap().cidr,
+            cidr("10.0.0.0/24")
+        );
+        assert_eq!(
+            space.take(pool, 23, BestFit, &[]).unwrap().cidr,
+            cidr("10.0.2.0/23")
+        );
+        assert_eq!(space.take(pool, 23, BestFit, &[]), None);
+        assert_eq!(
+            space.take(pool, 26, BestFit, &[]).unwrap().cidr,
+            cidr("10.0.1.0/26")
+        );
         assert_eq!(
             space.changes(),
             Changes {
@@ -315,13 +423,13 @@ mod tests {
             });
         }
         assert_eq!(
-            space.take(pool, 25),
+            space.take(pool, 25, BestFit, &[]),
             Some(Place {
                 range: 2,
                 cidr: cidr("192.168.0.0/25")
             })
         );
-        assert_eq!(space.take(other, 24), None);
+        assert_eq!(space.take(other, 24, BestFit, &[]), None);
     }
 
     #[test]
@@ -331,13 +439,18 @@ mod tests {
         assert_eq!(space.take_exact(pool, cidr("10.0.0.128/25")), None);
         assert_eq!(space.take_exact(pool, cidr("10.0.0.160/27")), None);
         assert_eq!(space.take_exact(pool, cidr("10.0.1.0/26")), None);
-        assert_eq!(space.take(pool, 26).unwrap().cidr, cidr("10.0.0.192/26"));
+        assert_eq!(
+            space.take(pool, 26, BestFit, &[]).unwrap().cidr,
+            cidr("10.0.0.192/26")
+        );
     }
 
     #[test]
     fn a_whole_ipv6_range_is_given_and_merged_again() {
         let (mut space, pool) = space("2001:db8::/32");
-        let taken: Vec<_> = (0..5).map(|_| space.take(pool, 64).unwrap()).collect();
+        let taken: Vec<_> = (0..5)
+            .map(|_| space.take(pool, 64, BestFit, &[]).unwrap())
+            .collect();
         assert_eq!(taken[4].cidr, cidr("2001:db8:0:4::/64"));
         taken.into_iter().for_each(|place| space.give_back(place));
         assert_eq!(space.changes(), Changes::default());
@@ -388,19 +501,54 @@ mod tests {
                 .unwrap_or(0)
         }
 
-        fn best_fit(&self, size: usize) -> Option<usize> {
-            (0..256)
-                .step_by(size)
-                .filter(|at| self.is_free(*at, size))
-                .min_by_key(|at| (self.area(*at), *at))
+        /// The first of all free places in the order of the strategy.
+        fn choose(
+            &self,
+            size: usize,
+            strategy: Strategy,
+            avoid: &[(usize, usize)],
+        ) -> Option<usize> {
+            let places = (0..256).step_by(size).filter(|at| {
+                self.is_free(*at, size)
+                    && avoid
+                        .iter()
+                        .all(|(other, length)| at + size <= *other || other + length <= *at)
+            });
+            match strategy {
+                BestFit => places.min_by_key(|at| (self.area(*at), *at)),
+                FirstFit => places.min(),
+                LastFit => places.max(),
+                Sparse => places.min_by_key(|at| {
+                    let area = self.area(*at);
+                    let block = at / area * area;
+                    // From the middle of the block to its end, then from its beginning.
+                    (
+                        std::cmp::Reverse(area),
+                        block,
+                        area > size && at - block < area / 2,
+                        *at,
+                    )
+                }),
+            }
         }
     }
 
     proptest! {
         #[test]
         fn the_free_list_chooses_what_a_search_over_every_address_would(
-            steps in prop::collection::vec((0_u8..3, 24_u8..=32, any::<prop::sample::Index>()), 1..120)
+            steps in prop::collection::vec((0_u8..6, 24_u8..=32, any::<prop::sample::Index>()), 1..120),
+            avoid in prop::collection::vec((0_usize..256, 24_u8..=32), 0..4),
         ) {
+            // Networks to keep away from, as (first address, size).
+            let avoid: Vec<_> = avoid.into_iter().map(|(at, length)| (at, 1_usize << (32 - length))).collect();
+            let avoid: Vec<_> = avoid.into_iter().map(|(at, size)| (at / size * size, size)).collect();
+            let networks: Vec<_> = avoid
+                .iter()
+                .map(|(at, size)| {
+                    let length = 32 - u8::try_from(size.trailing_zeros()).unwrap();
+                    Cidr::from_number(Family::Ipv4, 0x0a00_0000 + *at as u128, length)
+                })
+                .collect();
             let (mut space, pool) = space(RANGE);
             let mut oracle = Oracle([false; 256]);
             let mut live: Vec<Place> = Vec::new();
@@ -422,8 +570,12 @@ mod tests {
                         live.push(place);
                     }
                 } else {
-                    let taken = space.take(pool, length);
-                    let expected = oracle.best_fit(size);
+                    let strategy = Strategy::ALL[usize::from(kind - 2)];
+                    // Every other request keeps away.
+                    let keeps_away = index.index(2) == 0;
+                    let (away, networks) = if keeps_away { (&avoid[..], &networks[..]) } else { (&[][..], &[][..]) };
+                    let taken = space.take(pool, length, strategy, networks);
+                    let expected = oracle.choose(size, strategy, away);
                     prop_assert_eq!(taken.map(|place| (place.cidr.number() & 255) as usize), expected);
                     if let Some(place) = taken {
                         let at = expected.unwrap();

@@ -1,14 +1,15 @@
 //! Group commit: what waits is decided together, in one transaction.
 //!
 //! A request never waits for others to arrive: if nobody works on its queue, it starts at once and alone. While one batch
-//! is at work, the next one gathers. Requests that want the same profile want the same pools, and would wait for each
-//! other's locks anyway; those of different profiles have queues of their own.
+//! is at work, the next one gathers. Requests for the same profile, or from the same pools, in the same VRF would wait for
+//! each other's locks anyway; others have queues of their own.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
+use ipam_shared::{api::allocation::Recipe, ids::VrfId};
 use tokio::sync::oneshot;
 
 use super::{
@@ -26,9 +27,12 @@ struct Waiting {
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
-/// What waits, by profile. A key exists as long as a task works on it.
+/// What requests of one queue have in common.
+type Key = (Recipe, Option<String>, Option<VrfId>);
+
+/// What waits. A key exists as long as a task works on it.
 #[derive(Default)]
-pub(super) struct Queues(Mutex<HashMap<String, VecDeque<Waiting>>>);
+pub(super) struct Queues(Mutex<HashMap<Key, VecDeque<Waiting>>>);
 
 impl std::fmt::Debug for Queues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,17 +44,17 @@ impl Queues {
     /// Queues a request and waits for its answer.
     pub(super) async fn submit(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
-        let profile = ask.profile().to_owned();
+        let key = ask.queue(ipam);
         let waiting = Waiting { ask, reply };
         let idle = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match queues.get_mut(&profile) {
+            match queues.get_mut(&key) {
                 Some(queue) => {
                     queue.push_back(waiting);
                     false
                 }
                 None => {
-                    queues.insert(profile.clone(), VecDeque::from([waiting]));
+                    queues.insert(key.clone(), VecDeque::from([waiting]));
                     true
                 }
             }
@@ -59,14 +63,14 @@ impl Queues {
             let ipam = ipam.clone();
             tokio::spawn(async move {
                 // The inner task keeps a panic of one batch from leaving the queue without anybody who works on it.
-                while let Some(batch) = ipam.queues.next(&profile) {
+                while let Some(batch) = ipam.queues.next(&key) {
                     let (asks, replies): (Vec<_>, Vec<_>) = batch
                         .into_iter()
                         .map(|waiting| (waiting.ask, waiting.reply))
                         .unzip();
                     let worker = ipam.clone();
                     match tokio::spawn(async move { batch::run(&worker, asks).await }).await {
-                        Ok(steps) => ipam.queues.answer(&profile, steps, replies),
+                        Ok(steps) => ipam.queues.answer(&key, steps, replies),
                         Err(panic) => {
                             tracing::error!(error = %panic, "a batch of allocations panicked")
                         }
@@ -82,11 +86,11 @@ impl Queues {
 
     /// The next batch; none, and the queue is gone, when nothing waits. Of requests for the same name only the first is
     /// taken, so that the others find what it made.
-    fn next(&self, profile: &str) -> Option<Vec<Waiting>> {
+    fn next(&self, key: &Key) -> Option<Vec<Waiting>> {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queues.get_mut(profile)?;
+        let queue = queues.get_mut(key)?;
         if queue.is_empty() {
-            queues.remove(profile);
+            queues.remove(key);
             return None;
         }
         let mut seen = HashSet::new();
@@ -110,12 +114,7 @@ impl Queues {
         Some(batch)
     }
 
-    fn answer(
-        &self,
-        profile: &str,
-        steps: Vec<Step>,
-        replies: Vec<oneshot::Sender<Result<Outcome>>>,
-    ) {
+    fn answer(&self, key: &Key, steps: Vec<Step>, replies: Vec<oneshot::Sender<Result<Outcome>>>) {
         let mut later = Vec::new();
         for (step, reply) in steps.into_iter().zip(replies) {
             match step {
@@ -129,7 +128,7 @@ impl Queues {
                 .0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .get_mut(profile)
+                .get_mut(key)
         {
             for waiting in later.into_iter().rev() {
                 queue.push_front(waiting);

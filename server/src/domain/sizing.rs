@@ -1,123 +1,139 @@
-//! From the size that was asked for to a prefix length for each member of the profile.
+//! From the size that was asked for to a prefix length for each block.
 
 use ipam_shared::{
     api::allocation::Size,
     cidr::{prefix_length_for_hosts, usable_hosts},
 };
 
-use crate::{
-    db::pool::Source,
-    error::{Error, Result},
-};
+use super::address_plan::Source;
+use crate::error::{Error, Result};
 
-/// The prefix length of the allocation, and that of each member's block.
+/// The prefix length of the allocation, and that of each of its blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lengths {
-    /// What members' offsets are added to.
+    /// What the offsets of members are added to.
     pub(super) allocation: u8,
-    /// In the order of the members.
-    pub(super) members: Vec<u8>,
+    /// In the order of the sources.
+    pub(super) blocks: Vec<u8>,
 }
 
-/// Sizes every member, or says which bound is in the way. `members` is not empty; the size is asked for the first.
-pub(super) fn lengths(profile: &str, size: Size, members: &[&Source]) -> Result<Lengths> {
-    let Some(first) = members.first() else {
-        return Err(Error::bug(format!("profile {profile:?} has no members")));
+/// Sizes every block, or says which bound is in the way. `sources` is not empty; the size is asked for the first.
+pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Lengths> {
+    let Some(first) = sources.first() else {
+        return Err(Error::bug(format!("{what} has no members")));
     };
-    let (shortest, longest) = bounds(first);
+    let (shortest, longest) = first.bounds();
+    let pool = &first.pool;
     let block = match size {
         Size::Hosts(0) => return Err(Error::Invalid("hosts must be at least 1".to_owned())),
         Size::Hosts(hosts) => {
-            match prefix_length_for_hosts(first.family, hosts, first.reserved_addresses) {
+            match prefix_length_for_hosts(pool.family, hosts, pool.reserved_addresses) {
                 Some(length) if length >= shortest => i16::from(length.min(longest)),
                 _ => {
-                    let most = usable_hosts(first.family, shortest, first.reserved_addresses);
+                    let most = usable_hosts(pool.family, shortest, pool.reserved_addresses);
                     return Err(Error::Invalid(format!(
-                        "{hosts} hosts are too many: profile \"{profile}\" gives at most a /{shortest}, which holds {most}; \
-                     split the hosts over several allocations"
+                        "{hosts} hosts are too many: {what} gives at most a /{shortest}, which holds {most}; \
+                         split the hosts over several allocations"
                     )));
                 }
             }
         }
         Size::PrefixLength(length) => i16::from(length) + first.size_offset,
-        Size::Cidr(cidr) if cidr.family() != first.family => {
+        Size::Cidr(cidr) if cidr.family() != pool.family => {
             return Err(Error::Invalid(format!(
                 "{cidr} is not of the address family of pool \"{}\", from which the first block is cut",
-                first.pool_name
+                pool.name
             )));
         }
         Size::Cidr(cidr) => i16::from(cidr.prefix_length()),
-        Size::Default => return Err(Error::Invalid("give a size".to_owned())),
+        Size::Default => match pool.default_prefix_length {
+            Some(length) => length.into(),
+            None => {
+                return Err(Error::Invalid(format!(
+                    "pool \"{}\" has no default_prefix_length, so give one of hosts, prefix_length and cidr",
+                    pool.name
+                )));
+            }
+        },
     };
     let allocation = block - first.size_offset;
-    let members = members
+    let blocks = sources
         .iter()
-        .map(|source| {
-            let length = allocation + source.size_offset;
-            let (shortest, longest) = bounds(source);
-            u8::try_from(length).ok().filter(|length| (shortest..=longest).contains(length)).ok_or_else(|| {
-                Error::Invalid(format!(
-                    "a /{length} for \"{}\" is out of bounds: it is cut from pool \"{}\", where profile \"{profile}\" \
-                     gives /{shortest} to /{longest}",
-                    source.role, source.pool_name
-                ))
-            })
+        .enumerate()
+        .map(|(position, source)| {
+            let (shortest, longest) = source.bounds();
+            // A member with one length always has that one; the first says how large the allocation is.
+            let is_fixed = position > 0 && source.min_prefix_length == source.max_prefix_length;
+            let length = if is_fixed {
+                i16::from(source.min_prefix_length)
+            } else {
+                allocation + source.size_offset
+            };
+            u8::try_from(length)
+                .ok()
+                .filter(|length| (shortest..=longest).contains(length))
+                .ok_or_else(|| {
+                    Error::Invalid(format!(
+                        "a /{length} for \"{}\" is out of bounds: it is cut from pool \"{}\", where {what} gives \
+                         /{shortest} to /{longest}",
+                        source.role, source.pool.name
+                    ))
+                })
         })
         .collect::<Result<_>>()?;
     let allocation = u8::try_from(allocation)
         .map_err(|_| Error::Invalid(format!("/{allocation} is not a prefix length")))?;
-    Ok(Lengths {
-        allocation,
-        members,
-    })
-}
-
-/// Shortest and longest prefix that member and pool both allow.
-fn bounds(source: &Source) -> (u8, u8) {
-    (
-        source.min_prefix_length.max(source.pool_min_prefix_length),
-        source.max_prefix_length.min(source.pool_max_prefix_length),
-    )
+    Ok(Lengths { allocation, blocks })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use ipam_shared::{
+        api::pool::Strategy,
         cidr::Family,
-        ids::{PoolId, ProfileId, VrfId},
+        ids::{PoolId, VrfId},
+        labels::Labels,
     };
 
     use super::*;
+    use crate::db::address_plan::Supply;
 
     fn source(role: &str, size_offset: i16, bounds: (u8, u8)) -> Source {
         Source {
-            profile: ProfileId::generate(),
-            members: 2,
-            member: 1,
-            position: 1,
-            role: role.to_owned(),
+            member: Some(1),
+            role: role.into(),
             size_offset,
             min_prefix_length: bounds.0,
             max_prefix_length: bounds.1,
-            pool: PoolId::generate(),
-            pool_name: role.to_owned(),
-            vrf: VrfId::generate(),
-            vrf_name: "default".to_owned(),
-            pool_min_prefix_length: 8,
-            pool_max_prefix_length: 28,
-            reserved_addresses: 5,
-            family: Family::Ipv4,
-            ranges: Vec::new(),
+            pool: Arc::new(Supply {
+                id: PoolId::generate(),
+                name: role.to_owned(),
+                vrf: VrfId::generate(),
+                vrf_name: "default".to_owned(),
+                family: Family::Ipv4,
+                min_prefix_length: 8,
+                max_prefix_length: 28,
+                default_prefix_length: None,
+                reserved_addresses: 5,
+                strategy: Strategy::BestFit,
+                has_cooldown: false,
+                labels: Labels::default(),
+                required_labels: Default::default(),
+                revision: 1,
+                ranges: Vec::new(),
+            }),
         }
     }
 
     fn node_pod(size: Size) -> Result<(u8, Vec<u8>), String> {
-        let (primary, cgnat) = (
+        let sources = [
             source("primary", 0, (20, 26)),
             source("cgnat", -5, (15, 21)),
-        );
-        lengths("node-pod", size, &[&primary, &cgnat])
-            .map(|lengths| (lengths.allocation, lengths.members))
+        ];
+        lengths("profile \"node-pod\"", size, &sources)
+            .map(|lengths| (lengths.allocation, lengths.blocks))
             .map_err(|error| error.to_string())
     }
 
@@ -177,13 +193,46 @@ mod tests {
     #[test]
     fn a_first_member_with_an_offset_is_sized_by_its_own_block() {
         let (pods, nodes) = (source("pods", -5, (15, 21)), source("nodes", 0, (20, 26)));
-        let sized = lengths("pod-node", Size::Hosts(10_000), &[&pods, &nodes]).unwrap();
+        let sized = lengths("it", Size::Hosts(10_000), &[pods, nodes]).unwrap();
         assert_eq!(
             sized,
             Lengths {
                 allocation: 23,
-                members: vec![18, 23]
+                blocks: vec![18, 23]
             }
+        );
+    }
+
+    #[test]
+    fn a_member_with_one_length_always_has_it() {
+        let sources = [
+            source("nodes", 0, (20, 26)),
+            source("services", 0, (20, 20)),
+        ];
+        for length in [20, 23, 26] {
+            let sized = lengths("it", Size::PrefixLength(length), &sources).unwrap();
+            assert_eq!(sized.blocks, [length, 20]);
+        }
+    }
+
+    #[test]
+    fn the_default_size_is_the_pools() {
+        let source = source("main", 0, (8, 28));
+        assert!(
+            lengths("it", Size::Default, std::slice::from_ref(&source))
+                .unwrap_err()
+                .to_string()
+                .contains("has no default_prefix_length")
+        );
+        let mut pool = (*source.pool).clone();
+        pool.default_prefix_length = Some(24);
+        let source = Source {
+            pool: Arc::new(pool),
+            ..source
+        };
+        assert_eq!(
+            lengths("it", Size::Default, &[source]).unwrap().blocks,
+            [24]
         );
     }
 }

@@ -7,18 +7,28 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ipam_shared::{
-    api::allocation::{Allocation, AllocationFilter, AllocationPatch, NewAllocation},
+    api::allocation::{
+        Allocation, AllocationFilter, AllocationPatch, Batch, BatchResult, NewAllocation, NewBatch,
+    },
     error::Problem,
     ids::AllocationId,
     page::{DEFAULT_LIMIT, MAX_LIMIT, Page},
 };
+use serde_json::json;
 
 use super::{
     App,
     error::Refusal,
     extract::{Body, IdempotencyKey, IfMatch, Key, Params, ShownClaim},
 };
-use crate::{db, domain::Caller, error::Error};
+use crate::{
+    db,
+    domain::{
+        Caller,
+        allocation::{BatchOutcome, Outcome},
+    },
+    error::Error,
+};
 
 /// Allocate
 ///
@@ -53,6 +63,86 @@ pub(super) async fn create(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// Allocate for several requests at once
+///
+/// All or nothing, unless `atomic` is false; then each for itself. If an atomic batch can't be met, nothing is written, and
+/// the refusal is that of the first request that is in the way, with all of them in `details.refused`, counted from 0.
+/// Named requests may be repeated as by themselves; an `Idempotency-Key` makes the unnamed ones repeatable.
+#[utoipa::path(post, path = "/allocations/batch", tag = "allocations", operation_id = "create_allocations",
+    params(("idempotency-key" = Option<String>, Header, description = "1 to 250 printable characters, kept for a day")),
+    responses(
+        (status = 200, body = Batch, description = "What became of each request"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "pool_exhausted, overlap, name_taken or claimed; nothing was written"),
+    ))]
+pub(super) async fn create_batch(
+    State(app): State<App>,
+    caller: Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(new): Body<NewBatch>,
+) -> Result<Json<Batch>, Refusal> {
+    let size = new.requests.len();
+    match app.ipam.allocate_batch(caller, new, key).await? {
+        BatchOutcome::Done(answers) => {
+            let results: Vec<_> = answers.into_iter().map(result).collect();
+            Ok(Json(Batch {
+                succeeded: results
+                    .iter()
+                    .filter(|result| result.problem.is_none())
+                    .count(),
+                results,
+            }))
+        }
+        BatchOutcome::Refused(refused) => {
+            let refused: Vec<_> = refused
+                .into_iter()
+                .map(|(index, error)| (index, *Refusal::from(error).0))
+                .collect();
+            let Some((first, problem)) = refused.first() else {
+                return Err(Error::bug("a batch was refused for nothing").into());
+            };
+            let mut whole = Problem::new(
+                problem.code,
+                format!(
+                    "request {first} of {size} (counted from 0): {}{}; nothing was allocated",
+                    problem.detail,
+                    match refused.len() - 1 {
+                        0 => String::new(),
+                        1 => "; one more is refused".to_owned(),
+                        more => format!("; {more} more are refused"),
+                    }
+                ),
+            );
+            let refused: Vec<_> = refused
+                .iter()
+                .map(|(index, problem)| json!({ "request": index, "problem": problem }))
+                .collect();
+            whole.details = json!({ "refused": refused });
+            Err(Refusal(Box::new(whole)))
+        }
+    }
+}
+
+/// What became of one request of a batch.
+fn result(answer: Result<Outcome, Error>) -> BatchResult {
+    match answer {
+        Ok(outcome) => BatchResult {
+            status: if outcome.created { 201 } else { 200 },
+            allocation: Some(outcome.allocation),
+            problem: None,
+        },
+        Err(error) => {
+            let problem = *Refusal::from(error).0;
+            BatchResult {
+                status: problem.status,
+                allocation: None,
+                problem: Some(problem),
+            }
+        }
+    }
 }
 
 /// List allocations
@@ -120,14 +210,15 @@ pub(super) async fn get(
 
 /// Change an allocation
 ///
-/// Its blocks stay the same. What is missing from the body stays as it is.
+/// What is missing from the body stays as it is. Another size grows or shrinks every block in place, or is refused with
+/// who is in the way.
 #[utoipa::path(patch, path = "/allocations/{id}", tag = "allocations", operation_id = "update_allocation",
     params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
     responses(
         (status = 200, body = Allocation),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken or overlap"),
         (status = 410, body = Problem, content_type = "application/problem+json"),
         (status = 412, body = Problem, content_type = "application/problem+json"),
     ))]
@@ -143,7 +234,7 @@ pub(super) async fn update(
 
 /// Release an allocation
 ///
-/// Its blocks are free when this answers.
+/// Its blocks are free when this answers, or when the cooldown of their pools is over.
 #[utoipa::path(delete, path = "/allocations/{id}", tag = "allocations", operation_id = "delete_allocation",
     params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
     responses(

@@ -72,7 +72,7 @@ fn details(error: &Error) -> serde_json::Value {
             json!({ "import_id": import_id })
         }
         Error::Overlap { conflicts, .. } => json!({ "conflicts": conflicts }),
-        Error::Exhausted(exhausted) => json!({ "pools": [exhausted] }),
+        Error::Exhausted(pools) => json!({ "pools": pools }),
         Error::InUse { users, .. } => json!({ "users": users }),
         Error::Stale { now } => json!({ "revision": now }),
         _ => serde_json::Value::Null,

@@ -61,6 +61,7 @@ impl App {
 fn described() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .routes(routes!(allocation::create, allocation::list))
+        .routes(routes!(allocation::create_batch))
         .routes(routes!(
             allocation::get,
             allocation::update,

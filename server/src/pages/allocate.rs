@@ -9,10 +9,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use ipam_shared::{
-    api::{
-        allocation::{Allocation, NewAllocation, Size},
-        profile::DEFAULT_PROFILE,
-    },
+    api::allocation::{Allocation, NewAllocation, Recipe, Size},
     cidr::usable_hosts,
 };
 use serde::Deserialize;
@@ -26,7 +23,8 @@ use super::{
     session::{Posted, SignedIn},
 };
 use crate::{
-    db::{self, pool::Source},
+    db,
+    domain::address_plan::Source,
     error::{Error, Result},
     http::{App, error::log},
     text,
@@ -192,8 +190,9 @@ async fn view(
     preview: Option<Allocation>,
 ) -> Result<AllocatePage> {
     let mut db = app.ipam.read().await?;
-    let members = db::pool::sources(&mut db, DEFAULT_PROFILE, &[], false).await?;
-    let sizes = sizes(members);
+    let plan = app.ipam.current_address_plan(&mut db).await?;
+    let choice = plan.choice(&Recipe::default(), plan.vrf(None)?)?;
+    let sizes = sizes(choice.options.first().map_or(&[], Vec::as_slice));
     if !["hosts", "prefix_length", "cidr"].contains(&form.by.as_str()) {
         form.by = "hosts".to_owned();
     }
@@ -209,13 +208,13 @@ async fn view(
 }
 
 /// The prefix lengths that every member of the profile can give, and what each means.
-fn sizes(mut members: Vec<Source>) -> Vec<SizeOption> {
-    members.sort_by_key(|member| member.position);
+fn sizes(members: &[Source]) -> Vec<SizeOption> {
     let bounds = |member: &Source| {
-        let offset = member.size_offset;
-        let shortest = member.min_prefix_length.max(member.pool_min_prefix_length);
-        let longest = member.max_prefix_length.min(member.pool_max_prefix_length);
-        (i16::from(shortest) - offset, i16::from(longest) - offset)
+        let (shortest, longest) = member.bounds();
+        (
+            i16::from(shortest) - member.size_offset,
+            i16::from(longest) - member.size_offset,
+        )
     };
     let Some(shortest) = members.iter().map(|member| bounds(member).0).max() else {
         return Vec::new();
@@ -230,10 +229,11 @@ fn sizes(mut members: Vec<Source>) -> Vec<SizeOption> {
             let prefix_length = u8::try_from(length).ok()?;
             let mut parts = Vec::new();
             let mut first = None;
-            for member in &members {
+            for member in members {
                 let length = u8::try_from(length + member.size_offset).ok()?;
-                let usable = usable_hosts(member.family, length, member.reserved_addresses);
-                let total = usable_hosts(member.family, length, 0);
+                let usable =
+                    usable_hosts(member.pool.family, length, member.pool.reserved_addresses);
+                let total = usable_hosts(member.pool.family, length, 0);
                 first.get_or_insert(usable);
                 parts.push(format!(
                     "{} /{length}: {} addresses, {} usable",

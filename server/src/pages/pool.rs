@@ -6,7 +6,10 @@ use axum::{
     extract::{Path, Query, State},
     response::Response,
 };
-use ipam_shared::{api::pool::Pool, cidr::Cidr};
+use ipam_shared::{
+    api::pool::{Pool, Strategy},
+    cidr::Cidr,
+};
 use serde::Deserialize;
 
 use super::{
@@ -22,7 +25,7 @@ use crate::{
         self, Connection,
         map::{Sample, Used},
     },
-    domain::plan::{Place, RangeId},
+    domain::plan::{FreeSpace, Range, RangeId},
     error::Result,
     http::App,
     text,
@@ -264,24 +267,30 @@ async fn sizes(db: &mut Connection, pool: &Pool) -> Result<Vec<Size>> {
     let ranges = db::map::ranges(db, pool.id, i64::MAX).await?;
     let lengths = pool.min_prefix_length..=pool.max_prefix_length;
     let bits = |length: u8| pool.family.bits().saturating_sub(length);
+    // Of each size the first is enough to tell which would be chosen.
     let wanted: Vec<_> = ranges
         .iter()
-        .flat_map(|(range, _)| lengths.clone().map(|length| (*range, bits(length))))
+        .map(|(range, _)| (*range, bits(pool.max_prefix_length)))
         .collect();
-    let candidates: Vec<Place> = db::free::candidates(db, &wanted, 1).await?;
+    let highest = pool.strategy == Strategy::LastFit;
+    let mut space = FreeSpace::new(ranges.iter().map(|(id, cidr)| Range {
+        id: *id,
+        pool: pool.id,
+        cidr: *cidr,
+    }));
+    db::free::by_address(db, &wanted, highest, &[], 1)
+        .await?
+        .into_iter()
+        .for_each(|place| space.read(place));
     Ok(lengths
         .map(|length| {
-            let best = candidates
-                .iter()
-                .filter(|place| place.cidr.host_bits() >= bits(length))
-                .min_by_key(|place| (place.cidr.host_bits(), place.cidr.number(), place.range));
             let free = pool.free.iter().find(|free| free.prefix_length == length);
             Size {
                 prefix_length: length,
                 addresses: 1_u128.checked_shl(bits(length).into()).unwrap_or(u128::MAX),
                 free: free.map_or(0, |free| free.count),
                 fits: pool.fits(length),
-                next: best.and_then(|place| Cidr::containing(place.cidr.first(), length).ok()),
+                next: space.next(pool.id, length, pool.strategy),
             }
         })
         .collect())

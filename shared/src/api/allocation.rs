@@ -39,6 +39,12 @@ pub enum Recipe {
     Selector(Labels),
 }
 
+impl Default for Recipe {
+    fn default() -> Self {
+        Self::Profile(default_profile())
+    }
+}
+
 /// Role of the block of an allocation from pools.
 pub const MAIN: &str = "main";
 /// Most pools in a request.
@@ -174,7 +180,7 @@ impl NewAllocation {
             return Err(AskError::ExcludeCidrs);
         }
         match (&self.profile, &self.pools, &self.pool_selector) {
-            (None, None, None) => Ok(Recipe::Profile(default_profile())),
+            (None, None, None) => Ok(Recipe::default()),
             (Some(profile), None, None) => Ok(Recipe::Profile(profile.clone())),
             (None, Some(pools), None) if (1..=MAX_POOLS).contains(&pools.len()) => {
                 Ok(Recipe::Pools(pools.clone()))

@@ -1,28 +1,36 @@
 //! What becomes of each request of a batch, decided in memory over what was read under the lock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use ipam_shared::{
-    api::{DEFAULT_VRF, allocation::Size, pool::FreeBlocks},
+    api::{allocation::Size, pool::Strategy},
     cidr::Cidr,
-    ids::{AllocationId, Claim, PoolId, VpcId},
+    ids::{AllocationId, Claim, PoolId, ProfileId, VpcId, VrfId},
     name::Name,
 };
 
-use super::Ask;
+use super::{
+    Ask,
+    prepare::{Prepared, Way},
+};
 use crate::{
     db::{
-        Connection, allocation,
-        creation::{self, Existing, UsedKey},
+        Connection, address_plan, allocation,
+        convert::Asked,
+        cooldown::{self, Cooling},
+        creation::{self, Existing, UsedKey, Wanted},
         event, free,
-        pool::{self, Source},
         vpc::Owner,
     },
     domain::{
+        Ipam,
+        address_plan::{AddressPlan, Source},
         plan::{self, FreeSpace, Place},
-        sizing,
     },
-    error::{Error, Exhausted, Result},
+    error::{Error, Result},
 };
 
 /// What becomes of a request.
@@ -35,10 +43,10 @@ pub(super) enum Decided {
     Replay(AllocationId),
     /// It gets an error.
     Refuse(Box<Error>),
-    /// A pool had no block of that length: the member, and the length.
-    Full(Box<Source>, u8),
-    /// Another request of this batch, or a change meanwhile, is in its way.
-    Later,
+    /// None of these pools had a block of that length.
+    Full(Vec<(Source, u8)>),
+    /// Another request of this batch, or a change meanwhile, is in its way; or this pool has no room, and others may.
+    Later(Option<PoolId>),
 }
 
 impl Decided {
@@ -59,176 +67,240 @@ impl Decided {
 pub(super) struct Cut {
     pub(super) ask: usize,
     pub(super) vpc: VpcId,
-    pub(super) vrf: String,
-    pub(super) profile: Option<Name>,
+    pub(super) vrf: VrfId,
+    pub(super) profile: Option<(ProfileId, Name)>,
     pub(super) claim: Claim,
     pub(super) prefix_length: u8,
     pub(super) pieces: Vec<(Source, Place)>,
+    /// Whether the pieces were cooling down for this name.
+    pub(super) is_back: bool,
 }
 
 /// What was read for a batch, and what was decided so far.
 pub(super) struct Batch<'a> {
     pub(super) asks: &'a [Ask],
+    pub(super) plan: Arc<AddressPlan>,
+    prepared: Vec<Prepared>,
     /// By the place of the request.
     pub(super) owners: HashMap<usize, Owner>,
-    /// VPCs that are used for the first time, by lower-case name.
-    new_vpcs: HashMap<String, VpcId>,
-    sources: Vec<Source>,
+    /// VPCs that are used for the first time, by lower-case name, with their VRF.
+    new_vpcs: HashMap<String, (VpcId, VrfId)>,
     /// What has the name already, by the place of the request.
     existing: HashMap<usize, Existing>,
     keys: Vec<UsedKey>,
+    /// What the name had until a short while ago, by the place of the request.
+    cooling: HashMap<usize, Vec<Cooling>>,
     pub(super) space: FreeSpace,
     pub(super) claims: HashMap<AllocationId, Claim>,
-    /// What was free in pools that had no room, before this batch.
-    left: HashMap<PoolId, Vec<FreeBlocks>>,
-    /// Why no request can be decided at all.
-    broken: Option<String>,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) async fn read(db: &mut Connection, asks: &'a [Ask], lock: bool) -> Result<Self> {
-        let profile = asks.first().map(Ask::profile).unwrap_or_default();
-        let vpcs: Vec<_> = asks
+    /// Locks the pools and reads what the requests need; nothing if the plan or a VPC's VRF is not what it was thought to
+    /// be, and then the transaction has to begin anew.
+    pub(super) async fn read(
+        db: &mut Connection,
+        ipam: &Ipam,
+        asks: &'a [Ask],
+        plan: Arc<AddressPlan>,
+        prepared: Vec<Prepared>,
+        lock: bool,
+    ) -> Result<Option<Self>> {
+        let mut batch = Self {
+            asks,
+            prepared,
+            owners: HashMap::new(),
+            new_vpcs: HashMap::new(),
+            existing: HashMap::new(),
+            keys: Vec::new(),
+            cooling: HashMap::new(),
+            space: FreeSpace::default(),
+            claims: HashMap::new(),
+            plan,
+        };
+        let pools: BTreeSet<_> = batch.sources().map(|source| source.pool.id).collect();
+        if !batch.is_current(db, &pools, lock).await? {
+            ipam.forget_address_plan(&batch.plan);
+            return Ok(None);
+        }
+        batch.space = FreeSpace::new(
+            pools
+                .iter()
+                .filter_map(|pool| batch.plan.pool(*pool))
+                .flat_map(|pool| pool.ranges.iter().copied()),
+        );
+        if !batch.look(db, ipam).await? {
+            return Ok(None);
+        }
+        batch.read_cooling(db).await?;
+        batch.read_keys(db).await?;
+        Ok(Some(batch))
+    }
+
+    /// The sources of all requests that can take from some.
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.prepared.iter().flat_map(|one| match &one.way {
+            Way::Take { sources, .. } => sources.as_slice(),
+            _ => &[],
+        })
+    }
+
+    /// Locks the pools, and says whether they and the plan are as they were when the requests were prepared.
+    async fn is_current(
+        &self,
+        db: &mut Connection,
+        pools: &BTreeSet<PoolId>,
+        lock: bool,
+    ) -> Result<bool> {
+        if pools.is_empty() || !lock {
+            return Ok(address_plan::revision(db).await? == self.plan.revision);
+        }
+        let ids: Vec<_> = pools.iter().copied().collect();
+        let (revision, locked) = address_plan::lock(db, &ids).await?;
+        Ok(revision == self.plan.revision
+            && locked.len() == ids.len()
+            && locked.iter().all(|(id, revision)| {
+                self.plan
+                    .pool(*id)
+                    .is_some_and(|pool| pool.revision == *revision)
+            }))
+    }
+
+    /// Reads the VPCs, what has the wanted names, and as much of the free list as the requests can use. Not if a VPC is in
+    /// another VRF than was thought.
+    async fn look(&mut self, db: &mut Connection, ipam: &Ipam) -> Result<bool> {
+        let vpcs: Vec<_> = self
+            .asks
             .iter()
             .map(|ask| ask.new.vpc.as_str().to_owned())
             .collect();
-        let names: Vec<_> = asks
+        let names: Vec<_> = self
+            .asks
             .iter()
             .map(|ask| ask.new.name.as_ref().map(|name| name.as_str().to_owned()))
             .collect();
-        let mut sources = pool::sources(db, profile, &vpcs, lock).await?;
-        let broken = match sources.first() {
-            Some(_) => None,
-            None if pool::profile_exists(db, profile).await? => {
-                Some(format!("none of the pools of profile \"{profile}\" exists"))
+        let reading = self.reading();
+        let seen = creation::look(db, &vpcs, &names, &reading.best_fit).await?;
+        let mut is_known = true;
+        for (place, owner, found) in seen.owners {
+            let (ask, thought) = (&self.asks[place], self.prepared[place].vrf);
+            if owner.vrf != thought && ask.new.vrf.is_none() {
+                ipam.remember_vrf(lower(ask.new.vpc.as_str()), owner.vrf);
+                is_known = false;
             }
-            None => Some(format!("there is no profile \"{profile}\"")),
-        };
-
-        // Read after the lock, so that what an earlier holder of the lock made is seen.
-        let mut owners = HashMap::new();
-        let mut existing = HashMap::new();
-        for (place, owner, found) in creation::find_owners(db, &vpcs, &names).await? {
-            owners.insert(place, owner);
-            existing.extend(found.map(|found| (place, found)));
+            self.existing.extend(found.map(|found| (place, found)));
+            self.owners.insert(place, owner);
         }
-        let is_known = |owner: &Owner| {
-            sources
-                .iter()
-                .any(|source| source.vrf == owner.vrf && source.vrf_name != DEFAULT_VRF)
-        };
-        let default = sources
-            .iter()
-            .find(|source| source.vrf_name == DEFAULT_VRF)
-            .map(|source| source.vrf);
-        if owners
-            .values()
-            .any(|owner| Some(owner.vrf) != default && !is_known(owner))
-        {
-            // Its VRF has no pools of its own, or the VPC was made after the pools were looked up: look again.
-            sources = pool::sources(db, profile, &vpcs, lock).await?;
+        // A VPC that was thought to be somewhere and is gone is made anew in `default`.
+        for (place, ask) in self.asks.iter().enumerate() {
+            let default = self.plan.vrf(None)?;
+            if !self.owners.contains_key(&place)
+                && ask.new.vrf.is_none()
+                && self.prepared[place].vrf != default
+                && !matches!(self.prepared[place].way, Way::Refuse(_))
+            {
+                ipam.remember_vrf(lower(ask.new.vpc.as_str()), default);
+                is_known = false;
+            }
         }
-        let keyed = asks
-            .iter()
-            .filter_map(|ask| Some((ask.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
-        let (actors, keys): (Vec<_>, Vec<_>) = keyed.unzip();
-        let keys = if keys.is_empty() {
-            Vec::new()
-        } else {
-            creation::find_keys(db, &actors, &keys).await?
-        };
-
-        let ranges = sources
-            .iter()
-            .flat_map(|source| source.ranges.iter().copied());
-        let mut batch = Self {
-            asks,
-            new_vpcs: HashMap::new(),
-            space: FreeSpace::new(ranges),
-            owners,
-            sources,
-            existing,
-            keys,
-            claims: HashMap::new(),
-            left: HashMap::new(),
-            broken,
-        };
-        batch.read_space(db).await?;
-        Ok(batch)
+        if !is_known {
+            return Ok(false);
+        }
+        seen.free
+            .into_iter()
+            .for_each(|place| self.space.read(place));
+        for ((highest, avoid), (sizes, most)) in reading.by_address {
+            let sizes: Vec<_> = sizes.into_iter().collect();
+            let limit = most + i64::try_from(avoid.len()).unwrap_or(i64::MAX);
+            free::by_address(db, &sizes, highest, &avoid, limit)
+                .await?
+                .into_iter()
+                .for_each(|place| self.space.read(place));
+        }
+        if !reading.explicit.is_empty() {
+            free::find(db, &reading.explicit)
+                .await?
+                .into_iter()
+                .for_each(|place| self.space.read(place));
+        }
+        Ok(true)
     }
 
-    /// Reads as much of the free list as the requests can use.
-    pub(super) async fn read_space(&mut self, db: &mut Connection) -> Result<()> {
-        let mut wanted = BTreeSet::new();
-        let mut explicit = Vec::new();
+    /// How much of the free list the requests can use.
+    fn reading(&self) -> Reading {
+        let mut reading = Reading::default();
+        let mut best_fit = BTreeSet::new();
+        // How many blocks are wanted of a pool in all.
         let mut most: BTreeMap<PoolId, i64> = BTreeMap::new();
-        for (index, ask) in self.asks.iter().enumerate() {
-            let Ok((members, lengths)) = self.members(index) else {
+        for source in self.sources() {
+            *most.entry(source.pool.id).or_default() += 1;
+        }
+        for (ask, one) in self.asks.iter().zip(&self.prepared) {
+            let Way::Take {
+                sources, lengths, ..
+            } = &one.way
+            else {
                 continue;
             };
-            for (position, (source, length)) in members.iter().zip(&lengths.members).enumerate() {
-                *most.entry(source.pool).or_default() += 1;
-                match ask.size {
-                    Size::Cidr(cidr) if position == 0 => {
-                        if let Some(range) = self.space.range_of(source.pool, cidr) {
-                            explicit.extend(plan::ancestors(
-                                Place {
-                                    range: range.id,
-                                    cidr,
-                                },
-                                range.cidr,
-                            ));
-                        }
+            for (position, (source, length)) in sources.iter().zip(&lengths.blocks).enumerate() {
+                let pool = &source.pool;
+                if let (Size::Cidr(cidr), 0) = (ask.size, position) {
+                    if let Some(range) = self.space.range_of(pool.id, cidr) {
+                        let place = Place {
+                            range: range.id,
+                            cidr,
+                        };
+                        reading.explicit.extend(plan::ancestors(place, range.cidr));
                     }
-                    _ => {
-                        let host_bits = source.family.bits().saturating_sub(*length);
-                        wanted.extend(source.ranges.iter().map(|range| (range.id, host_bits)));
-                    }
+                    continue;
+                }
+                let host_bits = pool.family.bits().saturating_sub(*length);
+                let sizes = pool.ranges.iter().map(|range| (range.id, host_bits));
+                if pool.strategy == Strategy::BestFit && ask.new.exclude_cidrs.is_empty() {
+                    best_fit.extend(sizes);
+                    let wanted = most.get(&pool.id).copied().unwrap_or_default();
+                    reading.best_fit.limit = reading.best_fit.limit.max(wanted);
+                } else {
+                    let highest = pool.strategy == Strategy::LastFit;
+                    let entry = reading
+                        .by_address
+                        .entry((highest, ask.new.exclude_cidrs.clone()))
+                        .or_default();
+                    entry.0.extend(sizes);
+                    entry.1 = entry.1.max(most.get(&pool.id).copied().unwrap_or_default());
                 }
             }
         }
-        let wanted: Vec<_> = wanted.into_iter().collect();
-        let most = most.into_values().max().unwrap_or_default();
-        let mut free = if wanted.is_empty() {
-            Vec::new()
-        } else {
-            free::candidates(db, &wanted, most).await?
-        };
-        if !explicit.is_empty() {
-            free.extend(free::find(db, &explicit).await?);
+        reading.best_fit.sizes = best_fit.into_iter().collect();
+        reading
+    }
+
+    /// What the names that are asked for had until a short while ago. Only pools with a cooldown keep it.
+    async fn read_cooling(&mut self, db: &mut Connection) -> Result<()> {
+        let mut wanted = Vec::new();
+        for (index, one) in self.prepared.iter().enumerate() {
+            if let (Way::Take { sources, .. }, Some(name)) = (&one.way, &self.asks[index].new.name)
+                && sources.iter().any(|source| source.pool.has_cooldown)
+            {
+                let vpc = lower(self.asks[index].new.vpc.as_str());
+                wanted.push((index, vpc, name.as_str().to_owned()));
+            }
         }
-        free.into_iter().for_each(|place| self.space.read(place));
+        if !wanted.is_empty() {
+            self.cooling = cooldown::of_names(db, &wanted).await?;
+        }
         Ok(())
     }
 
-    /// The members of the profile with the pools that the request's VPC means, and their lengths.
-    pub(super) fn members(&self, index: usize) -> Result<(Vec<Source>, sizing::Lengths)> {
-        let ask = &self.asks[index];
-        let profile = ask.profile();
-        if let Some(broken) = &self.broken {
-            return Err(Error::NotFound(broken.clone()));
+    async fn read_keys(&mut self, db: &mut Connection) -> Result<()> {
+        let keyed = self
+            .asks
+            .iter()
+            .filter_map(|ask| Some((ask.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
+        let (actors, keys): (Vec<_>, Vec<_>) = keyed.unzip();
+        if !keys.is_empty() {
+            self.keys = creation::find_keys(db, &actors, &keys).await?;
         }
-        let vrf = self.owners.get(&index).map(|owner| owner.vrf);
-        let mut members: BTreeMap<i16, &Source> = BTreeMap::new();
-        for source in &self.sources {
-            let own = Some(source.vrf) == vrf;
-            let shared = source.vrf_name == DEFAULT_VRF;
-            if own || (shared && !members.contains_key(&source.position)) {
-                members.insert(source.position, source);
-            }
-        }
-        let members: Vec<_> = members.into_values().collect();
-        if members
-            .first()
-            .is_none_or(|first| usize::try_from(first.members) != Ok(members.len()))
-        {
-            return Err(Error::NotFound(format!(
-                "profile \"{profile}\" names a pool that does not exist in the VRF of VPC \"{}\" or in \"default\"",
-                ask.new.vpc
-            )));
-        }
-        let lengths = sizing::lengths(profile, ask.size, &members)?;
-        Ok((members.into_iter().cloned().collect(), lengths))
+        Ok(())
     }
 
     /// Decides one request in memory.
@@ -239,11 +311,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    pub(super) async fn try_decide(
-        &mut self,
-        db: &mut Connection,
-        index: usize,
-    ) -> Result<Decided> {
+    async fn try_decide(&mut self, db: &mut Connection, index: usize) -> Result<Decided> {
         let ask = &self.asks[index];
         if let Some(decided) = self.replay(index)? {
             if let Decided::Replay(id) = decided
@@ -257,12 +325,77 @@ impl<'a> Batch<'a> {
             }
             return Ok(decided);
         }
-        let (members, lengths) = self.members(index)?;
-        let mut pieces: Vec<(Source, Place)> = Vec::with_capacity(members.len());
-        for (position, (source, length)) in members.into_iter().zip(lengths.members).enumerate() {
+        let one = &mut self.prepared[index];
+        if let Some(owner) = self.owners.get(&index)
+            && owner.vrf != one.vrf
+        {
+            return Err(Error::Invalid(format!(
+                "VPC \"{}\" is in VRF \"{}\", not in \"{}\"; leave vrf out, or name another VPC",
+                owner.name,
+                self.plan.vrf_name(owner.vrf),
+                self.plan.vrf_name(one.vrf)
+            )));
+        }
+        let vrf = one.vrf;
+        let (sources, lengths, has_others) = match &mut one.way {
+            Way::Refuse(error) => {
+                return Err(error
+                    .take()
+                    .unwrap_or_else(|| Error::bug("a request was decided twice")));
+            }
+            Way::Full(full) => return Ok(Decided::Full(std::mem::take(full))),
+            Way::Take {
+                sources,
+                lengths,
+                has_others,
+            } => (sources.clone(), lengths.clone(), *has_others),
+        };
+        let (vpc, vpc_vrf) = match self.owners.get(&index) {
+            Some(owner) => (owner.id, owner.vrf),
+            None => *self
+                .new_vpcs
+                .entry(lower(ask.new.vpc.as_str()))
+                .or_insert_with(|| (VpcId::generate(), vrf)),
+        };
+        if vpc_vrf != vrf {
+            return Err(Error::Invalid(format!(
+                "two requests of this batch want the new VPC \"{}\" in different VRFs",
+                ask.new.vpc
+            )));
+        }
+        let cut = |pieces, is_back, prefix_length| {
+            Decided::Cut(Cut {
+                ask: index,
+                vpc,
+                vrf,
+                profile: self.prepared[index].profile.clone(),
+                claim: Claim::generate(),
+                prefix_length,
+                pieces,
+                is_back,
+            })
+        };
+        if let Some(pieces) = self
+            .cooling
+            .remove(&index)
+            .and_then(|cooling| back(ask.size, &sources, &lengths.blocks, &cooling))
+        {
+            return Ok(cut(pieces, true, lengths.allocation));
+        }
+        let mut pieces: Vec<(Source, Place)> = Vec::with_capacity(sources.len());
+        for (position, (source, length)) in sources.into_iter().zip(lengths.blocks).enumerate() {
+            let pool = &source.pool;
+            let avoid = &ask.new.exclude_cidrs;
             let taken = match ask.size {
-                Size::Cidr(cidr) if position == 0 => self.space.take_exact(source.pool, cidr),
-                _ => self.space.take(source.pool, length),
+                Size::Cidr(cidr) if position == 0 => {
+                    if let Some(other) = avoid.iter().find(|other| other.overlaps(cidr)) {
+                        return Err(Error::Invalid(format!(
+                            "{cidr} is asked for, and overlaps {other} of exclude_cidrs"
+                        )));
+                    }
+                    self.space.take_exact(pool.id, cidr)
+                }
+                _ => self.space.take(pool.id, length, pool.strategy, avoid),
             };
             if let Some(place) = taken {
                 pieces.push((source, place));
@@ -275,29 +408,15 @@ impl<'a> Batch<'a> {
                 .for_each(|(_, place)| self.space.give_back(place));
             return match ask.size {
                 Size::Cidr(cidr) if position == 0 => self.overlap(db, &source, cidr).await,
-                _ => Ok(Decided::Full(Box::new(source), length)),
+                _ if has_others => Ok(Decided::Later(Some(pool.id))),
+                _ => Ok(Decided::Full(vec![(source, length)])),
             };
         }
-        let vpc = match self.owners.get(&index) {
-            Some(owner) => owner.id,
-            None => *self
-                .new_vpcs
-                .entry(lower(ask.new.vpc.as_str()))
-                .or_insert_with(VpcId::generate),
-        };
-        Ok(Decided::Cut(Cut {
-            ask: index,
-            vpc,
-            vrf: DEFAULT_VRF.to_owned(),
-            profile: ask.profile().parse().ok(),
-            claim: Claim::generate(),
-            prefix_length: lengths.allocation,
-            pieces,
-        }))
+        Ok(cut(pieces, false, lengths.allocation))
     }
 
     /// What an earlier try of the same request made, or what is in its way.
-    pub(super) fn replay(&self, index: usize) -> Result<Option<Decided>> {
+    fn replay(&self, index: usize) -> Result<Option<Decided>> {
         let ask = &self.asks[index];
         if let Some((key, fingerprint)) = &ask.key
             && let Some(used) = self
@@ -329,34 +448,12 @@ impl<'a> Batch<'a> {
                 import_id,
             });
         }
-        let asked = (
-            ask.new.hosts.and_then(|hosts| i64::try_from(hosts).ok()),
-            ask.new.prefix_length.map(i16::from),
-            ask.new.cidr,
-            ask.profile(),
-        );
-        let is = (
-            existing.requested_hosts,
-            existing.requested_prefix_length,
-            existing.requested_cidr,
-            existing.profile.as_str(),
-        );
-        if asked != is {
-            let size = match (
-                existing.requested_hosts,
-                existing.requested_prefix_length,
-                existing.requested_cidr,
-            ) {
-                (Some(hosts), ..) => format!("{hosts} hosts"),
-                (_, Some(length), _) => format!("a /{length}"),
-                (.., Some(cidr)) => cidr.to_string(),
-                _ => String::new(),
-            };
+        if !asks_for(ask, existing) {
             return Err(Error::NameTaken {
                 message: format!(
-                    "the allocation \"{import_id}\" exists and was asked for differently ({size} of profile \"{}\"); \
-                     choose another name, ask for the same, or release it first",
-                    existing.profile
+                    "the allocation \"{import_id}\" exists and was asked for differently ({}); choose another name, ask \
+                     for the same, or release it first",
+                    asked(existing)
                 ),
                 import_id: Some(import_id),
             });
@@ -365,21 +462,17 @@ impl<'a> Batch<'a> {
     }
 
     /// Why an explicit CIDR could not be had.
-    pub(super) async fn overlap(
-        &self,
-        db: &mut Connection,
-        source: &Source,
-        cidr: Cidr,
-    ) -> Result<Decided> {
-        let Some(range) = self.space.range_of(source.pool, cidr) else {
+    async fn overlap(&self, db: &mut Connection, source: &Source, cidr: Cidr) -> Result<Decided> {
+        let Some(range) = self.space.range_of(source.pool.id, cidr) else {
             let ranges: Vec<_> = source
+                .pool
                 .ranges
                 .iter()
                 .map(|range| range.cidr.to_string())
                 .collect();
             return Err(Error::Invalid(format!(
                 "{cidr} does not lie in pool \"{}\", which consists of {}",
-                source.pool_name,
+                source.pool.name,
                 ranges.join(", ")
             )));
         };
@@ -391,68 +484,101 @@ impl<'a> Batch<'a> {
                 )));
             }
             // Not in the database yet, so another request of this batch has it.
-            return Ok(Decided::Later);
-        };
-        let owner = match (&first.vpc, &first.name, &first.reason) {
-            (Some(vpc), Some(name), _) => format!("allocation \"{vpc}/{name}\""),
-            (Some(vpc), None, _) => format!("an allocation of VPC \"{vpc}\""),
-            (.., Some(reason)) => format!("a reservation ({reason})"),
-            _ => "something else".to_owned(),
+            return Ok(Decided::Later(None));
         };
         Err(Error::Overlap {
-            message: format!("{cidr} is not free: {} belongs to {owner}", first.cidr),
+            message: format!(
+                "{cidr} is not free: {} belongs to {}",
+                first.cidr,
+                first.owner()
+            ),
             conflicts,
         })
     }
+}
 
-    /// Turns a full pool into an error that says what is left, with what this batch took and left out of account.
-    pub(super) async fn explain(&mut self, db: &mut Connection, decided: Decided) -> Decided {
-        let Decided::Full(source, prefix_length) = decided else {
-            return decided;
-        };
-        let ids: Vec<_> = source.ranges.iter().map(|range| range.id).collect();
-        let before = match self.left.entry(source.pool) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            // Once for all requests that the pool has no room for.
-            Entry::Vacant(entry) => match pool::free_counts(db, source.family, &ids).await {
-                Ok(free) => entry.insert(free),
-                Err(error) => return Decided::refuse(error),
-            },
-        };
-        let mut counts: BTreeMap<u8, i64> = before
-            .iter()
-            .map(|free| (free.prefix_length, free.count.cast_signed()))
-            .collect();
-        let changes = self.space.changes();
-        for (places, one) in [(&changes.removed, -1), (&changes.added, 1)] {
-            for place in places.iter().filter(|place| ids.contains(&place.range)) {
-                *counts.entry(place.cidr.prefix_length()).or_default() += one;
-            }
-        }
-        let left: Vec<_> = counts
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(prefix_length, count)| FreeBlocks {
-                prefix_length,
-                count: count.unsigned_abs(),
-            })
-            .collect();
-        let free_addresses = pool::free_addresses(source.family, &left);
-        Decided::refuse(Error::Exhausted(Box::new(Exhausted {
-            pool: source.pool_name.clone(),
-            vrf: source.vrf_name.clone(),
-            ranges: source.ranges.iter().map(|range| range.cidr).collect(),
-            role: source.role.clone(),
-            prefix_length,
-            largest_free_prefix_length: left.first().map(|free| free.prefix_length),
-            free_addresses,
-            fits_if_defragmented: free_addresses >> (source.family.bits() - prefix_length),
-        })))
+/// How much of the free list to read.
+#[derive(Default)]
+struct Reading {
+    best_fit: Wanted,
+    /// By strategy (the highest addresses first) and what to keep away from: ranges with host bits, and how many of each.
+    by_address: BTreeMap<(bool, Vec<Cidr>), (BTreeSet<(plan::RangeId, u8)>, i64)>,
+    /// Networks one of which is free if an explicit block is.
+    explicit: Vec<Place>,
+}
+
+/// The blocks that the same name had, if they are what is asked for now.
+fn back(
+    size: Size,
+    sources: &[Source],
+    lengths: &[u8],
+    cooling: &[Cooling],
+) -> Option<Vec<(Source, Place)>> {
+    if cooling.len() != sources.len() {
+        return None;
     }
+    let pieces: Vec<_> = sources
+        .iter()
+        .zip(lengths)
+        .map(|(source, length)| {
+            let block = cooling.iter().find(|block| block.role == *source.role)?;
+            let is_here = source
+                .pool
+                .ranges
+                .iter()
+                .any(|range| range.id == block.place.range);
+            (is_here && block.place.cidr.prefix_length() == *length)
+                .then(|| (source.clone(), block.place))
+        })
+        .collect::<Option<_>>()?;
+    match size {
+        Size::Cidr(cidr) if pieces.first()?.1.cidr != cidr => None,
+        _ => Some(pieces),
+    }
+}
+
+/// Whether a request asks for what there is.
+fn asks_for(ask: &Ask, existing: &Existing) -> bool {
+    let new = &ask.new;
+    let profile = match &ask.recipe {
+        ipam_shared::api::allocation::Recipe::Profile(name) => Some(name.as_str()),
+        _ => None,
+    };
+    let asked = Asked::of(new);
+    (
+        new.hosts.and_then(|hosts| i64::try_from(hosts).ok()),
+        new.prefix_length.map(i16::from),
+        new.cidr,
+    ) == (
+        existing.requested_hosts,
+        existing.requested_prefix_length,
+        existing.requested_cidr,
+    ) && profile == existing.profile.as_deref()
+        && asked == existing.asked
+}
+
+/// How it was asked for, for people.
+fn asked(existing: &Existing) -> String {
+    let size = match (
+        existing.requested_hosts,
+        existing.requested_prefix_length,
+        existing.requested_cidr,
+    ) {
+        (Some(hosts), ..) => format!("{hosts} hosts"),
+        (_, Some(length), _) => format!("a /{length}"),
+        (.., Some(cidr)) => cidr.to_string(),
+        _ => "the default size".to_owned(),
+    };
+    let from = match (&existing.profile, &existing.asked.pools) {
+        (Some(profile), _) => format!("of profile \"{profile}\""),
+        (None, Some(pools)) => format!("from the pools {}", pools.join(", ")),
+        (None, None) => "from pools selected by label".to_owned(),
+    };
+    format!("{size} {from}")
 }
 
 /// Lower case as far as every database agrees on it. Where a database folds more, the unique index finds the clash, and
 /// the request is tried again.
-pub(super) fn lower(name: &str) -> String {
+pub(in crate::domain) fn lower(name: &str) -> String {
     name.to_ascii_lowercase()
 }

@@ -1,36 +1,42 @@
 //! Many requests, one transaction: they share the commit and not their fate.
 //!
-//! 1. Find the VPCs, and lock the pools in the order of their ids.
-//! 2. Read, after the lock, as much of the free list as the requests can use.
-//! 3. Decide each request in memory (`plan`); one that does not fit leaves no trace.
-//! 4. Write what was decided in a few statements, and commit.
+//! 1. Say what each can be met with (`prepare`), from the address plan in memory.
+//! 2. Lock the pools in the order of their ids, and make sure that the plan still holds.
+//! 3. Read, after the lock, as much of the free list as the requests can use.
+//! 4. Decide each request in memory (`decide`, `plan`); one that does not fit leaves no trace.
+//! 5. Write what was decided in one statement, and commit.
 //!
-//! Nobody else can take a block between 2 and 4, since everybody locks the pool first; the exclusion constraint is there
+//! Nobody else can take a block between 3 and 5, since everybody locks the pool first; the exclusion constraint is there
 //! for who does not. If the database refuses a batch all the same, each of its requests is tried alone, so that only the
 //! one at fault gets the error.
 
 mod decide;
+mod prepare;
 mod rows;
 
 use std::collections::HashMap;
 
 use ipam_shared::{
     api::allocation::{NewAllocation, Recipe, Size},
-    ids::{AllocationId, Claim},
+    ids::{AllocationId, Claim, PoolId, VrfId},
 };
 use serde_json::json;
 
-use self::decide::{Batch, Decided, lower};
-use super::{Caller, Ipam, allocation::Outcome, commit};
+pub(super) use self::decide::lower;
+use self::decide::{Batch, Decided};
+use super::{Caller, Ipam, address_plan::Source, allocation::Outcome, commit};
 use crate::{
     db::{
-        allocation,
-        creation::{self, Existing, NewRows},
-        event::{self, Event},
-        free,
+        allocation, cooldown,
+        creation::{self, Existing, Inserted, NewRows},
+        event::Event,
+        pool,
     },
-    error::{Error, Result},
+    error::{Error, Exhausted, Result},
 };
+
+/// How often a batch begins anew because the address plan changed meanwhile, or somebody was faster.
+const TRIES: usize = 10;
 
 /// A checked request.
 #[derive(Clone, Debug)]
@@ -43,16 +49,11 @@ pub(super) struct Ask {
     pub(super) caller: Caller,
     /// The Idempotency-Key, with SHA-256 of the request.
     pub(super) key: Option<(String, Vec<u8>)>,
+    /// Pools that turned out to have no room for it.
+    pub(super) tried: Vec<PoolId>,
 }
 
 impl Ask {
-    pub(super) fn profile(&self) -> &str {
-        match &self.recipe {
-            Recipe::Profile(name) => name.as_str(),
-            _ => "",
-        }
-    }
-
     /// What no two requests of a batch may have in common.
     pub(super) fn identities(&self) -> Vec<(u8, String, String)> {
         let name = self
@@ -66,6 +67,16 @@ impl Ask {
             .map(|(key, _)| (1, self.caller.actor.clone(), key.clone()));
         name.into_iter().chain(key).collect()
     }
+
+    /// Requests that want the same pools, as far as is known: the recipe, and the VRF in which it is looked up.
+    pub(super) fn queue(&self, ipam: &Ipam) -> (Recipe, Option<String>, Option<VrfId>) {
+        let vrf = self.new.vrf.as_ref().map(ToString::to_string);
+        let hint = match vrf {
+            Some(_) => None,
+            None => ipam.vrf_hint(&lower(self.new.vpc.as_str())),
+        };
+        (self.recipe.clone(), vrf, hint)
+    }
 }
 
 /// How far a request got.
@@ -76,10 +87,21 @@ pub(super) enum Step {
     Later(Box<Ask>),
 }
 
-/// Decides requests for one profile; an answer for each, in their order.
+/// What becomes of what was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Written, whatever becomes of the others.
+    Each,
+    /// Written if every request gets what it asks for.
+    Atomic,
+    /// Only answered.
+    Dry,
+}
+
+/// Decides requests that want the same pools; an answer for each, in their order.
 pub(super) async fn run(ipam: &Ipam, asks: Vec<Ask>) -> Vec<Step> {
     let alone = asks.len() == 1;
-    match write(ipam, &asks).await {
+    match decide(ipam, &asks, Mode::Each).await {
         Ok(steps) => steps,
         Err(Error::UnknownOutcome(error)) => {
             tracing::error!(%error, requests = asks.len(), "the connection broke during a commit");
@@ -93,7 +115,7 @@ pub(super) async fn run(ipam: &Ipam, asks: Vec<Ask>) -> Vec<Step> {
             tracing::warn!(error = %error, requests = asks.len(), "a batch was refused; its requests are tried alone");
             let mut steps = Vec::with_capacity(asks.len());
             for ask in asks {
-                let answer = match write(ipam, std::slice::from_ref(&ask)).await {
+                let answer = match decide(ipam, std::slice::from_ref(&ask), Mode::Each).await {
                     Ok(mut answer) => answer.pop().unwrap_or(Step::Later(Box::new(ask))),
                     Err(error) => Step::Done(Box::new(again(ipam, vec![ask], error).await)),
                 };
@@ -106,76 +128,155 @@ pub(super) async fn run(ipam: &Ipam, asks: Vec<Ask>) -> Vec<Step> {
 
 /// Tries one request again that lost a race against somebody who does not lock the same pools, such as two first uses of
 /// one VPC name with different profiles.
-async fn again(ipam: &Ipam, asks: Vec<Ask>, mut error: Error) -> Result<Outcome> {
-    for _ in 0..3 {
-        let race = matches!(
-            &error,
-            Error::NameTaken { .. } | Error::Overlap { .. } | Error::InUse { .. }
-        ) || matches!(&error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error));
-        if !race {
+async fn again(ipam: &Ipam, mut asks: Vec<Ask>, mut error: Error) -> Result<Outcome> {
+    for _ in 0..TRIES {
+        if !is_race(&error) {
             break;
         }
-        match write(ipam, &asks).await {
-            Ok(mut steps) => {
-                if let Some(Step::Done(answer)) = steps.pop() {
-                    return *answer;
-                }
-            }
+        match decide(ipam, &asks, Mode::Each).await {
+            Ok(mut steps) => match steps.pop() {
+                Some(Step::Done(answer)) => return *answer,
+                Some(Step::Later(ask)) => asks = vec![*ask],
+                None => {}
+            },
             Err(next) => error = next,
         }
     }
     Err(error)
 }
 
-/// Says what a request would get, and writes nothing.
-pub(super) async fn dry_run(ipam: &Ipam, ask: Ask) -> Result<Outcome> {
-    let mut transaction = ipam.begin().await?;
-    let asks = [ask];
-    let mut batch = Batch::read(&mut transaction, &asks, false).await?;
-    let step = batch.decide(&mut transaction, 0).await;
-    let step = batch.explain(&mut transaction, step).await;
-    transaction.rollback().await?;
-    if let Some(id) = step.existing() {
-        let mut connection = ipam.read().await?;
-        let found = allocation::load(&mut connection, &[id]).await?.pop();
-        let (allocation, request_id) =
-            found.ok_or_else(|| Error::bug("an allocation went away meanwhile"))?;
-        return Ok(Outcome {
-            allocation,
-            created: false,
-            request_id,
-        });
-    }
-    match step {
-        Decided::Cut(cut) => {
-            let now = time::OffsetDateTime::now_utc();
-            Ok(Outcome {
-                allocation: batch.allocation(&cut, 0, now),
-                created: false,
-                request_id: asks[0].caller.request_id,
-            })
+/// Whether a second try may succeed.
+fn is_race(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NameTaken { .. } | Error::Overlap { .. } | Error::InUse { .. }
+    ) || matches!(error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error))
+}
+
+/// Decides requests all or nothing, or, in a dry run, says what they would get together. With `atomic`, nothing was written
+/// if one of the answers is an error; the others say what those requests would have got.
+pub(super) async fn together(
+    ipam: &Ipam,
+    mut asks: Vec<Ask>,
+    is_dry: bool,
+) -> Result<Vec<Result<Outcome>>> {
+    let mode = if is_dry { Mode::Dry } else { Mode::Atomic };
+    let mut last = None;
+    // A list of pools is gone through one by one.
+    for _ in 0..TRIES + ipam_shared::api::allocation::MAX_POOLS {
+        let steps = match decide(ipam, &asks, mode).await {
+            Ok(steps) => steps,
+            Err(error) if is_race(&error) => {
+                last = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut answers = Vec::with_capacity(steps.len());
+        let mut is_later = false;
+        for (ask, step) in asks.iter_mut().zip(steps) {
+            match step {
+                Step::Done(answer) => answers.push(*answer),
+                Step::Later(later) => {
+                    is_later = true;
+                    *ask = *later;
+                }
+            }
         }
-        Decided::Refuse(error) => Err(*error),
-        _ => Err(Error::bug("a dry run was left undecided")),
+        if !is_later {
+            return Ok(answers);
+        }
     }
+    Err(last.unwrap_or(Error::Unavailable(
+        "too many requests want the same space at the moment; try again",
+        None,
+    )))
 }
 
 /// One transaction for all.
-async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
-    let mut transaction = ipam.begin_hot().await?;
-    let mut batch = Batch::read(&mut transaction, asks, true).await?;
-    let mut decided = Vec::with_capacity(asks.len());
-    for index in 0..asks.len() {
-        decided.push(batch.decide(&mut transaction, index).await);
+async fn decide(ipam: &Ipam, asks: &[Ask], mode: Mode) -> Result<Vec<Step>> {
+    for _ in 0..TRIES {
+        let plan = ipam.address_plan().await?;
+        let prepared = prepare::prepare(ipam, &plan, asks).await?;
+        let mut transaction = ipam.begin_hot().await?;
+        let lock = mode != Mode::Dry;
+        let batch = Batch::read(&mut transaction, ipam, asks, plan, prepared, lock).await?;
+        let Some(mut batch) = batch else {
+            transaction.rollback().await?;
+            continue;
+        };
+        let mut decided = Vec::with_capacity(asks.len());
+        for index in 0..asks.len() {
+            decided.push(batch.decide(&mut transaction, index).await);
+        }
+        let is_undone = mode == Mode::Dry
+            || mode == Mode::Atomic
+                && decided.iter().any(|step| {
+                    matches!(
+                        step,
+                        Decided::Refuse(_) | Decided::Full(_) | Decided::Later(_)
+                    )
+                });
+        let mut inserted = HashMap::new();
+        let mut found = HashMap::new();
+        if is_undone {
+            let ids: Vec<_> = decided.iter().filter_map(Decided::existing).collect();
+            load(&mut transaction, &ids, &mut found).await?;
+            transaction.rollback().await?;
+        } else {
+            write(
+                transaction,
+                &mut batch,
+                &mut decided,
+                &mut inserted,
+                &mut found,
+            )
+            .await?;
+        }
+        return answer(ipam, &batch, decided, inserted, found, is_undone).await;
     }
-    let changes = batch.space.changes();
+    Err(Error::Unavailable(
+        "pools and profiles change faster than requests can be decided; try again",
+        None,
+    ))
+}
+
+/// Allocations that exist, with the request that made each.
+type Found = HashMap<AllocationId, (ipam_shared::api::allocation::Allocation, uuid::Uuid)>;
+
+async fn load(
+    db: &mut crate::db::Connection,
+    ids: &[AllocationId],
+    found: &mut Found,
+) -> Result<()> {
+    if !ids.is_empty() {
+        for (allocation, request_id) in allocation::load(db, ids).await? {
+            found.insert(allocation.id, (allocation, request_id));
+        }
+    }
+    Ok(())
+}
+
+/// Writes what was decided, and commits.
+async fn write(
+    mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+    batch: &mut Batch<'_>,
+    decided: &mut [Decided],
+    inserted: &mut HashMap<AllocationId, Inserted>,
+    found: &mut Found,
+) -> Result<()> {
+    let asks = batch.asks;
     let mut rows = NewRows::default();
     let mut events = Vec::new();
-    let mut steps = Vec::with_capacity(asks.len());
-    for (ask, step) in asks.iter().zip(decided) {
-        let step = batch.explain(&mut transaction, step).await;
-        match &step {
-            Decided::Cut(cut) => batch.add_rows(cut, &mut rows, &mut events)?,
+    let mut back = Vec::new();
+    for (ask, step) in asks.iter().zip(decided.iter()) {
+        match step {
+            Decided::Cut(cut) => {
+                batch.add_rows(cut, &mut rows, &mut events)?;
+                if cut.is_back {
+                    back.extend(cut.pieces.iter().map(|(_, place)| *place));
+                }
+            }
             // An answer that asserts ownership follows a commit of its own: this row makes it one.
             Decided::Replay(id) => events.push(Event {
                 action: "allocation.replay",
@@ -183,27 +284,34 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
                 caller: &ask.caller,
                 detail: json!({}),
             }),
-            Decided::Adopt(_) | Decided::Refuse(_) | Decided::Full(..) | Decided::Later => {}
+            Decided::Adopt(_) | Decided::Refuse(_) | Decided::Full(_) | Decided::Later(_) => {}
         }
-        steps.push(step);
     }
-    let mut inserted = HashMap::new();
-    if !rows.id.is_empty() {
-        free::update(&mut transaction, &changes).await?;
-        let done = creation::insert(&mut transaction, &rows).await?;
+    if !back.is_empty() {
+        let ended = cooldown::end(&mut transaction, &back).await?;
+        if usize::try_from(ended) != Ok(back.len()) {
+            return Err(Error::bug(
+                "a block that cools down went away under the lock",
+            ));
+        }
+    }
+    if !events.is_empty() {
+        let changes = batch.space.changes();
+        let done = creation::insert(&mut transaction, &rows, &changes, &events).await?;
         inserted.extend(done.into_iter().map(|row| (row.id, row)));
     }
     // After the insert, which may make VPCs: allocations are locked after VPCs.
-    for (ask, step) in asks.iter().zip(&mut steps) {
+    let mut adoptions = Vec::new();
+    for (ask, step) in asks.iter().zip(decided.iter_mut()) {
         if let Decided::Adopt(existing) = step {
             let (claim, new) = (Claim::generate(), &ask.new);
             if !creation::adopt(&mut transaction, existing, claim, new).await? {
                 // Its owner confirmed or changed it since it was read, so that it has to be looked at again.
-                *step = Decided::Later;
+                *step = Decided::Later(None);
                 continue;
             }
             batch.claims.insert(existing.id, claim);
-            events.push(Event {
+            adoptions.push(Event {
                 action: "allocation.adopt",
                 subject: existing.id.0,
                 caller: &ask.caller,
@@ -211,54 +319,106 @@ async fn write(ipam: &Ipam, asks: &[Ask]) -> Result<Vec<Step>> {
             });
         }
     }
-    let found: Vec<_> = steps.iter().filter_map(Decided::existing).collect();
-    let mut found: HashMap<_, _> = if found.is_empty() {
-        HashMap::new()
-    } else {
-        let rows = allocation::load(&mut transaction, &found).await?;
-        rows.into_iter()
-            .map(|(allocation, request_id)| (allocation.id, (allocation, request_id)))
-            .collect()
-    };
-    if !events.is_empty() {
-        event::insert(&mut transaction, &events).await?;
+    let ids: Vec<_> = decided.iter().filter_map(Decided::existing).collect();
+    load(&mut transaction, &ids, found).await?;
+    if !adoptions.is_empty() {
+        crate::db::event::insert(&mut transaction, &adoptions).await?;
     }
-    if events.is_empty() && rows.id.is_empty() {
+    if events.is_empty() && adoptions.is_empty() {
         transaction.rollback().await?;
-    } else {
-        commit(transaction).await?;
+        return Ok(());
     }
-    Ok(asks
-        .iter()
-        .zip(steps)
-        .map(|(ask, step)| {
-            let answer = match step {
-                Decided::Later => return Step::Later(Box::new(ask.clone())),
-                Decided::Refuse(error) => Err(*error),
-                Decided::Full(..) => Err(Error::bug("a refusal was left unexplained")),
-                Decided::Cut(cut) => match inserted.get(&ask.id) {
-                    Some(row) => Ok(Outcome {
-                        allocation: batch.allocation(&cut, row.number, row.created_at),
-                        created: true,
-                        request_id: ask.caller.request_id,
-                    }),
-                    None => Err(Error::bug("an inserted allocation was not answered")),
-                },
-                Decided::Adopt(Existing { id, .. }) | Decided::Replay(id) => {
-                    match found.remove(&id) {
-                        Some((mut allocation, request_id)) => {
-                            allocation.claim = batch.claims.get(&id).copied();
-                            Ok(Outcome {
-                                allocation,
-                                created: false,
-                                request_id,
-                            })
-                        }
-                        None => Err(Error::bug("an existing allocation was not answered")),
-                    }
+    commit(transaction).await
+}
+
+/// The answers, after the commit.
+async fn answer(
+    ipam: &Ipam,
+    batch: &Batch<'_>,
+    decided: Vec<Decided>,
+    inserted: HashMap<AllocationId, Inserted>,
+    mut found: Found,
+    is_dry: bool,
+) -> Result<Vec<Step>> {
+    let mut steps = Vec::with_capacity(decided.len());
+    let mut left = HashMap::new();
+    for (ask, step) in batch.asks.iter().zip(decided) {
+        let answer = match step {
+            Decided::Later(tried) => {
+                let mut ask = ask.clone();
+                ask.tried.extend(tried);
+                steps.push(Step::Later(Box::new(ask)));
+                continue;
+            }
+            Decided::Refuse(error) => Err(*error),
+            Decided::Full(full) => Err(exhausted(ipam, full, &mut left).await),
+            Decided::Cut(cut) if is_dry => Ok(Outcome {
+                allocation: batch.allocation(&cut, 0, time::OffsetDateTime::now_utc(), true),
+                created: false,
+                request_id: ask.caller.request_id,
+            }),
+            Decided::Cut(cut) => match inserted.get(&ask.id) {
+                Some(row) => Ok(Outcome {
+                    allocation: batch.allocation(&cut, row.number, row.created_at, false),
+                    created: true,
+                    request_id: ask.caller.request_id,
+                }),
+                None => Err(Error::bug("an inserted allocation was not answered")),
+            },
+            Decided::Adopt(Existing { id, .. }) | Decided::Replay(id) => match found.remove(&id) {
+                Some((mut allocation, request_id)) => {
+                    allocation.claim = batch.claims.get(&id).copied();
+                    Ok(Outcome {
+                        allocation,
+                        created: false,
+                        request_id,
+                    })
                 }
-            };
-            Step::Done(Box::new(answer))
-        })
-        .collect())
+                None => Err(Error::bug("an existing allocation was not answered")),
+            },
+        };
+        steps.push(Step::Done(Box::new(answer)));
+    }
+    Ok(steps)
+}
+
+/// What is left in pools that had no room. It is looked up when the locks are gone, and once for all requests of a batch
+/// that got the same answer.
+async fn exhausted(
+    ipam: &Ipam,
+    full: Vec<(Source, u8)>,
+    left: &mut HashMap<(PoolId, u8), Exhausted>,
+) -> Error {
+    let mut pools = Vec::with_capacity(full.len());
+    for (source, prefix_length) in full {
+        let key = (source.pool.id, prefix_length);
+        if !left.contains_key(&key) {
+            match look_at(ipam, &source, prefix_length).await {
+                Ok(exhausted) => {
+                    left.insert(key, exhausted);
+                }
+                Err(error) => return error,
+            }
+        }
+        pools.extend(left.get(&key).cloned());
+    }
+    Error::Exhausted(pools)
+}
+
+async fn look_at(ipam: &Ipam, source: &Source, prefix_length: u8) -> Result<Exhausted> {
+    let mut connection = ipam.read().await?;
+    let supply = &source.pool;
+    let ids: Vec<_> = supply.ranges.iter().map(|range| range.id).collect();
+    let free = pool::free_counts(&mut connection, supply.family, &ids).await?;
+    let free_addresses = pool::free_addresses(supply.family, &free);
+    Ok(Exhausted {
+        pool: supply.name.clone(),
+        vrf: supply.vrf_name.clone(),
+        ranges: supply.ranges.iter().map(|range| range.cidr).collect(),
+        role: source.role.to_string(),
+        prefix_length,
+        largest_free_prefix_length: free.first().map(|free| free.prefix_length),
+        free_addresses,
+        fits_if_defragmented: free_addresses >> (supply.family.bits() - prefix_length),
+    })
 }

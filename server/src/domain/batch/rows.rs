@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::decide::{Batch, Cut};
 use crate::{
     db::{
-        convert,
+        convert::{self, Asked},
         creation::NewRows,
         event::{Event, Snapshot},
     },
@@ -30,33 +30,23 @@ impl<'a> Batch<'a> {
         let ask = &self.asks[cut.ask];
         let new = &ask.new;
         if !self.owners.contains_key(&cut.ask) && !rows.vpc_id.contains(&cut.vpc.0) {
-            // A VPC on first use goes where pools are shared.
-            let vrf = cut
-                .pieces
-                .iter()
-                .find(|(source, _)| source.vrf_name == ipam_shared::api::DEFAULT_VRF);
-            let (source, _) =
-                vrf.ok_or_else(|| Error::bug("a new VPC's pools are not in the default VRF"))?;
             rows.vpc_id.push(cut.vpc.0);
-            rows.vpc_vrf.push(source.vrf.0);
+            rows.vpc_vrf.push(cut.vrf.0);
             rows.vpc_name.push(new.vpc.as_str().to_owned());
             events.push(Event {
                 action: "vpc.create",
                 subject: cut.vpc.0,
                 caller: &ask.caller,
-                detail: json!({ "name": new.vpc }),
+                detail: json!({ "name": new.vpc, "vrf": self.plan.vrf_name(cut.vrf) }),
             });
         }
         rows.id.push(ask.id.0);
         rows.vpc.push(cut.vpc.0);
         rows.name
             .push(new.name.as_ref().map(|name| name.as_str().to_owned()));
-        rows.profile.push(
-            cut.pieces
-                .first()
-                .map(|(source, _)| source.profile.0)
-                .unwrap_or_default(),
-        );
+        rows.profile
+            .push(cut.profile.as_ref().map(|(profile, _)| profile.0));
+        rows.request.push(Asked::of(new).json()?);
         rows.prefix_length.push(cut.prefix_length.into());
         rows.members
             .push(i16::try_from(cut.pieces.len()).unwrap_or(i16::MAX));
@@ -97,9 +87,13 @@ impl<'a> Batch<'a> {
             name: new.name.as_ref().map(|name| name.as_str()),
             cidrs: cut.pieces.iter().map(|(_, place)| place.cidr).collect(),
         };
-        let detail =
-            serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))?;
-        rows.event_detail.push(detail);
+        events.push(Event {
+            action: "allocation.create",
+            subject: ask.id.0,
+            caller: &ask.caller,
+            detail: serde_json::to_value(snapshot)
+                .map_err(|error| Error::Internal(error.into()))?,
+        });
         Ok(())
     }
 
@@ -109,6 +103,7 @@ impl<'a> Batch<'a> {
         cut: &Cut,
         number: i64,
         created_at: time::OffsetDateTime,
+        is_dry: bool,
     ) -> Allocation {
         let ask = &self.asks[cut.ask];
         let new = &ask.new;
@@ -116,14 +111,14 @@ impl<'a> Batch<'a> {
             .pieces
             .iter()
             .map(|(source, place)| Block {
-                role: source.role.clone(),
+                role: source.role.to_string(),
                 cidr: place.cidr,
-                pool: source.pool_name.clone(),
-                vrf: source.vrf_name.clone(),
+                pool: source.pool.name.clone(),
+                vrf: source.pool.vrf_name.clone(),
                 usable: usable_hosts(
-                    source.family,
+                    source.pool.family,
                     place.cidr.prefix_length(),
-                    source.reserved_addresses,
+                    source.pool.reserved_addresses,
                 ),
             })
             .collect();
@@ -132,7 +127,7 @@ impl<'a> Batch<'a> {
             .get(&cut.ask)
             .and_then(|owner| owner.name.parse().ok());
         Allocation {
-            id: if new.dry_run {
+            id: if is_dry {
                 AllocationId(Uuid::nil())
             } else {
                 ask.id
@@ -141,8 +136,8 @@ impl<'a> Batch<'a> {
             vpc: stored.unwrap_or_else(|| new.vpc.clone()),
             vpc_id: cut.vpc,
             name: new.name.clone(),
-            vrf: cut.vrf.clone(),
-            profile: cut.profile.clone(),
+            vrf: self.plan.vrf_name(cut.vrf).to_owned(),
+            profile: cut.profile.as_ref().map(|(_, name)| name.clone()),
             requested_pools: new.pools.clone(),
             requested_pool_selector: new.pool_selector.clone(),
             exclude_cidrs: new.exclude_cidrs.clone(),
@@ -159,7 +154,7 @@ impl<'a> Batch<'a> {
             created_by: ask.caller.actor.clone(),
             created_at,
             updated_at: created_at,
-            claim: (!new.dry_run).then_some(cut.claim),
+            claim: (!is_dry).then_some(cut.claim),
         }
     }
 }

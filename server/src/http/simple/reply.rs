@@ -11,7 +11,7 @@ use ipam_shared::{
     labels::Labels,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use uuid::Uuid;
 
@@ -188,15 +188,23 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         log(&error);
         match error {
-            Error::Exhausted(exhausted) => {
-                let ranges: Vec<String> =
-                    exhausted.ranges.iter().map(ToString::to_string).collect();
-                let pool = ranges.join(", ");
+            // A profile is refused for one pool, the first that is full.
+            Error::Exhausted(pools) => {
+                let (mut message, mut details) = (String::new(), Map::new());
+                for pool in &pools {
+                    let ranges: Vec<_> = pool.ranges.iter().map(ToString::to_string).collect();
+                    message = format!(
+                        "No available /{} in {}",
+                        pool.prefix_length,
+                        ranges.join(", ")
+                    );
+                    details.insert(format!("{}_conflicts", pool.role), json!(["exhausted"]));
+                }
                 Self::Coded {
                     status: StatusCode::BAD_REQUEST,
                     code: "NO_SPACE",
-                    message: format!("No available /{} in {pool}", exhausted.prefix_length),
-                    details: json!({ format!("{}_conflicts", exhausted.role): ["exhausted"] }),
+                    message,
+                    details: details.into(),
                 }
             }
             Error::Invalid(message) => Self::bad_request(message),

@@ -1,0 +1,393 @@
+//! The address plan in memory: which pools a request means. Looked up in the VPC's VRF first, then in `default`.
+//!
+//! VRFs, pools and profiles change rarely, and every allocation needs them. So they are read once, and again when their
+//! revision has moved on, which is checked under the lock of the pools: a plan that is out of date decides nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use ipam_shared::{
+    api::{
+        DEFAULT_VRF,
+        allocation::{MAIN, Recipe},
+        pool::RequiredLabels,
+        profile::Member,
+    },
+    ids::{PoolId, ProfileId, VrfId},
+    labels::Labels,
+    name::Name,
+};
+
+use super::Ipam;
+use crate::{
+    db::{
+        Connection,
+        address_plan::{self, ProfileMember, Supply},
+    },
+    error::{Error, Result},
+};
+
+/// Most VPCs whose VRF is remembered.
+const MOST_HINTS: usize = 100_000;
+
+/// One block of a request: from which pool, and how its size relates to that of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The member of the profile; none for a request from pools.
+    pub(crate) member: Option<i32>,
+    pub(crate) role: Arc<str>,
+    /// Bits added to the prefix length that was asked for.
+    pub(crate) size_offset: i16,
+    /// Bounds of the member.
+    pub(crate) min_prefix_length: u8,
+    /// Bounds of the member.
+    pub(crate) max_prefix_length: u8,
+    pub(crate) pool: Arc<Supply>,
+}
+
+impl Source {
+    /// Shortest and longest prefix that member and pool both allow.
+    pub(crate) fn bounds(&self) -> (u8, u8) {
+        (
+            self.min_prefix_length.max(self.pool.min_prefix_length),
+            self.max_prefix_length.min(self.pool.max_prefix_length),
+        )
+    }
+}
+
+/// What a request can be met with: the first of these that fits, each of which has one source per block.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    /// The profile that it comes from.
+    pub(crate) profile: Option<(ProfileId, Name)>,
+    /// In the order of preference.
+    pub(crate) options: Vec<Vec<Source>>,
+}
+
+/// A profile.
+#[derive(Debug)]
+struct Profile {
+    id: ProfileId,
+    name: Name,
+    members: Vec<(i32, Arc<str>, Member)>,
+}
+
+/// VRFs, pools and profiles as they were at one revision.
+#[derive(Debug)]
+pub(crate) struct AddressPlan {
+    pub(crate) revision: i64,
+    default: VrfId,
+    vrfs: HashMap<String, VrfId>,
+    pools: HashMap<PoolId, Arc<Supply>>,
+    by_name: HashMap<VrfId, BTreeMap<String, Arc<Supply>>>,
+    profiles: HashMap<String, Profile>,
+}
+
+impl AddressPlan {
+    /// The revision is read first: what changes meanwhile makes the plan out of date, never wrong.
+    async fn read(db: &mut Connection) -> Result<Self> {
+        let revision = address_plan::revision(db).await?;
+        let vrfs: HashMap<_, _> = address_plan::vrfs(db)
+            .await?
+            .into_iter()
+            .map(|vrf| (vrf.name, vrf.id))
+            .collect();
+        let default = *vrfs
+            .get(DEFAULT_VRF)
+            .ok_or_else(|| Error::bug("there is no VRF \"default\""))?;
+        let mut pools = HashMap::new();
+        let mut by_name: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+        for pool in address_plan::pools(db).await? {
+            let pool = Arc::new(pool);
+            by_name
+                .entry(pool.vrf)
+                .or_default()
+                .insert(pool.name.clone(), Arc::clone(&pool));
+            pools.insert(pool.id, pool);
+        }
+        let mut profiles = HashMap::new();
+        for ProfileMember {
+            profile,
+            profile_name,
+            id,
+            member,
+        } in address_plan::members(db).await?
+        {
+            let name: Name = profile_name
+                .parse()
+                .map_err(|error| Error::bug(format!("stored name {profile_name:?}: {error}")))?;
+            let role = member.role.as_str().into();
+            profiles
+                .entry(profile_name)
+                .or_insert_with(|| Profile {
+                    id: profile,
+                    name,
+                    members: Vec::new(),
+                })
+                .members
+                .push((id, role, member));
+        }
+        Ok(Self {
+            revision,
+            default,
+            vrfs,
+            pools,
+            by_name,
+            profiles,
+        })
+    }
+
+    /// The VRF of that name, or `default`.
+    pub(crate) fn vrf(&self, name: Option<&Name>) -> Result<VrfId> {
+        match name {
+            None => Ok(self.default),
+            Some(name) => self.vrfs.get(name.as_str()).copied().ok_or_else(|| {
+                Error::NotFound(format!("there is no VRF \"{name}\"; make it first"))
+            }),
+        }
+    }
+
+    /// The name of a VRF.
+    pub(crate) fn vrf_name(&self, id: VrfId) -> &str {
+        self.vrfs
+            .iter()
+            .find(|(_, vrf)| **vrf == id)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// The pool with that id.
+    pub(crate) fn pool(&self, id: PoolId) -> Option<&Arc<Supply>> {
+        self.pools.get(&id)
+    }
+
+    fn pool_named(&self, vrf: VrfId, name: &str) -> Option<&Arc<Supply>> {
+        [vrf, self.default]
+            .iter()
+            .find_map(|vrf| self.by_name.get(vrf)?.get(name))
+    }
+
+    /// What a request of a VPC in that VRF can be met with.
+    pub(crate) fn choice(&self, recipe: &Recipe, vrf: VrfId) -> Result<Choice> {
+        match recipe {
+            Recipe::Profile(name) => {
+                let profile = self
+                    .profiles
+                    .get(name.as_str())
+                    .ok_or_else(|| Error::NotFound(format!("there is no profile \"{name}\"")))?;
+                let sources = profile
+                    .members
+                    .iter()
+                    .map(|(id, role, member)| {
+                        let pool = self.pool_named(vrf, member.pool.as_str()).ok_or_else(|| {
+                            Error::NotFound(format!(
+                                "profile \"{name}\" takes \"{role}\" from pool \"{}\", which exists neither in VRF \
+                                 \"{}\" nor in \"{DEFAULT_VRF}\"; make the pool or change the profile",
+                                member.pool,
+                                self.vrf_name(vrf)
+                            ))
+                        })?;
+                        Ok(Source {
+                            member: Some(*id),
+                            role: Arc::clone(role),
+                            size_offset: member.size_offset.into(),
+                            min_prefix_length: member.min_prefix_length,
+                            max_prefix_length: member.max_prefix_length,
+                            pool: Arc::clone(pool),
+                        })
+                    })
+                    .collect::<Result<_>>()?;
+                Ok(Choice {
+                    profile: Some((profile.id, profile.name.clone())),
+                    options: vec![sources],
+                })
+            }
+            Recipe::Pools(names) => {
+                let mut options: Vec<Vec<Source>> = Vec::with_capacity(names.len());
+                for name in names {
+                    let pool = match name.parse() {
+                        Ok(id) => self.pools.get(&id),
+                        Err(_) => self.pool_named(vrf, name),
+                    };
+                    let pool = pool.ok_or_else(|| {
+                        Error::NotFound(format!(
+                            "there is no pool \"{name}\" in VRF \"{}\" or in \"{DEFAULT_VRF}\"",
+                            self.vrf_name(vrf)
+                        ))
+                    })?;
+                    if pool.vrf != vrf && pool.vrf != self.default {
+                        return Err(Error::Invalid(format!(
+                            "pool \"{}\" is in VRF \"{}\", where a VPC of VRF \"{}\" gets nothing; only its own pools and \
+                             those of \"{DEFAULT_VRF}\" will do",
+                            pool.name,
+                            pool.vrf_name,
+                            self.vrf_name(vrf)
+                        )));
+                    }
+                    // Named twice is meant once.
+                    if options.iter().all(|option| option[0].pool.id != pool.id) {
+                        options.push(vec![single(pool)]);
+                    }
+                }
+                Ok(Choice {
+                    profile: None,
+                    options,
+                })
+            }
+            Recipe::Selector(labels) => {
+                let vrfs: &[VrfId] = if vrf == self.default {
+                    &[self.default]
+                } else {
+                    &[vrf, self.default]
+                };
+                let options: Vec<_> = vrfs
+                    .iter()
+                    .filter_map(|vrf| self.by_name.get(vrf))
+                    .flat_map(BTreeMap::values)
+                    .filter(|pool| {
+                        labels
+                            .iter()
+                            .all(|(key, value)| pool.labels.get(key) == Some(value))
+                    })
+                    .map(|pool| vec![single(pool)])
+                    .collect();
+                if options.is_empty() {
+                    let wanted: Vec<_> = labels
+                        .iter()
+                        .map(|(key, value)| format!("{key}={value}"))
+                        .collect();
+                    return Err(Error::NotFound(format!(
+                        "no pool in VRF \"{}\" or in \"{DEFAULT_VRF}\" has the labels {}",
+                        self.vrf_name(vrf),
+                        wanted.join(", ")
+                    )));
+                }
+                Ok(Choice {
+                    profile: None,
+                    options,
+                })
+            }
+        }
+    }
+}
+
+fn single(pool: &Arc<Supply>) -> Source {
+    Source {
+        member: None,
+        role: MAIN.into(),
+        size_offset: 0,
+        min_prefix_length: pool.min_prefix_length,
+        max_prefix_length: pool.max_prefix_length,
+        pool: Arc::clone(pool),
+    }
+}
+
+/// Whether an allocation with these labels gets space in a pool that requires some.
+pub(crate) fn check_required(pool: &str, required: &RequiredLabels, labels: &Labels) -> Result<()> {
+    for (key, allowed) in required {
+        let wanted = || {
+            if allowed.is_empty() {
+                "with any value".to_owned()
+            } else {
+                format!("as one of {}", allowed.join(", "))
+            }
+        };
+        match labels.get(key) {
+            Some(value) if allowed.is_empty() || allowed.iter().any(|one| one == value) => {}
+            Some(value) => {
+                return Err(Error::Invalid(format!(
+                    "pool \"{pool}\" requires the label \"{key}\" {}, and this allocation has \"{value}\"",
+                    wanted()
+                )));
+            }
+            None => {
+                return Err(Error::Invalid(format!(
+                    "pool \"{pool}\" requires the label \"{key}\" {}, and this allocation does not have it",
+                    wanted()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What servers remember between requests; each piece is checked before it is relied on.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    plan: RwLock<Option<Arc<AddressPlan>>>,
+    /// The VRF of each VPC, by lower-case name.
+    vrfs: RwLock<HashMap<String, VrfId>>,
+}
+
+impl Ipam {
+    /// The address plan, read if need be.
+    pub(crate) async fn address_plan(&self) -> Result<Arc<AddressPlan>> {
+        let known = self
+            .memory
+            .plan
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(plan) = known {
+            return Ok(plan);
+        }
+        let mut connection = self.read().await?;
+        let plan = Arc::new(AddressPlan::read(&mut connection).await?);
+        *self
+            .memory
+            .plan
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// The address plan as it is now: for answers that are not checked under a lock.
+    pub(crate) async fn current_address_plan(
+        &self,
+        db: &mut Connection,
+    ) -> Result<Arc<AddressPlan>> {
+        let plan = self.address_plan().await?;
+        if address_plan::revision(db).await? == plan.revision {
+            return Ok(plan);
+        }
+        self.forget_address_plan(&plan);
+        self.address_plan().await
+    }
+
+    /// Forgets a plan that is out of date.
+    pub(super) fn forget_address_plan(&self, old: &Arc<AddressPlan>) {
+        let mut known = self
+            .memory
+            .plan
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have read a newer one meanwhile.
+        if known.as_ref().is_some_and(|plan| Arc::ptr_eq(plan, old)) {
+            *known = None;
+        }
+    }
+
+    /// The VRF that a VPC was in when it was last seen.
+    pub(super) fn vrf_hint(&self, vpc: &str) -> Option<VrfId> {
+        self.memory
+            .vrfs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(vpc)
+            .copied()
+    }
+
+    /// Remembers the VRF of a VPC, whose name is in lower case.
+    pub(super) fn remember_vrf(&self, vpc: String, vrf: VrfId) {
+        let mut vrfs = self
+            .memory
+            .vrfs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if vrfs.len() >= MOST_HINTS {
+            vrfs.clear();
+        }
+        vrfs.insert(vpc, vrf);
+    }
+}

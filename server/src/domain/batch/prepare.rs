@@ -1,0 +1,255 @@
+//! What each request of a batch can be met with, before anything is locked: from the address plan, and, where there are
+//! several pools to choose from, from a glance at what is free in them.
+//!
+//! Of several pools only one is locked, the first that seems to have room, so that pools don't wait for each other. Under
+//! the lock it is looked at again; if it has no room after all, the request comes back for the next.
+
+use std::collections::HashMap;
+
+use ipam_shared::{
+    api::allocation::{Recipe, Size},
+    cidr::Cidr,
+    ids::{PoolId, ProfileId, VrfId},
+    name::Name,
+};
+
+use super::{Ask, decide::lower};
+use crate::{
+    db::{cooldown, free},
+    domain::{
+        Ipam,
+        address_plan::{AddressPlan, Source, check_required},
+        sizing::{self, Lengths},
+    },
+    error::{Error, Result},
+};
+
+/// A request with what it can be met with.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The VRF that its VPC is in, as far as is known.
+    pub(super) vrf: VrfId,
+    /// The profile that it asks for.
+    pub(super) profile: Option<(ProfileId, Name)>,
+    pub(super) way: Way,
+}
+
+#[derive(Debug)]
+pub(super) enum Way {
+    /// From these pools, once they are locked.
+    Take {
+        sources: Vec<Source>,
+        lengths: Lengths,
+        /// Whether other pools are left if these have no room.
+        has_others: bool,
+    },
+    /// None of these has room: the sources, and the length that was asked of each.
+    Full(Vec<(Source, u8)>),
+    /// It can't be met, whatever is free.
+    Refuse(Option<Error>),
+}
+
+/// Prepares the requests of a batch, in their order.
+pub(super) async fn prepare(
+    ipam: &Ipam,
+    plan: &AddressPlan,
+    asks: &[Ask],
+) -> Result<Vec<Prepared>> {
+    let mut prepared = Vec::with_capacity(asks.len());
+    // By the place of the request.
+    let mut open: Vec<(usize, Vec<Candidate>)> = Vec::new();
+    for (index, ask) in asks.iter().enumerate() {
+        let mut one = Prepared {
+            vrf: plan.vrf(None)?,
+            profile: None,
+            way: Way::Refuse(None),
+        };
+        match candidates(ipam, plan, ask, &mut one) {
+            Err(error) => one.way = Way::Refuse(Some(error)),
+            Ok(mut candidates) if candidates.len() == 1 => {
+                if let Some(candidate) = candidates.pop() {
+                    one.way = candidate.way(false);
+                }
+            }
+            Ok(candidates) => open.push((index, candidates)),
+        }
+        prepared.push(one);
+    }
+    if !open.is_empty() {
+        choose(ipam, asks, open, &mut prepared).await?;
+    }
+    Ok(prepared)
+}
+
+/// Sources that suit a request by their rules, with the lengths of its blocks.
+struct Candidate {
+    sources: Vec<Source>,
+    lengths: Lengths,
+}
+
+impl Candidate {
+    fn way(self, has_others: bool) -> Way {
+        Way::Take {
+            sources: self.sources,
+            lengths: self.lengths,
+            has_others,
+        }
+    }
+}
+
+/// What suits a request by the rules; an error if nothing does.
+fn candidates(
+    ipam: &Ipam,
+    plan: &AddressPlan,
+    ask: &Ask,
+    one: &mut Prepared,
+) -> Result<Vec<Candidate>> {
+    one.vrf = match &ask.new.vrf {
+        Some(name) => plan.vrf(Some(name))?,
+        None => match ipam.vrf_hint(&lower(ask.new.vpc.as_str())) {
+            Some(vrf) => vrf,
+            None => plan.vrf(None)?,
+        },
+    };
+    let choice = plan.choice(&ask.recipe, one.vrf)?;
+    one.profile = choice.profile;
+    let several = choice.options.len() > 1;
+    let mut options = choice.options;
+    if let (Size::Cidr(cidr), Recipe::Pools(_) | Recipe::Selector(_)) = (ask.size, &ask.recipe) {
+        options = containing(options, cidr)?;
+    }
+    let mut first_error = None;
+    let mut suitable = Vec::with_capacity(options.len());
+    for sources in options {
+        match sized(ask, &sources) {
+            Ok(lengths) => suitable.push(Candidate { sources, lengths }),
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match first_error {
+        Some(error) if suitable.is_empty() => Err(if several {
+            Error::Invalid(format!(
+                "none of the pools suits the request; the first: {error}"
+            ))
+        } else {
+            error
+        }),
+        _ => Ok(suitable),
+    }
+}
+
+/// The lengths of the blocks, if the rules of the pools allow them.
+fn sized(ask: &Ask, sources: &[Source]) -> Result<Lengths> {
+    let what = match &ask.recipe {
+        Recipe::Profile(name) => format!("profile \"{name}\""),
+        _ => "it".to_owned(),
+    };
+    let lengths = sizing::lengths(&what, ask.size, sources)?;
+    for source in sources {
+        check_required(
+            &source.pool.name,
+            &source.pool.required_labels,
+            &ask.new.labels,
+        )?;
+    }
+    Ok(lengths)
+}
+
+/// The pool that an explicit block lies in; of nested ones the innermost.
+fn containing(options: Vec<Vec<Source>>, cidr: Cidr) -> Result<Vec<Vec<Source>>> {
+    let names: Vec<_> = options
+        .iter()
+        .map(|sources| format!("\"{}\"", sources[0].pool.name))
+        .collect();
+    let innermost = options
+        .into_iter()
+        .filter_map(|sources| {
+            let range = sources[0]
+                .pool
+                .ranges
+                .iter()
+                .find(|range| range.cidr.contains(cidr))?;
+            Some((range.cidr.prefix_length(), sources))
+        })
+        .max_by_key(|(length, _)| *length);
+    match innermost {
+        Some((_, sources)) => Ok(vec![sources]),
+        None => Err(Error::Invalid(format!(
+            "{cidr} lies in none of the pools {}",
+            names.join(", ")
+        ))),
+    }
+}
+
+/// Chooses, for requests that more than one pool suits, the first that seems to have room.
+async fn choose(
+    ipam: &Ipam,
+    asks: &[Ask],
+    open: Vec<(usize, Vec<Candidate>)>,
+    prepared: &mut [Prepared],
+) -> Result<()> {
+    let mut pools: Vec<PoolId> = open
+        .iter()
+        .flat_map(|(_, candidates)| candidates)
+        .map(|candidate| candidate.sources[0].pool.id)
+        .collect();
+    pools.sort_unstable();
+    pools.dedup();
+    let mut connection = ipam.read().await?;
+    let largest = free::largest(&mut connection, &pools).await?;
+    let named: Vec<_> = open
+        .iter()
+        .filter_map(|(index, candidates)| {
+            let has_cooldown = candidates
+                .iter()
+                .any(|candidate| candidate.sources[0].pool.has_cooldown);
+            let name = asks[*index].new.name.as_ref().filter(|_| has_cooldown)?;
+            Some((
+                lower(asks[*index].new.vpc.as_str()),
+                name.as_str().to_owned(),
+            ))
+        })
+        .collect();
+    let cooling: HashMap<(String, String), PoolId> = if named.is_empty() {
+        HashMap::new()
+    } else {
+        cooldown::pools_of(&mut connection, &named).await?
+    };
+    for (index, candidates) in open {
+        let ask = &asks[index];
+        // What the same name had until a short while ago comes first.
+        let back =
+            ask.new.name.as_ref().and_then(|name| {
+                cooling.get(&(lower(ask.new.vpc.as_str()), name.as_str().to_owned()))
+            });
+        let has_room = |candidate: &Candidate| {
+            let pool = &candidate.sources[0].pool;
+            let wanted = pool.family.bits() - candidate.lengths.blocks[0];
+            !ask.tried.contains(&pool.id)
+                && largest.get(&pool.id).is_some_and(|bits| *bits >= wanted)
+        };
+        let position = candidates
+            .iter()
+            .position(|candidate| {
+                let pool = candidate.sources[0].pool.id;
+                Some(&pool) == back && !ask.tried.contains(&pool)
+            })
+            .or_else(|| candidates.iter().position(has_room));
+        let mut candidates = candidates;
+        prepared[index].way = match position {
+            Some(position) => candidates.swap_remove(position).way(true),
+            None => Way::Full(
+                candidates
+                    .into_iter()
+                    .filter_map(|mut candidate| {
+                        let length = *candidate.lengths.blocks.first()?;
+                        Some((candidate.sources.pop()?, length))
+                    })
+                    .collect(),
+            ),
+        };
+    }
+    Ok(())
+}
