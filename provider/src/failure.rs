@@ -20,7 +20,8 @@ pub(crate) fn taken(what: &str, error: &Error, id: &str) -> Diagnostic {
     explained(what, error, advice)
 }
 
-fn explained(what: &str, error: &Error, advice: Option<String>) -> Diagnostic {
+/// The same with this advice.
+pub(crate) fn explained(what: &str, error: &Error, advice: Option<String>) -> Diagnostic {
     let mut detail = sentence(&error.to_string());
     if let Some(advice) = advice {
         detail.push_str("\n\n");
@@ -59,12 +60,6 @@ fn advice(error: &Error) -> Option<String> {
                  one another name.",
                 import(id)
             )
-        }
-        Code::NameTaken => {
-            "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
-             you mean, import it by vpc/name. A resource that is replaced with create_before_destroy needs a name that \
-             changes with its size, because for a while both exist."
-                .to_owned()
         }
         Code::DeletionProtected => {
             "Set deletion_protection = false and apply that first.".to_owned()
@@ -134,7 +129,11 @@ mod tests {
         assert!(!failure("x", &hostile).detail.contains("rm -rf"));
         let error = refused(Code::NameTaken, Json::Null);
         let message = taken("create the pool dev/a", &error, "dev/a");
-        assert!(message.detail.contains("id = \"dev/a\""), "{}", message.detail);
+        assert!(
+            message.detail.contains("id = \"dev/a\""),
+            "{}",
+            message.detail
+        );
         assert!(!taken("x", &error, "$(rm -rf /)").detail.contains("rm -rf"));
     }
 }

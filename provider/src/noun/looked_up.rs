@@ -29,7 +29,11 @@ pub(crate) fn words<N: Noun>() -> Vec<Word> {
 pub(crate) fn attributes<N: Noun>() -> Vec<(&'static str, Attribute)> {
     let id = Attribute::string().computed().describe("Id.");
     let mut all = vec![("id", id)];
-    all.extend(words::<N>().iter().map(|word| (word.name, word.looked_up())));
+    all.extend(
+        words::<N>()
+            .iter()
+            .map(|word| (word.name, word.looked_up())),
+    );
     if N::HAS_LABELS {
         let labels = labels::attribute().computed();
         all.push(("labels", labels.describe("All labels that it has.")));
@@ -55,11 +59,17 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
 
     fn schema(&self) -> Schema {
         let by = if N::SCOPED {
-            format!("by `id`, or by `{}` and, if several VRFs have one, `vrf`", N::KEY)
+            format!(
+                "by `id`, or by `{}` and, if several VRFs have one, `vrf`",
+                N::KEY
+            )
         } else {
             format!("by `id` or by `{}`", N::KEY)
         };
-        let about = format!("Looks up one {}: {by}. It is an error if there is none.", N::WORD);
+        let about = format!(
+            "Looks up one {}: {by}. It is an error if there is none.",
+            N::WORD
+        );
         attributes::<N>()
             .into_iter()
             .fold(Schema::new(about), |schema, (name, attribute)| {
@@ -82,7 +92,8 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
         let unknown = ["id", N::KEY]
             .iter()
             .any(|name| config.get(name).is_unknown());
-        if unknown || (given("id") != given(N::KEY) && !(given("id") && N::SCOPED && given("vrf"))) {
+        if unknown || (given("id") != given(N::KEY) && !(given("id") && N::SCOPED && given("vrf")))
+        {
             return Ok(());
         }
         let beside = if N::SCOPED {
@@ -100,7 +111,11 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
     async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
         let connection = ctx.client()?;
         let client = &connection.client;
-        let vrf = if N::SCOPED { config.get("vrf").as_str() } else { None };
+        let vrf = if N::SCOPED {
+            config.get("vrf").as_str()
+        } else {
+            None
+        };
         let (at, found) = match config.attribute::<Option<Text<N::Id>>>("id")? {
             Some(Text(id)) => {
                 let what = format!("look up the {} {id}", N::WORD);
@@ -136,7 +151,8 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
                     client.endpoint(),
                     N::WORD,
                     config.get(at).as_str().unwrap_or_default(),
-                    vrf.map(|vrf| format!(" in the VRF {vrf}")).unwrap_or_default()
+                    vrf.map(|vrf| format!(" in the VRF {vrf}"))
+                        .unwrap_or_default()
                 ),
             )
             .at(at)

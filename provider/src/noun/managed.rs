@@ -52,11 +52,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
     }
 
     fn identity(&self) -> Option<IdentitySchema> {
-        Some(IdentitySchema::default().required(
-            "id",
-            Type::String,
-            format!("Id of the {}.", N::WORD),
-        ))
+        Some(IdentitySchema::default().required("id", Type::String, "Id. It never changes."))
     }
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {

@@ -45,7 +45,7 @@ pub(crate) trait Noun: Send + Sync + 'static {
     const IMPORT: &'static str = "by id or by name";
 
     /// Id.
-    type Id: FromStr<Err: Display> + Display + Send + Sync;
+    type Id: FromStr<Err: Display + Send> + Display + Send + Sync;
     /// The body that makes one.
     type New: DeserializeOwned + Send + Sync;
     /// The body that changes one.

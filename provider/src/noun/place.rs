@@ -56,7 +56,10 @@ pub(crate) async fn plan_name(
     if !finish(ctx, &format!("look up {after}"), both).await? {
         return Ok(false);
     }
-    plan.replace(attribute, format!("It is in {before}, and {after} is wanted. {consequence}"));
+    plan.replace(
+        attribute,
+        format!("Its {attribute} is {before}, and {after} is wanted. {consequence}"),
+    );
     Ok(true)
 }
 
@@ -76,7 +79,7 @@ pub(crate) fn check(
         None => "none".to_owned(),
     };
     Err(Diagnostic::error(
-        format!("The {noun} can't be moved"),
+        format!("The {attribute} of the {noun} can't be changed"),
         format!(
             "Its {attribute} is {}, and no change makes it {}: that would be another {noun}. It was planned in place \
              because the new name did not exist and might have been that of the same {attribute}. Nothing was changed; \

@@ -96,9 +96,8 @@ fn ranges() -> Vec<Word> {
 }
 
 fn bounds() -> Vec<Word> {
-    let length = |name, attribute, what, usage| {
-        Word::new(name, attribute, what, usage).is::<PrefixLength>()
-    };
+    let length =
+        |name, attribute, what, usage| Word::new(name, attribute, what, usage).is::<PrefixLength>();
     vec![
         length(
             "min_prefix_length",
@@ -108,7 +107,10 @@ fn bounds() -> Vec<Word> {
         ),
         length(
             "max_prefix_length",
-            Attribute::number().optional().computed().use_state_for_unknown(),
+            Attribute::number()
+                .optional()
+                .computed()
+                .use_state_for_unknown(),
             "Longest prefix, that is the smallest block, that it gives.",
             "If left out: 32 or 128. Changed in place: blocks that exist stay.",
         ),
@@ -227,7 +229,11 @@ impl Noun for Pool {
                 "used_addresses",
                 "Addresses in blocks, reservations, child pools, and blocks that are cooling down.",
             ),
-            Word::shown("utilisation", Attribute::number(), "Used part of the total, from 0 to 1."),
+            Word::shown(
+                "utilisation",
+                Attribute::number(),
+                "Used part of the total, from 0 to 1.",
+            ),
             count(
                 "largest_free_prefix_length",
                 "Prefix length of the largest free block; null when it is full.",
@@ -311,7 +317,11 @@ impl Noun for Pool {
             config.attribute("default_prefix_length")?,
         );
         let min = min.known();
-        let bounds = [(min, max.known()), (min, default.known()), (default.known(), max.known())];
+        let bounds = [
+            (min, max.known()),
+            (min, default.known()),
+            (default.known(), max.known()),
+        ];
         for (shorter, longer) in bounds {
             if let (Some(shorter), Some(longer)) = (shorter, longer)
                 && shorter > longer
@@ -419,7 +429,11 @@ async fn plan_parent(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Re
         }
         (Some(wanted), Some(id)) => {
             let vrf: Field<String> = plan.prior("vrf")?;
-            let named = match (ctx.try_client(), wanted.parse::<Name>(), wanted.parse::<PoolId>()) {
+            let named = match (
+                ctx.try_client(),
+                wanted.parse::<Name>(),
+                wanted.parse::<PoolId>(),
+            ) {
                 // Another id is another pool.
                 (_, _, Ok(_)) => Some(wanted.to_owned()),
                 (Some(connection), Ok(name), _) => {
@@ -452,7 +466,12 @@ async fn plan_parent(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Re
 fn plan_ranges(plan: &mut Plan) -> tfplugin::Result<()> {
     let (ranges, by_size) = ("ranges", "range_prefix_lengths");
     let before: Field<Vec<Text<Cidr>>> = plan.prior(ranges)?;
-    let before: Vec<Cidr> = before.known().unwrap_or_default().into_iter().map(|Text(cidr)| cidr).collect();
+    let before: Vec<Cidr> = before
+        .known()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|Text(cidr)| cidr)
+        .collect();
     if !plan.config.get(by_size).is_null() {
         match plan.planned.get(by_size).is_wholly_known() && !plan.is_create() {
             true => {
@@ -478,7 +497,12 @@ fn plan_ranges(plan: &mut Plan) -> tfplugin::Result<()> {
         plan.set_unknown(by_size);
     } else if plan.is_create() || plan.changes(ranges) {
         let planned: Field<Vec<Text<Cidr>>> = plan.planned(ranges)?;
-        let planned: Vec<Cidr> = planned.known().unwrap_or_default().into_iter().map(|Text(cidr)| cidr).collect();
+        let planned: Vec<Cidr> = planned
+            .known()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|Text(cidr)| cidr)
+            .collect();
         plan.set(by_size, &lengths(&planned));
     }
     Ok(())
@@ -498,7 +522,8 @@ fn plan_family(plan: &mut Plan) -> tfplugin::Result<()> {
             };
             plan.set("family", &family);
         }
-        if plan.config.get("ranges").is_null() && plan.config.get("range_prefix_lengths").is_null() {
+        if plan.config.get("ranges").is_null() && plan.config.get("range_prefix_lengths").is_null()
+        {
             plan.set("ranges", &Value::List(Vec::new()));
             if !plan.config.get("parent").is_null() {
                 plan.set("range_prefix_lengths", &Value::List(Vec::new()));
@@ -556,9 +581,8 @@ mod tests {
 
     #[test]
     fn sizes_are_a_multiset_and_the_highest_goes_first() {
-        let ranges = |all: &[&str]| -> Vec<Cidr> {
-            all.iter().map(|text| text.parse().unwrap()).collect()
-        };
+        let ranges =
+            |all: &[&str]| -> Vec<Cidr> { all.iter().map(|text| text.parse().unwrap()).collect() };
         let before = || ranges(&["10.8.0.0/20", "10.0.0.0/20", "10.4.0.0/22"]);
         let same = by_size(before(), &[22, 20, 20]);
         assert_eq!((same.removes, same.added), (false, vec![]));

@@ -6,9 +6,7 @@ use ipam_shared::{
     ids::ProfileId,
     name::Name,
 };
-use tfplugin::{
-    Attribute, Diagnostic, Field, FromValue, Path, Text, Value, async_trait,
-};
+use tfplugin::{Attribute, Diagnostic, Field, FromValue, Path, Text, Value, async_trait};
 
 use super::{
     Noun,
@@ -160,7 +158,10 @@ impl Noun for Profile {
         if config.get("members").is_wholly_known() && !(1..=MAX_MEMBERS).contains(&members.len()) {
             return Err(Diagnostic::error(
                 "Unsuitable members",
-                format!("A profile has 1 to {MAX_MEMBERS} members, this one {}.", members.len()),
+                format!(
+                    "A profile has 1 to {MAX_MEMBERS} members, this one {}.",
+                    members.len()
+                ),
             )
             .at("members")
             .into());

@@ -123,17 +123,18 @@ impl Word {
 }
 
 /// A network that is written as it is read back.
-pub(crate) struct Written(pub(crate) Cidr);
+pub(crate) struct Written;
 
 impl FromValue for Written {
     fn from_value(value: &Value, path: &Path) -> std::result::Result<Self, Diagnostic> {
-        let refuse = |why: &dyn Display| Diagnostic::error("Invalid value", why.to_string()).at(path);
+        let refuse =
+            |why: &dyn Display| Diagnostic::error("Invalid value", why.to_string()).at(path);
         let text = String::from_value(value, path)?;
         let cidr: Cidr = text
             .parse()
             .map_err(|error| refuse(&format!("{text:?}: {error}.")))?;
         if cidr.to_string() == text {
-            Ok(Self(cidr))
+            Ok(Self)
         } else {
             Err(refuse(&format!(
                 "Write {text} as {cidr}, so that it stays the same when it is read back."

@@ -1,0 +1,373 @@
+//! What an allocation's blocks are cut from: a profile, or pools; in which VRF; away from what.
+//!
+//! The server keeps the request that an allocation was made with, and blocks never move. So a changed request changes
+//! nothing where it would have been content with the blocks that are there: then only the state notes it. Otherwise the
+//! allocation is replaced, and the plan says which block does not fit and why.
+
+use std::collections::BTreeMap;
+
+use ipam_client::Client;
+use ipam_shared::{
+    api::{
+        allocation::{MAX_EXCLUDE_CIDRS, MAX_POOLS, NewAllocation},
+        profile::DEFAULT_PROFILE,
+    },
+    cidr::Cidr,
+    error::Code,
+    ids::PoolId,
+    labels::Labels,
+    name::Name,
+};
+use tfplugin::{
+    Attribute, Context, Diagnostic, Field, Path, Plan, Result, Text, Type, Update, Value,
+};
+
+use super::WORD;
+use crate::{
+    call::finish,
+    labels,
+    noun::{
+        place,
+        word::{Word, Written},
+    },
+    provider::Connection,
+};
+
+const CONSEQUENCE: &str =
+    "This allocation and its ranges are released, and new ones are allocated.";
+
+/// The three ways to say what blocks are cut from.
+const RECIPES: [&str; 3] = ["profile", "pools", "pool_selector"];
+
+/// What a request says beside its size.
+pub(super) fn attributes() -> Vec<(&'static str, Attribute)> {
+    vec![
+        (
+            "vrf",
+            Attribute::string()
+                .optional()
+                .computed()
+                .unknown_when_changed(&["vpc"])
+                .describe(
+                    "Name of the VPC's VRF, in which the VPC is made if it does not exist yet. If left out: that of the \
+                     VPC, or `default` for a new one. Another VRF forces replacement, a new name of the same VRF does not.",
+                ),
+        ),
+        (
+            "profile",
+            Attribute::string()
+                .optional()
+                .computed()
+                .use_state_for_unknown()
+                .describe(
+                    "Name of the profile, which says from which pools the blocks are taken and how their sizes relate. If \
+                     left out: `node-pod`, or none with `pools` or `pool_selector`. Another profile forces replacement, a \
+                     new name of the same profile does not.",
+                ),
+        ),
+        (
+            "pools",
+            Attribute::list(Type::String).optional().describe(
+                "Instead of a profile: pools, by name or id, of which the first that has room gives one block. Names are \
+                 looked up in the VPC's VRF first, then in `default`. A change is made in place as long as the pool that \
+                 gave the block is among them; otherwise it forces replacement.",
+            ),
+        ),
+        (
+            "pool_selector",
+            labels::attribute().optional().describe(
+                "Instead of a profile: labels of pools, of which the first that has all of them and room gives one block; \
+                 pools of the VPC's VRF come before those of `default`. A change is made in place as long as the pool that \
+                 gave the block has these labels; otherwise it forces replacement.",
+            ),
+        ),
+        (
+            "exclude_cidrs",
+            Attribute::list(Type::String).optional().describe(
+                "Networks that no block may overlap, such as those in use at the other end of a tunnel; at most 100. A \
+                 change is made in place as long as the blocks that are there don't overlap them; otherwise it forces \
+                 replacement.",
+            ),
+        ),
+    ]
+}
+
+/// Refuses requests that can't be.
+pub(super) fn check(config: &Value) -> Result<()> {
+    for name in ["vrf", "profile"] {
+        config.attribute::<Field<Text<Name>>>(name)?;
+    }
+    let given: Vec<&str> = RECIPES
+        .into_iter()
+        .filter(|name| !config.get(name).is_null() && !config.get(name).is_unknown())
+        .collect();
+    let refuse = |summary: &str, detail: String, at: &str| {
+        Err(Diagnostic::error(summary, detail).at(at).into())
+    };
+    if let [first, second, ..] = given.as_slice() {
+        return refuse(
+            "What shall it be cut from?",
+            format!(
+                "At most one of profile, pools and pool_selector may be set, but there are {first} and {second}."
+            ),
+            second,
+        );
+    }
+    if let Some(pools) = config.get("pools").as_list()
+        && !(1..=MAX_POOLS).contains(&pools.len())
+    {
+        let detail = format!("pools takes 1 to {MAX_POOLS} names or ids.");
+        return refuse("Unsuitable pools", detail, "pools");
+    }
+    if config
+        .get("pool_selector")
+        .as_map()
+        .is_some_and(BTreeMap::is_empty)
+    {
+        let detail =
+            "pool_selector takes at least one label; none would select every pool.".to_owned();
+        return refuse("Unsuitable selector", detail, "pool_selector");
+    }
+    labels::check(config, "pool_selector")?;
+    if let Some(cidrs) = config.get("exclude_cidrs").as_list()
+        && cidrs.len() > MAX_EXCLUDE_CIDRS
+    {
+        let detail = format!("exclude_cidrs takes at most {MAX_EXCLUDE_CIDRS} networks.");
+        return refuse("Too many networks", detail, "exclude_cidrs");
+    }
+    Word::new("exclude_cidrs", Attribute::list(Type::String), "", "")
+        .is::<Vec<Written>>()
+        .check(
+            config.get("exclude_cidrs"),
+            &Path::attribute("exclude_cidrs"),
+        )
+}
+
+/// Whether the request is from pools; nothing if that is not known yet.
+pub(super) fn is_from_pools(config: &Value) -> Option<bool> {
+    let [pools, selector] = ["pools", "pool_selector"].map(|name| config.get(name));
+    if pools.is_unknown() || selector.is_unknown() {
+        return None;
+    }
+    Some(!pools.is_null() || !selector.is_null())
+}
+
+/// Fills in the profile that is not configured.
+pub(super) fn fill_in(plan: &mut Plan) {
+    if !plan.config.get("profile").is_null() {
+        return;
+    }
+    match is_from_pools(&plan.config) {
+        Some(true) => plan.set("profile", &Value::Null),
+        Some(false) => plan.set("profile", &DEFAULT_PROFILE),
+        None => {}
+    }
+}
+
+/// The request with what the configuration says beside the size.
+pub(super) fn asked(ask: NewAllocation, config: &Value) -> Result<NewAllocation> {
+    let name = |name: &str| -> Result<Option<Name>> {
+        let text: Option<Text<Name>> = config.attribute(name)?;
+        Ok(text.map(|Text(name)| name))
+    };
+    let selector: Option<labels::LabelMap> = config.attribute("pool_selector")?;
+    let exclude: Option<Vec<Text<Cidr>>> = config.attribute("exclude_cidrs")?;
+    Ok(NewAllocation {
+        vrf: name("vrf")?,
+        profile: name("profile")?,
+        pools: config.attribute("pools")?,
+        pool_selector: selector.map(selector_labels).transpose()?,
+        exclude_cidrs: cidrs(exclude),
+        ..ask
+    })
+}
+
+fn selector_labels(labels: labels::LabelMap) -> std::result::Result<Labels, Diagnostic> {
+    Labels::new(labels).map_err(|error| {
+        Diagnostic::error("Invalid labels", format!("In pool_selector: {error}."))
+            .at("pool_selector")
+    })
+}
+
+fn cidrs(texts: Option<Vec<Text<Cidr>>>) -> Vec<Cidr> {
+    texts
+        .unwrap_or_default()
+        .into_iter()
+        .map(|Text(cidr)| cidr)
+        .collect()
+}
+
+/// Replaces the allocation where the changed request would not have been content with its blocks. Returns whether it does.
+pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<bool> {
+    let Some(prior) = plan.prior.clone() else {
+        return Ok(false);
+    };
+    let mut replaced = place::plan_vrf(ctx, plan, CONSEQUENCE).await?;
+    if plan.planned.get("profile").is_null() == prior.get("profile").is_null() {
+        let exists =
+            async |client: &Client, name: &Name| Ok(client.find_profile(name).await?.is_some());
+        let consequence = format!(
+            "The blocks of another profile come from other pools or have other sizes. {CONSEQUENCE}"
+        );
+        replaced |= place::plan_name(ctx, plan, "profile", exists, &consequence).await?;
+    } else if !plan.planned.get("profile").is_unknown() {
+        let reason = format!("Its blocks are to be cut from something else. {CONSEQUENCE}");
+        plan.replace("profile", reason);
+        return Ok(true);
+    }
+    for (attribute, misfit) in [
+        ("pools", not_from_pools(ctx, plan, &prior).await?),
+        ("pool_selector", not_selected(ctx, plan, &prior).await?),
+        ("exclude_cidrs", excluded(plan, &prior)?),
+    ] {
+        if let Some(misfit) = misfit {
+            plan.replace(attribute, format!("{misfit} {CONSEQUENCE}"));
+            replaced = true;
+        }
+    }
+    Ok(replaced)
+}
+
+/// Whether the attribute changes from something to something that is known.
+fn is_changed(plan: &Plan, prior: &Value, attribute: &str) -> bool {
+    let planned = plan.planned.get(attribute);
+    plan.changes(attribute)
+        && !prior.get(attribute).is_null()
+        && !planned.is_null()
+        && planned.is_wholly_known()
+}
+
+/// The pool that gave the only block: its name and that of its VRF.
+fn origin(prior: &Value) -> Option<(&str, &str)> {
+    let blocks = prior.get("blocks").as_map()?;
+    let block = blocks.values().next()?;
+    Some((block.get("pool").as_str()?, block.get("vrf").as_str()?))
+}
+
+async fn not_from_pools(
+    ctx: &Context<Connection>,
+    plan: &Plan,
+    prior: &Value,
+) -> Result<Option<String>> {
+    if !is_changed(plan, prior, "pools") {
+        return Ok(
+            if plan.changes("pools") && is_switched(plan, prior, "pools") {
+                Some("Its block is to be cut from something else.".to_owned())
+            } else {
+                None
+            },
+        );
+    }
+    let (Some((pool, vrf)), Some(connection)) = (origin(prior), ctx.try_client()) else {
+        return Ok(None);
+    };
+    let wanted: Vec<String> = plan.planned("pools")?;
+    if wanted.iter().any(|wanted| wanted == pool) {
+        return Ok(None);
+    }
+    for id in wanted
+        .iter()
+        .filter(|wanted| wanted.parse::<PoolId>().is_ok())
+    {
+        let found = finish(ctx, &format!("look up the pool {id}"), async {
+            match connection.client.get_pool(id).await {
+                Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
+                found => found.map(Some),
+            }
+        })
+        .await?;
+        if found.is_some_and(|found| found.name == pool && found.vrf == vrf) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(format!(
+        "It has {} from the pool {pool}, which is not among them.",
+        prior.get("cidr").as_str().unwrap_or_default()
+    )))
+}
+
+/// From pools to a selector or the other way round.
+fn is_switched(plan: &Plan, prior: &Value, attribute: &str) -> bool {
+    let planned = plan.planned.get(attribute);
+    !planned.is_unknown() && planned.is_null() != prior.get(attribute).is_null()
+}
+
+async fn not_selected(
+    ctx: &Context<Connection>,
+    plan: &Plan,
+    prior: &Value,
+) -> Result<Option<String>> {
+    if !is_changed(plan, prior, "pool_selector") {
+        return Ok(None);
+    }
+    let (Some((pool, vrf)), Some(connection)) = (origin(prior), ctx.try_client()) else {
+        return Ok(None);
+    };
+    let wanted: labels::LabelMap = plan.planned("pool_selector")?;
+    let found = match pool.parse::<Name>() {
+        Ok(name) => {
+            let call = connection.client.find_pools(&name, Some(vrf));
+            finish(ctx, &format!("look up the pool {pool}"), call).await?
+        }
+        Err(_) => Vec::new(),
+    };
+    let fits = found.iter().any(|found| {
+        wanted
+            .iter()
+            .all(|(key, value)| found.labels.get(key) == Some(value))
+    });
+    Ok((!fits).then(|| {
+        format!(
+            "It has {} from the pool {pool}, which does not have these labels.",
+            prior.get("cidr").as_str().unwrap_or_default()
+        )
+    }))
+}
+
+fn excluded(plan: &Plan, prior: &Value) -> Result<Option<String>> {
+    let planned = plan.planned.get("exclude_cidrs");
+    if !plan.changes("exclude_cidrs") || planned.is_null() || !planned.is_wholly_known() {
+        return Ok(None);
+    }
+    let excluded = cidrs(plan.planned("exclude_cidrs")?);
+    let blocks = prior.get("blocks").as_map();
+    for block in blocks.into_iter().flat_map(BTreeMap::values) {
+        let Text(block): Text<Cidr> = block.attribute("cidr")?;
+        if let Some(excluded) = excluded.iter().find(|excluded| excluded.overlaps(block)) {
+            return Ok(Some(format!("It has {block}, which overlaps {excluded}.")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the plan changes the name of a place, which is right only if the place has got that name.
+pub(super) fn may_be_renamed(request: &Update) -> bool {
+    ["vrf", "profile"]
+        .iter()
+        .any(|name| request.changes(name) && request.planned.get(name).is_wholly_known())
+}
+
+/// Refuses a change of place that turns out to be no renaming.
+pub(super) fn check_renamed(request: &Update, found: &Value) -> Result<()> {
+    for name in ["vrf", "profile"] {
+        // Along with the VPC the VRF may change, as far as the server allows.
+        let is_moved = name == "vrf" && request.changes("vpc");
+        if request.changes(name) && request.planned.get(name).is_wholly_known() && !is_moved {
+            place::check(WORD, name, found, &request.planned)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the request as the configuration has it; the server knows the one that the allocation was made with.
+pub(super) fn settle(known: &Value, state: &mut Value) {
+    if known.as_map().is_none() {
+        return;
+    }
+    for name in ["pools", "pool_selector", "exclude_cidrs"] {
+        let before = known.get(name);
+        if before.is_wholly_known() {
+            state.set(name, before.clone());
+        }
+    }
+}
