@@ -143,6 +143,7 @@ impl Resource<Connection> for Allocation {
             }
             return Ok(());
         }
+        request::plan_moved(ctx, plan).await?;
         let elsewhere = request::plan(ctx, plan).await?;
         let replaced = size::plan(ctx, plan, elsewhere).await?;
         match &plan.prior {

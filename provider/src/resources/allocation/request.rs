@@ -47,7 +47,7 @@ pub(super) fn attributes() -> Vec<(&'static str, Attribute)> {
             Attribute::string()
                 .optional()
                 .computed()
-                .unknown_when_changed(&["vpc"])
+                .use_state_for_unknown()
                 .describe(
                     "Name of the VPC's VRF, in which the VPC is made if it does not exist yet. If left out: that of the \
                      VPC, or `default` for a new one. Another VRF forces replacement, a new name of the same VRF does not.",
@@ -164,6 +164,27 @@ pub(super) fn fill_in(plan: &mut Plan) {
     }
 }
 
+/// Plans the VRF that comes with another VPC: that of the VPC if there is one, else it is known after apply.
+pub(super) async fn plan_moved(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
+    let (before, after): (Field<Text<Name>>, Field<Text<Name>>) =
+        (plan.prior("vpc")?, plan.planned("vpc")?);
+    let is_open = plan.config.get("vrf").is_null() && !plan.is_create();
+    match (before, after, ctx.try_client()) {
+        _ if !is_open => {}
+        (Field::Known(Text(before)), Field::Known(Text(after)), _)
+            if before.as_str().to_lowercase() == after.as_str().to_lowercase() => {}
+        (_, Field::Known(Text(after)), Some(connection)) => {
+            let call = connection.client.find_vpc(&after);
+            match finish(ctx, &format!("look up the VPC {after}"), call).await? {
+                Some(found) => plan.set("vrf", &found.vrf),
+                None => plan.set_unknown("vrf"),
+            }
+        }
+        _ => plan.set_unknown("vrf"),
+    }
+    Ok(())
+}
+
 /// The request with what the configuration says beside the size.
 pub(super) fn asked(ask: NewAllocation, config: &Value) -> Result<NewAllocation> {
     let name = |name: &str| -> Result<Option<Name>> {
@@ -202,7 +223,10 @@ pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<b
     let Some(prior) = plan.prior.clone() else {
         return Ok(false);
     };
-    let mut replaced = place::plan_vrf(ctx, plan, CONSEQUENCE).await?;
+    let mut replaced = false;
+    if !plan.config.get("vrf").is_null() {
+        replaced = place::plan_vrf(ctx, plan, CONSEQUENCE).await?;
+    }
     if plan.planned.get("profile").is_null() == prior.get("profile").is_null() {
         let exists =
             async |client: &Client, name: &Name| Ok(client.find_profile(name).await?.is_some());
@@ -340,21 +364,24 @@ fn excluded(plan: &Plan, prior: &Value) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Whether the plan changes the name of a place, which is right only if the place has got that name.
+/// The places that the plan changes the name of, which is right only if they have got that name. The VRF that comes with
+/// another VPC is none of them.
+fn renamed(request: &Update) -> impl Iterator<Item = &'static str> + '_ {
+    ["vrf", "profile"].into_iter().filter(|name| {
+        let is_asked = *name == "profile" || !request.config.get(name).is_null();
+        is_asked && request.changes(name) && request.planned.get(name).is_wholly_known()
+    })
+}
+
+/// Whether there is such a place.
 pub(super) fn may_be_renamed(request: &Update) -> bool {
-    ["vrf", "profile"]
-        .iter()
-        .any(|name| request.changes(name) && request.planned.get(name).is_wholly_known())
+    renamed(request).next().is_some()
 }
 
 /// Refuses a change of place that turns out to be no renaming.
 pub(super) fn check_renamed(request: &Update, found: &Value) -> Result<()> {
-    for name in ["vrf", "profile"] {
-        // Along with the VPC the VRF may change, as far as the server allows.
-        let is_moved = name == "vrf" && request.changes("vpc");
-        if request.changes(name) && request.planned.get(name).is_wholly_known() && !is_moved {
-            place::check(WORD, name, found, &request.planned)?;
-        }
+    for name in renamed(request) {
+        place::check(WORD, name, found, &request.planned)?;
     }
     Ok(())
 }
