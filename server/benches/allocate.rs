@@ -24,7 +24,7 @@ use ipam_server::{
     db::{self, creation::NewRows},
     domain::{
         Ipam,
-        plan::{FreeSpace, Place, Range},
+        plan::{Changes, FreeSpace, Place, Range},
     },
     postgres::{Managed, Options},
 };
@@ -249,7 +249,8 @@ async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Re
         rows.id.push(id);
         rows.vpc.push(vpc);
         rows.name.push(Some(format!("filler-{number}")));
-        rows.profile.push(profile);
+        rows.profile.push(Some(profile));
+        rows.request.push(None);
         rows.prefix_length.push(26);
         rows.members.push(2);
         rows.requested_hosts.push(None);
@@ -261,7 +262,6 @@ async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Re
         rows.created_by.push("bench".to_owned());
         rows.request_id.push(Uuid::new_v4());
         rows.claim.push(Uuid::new_v4());
-        rows.event_detail.push(serde_json::json!({}));
         let places = [
             (ranges.primary, 26, 0, (20, 26)),
             (ranges.cgnat, 21, -5, (15, 21)),
@@ -276,19 +276,19 @@ async fn fill(db: &mut PgConnection, size: usize, ranges: &Ranges) -> anyhow::Re
             rows.block_cidr.push(wanted.into());
             rows.block_range_cidr.push(range.cidr.into());
             rows.block_allocation.push(id);
-            rows.block_member.push(*member);
+            rows.block_member.push(Some(*member));
             rows.block_prefix_length.push(26);
             rows.block_size_offset.push(offset);
             rows.block_min.push(bounds.0);
             rows.block_max.push(bounds.1);
         }
         if rows.id.len() == 5_000 {
-            db::creation::insert(db, &rows).await?;
+            db::creation::insert(db, &rows, &Changes::default(), &[]).await?;
             rows = NewRows::default();
         }
     }
     if !rows.id.is_empty() {
-        db::creation::insert(db, &rows).await?;
+        db::creation::insert(db, &rows, &Changes::default(), &[]).await?;
     }
     db::free::update(db, &space.changes()).await?;
     Ok(())

@@ -95,28 +95,50 @@ pub enum Error {
 /// What is in the way of an explicit CIDR.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Conflict {
-    /// The block that overlaps.
+    /// The block, or the reservation, that overlaps.
     pub cidr: Cidr,
-    /// Its pool.
-    pub pool: String,
-    /// The VPC that owns it.
+    /// Its pool; none for a reservation outside of all pools.
+    pub pool: Option<String>,
+    /// The VPC that owns it, or owned it until it was released a short while ago.
     pub vpc: Option<String>,
     /// The allocation's name.
     pub name: Option<String>,
     /// The allocation's id.
     pub allocation_id: Option<String>,
-    /// Why it is out of circulation, if no allocation owns it.
+    /// The reservation's id.
+    pub reservation_id: Option<String>,
+    /// Why it is out of circulation, if no allocation owns it: the reason of the reservation, or a word of the house.
     pub reason: Option<String>,
+    /// The pool that has it as a range of its own.
+    pub child_pool: Option<String>,
+    /// Until when it cools down after its release.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub free_at: Option<OffsetDateTime>,
 }
 
 impl Conflict {
-    /// Whose it is, for people.
-    pub fn owner(&self) -> String {
-        match (&self.vpc, &self.name, &self.reason) {
-            (Some(vpc), Some(name), _) => format!("allocation \"{vpc}/{name}\""),
-            (Some(vpc), None, _) => format!("an allocation of VPC \"{vpc}\""),
-            (.., Some(reason)) => format!("a reservation ({reason})"),
-            _ => "something else".to_owned(),
+    /// Whose it is, to stand behind its CIDR.
+    pub fn whose(&self) -> String {
+        let allocation = match (&self.vpc, &self.name) {
+            (Some(vpc), Some(name)) => Some(format!("allocation \"{vpc}/{name}\"")),
+            (Some(vpc), None) => Some(format!("an allocation of VPC \"{vpc}\"")),
+            (None, _) => None,
+        };
+        match (&self.child_pool, self.free_at, allocation, &self.reason) {
+            (Some(pool), ..) => format!("is a range of pool \"{pool}\""),
+            (_, Some(free_at), allocation, _) => {
+                let free_at = free_at.replace_nanosecond(0).unwrap_or(free_at);
+                let free_at = free_at.format(&time::format_description::well_known::Rfc3339);
+                format!(
+                    "belonged to {} and cools down until {}",
+                    allocation.as_deref().unwrap_or("an allocation"),
+                    free_at.unwrap_or_default()
+                )
+            }
+            (_, _, Some(allocation), _) => format!("belongs to {allocation}"),
+            (.., Some(reason)) if self.reservation_id.is_some() => format!("is reserved: {reason}"),
+            (.., Some(reason)) => format!("is out of circulation: {reason}"),
+            _ => "belongs to something else".to_owned(),
         }
     }
 }

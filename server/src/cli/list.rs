@@ -167,7 +167,7 @@ mod tests {
         };
         let nothing = "00000000-0000-0000-0000-000000000000";
         serde_json::from_value(json!({
-            "id": nothing, "number": number, "vpc": vpc, "vpc_id": nothing, "name": name, "profile": "node-pod", "cidr": cidr,
+            "id": nothing, "number": number, "vpc": vpc, "vpc_id": nothing, "vrf": "default", "name": name, "profile": "node-pod", "cidr": cidr,
             "prefix_length": length, "requested_hosts": hosts, "requested_prefix_length": hosts.is_none().then_some(length),
             "requested_cidr": null, "blocks": [block("primary", cidr, usable), block("cgnat", pods, pod_usable)],
             "labels": if number == 1 { json!({"environment": "prod"}) } else { json!({}) }, "description": "",

@@ -548,9 +548,18 @@ pub async fn insert_blocks(
 /// Who has what overlaps a network in one range; at most ten.
 pub async fn overlapping(db: &mut Connection, range: RangeId, cidr: Cidr) -> Result<Vec<Conflict>> {
     let rows = query!(
-        r#"select block.cidr, pool.name as pool, vpc.name as "vpc?", allocation.name, allocation_id, reason
+        r#"select block.cidr, pool.name as pool, coalesce(vpc.name, cooldown.vpc) as vpc,
+            coalesce(allocation.name, cooldown.name) as name,
+            coalesce(block.allocation_id, cooldown.allocation_id) as allocation_id, block.reservation_id,
+            coalesce(reservation.reason, block.reason) as reason, child_pool.name as "child_pool?",
+            cooldown.free_at as "free_at?"
         from block join pool_range using (range_id) join pool using (pool_id)
-            left join allocation using (allocation_id) left join vpc using (vpc_id)
+            left join allocation using (allocation_id)
+            left join vpc using (vpc_id)
+            left join reservation on reservation.reservation_id = block.reservation_id
+            left join cooldown on cooldown.range_id = block.range_id and cooldown.cidr = block.cidr
+            left join pool_range as child on child.parent_range_id = block.range_id and child.cidr = block.cidr
+            left join pool as child_pool on child_pool.pool_id = child.pool_id
         where ipam_tag(block.range_id, block.cidr) && ipam_tag($1, $2::cidr)
         order by block.cidr limit 10"#,
         range,
@@ -562,11 +571,14 @@ pub async fn overlapping(db: &mut Connection, range: RangeId, cidr: Cidr) -> Res
         .into_iter()
         .map(|row| Conflict {
             cidr: Cidr::from(row.cidr),
-            pool: row.pool,
+            pool: Some(row.pool),
             vpc: row.vpc,
             name: row.name,
             allocation_id: row.allocation_id.map(|id| id.to_string()),
+            reservation_id: row.reservation_id.map(|id| id.to_string()),
             reason: row.reason,
+            child_pool: row.child_pool,
+            free_at: row.free_at,
         })
         .collect())
 }

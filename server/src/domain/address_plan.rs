@@ -57,6 +57,37 @@ impl Source {
     }
 }
 
+#[cfg(test)]
+impl Source {
+    /// A member of a profile, from an IPv4 pool that gives /8 to /28.
+    pub(crate) fn example(role: &str, size_offset: i16, bounds: (u8, u8)) -> Self {
+        Self {
+            member: Some(1),
+            role: role.into(),
+            size_offset,
+            min_prefix_length: bounds.0,
+            max_prefix_length: bounds.1,
+            pool: Arc::new(Supply {
+                id: PoolId::generate(),
+                name: role.to_owned(),
+                vrf: VrfId::generate(),
+                vrf_name: DEFAULT_VRF.to_owned(),
+                family: ipam_shared::cidr::Family::Ipv4,
+                min_prefix_length: 8,
+                max_prefix_length: 28,
+                default_prefix_length: None,
+                reserved_addresses: 5,
+                strategy: ipam_shared::api::pool::Strategy::BestFit,
+                has_cooldown: false,
+                labels: Labels::default(),
+                required_labels: RequiredLabels::default(),
+                revision: 1,
+                ranges: Vec::new(),
+            }),
+        }
+    }
+}
+
 /// What a request can be met with: the first of these that fits, each of which has one source per block.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {

@@ -273,15 +273,7 @@ impl Ipam {
             };
             let mut cooling = Vec::new();
             if let Some(resized) = &resized {
-                cooling = resize::apply(
-                    db,
-                    id,
-                    &describe(&before),
-                    resized,
-                    &before.exclude_cidrs,
-                    ranges,
-                )
-                .await?;
+                cooling = resize::apply(db, &before, resized, ranges).await?;
                 let changed: Vec<_> = resized
                     .blocks
                     .iter()
@@ -556,7 +548,7 @@ fn name_taken(error: sqlx::Error, patch: &AllocationPatch) -> Error {
     }
 }
 
-fn describe(allocation: &Allocation) -> String {
+pub(super) fn describe(allocation: &Allocation) -> String {
     match &allocation.name {
         Some(name) => format!(
             "allocation \"{}/{name}\" ({})",

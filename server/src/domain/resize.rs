@@ -4,15 +4,19 @@
 //! lower end. Nothing moves, so hosts that are there keep their addresses.
 
 use ipam_shared::{
+    api::allocation::Allocation,
     cidr::{Cidr, prefix_length_for_hosts, usable_hosts},
-    ids::AllocationId,
 };
 
-use super::plan::{self, FreeSpace, Place};
+use super::{
+    allocation::describe,
+    batch::lower,
+    plan::{self, FreeSpace, Place},
+};
 use crate::{
     db::{
         Connection,
-        allocation::{self, Held},
+        allocation::{Held, overlapping},
         cooldown, free,
     },
     error::{Error, Result},
@@ -116,13 +120,11 @@ fn bounds(block: &Held) -> (u8, u8) {
 }
 
 /// Takes and gives back the space between the old blocks and the new, under the lock of their pools, or says who is in the
-/// way. The blocks themselves are still to be written. `name` is the allocation, for people.
+/// way. The blocks themselves are still to be written.
 pub(super) async fn apply(
     db: &mut Connection,
-    id: AllocationId,
-    name: &str,
+    allocation: &Allocation,
     resized: &Resized,
-    exclude_cidrs: &[Cidr],
     ranges: Vec<plan::Range>,
 ) -> Result<Vec<cooldown::Start>> {
     let mut space = FreeSpace::new(ranges);
@@ -131,7 +133,7 @@ pub(super) async fn apply(
         .iter()
         .any(|(block, _)| block.cooldown_seconds > 0)
     {
-        cooldown::of_allocation(db, id).await?
+        cooldown::of_allocation(db, allocation.id).await?
     } else {
         Vec::new()
     };
@@ -188,7 +190,11 @@ pub(super) async fn apply(
                     block.range_cidr, block.pool_name
                 );
             }
-            if let Some(other) = exclude_cidrs.iter().find(|other| other.overlaps(*target)) {
+            if let Some(other) = allocation
+                .exclude_cidrs
+                .iter()
+                .find(|other| other.overlaps(*target))
+            {
                 message = format!("it was asked to keep away from {other} (exclude_cidrs)");
             }
             // The rest of the target, from the nearest half to the furthest.
@@ -198,10 +204,10 @@ pub(super) async fn apply(
                     .iter()
                     .any(|half| space.take_exact(block.pool, *half).is_none())
             {
-                let found = allocation::overlapping(db, range, *target).await?;
+                let found = overlapping(db, range, *target).await?;
                 conflicts.extend(found.into_iter().filter(|other| other.cidr != cidr));
                 message = match conflicts.first() {
-                    Some(first) => format!("{} belongs to {}", first.cidr, first.owner()),
+                    Some(first) => format!("{} {}", first.cidr, first.whose()),
                     None => {
                         return Err(Error::bug(format!(
                             "around {cidr} the free list does not fit; see ipam verify"
@@ -212,8 +218,9 @@ pub(super) async fn apply(
             if !message.is_empty() {
                 return Err(Error::Overlap {
                     message: format!(
-                        "{name} can't grow in place from {cidr} to {target}: {message}; move what is in the way, or \
-                         allocate the new size under another name, move over, and release this one"
+                        "{} can't grow in place from {cidr} to {target}: {message}; move what is in the way, or \
+                         allocate the new size under another name, move over, and release this one",
+                        describe(allocation)
                     ),
                     conflicts,
                 });
@@ -229,8 +236,8 @@ pub(super) async fn apply(
             given_up.push(cooldown::Start {
                 place,
                 range_cidr: block.range_cidr,
-                allocation: id,
-                vpc: String::new(),
+                allocation: allocation.id,
+                vpc: lower(allocation.vpc.as_str()),
                 // Only the allocation itself gets it back, by growing.
                 name: None,
                 role: block.role.clone(),

@@ -90,41 +90,10 @@ pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Leng
 mod tests {
     use std::sync::Arc;
 
-    use ipam_shared::{
-        api::pool::Strategy,
-        cidr::Family,
-        ids::{PoolId, VrfId},
-        labels::Labels,
-    };
-
     use super::*;
-    use crate::db::address_plan::Supply;
 
     fn source(role: &str, size_offset: i16, bounds: (u8, u8)) -> Source {
-        Source {
-            member: Some(1),
-            role: role.into(),
-            size_offset,
-            min_prefix_length: bounds.0,
-            max_prefix_length: bounds.1,
-            pool: Arc::new(Supply {
-                id: PoolId::generate(),
-                name: role.to_owned(),
-                vrf: VrfId::generate(),
-                vrf_name: "default".to_owned(),
-                family: Family::Ipv4,
-                min_prefix_length: 8,
-                max_prefix_length: 28,
-                default_prefix_length: None,
-                reserved_addresses: 5,
-                strategy: Strategy::BestFit,
-                has_cooldown: false,
-                labels: Labels::default(),
-                required_labels: Default::default(),
-                revision: 1,
-                ranges: Vec::new(),
-            }),
-        }
+        Source::example(role, size_offset, bounds)
     }
 
     fn node_pod(size: Size) -> Result<(u8, Vec<u8>), String> {

@@ -336,40 +336,13 @@ fn place(error: &Error) -> Option<Problems> {
 
 #[cfg(test)]
 mod tests {
-    use ipam_shared::{
-        cidr::Family,
-        ids::{PoolId, ProfileId, VrfId},
-    };
-
     use super::*;
-
-    fn member(position: i16, role: &str, size_offset: i16, bounds: (u8, u8)) -> Source {
-        Source {
-            profile: ProfileId::generate(),
-            members: 2,
-            member: 1,
-            position,
-            role: role.to_owned(),
-            size_offset,
-            min_prefix_length: bounds.0,
-            max_prefix_length: bounds.1,
-            pool: PoolId::generate(),
-            pool_name: role.to_owned(),
-            vrf: VrfId::generate(),
-            vrf_name: "default".to_owned(),
-            pool_min_prefix_length: 8,
-            pool_max_prefix_length: 28,
-            reserved_addresses: 5,
-            family: Family::Ipv4,
-            ranges: Vec::new(),
-        }
-    }
 
     #[test]
     fn the_list_says_what_each_length_gives() {
-        let sizes = sizes(vec![
-            member(2, "cgnat", -5, (15, 21)),
-            member(1, "primary", 0, (20, 26)),
+        let sizes = sizes(&[
+            Source::example("primary", 0, (20, 26)),
+            Source::example("cgnat", -5, (15, 21)),
         ]);
         assert_eq!(sizes.len(), 7);
         assert_eq!(sizes[0].usable, 4091);
@@ -377,7 +350,7 @@ mod tests {
             sizes[3].label,
             "/23 (primary /23: 512 addresses, 507 usable; cgnat /18: 16,384 addresses, 16,379 usable)"
         );
-        assert_eq!(super::sizes(Vec::new()), []);
+        assert_eq!(super::sizes(&[]), []);
     }
 
     #[test]

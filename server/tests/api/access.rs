@@ -28,6 +28,7 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
             );
             let body = match operation["operationId"].as_str().unwrap() {
                 "create_allocation" => json!({"vpc": "new", "hosts": 5}),
+                "create_allocations" => json!({"requests": [{"vpc": "newest", "hosts": 5}]}),
                 "create_vpc" => json!({"name": "newer"}),
                 "update_allocation" | "update_vpc" => json!({"description": "changed"}),
                 _ => Value::Null,

@@ -487,11 +487,7 @@ impl<'a> Batch<'a> {
             return Ok(Decided::Later(None));
         };
         Err(Error::Overlap {
-            message: format!(
-                "{cidr} is not free: {} belongs to {}",
-                first.cidr,
-                first.owner()
-            ),
+            message: format!("{cidr} is not free: {} {}", first.cidr, first.whose()),
             conflicts,
         })
     }
