@@ -13,6 +13,7 @@ mod import;
 mod lifecycle;
 mod messages;
 mod proxy;
+mod resize;
 mod scale;
 mod sizing;
 mod stack;
