@@ -106,11 +106,11 @@ async fn a_replacement_says_why() {
     for (size, reason) in [
         (
             "cidr = \"10.0.16.0/24\"",
-            "10.0.16.0/24 is wanted, but the allocation has 10.0.8.0/24.",
+            "10.0.16.0/24 is wanted, but the allocation has 10.0.8.0/24, and a block can't move.",
         ),
         (
-            "cidr = \"10.0.9.0/25\"",
-            "10.0.9.0/25 is wanted, but the allocation has 10.0.8.0/24.",
+            "cidr = \"10.0.8.128/25\"",
+            "10.0.8.128/25 is wanted, but the allocation has 10.0.8.0/24, and a block can't move.",
         ),
         (
             "prefix_length = 24\npools = [\"primary\"]",

@@ -11,7 +11,7 @@ async fn the_plan_shows_the_networks_that_come_of_it() {
     let terraform = stack.workspace();
     let write = |size: &str| {
         terraform.write(&format!(
-            "{}resource \"terraform_data\" \"dependent\" {{\n  input = ipam_allocation.a.blocks[\"cgnat\"].cidr\n}}\n",
+            "{}output \"pods\" {{\n  value = ipam_allocation.a.blocks[\"cgnat\"].cidr\n}}\n",
             allocation("a", size)
         ));
     };
