@@ -77,6 +77,9 @@ create table reservation (
     constraint reservation_labels_check check (jsonb_typeof(labels) = 'object')
 );
 
+create index reservation_vrf_idx on reservation (vrf_id, reservation_id);
+create index reservation_labels_idx on reservation using gin (labels jsonb_path_ops);
+
 -- Blocks --------------------------------------------------------------------------------------------------------------
 
 -- A block belongs to an allocation or to a reservation, or is out of circulation for a reason of the house:
@@ -104,6 +107,8 @@ alter table block
     );
 
 create index block_reservation_idx on block (reservation_id) where reservation_id is not null;
+-- The reservations of a pool, in their order. Allocations write neither of the two.
+create index block_reserved_idx on block (range_id, reservation_id) where reservation_id is not null;
 
 alter table block disable trigger block_immutable;
 update block set since = created_at from allocation where allocation.allocation_id = block.allocation_id;

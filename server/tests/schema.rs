@@ -18,7 +18,7 @@ use sqlx::{
     AssertSqlSafe, Error, PgConnection, PgPool, postgres::PgDatabaseError, types::ipnet::IpNet,
 };
 
-/// One allocation, one reservation, one child pool, one pool of each family and a second VRF, and a few words to write
+/// One allocation, reservations, a block that cools down, child pools, one pool of each family and a second VRF, and a few words to write
 /// short attacks with.
 const SEED: &str = r"
 create schema t;
@@ -31,8 +31,8 @@ create function t.profile() returns uuid stable return (select profile_id from p
 create function t.member(text) returns integer stable return (select member_id from profile_member where role = $1);
 create function t.id(integer) returns uuid immutable return ('00000000-0000-0000-0000-' || lpad($1::text, 12, '0'))::uuid;
 create function t.new_range(text, cidr, text default null) returns void language sql as $$
-    insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id)
-    select pool_id, vrf_id, family, $2, t.range($3) from pool where name = $1 $$;
+    insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id, parent_pool_id)
+    select pool_id, vrf_id, family, $2, t.range($3), t.pool($3) from pool where name = $1 $$;
 create function t.allocate(integer, integer, text default null) returns void language sql as $$
     insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_prefix_length,
         created_by, request_id)
@@ -44,22 +44,41 @@ create function t.block(text, cidr, integer) returns void language sql as $$
         member.min_prefix_length, member.max_prefix_length
     from pool_range, allocation, profile_member as member
     where range_id = t.range($1) and allocation_id = t.id($3) and role = $1 $$;
+create function t.ask(integer, jsonb, integer default 1) returns void language sql as $$
+    insert into allocation (allocation_id, vpc_id, prefix_length, members, requested_prefix_length, request, created_by,
+        request_id)
+    values (t.id($1), t.vpc('prod'), 24, $3, 24, $2, 'psql', gen_random_uuid()) $$;
+create function t.plain_block(cidr, integer, integer default 0) returns void language sql as $$
+    insert into block (range_id, cidr, range_cidr, allocation_id, prefix_length, size_offset, min_prefix_length,
+        max_prefix_length)
+    select range_id, $1, cidr, t.id($2), 24, $3, 20, 26 from pool_range where range_id = t.range('primary') $$;
 create function t.reserve(text, cidr) returns void language sql as $$
     insert into block (range_id, cidr, range_cidr, reason)
     select range_id, $2, cidr, 'reserved' from pool_range where range_id = t.range($1) $$;
 
 insert into vrf (name) values ('lab'), ('bare');
-insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length) values
-    (t.vrf('lab'), 'lab', 4, 16, 28),
-    (t.vrf('lab'), 'empty', 4, 16, 28),
-    (t.vrf('default'), 'child', 4, 20, 28),
-    (t.vrf('default'), 'six', 6, 40, 64);
+insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, parent_pool_id) values
+    (t.vrf('lab'), 'lab', 4, 16, 28, null),
+    (t.vrf('lab'), 'empty', 4, 16, 28, null),
+    (t.vrf('default'), 'child', 4, 20, 28, t.pool('primary')),
+    (t.vrf('default'), 'nephew', 4, 20, 28, t.pool('cgnat')),
+    (t.vrf('default'), 'six', 6, 40, 64, null);
 select t.new_range('lab', '10.0.0.0/16'), t.new_range('six', '2001:db8::/32');
 insert into vpc (vrf_id, name) values (t.vrf('default'), 'prod');
 select t.allocate(1, 24, 'cluster');
 select t.block('primary', '10.0.0.0/24', 1), t.block('cgnat', '100.64.0.0/19', 1);
 select t.reserve('primary', '10.0.128.0/20'), t.reserve('six', '2001:db8:1::/48');
 select t.reserve('primary', '10.0.240.0/20'), t.new_range('child', '10.0.240.0/20', 'primary');
+insert into reservation (reservation_id, vrf_id, cidr, reason, created_by)
+    values (t.id(5), t.vrf('default'), '10.0.160.0/20', 'office', 'psql');
+insert into block (range_id, cidr, range_cidr, reservation_id)
+    select range_id, '10.0.160.0/20', cidr, t.id(5) from pool_range where range_id = t.range('primary');
+insert into block (range_id, cidr, range_cidr, reason)
+    select range_id, '10.0.176.0/24', cidr, 'cooldown' from pool_range where range_id = t.range('primary');
+insert into cooldown (range_id, cidr, allocation_id, vpc, name, role, free_at)
+    values (t.range('primary'), '10.0.176.0/24', t.id(8), 'prod', 'old', 'primary', now() + interval '1 hour');
+insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, role, since)
+    values (t.vrf('default'), t.pool('primary'), 'primary', '10.0.176.0/24', t.id(8), 'prod', 'primary', now());
 insert into event (actor, action, subject, request_id) values ('psql', 'vpc.create', t.vpc('prod'), t.id(9));
 insert into event_seal (last_event_id, events, digest) select max(event_id), 1, sha256('x') from event;
 insert into idempotency_key (actor, key, fingerprint, allocation_id) values ('psql', 'k', sha256('x'), t.id(1));
@@ -79,7 +98,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("pool_vrf_fkey", "23503", "delete from vrf where name = 'lab'"),
     ("pool_name_key", "23505", "update pool set name = 'primary' where name = 'cgnat'"),
     ("pool_name_check", "23514", "update pool set name = ' primary' where name = 'primary'"),
-    ("pool_family_check", "23514", "update pool set family = 5 where name = 'child'"),
+    ("pool_family_check", "23514", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length)
+        values (t.vrf('lab'), 'x', 5, 20, 26)"),
     ("pool_bounds_check", "23514", "update pool set min_prefix_length = 27 where name = 'primary'"),
     ("pool_bounds_check", "23514", "update pool set min_prefix_length = -1 where name = 'primary'"),
     ("pool_bounds_check", "23514", "update pool set max_prefix_length = 33 where name = 'primary'"),
@@ -88,6 +108,22 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("pool_reserved_addresses_check", "23514", "update pool set reserved_addresses = -1"),
     ("pool_strategy_check", "23514", "update pool set strategy = 'worst_fit'"),
     ("pool_labels_check", "23514", "update pool set labels = 'null'"),
+    ("pool_release_cooldown_check", "23514", "update pool set release_cooldown_seconds = -1"),
+    ("pool_release_cooldown_check", "23514", "update pool set release_cooldown_seconds = 31536001"),
+    ("pool_required_labels_check", "23514", "update pool set required_labels = '[\"team\"]'"),
+    // A parent is another pool, of the same VRF and family.
+    ("pool_parent_fkey", "23503", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, parent_pool_id)
+        values (t.vrf('lab'), 'x', 4, 20, 26, t.pool('primary'))"),
+    ("pool_parent_fkey", "23503", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, parent_pool_id)
+        values (t.vrf('default'), 'x', 6, 40, 64, t.pool('primary'))"),
+    ("pool_parent_fkey", "23503", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, parent_pool_id)
+        values (t.vrf('default'), 'x', 4, 20, 26, t.id(0))"),
+    ("pool_parent_fkey", "23503", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length, parent_pool_id)
+        values (t.vrf('lab'), 'x', 4, 20, 26, t.pool('empty')); delete from pool where name = 'empty'"),
+    ("pool_parent_check", "23514", "insert into pool (pool_id, vrf_id, name, family, min_prefix_length, max_prefix_length,
+        parent_pool_id) values (t.id(7), t.vrf('default'), 'x', 4, 20, 26, t.id(7))"),
+    ("address_plan_pkey", "23505", "insert into address_plan default values"),
+    ("address_plan_singleton_check", "23514", "insert into address_plan (singleton) values (false)"),
     // Ranges of one VRF: no overlap but by nesting.
     ("pool_range_pkey", "23505", "insert into pool_range (range_id, pool_id, vrf_id, family, cidr) overriding system value
         values (t.range('primary'), t.pool('primary'), t.vrf('default'), 4, '172.16.0.0/16')"),
@@ -95,23 +131,34 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         values (t.pool('primary'), t.vrf('lab'), 4, '172.16.0.0/16')"),
     ("pool_range_pool_fkey", "23503", "insert into pool_range (pool_id, vrf_id, family, cidr)
         values (t.pool('primary'), t.vrf('default'), 6, '2001:db9::/32')"),
-    ("pool_range_pool_fkey", "23503", "delete from pool where name = 'primary'"),
-    ("pool_range_pool_fkey", "23503", "update pool set vrf_id = t.vrf('lab') where name = 'primary'"),
-    ("pool_range_pool_fkey", "23503", "update pool set family = 6 where name = 'primary'"),
+    ("pool_range_pool_fkey", "23503", "delete from pool where name = 'six'"),
     ("pool_range_no_overlap_excl", "23P01", "select t.new_range('cgnat', '10.0.0.0/16')"),
     ("pool_range_no_overlap_excl", "23P01", "select t.new_range('primary', '10.0.0.0/8')"),
     ("pool_range_no_overlap_excl", "23P01", "select t.new_range('cgnat', '10.0.255.255/32')"),
     ("pool_range_no_overlap_excl", "23P01", "select t.new_range('primary', '0.0.0.0/0')"),
     ("pool_range_no_overlap_excl", "23P01", "select t.new_range('six', '2001:db8:ffff::/48')"),
-    ("pool_range_parent_fkey", "23503", "insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id)
-        values (t.pool('lab'), t.vrf('lab'), 4, '10.0.128.0/20', t.range('primary'))"),
-    ("pool_range_parent_check", "23514", "insert into pool_range (range_id, pool_id, vrf_id, family, cidr, parent_range_id)
-        overriding system value values (99, t.pool('child'), t.vrf('default'), 4, '10.0.0.0/15', 99)"),
+    ("pool_range_parent_fkey", "23503", "insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id,
+        parent_pool_id) values (t.pool('lab'), t.vrf('lab'), 4, '10.0.128.0/20', t.range('primary'), t.pool('primary'))"),
+    ("pool_range_parent_check", "23514", "insert into pool_range (range_id, pool_id, vrf_id, family, cidr, parent_range_id,
+        parent_pool_id) overriding system value
+        values (99, t.pool('child'), t.vrf('default'), 4, '10.0.0.0/15', 99, t.pool('primary'))"),
     // Two ranges, each cut from the other.
-    ("pool_range_parent_check", "23514", "insert into pool_range (range_id, pool_id, vrf_id, family, cidr, parent_range_id)
-        overriding system value values (98, t.pool('child'), t.vrf('default'), 4, '10.0.0.0/15', 99),
-        (99, t.pool('child'), t.vrf('default'), 4, '10.0.0.0/15', 98)"),
-    ("pool_range_parent_block_key", "23505", "select t.new_range('cgnat', '10.0.240.0/20', 'primary')"),
+    ("pool_range_parent_check", "23514", "insert into pool_range (range_id, pool_id, vrf_id, family, cidr, parent_range_id,
+        parent_pool_id) overriding system value
+        values (98, t.pool('child'), t.vrf('default'), 4, '10.0.0.0/15', 99, t.pool('primary')),
+        (99, t.pool('child'), t.vrf('default'), 4, '10.0.0.0/15', 98, t.pool('primary'))"),
+    ("pool_range_parent_block_key", "23505", "select t.new_range('child', '10.0.240.0/20', 'primary')"),
+    // A range of a parent pool is one of a parent range, and the other way round: neither escapes the constraint on overlaps.
+    ("pool_range_parents_check", "23514", "insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id)
+        values (t.pool('child'), t.vrf('default'), 4, '10.0.128.0/20', t.range('primary'))"),
+    ("pool_range_parents_check", "23514", "insert into pool_range (pool_id, vrf_id, family, cidr, parent_pool_id)
+        values (t.pool('child'), t.vrf('default'), 4, '172.16.0.0/16', t.pool('primary'))"),
+    // The parent range is one of the parent of the pool, and not of the pool itself, a sibling or the grandparent.
+    ("pool_range_child_pool_fkey", "23503", "select t.new_range('six', '10.0.128.0/20', 'primary')"),
+    ("pool_range_child_pool_fkey", "23503", "select t.new_range('primary', '10.0.128.0/20', 'primary')"),
+    ("pool_range_child_pool_fkey", "23503", "select t.new_range('nephew', '10.0.128.0/20', 'primary')"),
+    ("pool_range_parent_pool_fkey", "23503", "insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id,
+        parent_pool_id) values (t.pool('nephew'), t.vrf('default'), 4, '10.0.128.0/20', t.range('primary'), t.pool('cgnat'))"),
     ("pool_range_parent_block_fkey", "23503", "select t.new_range('child', '10.0.64.0/20', 'primary')"),
     ("pool_range_parent_block_fkey", "23503", "select t.new_range('child', '10.1.0.0/20', 'primary')"),
     ("pool_range_parent_block_fkey", "23503", "delete from block where cidr = '10.0.240.0/20'"),
@@ -171,9 +218,46 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("allocation_prefix_length_check", "23514", "select t.allocate(2, -1)"),
     ("allocation_members_check", "23514", "update allocation set members = 0"),
     ("allocation_requested_check", "23514", "update allocation set requested_prefix_length = null"),
+    ("allocation_requested_check", "23514", "select t.ask(2, '{\"pools\": []}'); update allocation set requested_hosts = 5
+        where allocation_id = t.id(2)"),
     ("allocation_requested_check", "23514", "update allocation set requested_hosts = 5"),
     ("allocation_requested_check", "23514", "update allocation set requested_hosts = 0, requested_prefix_length = null"),
     ("allocation_labels_check", "23514", "update allocation set labels = '\"x\"'"),
+    // Either from a profile, or from pools and with one block.
+    ("allocation_request_check", "23514", "update allocation set request = '[]'"),
+    ("allocation_request_check", "23514", "update allocation set request = '{\"pools\": [\"primary\"]}'"),
+    ("allocation_request_check", "23514", "update allocation set profile_id = null"),
+    ("allocation_request_check", "23514", "select t.ask(2, '{}')"),
+    ("allocation_request_check", "23514", "select t.ask(2, '{\"exclude_cidrs\": []}')"),
+    ("allocation_request_check", "23514", "select t.ask(2, '{\"pools\": [\"primary\"]}', 2)"),
+    // Reservations.
+    ("reservation_pkey", "23505", "insert into reservation (reservation_id, vrf_id, cidr, reason, created_by)
+        values (t.id(5), t.vrf('lab'), '10.0.0.0/8', 'x', 'psql')"),
+    ("reservation_vrf_fkey", "23503", "insert into reservation (vrf_id, cidr, reason, created_by)
+        values (t.id(0), '10.0.0.0/8', 'x', 'psql')"),
+    ("reservation_vrf_fkey", "23503", "insert into reservation (vrf_id, cidr, reason, created_by)
+        values (t.vrf('bare'), '10.0.0.0/8', 'x', 'psql'); delete from vrf where name = 'bare'"),
+    ("reservation_no_overlap_excl", "23P01", "insert into reservation (vrf_id, cidr, reason, created_by)
+        values (t.vrf('default'), '10.0.160.0/20', 'x', 'psql')"),
+    ("reservation_no_overlap_excl", "23P01", "insert into reservation (vrf_id, cidr, reason, created_by)
+        values (t.vrf('default'), '10.0.161.0/24', 'x', 'psql')"),
+    ("reservation_no_overlap_excl", "23P01", "insert into reservation (vrf_id, cidr, reason, created_by)
+        values (t.vrf('default'), '0.0.0.0/0', 'x', 'psql')"),
+    ("reservation_reason_check", "23514", "update reservation set reason = ''"),
+    ("reservation_reason_check", "23514", "update reservation set reason = repeat('x', 1001)"),
+    ("reservation_labels_check", "23514", "update reservation set labels = '[]'"),
+    // Cooldown: of a block that is there.
+    ("cooldown_pkey", "23505", "insert into cooldown select * from cooldown"),
+    ("cooldown_block_fkey", "23503", "insert into cooldown (range_id, cidr, allocation_id, vpc, role, free_at)
+        values (t.range('primary'), '10.0.177.0/24', t.id(8), 'prod', 'primary', now())"),
+    // History.
+    ("past_block_pkey", "23505", "insert into past_block overriding system value select * from past_block"),
+    ("past_block_owner_check", "23514", "insert into past_block (vrf_id, pool_id, pool, cidr, since)
+        values (t.vrf('default'), t.pool('primary'), 'primary', '10.0.0.0/24', now())"),
+    ("past_block_owner_check", "23514", "insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, reservation_id,
+        since) values (t.vrf('default'), t.pool('primary'), 'primary', '10.0.0.0/24', t.id(1), t.id(5), now())"),
+    ("past_block_time_check", "23514", "insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, since)
+        values (t.vrf('default'), t.pool('primary'), 'primary', '10.0.0.0/24', t.id(1), now() + interval '1 second')"),
     // Blocks: inside of their range, never overlapping, as large as they must be, owned by one.
     ("block_pkey", "23505", "select t.reserve('primary', '10.0.0.0/24')"),
     ("block_no_overlap_excl", "23P01", "select t.reserve('primary', '10.0.0.128/25')"),
@@ -202,14 +286,31 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("block_member_key", "23505", "select t.block('cgnat', '100.64.32.0/19', 1)"),
     ("block_owner_check", "23514", "insert into block (range_id, cidr, range_cidr)
         values (t.range('primary'), '10.0.4.0/24', '10.0.0.0/16')"),
-    ("block_owner_check", "23514", "select t.allocate(2, 24); insert into block select range_id, '10.0.4.0/24', range_cidr,
-        t.id(2), member_id, prefix_length, size_offset, min_prefix_length, max_prefix_length, 'both' from block
+    ("block_owner_check", "23514", "select t.allocate(2, 24); insert into block (range_id, cidr, range_cidr,
+        allocation_id, member_id, prefix_length, size_offset, min_prefix_length, max_prefix_length, reason)
+        select range_id, '10.0.4.0/24', range_cidr, t.id(2), member_id, prefix_length, size_offset, min_prefix_length,
+        max_prefix_length, 'both' from block
         where cidr = '10.0.0.0/24' and allocation_id is not null"),
     ("block_owner_check", "23514", "insert into block (range_id, cidr, range_cidr, allocation_id)
         values (t.range('primary'), '10.0.4.0/24', '10.0.0.0/16', t.id(1))"),
     ("block_owner_check", "23514", "select t.allocate(2, 24); insert into block select range_id, '10.0.4.0/23', range_cidr,
         t.id(2), member_id, prefix_length, null, min_prefix_length, max_prefix_length from block
         where cidr = '10.0.0.0/24' and allocation_id is not null"),
+    // One owner of three.
+    ("block_owner_check", "23514", "insert into block (range_id, cidr, range_cidr, reservation_id, reason)
+        values (t.range('primary'), '10.0.4.0/24', '10.0.0.0/16', t.id(5), 'x')"),
+    ("block_owner_check", "23514", "select t.allocate(2, 24); insert into block (range_id, cidr, range_cidr, allocation_id,
+        reservation_id, member_id, prefix_length, size_offset, min_prefix_length, max_prefix_length)
+        select range_id, '10.0.4.0/24', range_cidr, t.id(2), t.id(5), member_id, prefix_length, size_offset,
+        min_prefix_length, max_prefix_length from block where cidr = '10.0.0.0/24' and allocation_id is not null"),
+    // What nobody was allocated has no member, and what has no member has the length that was asked for.
+    ("block_owner_check", "23514", "insert into block (range_id, cidr, range_cidr, reservation_id, member_id)
+        values (t.range('primary'), '10.0.4.0/24', '10.0.0.0/16', t.id(5), t.member('primary'))"),
+    ("block_owner_check", "23514", "select t.ask(2, '{\"pools\": []}'), t.plain_block('10.0.4.0/25', 2, 1)"),
+    ("block_reservation_fkey", "23503", "insert into block (range_id, cidr, range_cidr, reservation_id)
+        values (t.range('primary'), '10.0.4.0/24', '10.0.0.0/16', t.id(6))"),
+    ("block_reservation_fkey", "23503", "delete from reservation"),
+    ("block_size_check", "23514", "select t.ask(2, '{\"pools\": []}'), t.plain_block('10.0.4.0/25', 2)"),
     ("block_size_check", "23514", "select t.allocate(2, 24), t.block('primary', '10.0.4.0/25', 2)"),
     ("block_size_check", "23514", "select t.allocate(2, 24), t.block('cgnat', '100.64.32.0/20', 2)"),
     ("block_size_check", "23514", "select t.allocate(2, 27), t.block('primary', '10.0.4.0/27', 2)"),
@@ -241,6 +342,15 @@ const REFUSED: &[&str] = &[
     "update block set cidr = '10.0.1.0/24' where cidr = '10.0.0.0/24'",
     "update block set allocation_id = t.id(2) where allocation_id is not null",
     "update block set reason = 'x' where reason is not null",
+    "update block set reservation_id = null, reason = 'x' where reservation_id is not null",
+    "update pool set parent_pool_id = null where name = 'child'",
+    "update pool set parent_pool_id = t.pool('cgnat') where name = 'child'",
+    "update pool set parent_pool_id = t.pool('child') where name = 'primary'",
+    "update pool set vrf_id = t.vrf('lab') where name = 'primary'",
+    "update pool set family = 6 where name = 'nephew'",
+    "update past_block set vpc = 'somebody else'",
+    "delete from past_block",
+    "truncate past_block",
     "update profile_member set size_offset = -4 where role = 'cgnat'",
     "update profile_member set role = 'pods' where role = 'cgnat'",
     "update profile_member set pool_name = 'primary' where role = 'cgnat'",
@@ -385,6 +495,27 @@ async fn what_is_allowed_works() {
         "select t.reserve('child', '10.0.240.0/24'), t.reserve('primary', '10.0.239.0/24')",
         // The child's range before the block that it is, since that is checked at the commit.
         "select t.new_range('child', '10.0.64.0/20', 'primary'); select t.reserve('primary', '10.0.64.0/20')",
+        // A change of anything else of a pool, and of its VRF to what it is.
+        "update pool set name = 'x', strategy = 'sparse', revision = revision + 1, vrf_id = vrf_id where name = 'primary'",
+        "update pool set strategy = s from unnest(array['best_fit', 'first_fit', 'last_fit', 'sparse']) as s",
+        // From a pool without a profile, by list or by selector.
+        "select t.ask(2, '{\"pools\": [\"primary\"]}'), t.plain_block('10.0.4.0/24', 2)",
+        "select t.ask(2, '{\"pool_selector\": {}}'), t.plain_block('10.0.4.0/24', 2)",
+        "update allocation set request = '{\"exclude_cidrs\": []}'",
+        // Then without a size, for that of the pool.
+        "select t.ask(2, '{\"pools\": []}'); update allocation set requested_prefix_length = null where allocation_id = t.id(2)",
+        // A member of one length only always has that length.
+        "insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length, max_prefix_length)
+            values (t.profile(), 3, 'fixed', 'primary', 0, 28, 28); select t.allocate(2, 24);
+            insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
+                min_prefix_length, max_prefix_length)
+            select range_id, '10.0.4.0/28', cidr, t.id(2), t.member('fixed'), 24, 0, 28, 28 from pool_range
+            where range_id = t.range('primary')",
+        // Reservations in and outside of ranges, and the same network once per VRF.
+        "insert into reservation (vrf_id, cidr, reason, created_by) values
+            (t.vrf('default'), '10.0.144.0/20', 'x', 'psql'), (t.vrf('lab'), '10.0.160.0/20', repeat('é', 1000), 'psql')",
+        // A block takes its cooldown with it.
+        "delete from block where reason = 'cooldown'",
         // A range goes with its free list, once nothing is in it.
         "delete from pool_range where cidr = '10.0.240.0/20'; delete from block where cidr = '10.0.240.0/20'",
         // A reservation with a child may be replaced by another one, and without the child by anything.

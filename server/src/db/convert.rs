@@ -48,6 +48,11 @@ pub(crate) fn required_labels(json: serde_json::Value) -> Result<RequiredLabels>
         .map_err(|error| Error::bug(format!("stored required labels: {error}")))
 }
 
+/// Required labels as a JSON object.
+pub(crate) fn required_labels_json(labels: &RequiredLabels) -> Result<serde_json::Value> {
+    serde_json::to_value(labels).map_err(|error| Error::Internal(error.into()))
+}
+
 /// Labels as a JSON object.
 pub(crate) fn labels_json(labels: &Labels) -> Result<serde_json::Value> {
     serde_json::to_value(labels).map_err(|error| Error::Internal(error.into()))

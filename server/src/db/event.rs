@@ -88,9 +88,19 @@ pub async fn release_of(
     db: &mut Connection,
     id: AllocationId,
 ) -> Result<Option<(OffsetDateTime, String)>> {
+    end_of(db, id.0, "allocation.release").await
+}
+
+/// When something came to its end by that action, and by whom, if it did.
+pub async fn end_of(
+    db: &mut Connection,
+    id: Uuid,
+    action: &str,
+) -> Result<Option<(OffsetDateTime, String)>> {
     let row = query!(
-        "select at, actor from event where subject = $1 and action = 'allocation.release' order by event_id desc limit 1",
-        id.0
+        "select at, actor from event where subject = $1 and action = $2 order by event_id desc limit 1",
+        id,
+        action
     )
     .fetch_optional(db)
     .await?;

@@ -53,19 +53,20 @@ pub async fn blocks(
     limit: i64,
 ) -> Result<Vec<Used>> {
     let rows = query!(
-        r#"select range_id as "range_id!", cidr as "cidr!", allocation_id, vpc.name as "vpc?",
-            allocation.name as "name?", reason
+        r#"select range_id as "range_id!", block.cidr as "cidr!", allocation_id, vpc.name as "vpc?",
+            allocation.name as "name?", coalesce(reservation.reason, block.reason) as reason
         from (
-            select used.range_id, used.cidr, used.allocation_id, used.reason
+            select used.range_id, used.cidr, used.allocation_id, used.reservation_id, used.reason
             from pool_range cross join lateral (
-                select range_id, cidr, allocation_id, reason from block
+                select range_id, cidr, allocation_id, reservation_id, reason from block
                 where range_id = pool_range.range_id and ($2::cidr is null or cidr > $2)
                 order by cidr limit $3
             ) as used
             where pool_id = $1 order by used.cidr limit $3
         ) as block
             left join allocation using (allocation_id) left join vpc using (vpc_id)
-        order by cidr"#,
+            left join reservation using (reservation_id)
+        order by block.cidr"#,
         pool.0,
         after.map(IpNet::from) as _,
         limit

@@ -12,11 +12,15 @@ pub mod event;
 pub mod free;
 pub mod map;
 pub mod pool;
+pub mod profile;
+pub mod range;
+pub mod reservation;
 pub mod search;
 pub mod simple;
 pub mod total;
 pub mod verify;
 pub mod vpc;
+pub mod vrf;
 
 use sqlx::migrate::Migrator;
 

@@ -1,9 +1,9 @@
 //! Pools, their ranges, and the members of profiles that cut blocks from them.
 
 use ipam_shared::{
-    api::pool::{FreeBlocks, Pool, Strategy},
+    api::pool::{FreeBlocks, NewPool, Pool, PoolFilter, PoolPatch, Strategy},
     cidr::{Cidr, Family},
-    ids::PoolId,
+    ids::{PoolId, VrfId},
 };
 use sqlx::query;
 
@@ -41,81 +41,256 @@ pub async fn lock(db: &mut Connection, pools: &[PoolId]) -> Result<Vec<Range>> {
         .collect())
 }
 
-/// All pools with what is left of them, by VRF and name; or one of them, by id or name.
+/// Pools that pass a condition, with what is left of them, by VRF and name. First come those of `default`.
+macro_rules! pools {
+    ($db:expr, $condition:literal $(, $value:expr)*) => {
+        query!(
+            r#"select pool_id, name, vrf, family, min_prefix_length, max_prefix_length,
+                default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, labels, required_labels,
+                description, revision, created_at, parent_pool_id, parent as "parent?",
+                array(select cidr from pool_range where pool_id = page.pool_id order by cidr) as "ranges!",
+                coalesce(free.host_bits, '{}') as "host_bits!", coalesce(free.counts, '{}') as "counts!"
+            from (
+                select pool.*, vrf.name as vrf, parent.name as parent
+                from pool join vrf using (vrf_id) left join pool as parent on parent.pool_id = pool.parent_pool_id
+                where "# + $condition + r#"
+            ) as page
+                left join lateral (
+                    select array_agg(host_bits order by host_bits desc) as host_bits,
+                        array_agg(blocks order by host_bits desc) as counts
+                    from (
+                        select host_bits, sum(blocks)::bigint as blocks
+                        from free_count join pool_range using (range_id)
+                        where pool_id = page.pool_id group by host_bits having sum(blocks) > 0
+                    ) as by_size
+                ) as free on true
+            order by vrf <> 'default', vrf, name"#
+            $(, $value)*
+        )
+        .fetch_all($db)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let family = family(row.family);
+            let ranges: Vec<Cidr> = row.ranges.into_iter().map(Cidr::from).collect();
+            let free = row
+                .host_bits
+                .into_iter()
+                .zip(row.counts)
+                .map(|(host_bits, count)| {
+                    let prefix_length = family.bits().saturating_sub(convert::small(host_bits)?);
+                    Ok(FreeBlocks { prefix_length, count: convert::count(count)? })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let total = ranges.iter().map(|cidr| cidr.addresses()).fold(0, u128::saturating_add);
+            let used = total.saturating_sub(free_addresses(family, &free));
+            Ok(Pool {
+                id: PoolId(row.pool_id),
+                name: row.name,
+                vrf: row.vrf,
+                family,
+                parent: row.parent,
+                parent_id: row.parent_pool_id.map(PoolId),
+                ranges,
+                min_prefix_length: convert::small(row.min_prefix_length)?,
+                max_prefix_length: convert::small(row.max_prefix_length)?,
+                default_prefix_length: row.default_prefix_length.map(convert::small).transpose()?,
+                reserved_addresses: reserved(row.reserved_addresses)?,
+                strategy: strategy(&row.strategy)?,
+                release_cooldown_seconds: u32::try_from(row.release_cooldown_seconds).unwrap_or_default(),
+                labels: convert::labels(row.labels)?,
+                required_labels: convert::required_labels(row.required_labels)?,
+                description: row.description,
+                revision: row.revision,
+                created_at: row.created_at,
+                total_addresses: total,
+                used_addresses: used,
+                utilisation: if total == 0 { 0.0 } else { used as f64 / total as f64 },
+                largest_free_prefix_length: free.first().map(|free| free.prefix_length),
+                free,
+            })
+        })
+        .collect::<Result<Vec<_>>>()
+    };
+}
+
+/// One pool, with what is left of it.
+pub async fn get(db: &mut Connection, id: PoolId) -> Result<Option<Pool>> {
+    Ok(pools!(db, "pool.pool_id = $1", id.0)?.pop())
+}
+
+/// All pools.
+pub async fn all(db: &mut Connection) -> Result<Vec<Pool>> {
+    pools!(db, "true")
+}
+
+/// A page of the pools that a filter lets through, after the one with that VRF and name.
 pub async fn list(
     db: &mut Connection,
-    id: Option<PoolId>,
-    name: Option<&str>,
-    vrf: Option<&str>,
+    filter: &PoolFilter,
+    label: Option<(&str, &str)>,
+    after: Option<(&str, &str)>,
+    limit: u16,
 ) -> Result<Vec<Pool>> {
-    query!(
-        r#"select pool_id, pool.name, vrf.name as vrf, family, min_prefix_length, max_prefix_length,
-            default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, pool.labels, required_labels,
-            pool.description, pool.revision, pool.created_at, parent_pool_id,
-            (select name from pool as parent where parent.pool_id = pool.parent_pool_id) as parent,
-            array(select cidr from pool_range where pool_id = pool.pool_id order by cidr) as "ranges!",
-            coalesce(free.host_bits, '{}') as "host_bits!", coalesce(free.counts, '{}') as "counts!"
-        from pool join vrf using (vrf_id)
-            left join lateral (
-                select array_agg(host_bits order by host_bits desc) as host_bits,
-                    array_agg(blocks order by host_bits desc) as counts
-                from (
-                    select host_bits, sum(blocks)::bigint as blocks
-                    from free_count join pool_range using (range_id)
-                    where pool_id = pool.pool_id group by host_bits having sum(blocks) > 0
-                ) as by_size
-            ) as free on true
-        where ($1::uuid is null or pool_id = $1) and ($2::text is null or pool.name = $2)
-            and ($3::text is null or vrf.name = $3)
-        order by vrf.name <> 'default', vrf.name, pool.name"#,
-        id.map(|id| id.0),
+    let (vrf, name) = after.unzip();
+    pools!(
+        db,
+        "($1::text is null or pool.name = $1) and ($2::text is null or vrf.name = $2 or vrf.vrf_id::text = $2)
+            and ($3::text is null or parent.name = $3 or parent.pool_id::text = $3)
+            and ($4::jsonb is null or pool.labels @> $4)
+            and ($5::text is null or (vrf.name <> 'default', vrf.name, pool.name) > ($5 <> 'default', $5, $6))
+        order by vrf.name <> 'default', vrf.name, pool.name limit $7",
+        filter.name.as_deref(),
+        filter.vrf.as_deref(),
+        filter.parent.as_deref(),
+        label.map(|(key, value)| serde_json::json!({ key: value })),
+        vrf,
         name,
-        vrf
+        i64::from(limit)
+    )
+}
+
+/// Pools with that id or name: id, and name of the VRF, by VRF.
+pub async fn find(
+    db: &mut Connection,
+    id: Option<PoolId>,
+    name: &str,
+) -> Result<Vec<(PoolId, String)>> {
+    let rows = query!(
+        "select pool_id, vrf.name as vrf from pool join vrf using (vrf_id)
+        where pool_id = $1 or pool.name = $2 order by vrf.name <> 'default', vrf.name",
+        id.map(|id| id.0),
+        name
     )
     .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| {
-        let family = family(row.family);
-        let ranges: Vec<Cidr> = row.ranges.into_iter().map(Cidr::from).collect();
-        let free = row
-            .host_bits
-            .into_iter()
-            .zip(row.counts)
-            .map(|(host_bits, count)| {
-                let prefix_length = family.bits().saturating_sub(convert::small(host_bits)?);
-                Ok(FreeBlocks { prefix_length, count: convert::count(count)? })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let total = ranges.iter().map(|cidr| cidr.addresses()).fold(0, u128::saturating_add);
-        let used = total.saturating_sub(free_addresses(family, &free));
-        Ok(Pool {
-            id: PoolId(row.pool_id),
-            name: row.name,
-            vrf: row.vrf,
-            family,
-            parent: row.parent,
-            parent_id: row.parent_pool_id.map(PoolId),
-            ranges,
-            min_prefix_length: convert::small(row.min_prefix_length)?,
-            max_prefix_length: convert::small(row.max_prefix_length)?,
-            default_prefix_length: row.default_prefix_length.map(convert::small).transpose()?,
-            reserved_addresses: reserved(row.reserved_addresses)?,
-            strategy: strategy(&row.strategy)?,
-            release_cooldown_seconds: u32::try_from(row.release_cooldown_seconds).unwrap_or_default(),
-            labels: convert::labels(row.labels)?,
-            required_labels: convert::required_labels(row.required_labels)?,
-            description: row.description,
-            revision: row.revision,
-            created_at: row.created_at,
-            total_addresses: total,
-            used_addresses: used,
-            utilisation: if total == 0 { 0.0 } else { used as f64 / total as f64 },
-            largest_free_prefix_length: free.first().map(|free| free.prefix_length),
-            free,
-        })
-    })
-    .collect()
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (PoolId(row.pool_id), row.vrf))
+        .collect())
+}
+
+/// The pool of a VRF with that id or name; an id wins over a name that looks like one.
+pub async fn find_in(
+    db: &mut Connection,
+    vrf: VrfId,
+    id: Option<PoolId>,
+    name: &str,
+) -> Result<Option<PoolId>> {
+    let row = query!(
+        "select pool_id from pool where vrf_id = $1 and (pool_id = $2 or name = $3) order by (pool_id = $2) desc limit 1",
+        vrf.0,
+        id.map(|id| id.0),
+        name
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| PoolId(row.pool_id)))
+}
+
+/// Where a pool is, which never changes: its VRF, and the pool that its ranges are cut from.
+pub async fn home(db: &mut Connection, id: PoolId) -> Result<Option<(VrfId, Option<PoolId>)>> {
+    let row = query!(
+        "select vrf_id, parent_pool_id from pool where pool_id = $1",
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (VrfId(row.vrf_id), row.parent_pool_id.map(PoolId))))
+}
+
+/// Makes a pool, without ranges.
+pub async fn insert(
+    db: &mut Connection,
+    id: PoolId,
+    vrf: VrfId,
+    parent: Option<PoolId>,
+    family: Family,
+    new: &NewPool,
+) -> Result<()> {
+    query!(
+        "insert into pool (pool_id, vrf_id, parent_pool_id, name, family, min_prefix_length, max_prefix_length,
+            default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, labels, required_labels,
+            description)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        id.0,
+        vrf.0,
+        parent.map(|id| id.0),
+        new.name.as_str(),
+        if family == Family::Ipv4 { 4 } else { 6 },
+        i16::from(new.min_prefix_length),
+        i16::from(new.max_prefix_length.unwrap_or(family.bits())),
+        new.default_prefix_length.map(i16::from),
+        i32::try_from(new.reserved_addresses).unwrap_or(i32::MAX),
+        new.strategy.as_str(),
+        i32::try_from(new.release_cooldown_seconds).unwrap_or(i32::MAX),
+        convert::labels_json(&new.labels)?,
+        convert::required_labels_json(&new.required_labels)?,
+        new.description
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Changes a pool; its revision grows also when only its ranges change.
+pub async fn update(db: &mut Connection, id: PoolId, patch: &PoolPatch) -> Result<()> {
+    query!(
+        "update pool set name = coalesce($2, name), min_prefix_length = coalesce($3, min_prefix_length),
+            max_prefix_length = coalesce($4, max_prefix_length),
+            default_prefix_length = case when $5 then $6 else default_prefix_length end,
+            reserved_addresses = coalesce($7, reserved_addresses), strategy = coalesce($8, strategy),
+            release_cooldown_seconds = coalesce($9, release_cooldown_seconds), labels = coalesce($10, labels),
+            required_labels = coalesce($11, required_labels), description = coalesce($12, description),
+            revision = revision + 1
+        where pool_id = $1",
+        id.0,
+        patch.name.as_ref().map(|name| name.as_str()),
+        patch.min_prefix_length.map(i16::from),
+        patch.max_prefix_length.map(i16::from),
+        patch.default_prefix_length.is_some(),
+        patch.default_prefix_length.flatten().map(i16::from),
+        patch
+            .reserved_addresses
+            .map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+        patch.strategy.map(Strategy::as_str),
+        patch
+            .release_cooldown_seconds
+            .map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX)),
+        patch
+            .labels
+            .as_ref()
+            .map(convert::labels_json)
+            .transpose()?,
+        patch
+            .required_labels
+            .as_ref()
+            .map(convert::required_labels_json)
+            .transpose()?,
+        patch.description.as_deref(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a pool that has no ranges and no children.
+pub async fn delete(db: &mut Connection, id: PoolId) -> Result<()> {
+    query!("delete from pool where pool_id = $1", id.0)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Names of the pools whose parent this one is.
+pub async fn children(db: &mut Connection, id: PoolId) -> Result<Vec<String>> {
+    let rows = query!(
+        "select name from pool where parent_pool_id = $1 order by name",
+        id.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
 }
 
 /// Free blocks of some ranges by size, largest first.

@@ -119,9 +119,17 @@ pub const TRIGGERS: &[(&str, &str)] = &[
     ("event", "event_no_truncate"),
     ("event_seal", "event_seal_append_only"),
     ("event_seal", "event_seal_no_truncate"),
+    ("past_block", "past_block_append_only"),
+    ("past_block", "past_block_no_truncate"),
+    ("pool", "pool_changed"),
+    ("pool", "pool_immutable"),
     ("pool_range", "pool_range_added"),
+    ("pool_range", "pool_range_changed"),
     ("pool_range", "pool_range_immutable"),
+    ("profile", "profile_changed"),
+    ("profile_member", "profile_member_changed"),
     ("profile_member", "profile_member_immutable"),
+    ("vrf", "vrf_changed"),
 ];
 
 /// Triggers that are missing, and triggers of any table, also those behind foreign keys, that are switched off.

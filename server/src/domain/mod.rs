@@ -1,19 +1,24 @@
 //! The rules, and the only place that begins and commits a transaction. Knows nothing of HTTP.
 //!
-//! Locks are taken in one order everywhere, so that no two changes wait for each other: pools by id, then the VPC, then
-//! the allocation.
+//! Locks are taken in one order everywhere, so that no two changes wait for each other: the VRF, by changes of pools, ranges
+//! and reservations only; then pools by id, the VPC, the allocation.
 
 pub(crate) mod address_plan;
 pub mod allocation;
 mod batch;
 pub mod cooldown;
 pub mod plan;
+pub mod pool;
+mod profile;
 mod queue;
+mod range;
+mod reservation;
 mod resize;
 pub mod seal;
 mod sizing;
 pub mod verify;
 pub mod vpc;
+pub mod vrf;
 
 use std::sync::Arc;
 
@@ -122,6 +127,28 @@ async fn detached<T: Send + 'static>(
     tokio::spawn(change)
         .await
         .map_err(|error| Error::Internal(error.into()))?
+}
+
+/// Deleted is not unknown: an id of something that was ended by `action` answers when and by whom, another one `text`.
+async fn missing(
+    db: &mut crate::db::Connection,
+    id: Option<uuid::Uuid>,
+    action: &str,
+    what: &str,
+    text: String,
+) -> Error {
+    let Some(id) = id else {
+        return Error::NotFound(text);
+    };
+    match crate::db::event::end_of(db, id, action).await {
+        Ok(Some((at, by))) => Error::Gone {
+            what: format!("{what} {id}"),
+            at,
+            by,
+        },
+        Ok(None) => Error::NotFound(text),
+        Err(error) => error,
+    }
 }
 
 /// Checks free text.

@@ -160,12 +160,7 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Allocation>>, Refusal> {
     let limit = limit(filter.limit)?;
     let cursor = cursor(filter.cursor.as_deref())?;
-    let label = match &filter.label {
-        None => None,
-        Some(text) => Some(text.split_once('=').ok_or_else(|| {
-            Error::Invalid("label takes key=value, such as environment=prod".into())
-        })?),
-    };
+    let label = label(filter.label.as_deref())?;
     let mut connection = app.ipam.read().await?;
     let ids = db::allocation::find(&mut connection, &filter, label, cursor, limit).await?;
     let next_cursor = (ids.len() == usize::from(limit))
@@ -277,6 +272,15 @@ pub(super) fn limit(asked: Option<u16>) -> Result<u16, Error> {
             "limit must be between 1 and {MAX_LIMIT}"
         ))),
     }
+}
+
+/// Key and value of a label to look for.
+pub(super) fn label(text: Option<&str>) -> Result<Option<(&str, &str)>, Error> {
+    text.map(|text| {
+        text.split_once('=')
+            .ok_or_else(|| Error::Invalid("label takes key=value, such as environment=prod".into()))
+    })
+    .transpose()
 }
 
 /// The id that a page begins after.

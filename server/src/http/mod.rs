@@ -11,9 +11,12 @@ pub mod limits;
 pub mod listen;
 pub mod openapi;
 pub mod pool;
+pub mod profile;
 pub mod request_id;
+pub mod reservation;
 pub mod simple;
 pub mod vpc;
+pub mod vrf;
 
 use std::sync::{
     Arc,
@@ -69,8 +72,18 @@ fn described() -> OpenApiRouter<App> {
         ))
         .routes(routes!(vpc::create, vpc::list))
         .routes(routes!(vpc::get, vpc::update, vpc::delete))
-        .routes(routes!(pool::list))
-        .routes(routes!(pool::get));
+        .routes(routes!(vrf::create, vrf::list))
+        .routes(routes!(vrf::get, vrf::update, vrf::delete))
+        .routes(routes!(pool::create, pool::list))
+        .routes(routes!(pool::get, pool::update, pool::delete))
+        .routes(routes!(profile::create, profile::list))
+        .routes(routes!(profile::get, profile::update, profile::delete))
+        .routes(routes!(reservation::create, reservation::list))
+        .routes(routes!(
+            reservation::get,
+            reservation::update,
+            reservation::delete
+        ));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 

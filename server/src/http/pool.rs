@@ -1,49 +1,74 @@
 //! `/api/v1/pools`.
 
-use axum::{Json, extract::State};
-use ipam_shared::{api::pool::Pool, error::Problem, page::Page};
-use serde::Deserialize;
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ipam_shared::{
+    api::pool::{NewPool, Pool, PoolFilter, PoolPatch},
+    error::Problem,
+    page::Page,
+};
 
 use super::{
     App,
+    allocation::{etagged, label, limit},
     error::Refusal,
-    extract::{Key, Params},
+    extract::{Body, IfMatch, Key, Params},
 };
 use crate::{db, domain::Caller, error::Error};
 
-/// What a list can be narrowed to.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PoolFilter {
-    /// Only with this name.
-    name: Option<String>,
-    /// Only of this VRF.
-    vrf: Option<String>,
+/// Make a pool
+///
+/// Ranges of one VRF never overlap. A pool with a parent has its ranges cut from that pool: as CIDRs that are free there,
+/// or by prefix length.
+#[utoipa::path(post, path = "/pools", tag = "pools", operation_id = "create_pool", responses(
+    (status = 201, body = Pool),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "No such VRF or parent"),
+    (status = 409, body = Problem, content_type = "application/problem+json",
+        description = "name_taken, overlap or pool_exhausted"),
+))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Body(new): Body<NewPool>,
+) -> Result<Response, Refusal> {
+    let pool = app.ipam.create_pool(caller, new).await?;
+    let mut response = (StatusCode::CREATED, etagged(pool.revision, &pool)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/pools/{}", pool.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
 }
 
 /// List pools
 ///
-/// With what is left of them, free blocks by size included.
+/// With what is left of them, free blocks by size included. By VRF, `default` first, and name.
 #[utoipa::path(get, path = "/pools", tag = "pools", operation_id = "list_pools", params(PoolFilter), responses(
     (status = 200, body = Page<Pool>),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(app): State<App>,
     _: Caller,
     Params(filter): Params<PoolFilter>,
 ) -> Result<Json<Page<Pool>>, Refusal> {
+    let limit = limit(filter.limit)?;
+    let label = label(filter.label.as_deref())?;
+    let after = filter.cursor.as_deref().map(place).transpose()?;
+    let after = after
+        .as_ref()
+        .map(|(vrf, name)| (vrf.as_str(), name.as_str()));
     let mut connection = app.ipam.read().await?;
-    let items = db::pool::list(
-        &mut connection,
-        None,
-        filter.name.as_deref(),
-        filter.vrf.as_deref(),
-    )
-    .await?;
-    Ok(Json(Page {
-        items,
-        next_cursor: None,
-    }))
+    let items = db::pool::list(&mut connection, &filter, label, after, limit).await?;
+    let next_cursor = (items.len() == usize::from(limit))
+        .then(|| items.last().map(cursor))
+        .flatten();
+    Ok(Json(Page { items, next_cursor }))
 }
 
 /// Get a pool
@@ -52,31 +77,92 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/pools/{pool}", tag = "pools", operation_id = "get_pool",
     params(("pool" = String, Path, description = "Id or name")), responses(
         (status = 200, body = Pool),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Several have that name"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
     _: Caller,
     Key(key): Key<String>,
-) -> Result<Json<Pool>, Refusal> {
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_pool(&key).await?;
     let mut connection = app.ipam.read().await?;
-    let mut found = match key.parse() {
-        Ok(id) => db::pool::list(&mut connection, Some(id), None, None).await?,
-        Err(_) => db::pool::list(&mut connection, None, Some(&key), None).await?,
-    };
-    if found.len() > 1 {
-        let vrfs: Vec<_> = found
-            .iter()
-            .map(|pool| format!("\"{}\" ({})", pool.vrf, pool.id))
-            .collect();
-        return Err(Error::Invalid(format!(
-            "several VRFs have a pool \"{key}\": {}; ask for it by id",
-            vrfs.join(", ")
-        ))
-        .into());
-    }
-    match found.pop() {
-        Some(pool) => Ok(Json(pool)),
-        None => Err(Error::NotFound(format!("there is no pool \"{key}\"")).into()),
-    }
+    let pool = db::pool::get(&mut connection, id).await?;
+    let pool = pool.ok_or_else(|| Error::NotFound(format!("there is no pool \"{key}\"")))?;
+    Ok(etagged(pool.revision, &pool))
+}
+
+/// Change a pool
+///
+/// Blocks that exist stay as they are. Of `ranges`, those that are new are added, and those that are not named are removed
+/// if nothing is in them.
+#[utoipa::path(patch, path = "/pools/{pool}", tag = "pools", operation_id = "update_pool",
+    params(
+        ("pool" = String, Path, description = "Id or name"),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 200, body = Pool),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "name_taken, overlap, in_use or pool_exhausted"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    IfMatch(revision): IfMatch,
+    Body(patch): Body<PoolPatch>,
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_pool(&key).await?;
+    let pool = app.ipam.update_pool(caller, id, patch, revision).await?;
+    Ok(etagged(pool.revision, &pool))
+}
+
+/// Delete a pool
+///
+/// Refused while something is in its ranges or other pools are cut from it. Its ranges go back to its parent.
+#[utoipa::path(delete, path = "/pools/{pool}", tag = "pools", operation_id = "delete_pool",
+    params(
+        ("pool" = String, Path, description = "Id or name"),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Several have that name"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use"),
+        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    IfMatch(revision): IfMatch,
+) -> Result<StatusCode, Refusal> {
+    let id = app.ipam.find_pool(&key).await?;
+    app.ipam.delete_pool(caller, id, revision).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a page ends: by VRF and name, neither of which has a slash.
+fn cursor(pool: &Pool) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}/{}", pool.vrf, pool.name))
+}
+
+/// The VRF and the name that a page begins after.
+fn place(cursor: &str) -> Result<(String, String), Error> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+    bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|text| {
+            text.split_once('/')
+                .map(|(vrf, name)| (vrf.to_owned(), name.to_owned()))
+        })
+        .ok_or_else(|| Error::Invalid("cursor takes the next_cursor of the page before".to_owned()))
 }

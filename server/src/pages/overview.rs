@@ -43,7 +43,7 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let mut db = app.ipam.read().await?;
     let (vpcs, allocations) = db::total::counts(&mut db).await?;
-    let pools = db::pool::list(&mut db, None, None, None).await?;
+    let pools = db::pool::all(&mut db).await?;
     let roles = db::total::roles(&mut db).await?;
     let counted = if allocations.exact {
         Some(db::total::usable_by_role(&mut db).await?)

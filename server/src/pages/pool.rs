@@ -107,7 +107,7 @@ pub(super) async fn show(
     };
     let mut db = app.ipam.read().await?;
     let found = match id.parse() {
-        Ok(id) => db::pool::list(&mut db, Some(id), None, None).await?.pop(),
+        Ok(id) => db::pool::get(&mut db, id).await?,
         Err(_) => None,
     };
     let pool = found.ok_or_else(|| Failure::not_found("there is no pool with that id"))?;

@@ -42,13 +42,14 @@ insert into idempotency_key (actor, key, fingerprint, allocation_id)
 ";
 
 /// Tables that grow with what is allocated.
-const LARGE: [&str; 6] = [
+const LARGE: [&str; 7] = [
     "allocation",
     "block",
     "free_block",
     "event",
     "vpc",
     "idempotency_key",
+    "reservation",
 ];
 /// Times that each request is repeated: a prepared statement may become generic after five.
 const REPEATS: i64 = 8;
@@ -56,7 +57,7 @@ const REPEATS: i64 = 8;
 const ROWS: i64 = 600;
 
 /// Rows read so far, by table: in order, and through indexes.
-async fn rows_read(api: &Api) -> BTreeMap<String, i64> {
+pub(crate) async fn rows_read(api: &Api) -> BTreeMap<String, i64> {
     // The one connection of the server tells what it counted.
     let mut connection = api.ipam.read().await.expect("a connection");
     sqlx::query("select pg_stat_force_next_flush()")

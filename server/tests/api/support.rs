@@ -16,6 +16,9 @@ pub(crate) const KEY: &str = "correct-horse-battery-staple";
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
 pub(crate) const VPCS: &str = "/api/v1/vpcs";
 pub(crate) const POOLS: &str = "/api/v1/pools";
+pub(crate) const VRFS: &str = "/api/v1/vrfs";
+pub(crate) const PROFILES: &str = "/api/v1/profiles";
+pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
 
 /// The application.
 pub(crate) struct Api {
@@ -197,10 +200,17 @@ impl Api {
         let mut db = self.database.connect().await;
         let state = "select concat((select json_agg(a order by allocation_id) from allocation a),
             (select json_agg(v order by vpc_id) from vpc v),
+            (select json_agg(v order by vrf_id) from vrf v),
+            (select json_agg(p order by pool_id) from pool p),
+            (select json_agg(r order by range_id) from pool_range r),
             (select json_agg(b order by range_id, cidr) from block b),
             (select json_agg(f order by range_id, host_bits, cidr) from free_block f),
             (select json_agg(c order by range_id, host_bits) from free_count c),
             (select json_agg(k order by actor, key) from idempotency_key k),
+            (select json_agg(p order by profile_id) from profile p),
+            (select json_agg(m order by member_id) from profile_member m),
+            (select json_agg(r order by reservation_id) from reservation r),
+            (select json_agg(p order by past_block_id) from past_block p),
             (select json_agg(e order by event_id) from event e))";
         sqlx::query_scalar(state)
             .fetch_one(&mut db)

@@ -1,0 +1,218 @@
+//! Profiles and their members.
+
+use ipam_shared::{
+    api::profile::{Member, NewProfile, Profile, ProfilePatch},
+    ids::ProfileId,
+};
+use sqlx::query;
+
+use crate::{
+    db::{Connection, convert},
+    error::Result,
+};
+
+/// Makes a profile, as yet without members.
+pub async fn insert(db: &mut Connection, id: ProfileId, new: &NewProfile) -> Result<()> {
+    query!(
+        "insert into profile (profile_id, name, description) values ($1, $2, $3)",
+        id.0,
+        new.name.as_str(),
+        new.description
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The id of a profile by id or name; an id wins over a name that looks like one.
+pub async fn find_id(
+    db: &mut Connection,
+    id: Option<ProfileId>,
+    name: &str,
+) -> Result<Option<ProfileId>> {
+    let row = query!(
+        "select profile_id from profile where profile_id = $1 or name = $2 order by (profile_id = $1) desc limit 1",
+        id.map(|id| id.0),
+        name
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| ProfileId(row.profile_id)))
+}
+
+/// Locks a profile against changes and new allocations from it; its revision.
+pub async fn lock(db: &mut Connection, id: ProfileId) -> Result<Option<i64>> {
+    let row = query!(
+        "select revision from profile where profile_id = $1 for update",
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| row.revision))
+}
+
+/// Profiles that pass a condition, with a statement for each, so that each is planned for itself.
+macro_rules! profiles {
+    ($db:expr, $condition:literal, $($value:expr),+) => {
+        query!(
+            r#"select profile_id, name, description, revision, created_at, roles as "roles!", pools as "pools!",
+                offsets as "offsets!", mins as "mins!", maxs as "maxs!",
+                (select count(*) from allocation where allocation.profile_id = profile.profile_id) as "allocations!"
+            from profile cross join lateral (
+                select array_agg(role order by position) as roles, array_agg(pool_name order by position) as pools,
+                    array_agg(size_offset order by position) as offsets,
+                    array_agg(min_prefix_length order by position) as mins,
+                    array_agg(max_prefix_length order by position) as maxs
+                from profile_member where profile_member.profile_id = profile.profile_id and retired_at is null
+            ) as members
+            where "# + $condition,
+            $($value),+
+        )
+        .fetch_all($db)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let bounds = row.mins.into_iter().zip(row.maxs);
+            let members = row.roles.into_iter().zip(row.pools).zip(row.offsets).zip(bounds);
+            Ok(Profile {
+                id: ProfileId(row.profile_id),
+                name: convert::name(row.name)?,
+                description: row.description,
+                members: members
+                    .map(|(((role, pool), offset), (min, max))| {
+                        Ok(Member {
+                            role,
+                            pool: convert::name(pool)?,
+                            size_offset: convert::offset(offset)?,
+                            min_prefix_length: convert::small(min)?,
+                            max_prefix_length: convert::small(max)?,
+                        })
+                    })
+                    .collect::<Result<_>>()?,
+                allocations: row.allocations,
+                revision: row.revision,
+                created_at: row.created_at,
+            })
+        })
+        .collect::<Result<Vec<_>>>()
+    };
+}
+
+/// One profile.
+pub async fn get(db: &mut Connection, id: ProfileId) -> Result<Option<Profile>> {
+    Ok(profiles!(db, "profile_id = $1", id.0)?.pop())
+}
+
+/// Profiles in the order of their ids, after `cursor`; with a name, only that one.
+pub async fn list(
+    db: &mut Connection,
+    name: Option<&str>,
+    cursor: Option<ProfileId>,
+    limit: u16,
+) -> Result<Vec<Profile>> {
+    let after = cursor.map(|id| id.0).unwrap_or_default();
+    match name {
+        Some(name) => profiles!(db, "name = $1 and profile_id > $2", name, after),
+        None => profiles!(
+            db,
+            "profile_id > $1 order by profile_id limit $2",
+            after,
+            i64::from(limit)
+        ),
+    }
+}
+
+/// Changes what a profile is called and how it is described; the members have a function of their own.
+pub async fn update(db: &mut Connection, id: ProfileId, patch: &ProfilePatch) -> Result<()> {
+    query!(
+        "update profile set name = coalesce($2, name), description = coalesce($3, description), revision = revision + 1
+        where profile_id = $1",
+        id.0,
+        patch.name.as_ref().map(|name| name.as_str()),
+        patch.description.as_deref()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Members of a locked profile from now on. Those that stay as they are keep their rows; the others are retired, and
+/// blocks that were cut for them keep them.
+pub async fn set_members(db: &mut Connection, id: ProfileId, members: &[Member]) -> Result<()> {
+    let positions: Vec<i16> = (1..).take(members.len()).collect();
+    let roles: Vec<_> = members.iter().map(|member| member.role.clone()).collect();
+    let pools: Vec<_> = members
+        .iter()
+        .map(|member| member.pool.as_str().to_owned())
+        .collect();
+    let column = |value: fn(&Member) -> i16| members.iter().map(value).collect::<Vec<_>>();
+    let offsets = column(|member| member.size_offset.into());
+    let mins = column(|member| member.min_prefix_length.into());
+    let maxs = column(|member| member.max_prefix_length.into());
+    query!(
+        "update profile_member set retired_at = now()
+        where profile_id = $1 and retired_at is null
+            and (position, role, pool_name, size_offset, min_prefix_length, max_prefix_length) not in (
+                select * from unnest($2::smallint[], $3::text[], $4::text[], $5::smallint[], $6::smallint[],
+                    $7::smallint[])
+            )",
+        id.0,
+        &positions,
+        &roles,
+        &pools,
+        &offsets,
+        &mins,
+        &maxs
+    )
+    .execute(&mut *db)
+    .await?;
+    query!(
+        "insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
+            max_prefix_length)
+        select $1, wanted.* from unnest($2::smallint[], $3::text[], $4::text[], $5::smallint[], $6::smallint[],
+            $7::smallint[]) as wanted (position)
+        where position not in (select position from profile_member where profile_id = $1 and retired_at is null)",
+        id.0,
+        &positions,
+        &roles,
+        &pools,
+        &offsets,
+        &mins,
+        &maxs
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The first allocations from a profile, as people call them, and how many there are.
+pub async fn users(db: &mut Connection, id: ProfileId, limit: i64) -> Result<(Vec<String>, i64)> {
+    let rows = query!(
+        r#"select vpc.name as vpc, allocation.name, allocation_id,
+            (select count(*) from allocation where profile_id = $1) as "users!"
+        from (select * from allocation where profile_id = $1 order by allocation_id limit $2) as allocation
+            join vpc using (vpc_id)
+        order by allocation_id"#,
+        id.0,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let users = rows.first().map(|row| row.users).unwrap_or_default();
+    let names = rows.into_iter().map(|row| match row.name {
+        Some(name) => format!("{}/{name}", row.vpc),
+        None => format!("{}/{}", row.vpc, row.allocation_id),
+    });
+    Ok((names.collect(), users))
+}
+
+/// Deletes a locked profile that no allocation uses, with all the members that it has and ever had.
+pub async fn delete(db: &mut Connection, id: ProfileId) -> Result<()> {
+    query!("delete from profile_member where profile_id = $1", id.0)
+        .execute(&mut *db)
+        .await?;
+    query!("delete from profile where profile_id = $1", id.0)
+        .execute(db)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,441 @@
+//! Pools: create, update in place, delete. What happens to their ranges is in `range`.
+//!
+//! Every change locks the VRF first, so that changes of the pools of one VRF come one after the other, and then the pools
+//! whose free lists it touches: the pool itself and its parent. Allocations lock pools only.
+
+use std::collections::BTreeMap;
+
+use ipam_shared::{
+    api::{
+        DEFAULT_VRF,
+        pool::{MAX_RELEASE_COOLDOWN_SECONDS, NewPool, Pool, PoolPatch, RequiredLabels},
+    },
+    cidr::{Cidr, Family},
+    ids::PoolId,
+    labels::{Labels, MAX_LABELS},
+    name::Name,
+};
+use serde_json::json;
+
+use super::{
+    Caller, Ipam,
+    allocation::check_revision,
+    check_description, commit, detached, missing,
+    range::{self, Change, Owner, Parent, in_use},
+};
+use crate::{
+    db::{
+        Connection,
+        event::{self, Event},
+        pool,
+        range::of_pool,
+        vrf::{self, Locked},
+    },
+    error::{Error, Result},
+};
+
+/// The action that ends a pool.
+const DELETE: &str = "pool.delete";
+
+impl Ipam {
+    /// Makes a pool with its ranges, all or nothing.
+    pub async fn create_pool(&self, caller: Caller, new: NewPool) -> Result<Pool> {
+        check_description(&new.description)?;
+        check_policies(
+            Some(new.reserved_addresses),
+            Some(new.release_cooldown_seconds),
+            Some(&new.required_labels),
+        )?;
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let vrf_name = new.vrf.as_ref().map_or(DEFAULT_VRF, |name| name.as_str());
+            let vrf = vrf::lock(&mut transaction, None, Some(vrf_name)).await?;
+            let vrf = vrf.ok_or_else(|| {
+                Error::NotFound(format!("there is no VRF \"{vrf_name}\"; make it first"))
+            })?;
+            let parent = match &new.parent {
+                Some(key) => Some(find_parent(&mut transaction, &vrf, key).await?),
+                None => None,
+            };
+            let family = family(&new, parent.as_ref().map(|(parent, _)| parent))?;
+            let longest = new.max_prefix_length.unwrap_or(family.bits());
+            let shortest = new.min_prefix_length;
+            check_bounds(family, shortest, longest, new.default_prefix_length)?;
+            let id = PoolId::generate();
+            let parent_id = parent.as_ref().map(|(parent, _)| parent.id);
+            let inserted =
+                pool::insert(&mut transaction, id, vrf.id, parent_id, family, &new).await;
+            inserted.map_err(|error| taken(error, &new.name, &vrf.name))?;
+            let owner = Owner {
+                id,
+                name: new.name.as_str(),
+                vrf: vrf.id,
+                vrf_name: &vrf.name,
+                family,
+                max_prefix_length: longest,
+                parent: parent.map(|(_, parent)| parent),
+            };
+            let change = Change {
+                add: &new.ranges,
+                cut: &new.range_prefix_lengths,
+                ..Change::default()
+            };
+            range::change(&mut transaction, &owner, change).await?;
+            let made = pool::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was just made"))?;
+            let detail = json!({ "name": made.name, "vrf": made.vrf, "parent": made.parent, "ranges": made.ranges });
+            record(&mut transaction, &caller, "pool.create", id, detail).await?;
+            commit(transaction).await?;
+            Ok(made)
+        })
+        .await
+    }
+
+    /// The id of a pool by id, or by name if only one VRF has a pool of that name.
+    pub async fn find_pool(&self, key: &str) -> Result<PoolId> {
+        let mut connection = self.read().await?;
+        let id: Option<PoolId> = key.parse().ok();
+        let found = pool::find(&mut connection, id, key).await?;
+        match found.as_slice() {
+            [] => {
+                let text = format!("there is no pool \"{key}\"");
+                Err(missing(&mut connection, id.map(|id| id.0), DELETE, "pool", text).await)
+            }
+            [(only, _)] => Ok(*only),
+            several => match id.filter(|id| several.iter().any(|(found, _)| found == id)) {
+                Some(id) => Ok(id),
+                None => {
+                    let vrfs: Vec<_> = several
+                        .iter()
+                        .map(|(id, vrf)| format!("\"{vrf}\" ({id})"))
+                        .collect();
+                    Err(Error::Invalid(format!(
+                        "several VRFs have a pool \"{key}\": {}; ask for it by id",
+                        vrfs.join(", ")
+                    )))
+                }
+            },
+        }
+    }
+
+    /// Changes a pool in place; the blocks that exist stay as they are. With `if_match`, only if it is at that revision.
+    pub async fn update_pool(
+        &self,
+        caller: Caller,
+        id: PoolId,
+        patch: PoolPatch,
+        if_match: Option<i64>,
+    ) -> Result<Pool> {
+        if let Some(description) = &patch.description {
+            check_description(description)?;
+        }
+        check_policies(
+            patch.reserved_addresses,
+            patch.release_cooldown_seconds,
+            patch.required_labels.as_ref(),
+        )?;
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let (vrf, before, parent) = lock(&mut transaction, id).await?;
+            check_revision(if_match, before.revision)?;
+            if patch == PoolPatch::default() {
+                transaction.rollback().await?;
+                return Ok(before);
+            }
+            let longest = patch.max_prefix_length.unwrap_or(before.max_prefix_length);
+            check_bounds(
+                before.family,
+                patch.min_prefix_length.unwrap_or(before.min_prefix_length),
+                longest,
+                patch
+                    .default_prefix_length
+                    .unwrap_or(before.default_prefix_length),
+            )?;
+            pool::update(&mut transaction, id, &patch)
+                .await
+                .map_err(|error| match &patch.name {
+                    Some(name) => taken(error, name, &vrf.name),
+                    None => error,
+                })?;
+            let owner = Owner {
+                id,
+                name: patch
+                    .name
+                    .as_ref()
+                    .map_or(before.name.as_str(), |name| name.as_str()),
+                vrf: vrf.id,
+                vrf_name: &vrf.name,
+                family: before.family,
+                max_prefix_length: longest,
+                parent,
+            };
+            let (added, removed) = change_ranges(&mut transaction, &owner, &patch).await?;
+            let mut detail =
+                serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+            if let Some(detail) = detail.as_object_mut() {
+                for (key, cidrs) in [("added_ranges", added), ("removed_ranges", removed)] {
+                    if !cidrs.is_empty() {
+                        detail.insert(key.to_owned(), json!(cidrs));
+                    }
+                }
+            }
+            record(&mut transaction, &caller, "pool.update", id, detail).await?;
+            let pool = pool::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was locked"))?;
+            commit(transaction).await?;
+            Ok(pool)
+        })
+        .await
+    }
+
+    /// Deletes a pool that nothing is in, and gives its ranges back to its parent.
+    pub async fn delete_pool(
+        &self,
+        caller: Caller,
+        id: PoolId,
+        if_match: Option<i64>,
+    ) -> Result<()> {
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let (vrf, before, parent) = lock(&mut transaction, id).await?;
+            check_revision(if_match, before.revision)?;
+            let children = pool::children(&mut transaction, id).await?;
+            if !children.is_empty() {
+                let count = i64::try_from(children.len()).unwrap_or(i64::MAX);
+                let users = children
+                    .into_iter()
+                    .map(|name| format!("\"{name}\""))
+                    .collect();
+                return Err(in_use(
+                    &format!("pool \"{}\" is the parent of pools", before.name),
+                    users,
+                    count,
+                ));
+            }
+            let owner = Owner {
+                id,
+                name: &before.name,
+                vrf: vrf.id,
+                vrf_name: &vrf.name,
+                family: before.family,
+                max_prefix_length: before.max_prefix_length,
+                parent,
+            };
+            let stored = of_pool(&mut transaction, id).await?;
+            let change = Change {
+                remove: &stored,
+                ..Change::default()
+            };
+            range::change(&mut transaction, &owner, change).await?;
+            pool::delete(&mut transaction, id).await?;
+            let detail = json!({ "name": before.name, "vrf": before.vrf, "ranges": before.ranges });
+            record(&mut transaction, &caller, DELETE, id, detail).await?;
+            commit(transaction).await
+        })
+        .await
+    }
+}
+
+/// Locks a pool for a change: its VRF, then the pool and its parent in the order of their ids. The VRF, the pool as it is,
+/// and the parent.
+async fn lock(db: &mut Connection, id: PoolId) -> Result<(Locked, Pool, Option<Parent>)> {
+    let text = format!("there is no pool with the id {id}");
+    let Some((vrf, parent)) = pool::home(db, id).await? else {
+        return Err(missing(db, Some(id.0), DELETE, "pool", text).await);
+    };
+    let vrf = vrf::lock(db, Some(vrf), None).await?;
+    let ids: Vec<_> = std::iter::once(id).chain(parent).collect();
+    let ranges = pool::lock(db, &ids).await?;
+    // Somebody may have deleted it before it was locked.
+    let (Some(vrf), Some(pool)) = (vrf, pool::get(db, id).await?) else {
+        return Err(missing(db, Some(id.0), DELETE, "pool", text).await);
+    };
+    let parent = match parent {
+        None => None,
+        Some(id) => {
+            let parent = pool::get(db, id)
+                .await?
+                .ok_or_else(|| Error::bug("a pool without its parent"))?;
+            Some(Parent {
+                id,
+                name: parent.name,
+                strategy: parent.strategy,
+                ranges: ranges
+                    .into_iter()
+                    .filter(|range| range.pool == id)
+                    .collect(),
+            })
+        }
+    };
+    Ok((vrf, pool, parent))
+}
+
+/// The pool to cut ranges from, locked; the VRF is locked already.
+async fn find_parent(db: &mut Connection, vrf: &Locked, key: &str) -> Result<(Pool, Parent)> {
+    let unknown = || {
+        Error::NotFound(format!(
+            "there is no pool \"{key}\" in VRF \"{}\"; a parent is in the same VRF",
+            vrf.name
+        ))
+    };
+    let id = pool::find_in(db, vrf.id, key.parse().ok(), key)
+        .await?
+        .ok_or_else(unknown)?;
+    let ranges = pool::lock(db, &[id]).await?;
+    let pool = pool::get(db, id).await?.ok_or_else(unknown)?;
+    let parent = Parent {
+        id,
+        name: pool.name.clone(),
+        strategy: pool.strategy,
+        ranges,
+    };
+    Ok((pool, parent))
+}
+
+/// Makes the ranges those of the patch; which came and which went.
+async fn change_ranges(
+    db: &mut Connection,
+    owner: &Owner<'_>,
+    patch: &PoolPatch,
+) -> Result<(Vec<Cidr>, Vec<Cidr>)> {
+    if patch.ranges.is_none() && patch.add_range_prefix_lengths.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let stored = of_pool(db, owner.id).await?;
+    let (kept, remove): (Vec<_>, Vec<_>) = stored.into_iter().partition(|stored| {
+        patch
+            .ranges
+            .as_ref()
+            .is_none_or(|ranges| ranges.contains(&stored.range.cidr))
+    });
+    let add: Vec<_> = patch
+        .ranges
+        .iter()
+        .flatten()
+        .filter(|cidr| kept.iter().all(|stored| stored.range.cidr != **cidr))
+        .copied()
+        .collect();
+    let change = Change {
+        remove: &remove,
+        add: &add,
+        cut: &patch.add_range_prefix_lengths,
+        kept: kept.len(),
+    };
+    let added = range::change(db, owner, change).await?;
+    let removed = remove.iter().map(|stored| stored.range.cidr).collect();
+    Ok((added, removed))
+}
+
+/// The family that the request says, or that follows from it.
+fn family(new: &NewPool, parent: Option<&Pool>) -> Result<Family> {
+    let range = new.ranges.first().map(|cidr| cidr.family());
+    let parent_family = parent.map(|parent| parent.family);
+    let family = new.family.or(parent_family).or(range).ok_or_else(|| {
+        Error::Invalid(
+            "which address family? Give \"family\": \"ipv4\" or \"ipv6\", or a range".to_owned(),
+        )
+    })?;
+    match parent {
+        Some(parent) if parent.family != family => Err(Error::Invalid(format!(
+            "pool \"{}\" is of the other address family; a pool is of that of its parent",
+            parent.name
+        ))),
+        _ => Ok(family),
+    }
+}
+
+/// Whether blocks between these lengths can be.
+fn check_bounds(family: Family, shortest: u8, longest: u8, usual: Option<u8>) -> Result<()> {
+    let invalid = |text: String| Err(Error::Invalid(text));
+    if longest > family.bits() {
+        let word = if family == Family::Ipv4 {
+            "IPv4"
+        } else {
+            "IPv6"
+        };
+        return invalid(format!(
+            "max_prefix_length is {longest}, but an {word} prefix has at most {} bits",
+            family.bits()
+        ));
+    }
+    if shortest > longest {
+        return invalid(format!(
+            "min_prefix_length {shortest} is longer than max_prefix_length {longest}; the shortest prefix is that of the \
+             largest block"
+        ));
+    }
+    match usual {
+        Some(usual) if !(shortest..=longest).contains(&usual) => invalid(format!(
+            "default_prefix_length {usual} is not between min_prefix_length {shortest} and max_prefix_length {longest}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Checks what holds for a new pool and for a changed one, whatever is stored.
+fn check_policies(
+    reserved: Option<u32>,
+    cooldown: Option<u32>,
+    required: Option<&RequiredLabels>,
+) -> Result<()> {
+    if reserved.is_some_and(|reserved| i32::try_from(reserved).is_err()) {
+        return Err(Error::Invalid(format!(
+            "reserved_addresses is at most {}",
+            i32::MAX
+        )));
+    }
+    if cooldown.is_some_and(|cooldown| cooldown > MAX_RELEASE_COOLDOWN_SECONDS) {
+        return Err(Error::Invalid(format!(
+            "release_cooldown_seconds is at most {MAX_RELEASE_COOLDOWN_SECONDS}, a year"
+        )));
+    }
+    let Some(required) = required else {
+        return Ok(());
+    };
+    if required.len() > MAX_LABELS {
+        return Err(Error::Invalid(format!(
+            "at most {MAX_LABELS} labels can be required, these are {}",
+            required.len()
+        )));
+    }
+    for (key, values) in required {
+        // An allocation could not have a label that is none.
+        let values = values.iter().map(String::as_str);
+        for value in std::iter::once("").chain(values) {
+            Labels::new(BTreeMap::from([(key.clone(), value.to_owned())]))
+                .map_err(|error| Error::Invalid(format!("required_labels: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
+async fn record(
+    db: &mut Connection,
+    caller: &Caller,
+    action: &'static str,
+    id: PoolId,
+    detail: serde_json::Value,
+) -> Result<()> {
+    let event = Event {
+        action,
+        subject: id.0,
+        caller,
+        detail,
+    };
+    event::insert(db, &[event]).await
+}
+
+fn taken(error: Error, name: &Name, vrf: &str) -> Error {
+    match error {
+        Error::NameTaken { .. } => Error::NameTaken {
+            message: format!("VRF \"{vrf}\" has a pool \"{name}\" already; choose another name"),
+            import_id: None,
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,367 @@
+//! Profiles: create, update, delete. A change is for allocations from then on; what exists keeps its blocks and the
+//! members that they were cut for.
+
+use std::collections::HashSet;
+
+use ipam_shared::{
+    api::profile::{MAX_MEMBERS, Member, NewProfile, Profile, ProfilePatch},
+    ids::ProfileId,
+    name::Name,
+};
+use serde_json::json;
+
+use super::{Caller, Ipam, allocation::check_revision, check_description, commit, detached};
+use crate::{
+    db::{
+        Connection,
+        event::{self, Event},
+        profile,
+    },
+    error::{Error, Result},
+    text,
+};
+
+/// Longest prefix of any family.
+const LONGEST: u8 = 128;
+/// Longest role, in characters.
+const MAX_ROLE: usize = 63;
+/// So many users are named when something can't be deleted for them.
+const NAMED: i64 = 10;
+
+impl Ipam {
+    /// Makes a profile.
+    pub async fn create_profile(&self, caller: Caller, new: NewProfile) -> Result<Profile> {
+        check_description(&new.description)?;
+        check_members(&new.members)?;
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let id = ProfileId::generate();
+            profile::insert(&mut transaction, id, &new)
+                .await
+                .map_err(|error| taken(error, &new.name))?;
+            profile::set_members(&mut transaction, id, &new.members).await?;
+            let detail = json!({ "name": new.name, "members": new.members });
+            let event = Event {
+                action: "profile.create",
+                subject: id.0,
+                caller: &caller,
+                detail,
+            };
+            event::insert(&mut transaction, &[event]).await?;
+            let made = profile::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was just made"))?;
+            commit(transaction).await?;
+            Ok(made)
+        })
+        .await
+    }
+
+    /// The id of a profile by id or name.
+    pub async fn find_profile(&self, key: &str) -> Result<ProfileId> {
+        let mut connection = self.read().await?;
+        let id = key.parse().ok();
+        match (profile::find_id(&mut connection, id, key).await?, id) {
+            (Some(found), _) => Ok(found),
+            (None, Some(id)) => Err(gone_or_unknown(&mut connection, id).await),
+            (None, None) => Err(Error::NotFound(format!("there is no profile \"{key}\""))),
+        }
+    }
+
+    /// Changes a profile. With `if_match`, only if it is at that revision.
+    pub async fn update_profile(
+        &self,
+        caller: Caller,
+        id: ProfileId,
+        patch: ProfilePatch,
+        if_match: Option<i64>,
+    ) -> Result<Profile> {
+        if let Some(description) = &patch.description {
+            check_description(description)?;
+        }
+        if let Some(members) = &patch.members {
+            check_members(members)?;
+        }
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let Some(revision) = profile::lock(&mut transaction, id).await? else {
+                return Err(gone_or_unknown(&mut transaction, id).await);
+            };
+            check_revision(if_match, revision)?;
+            if patch != ProfilePatch::default() {
+                profile::update(&mut transaction, id, &patch)
+                    .await
+                    .map_err(|error| match &patch.name {
+                        Some(name) => taken(error, name),
+                        None => error,
+                    })?;
+                if let Some(members) = &patch.members {
+                    profile::set_members(&mut transaction, id, members).await?;
+                }
+                let detail =
+                    serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+                let event = Event {
+                    action: "profile.update",
+                    subject: id.0,
+                    caller: &caller,
+                    detail,
+                };
+                event::insert(&mut transaction, &[event]).await?;
+            }
+            let profile = profile::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was locked"))?;
+            commit(transaction).await?;
+            Ok(profile)
+        })
+        .await
+    }
+
+    /// Deletes a profile that no allocation uses.
+    pub async fn delete_profile(
+        &self,
+        caller: Caller,
+        id: ProfileId,
+        if_match: Option<i64>,
+    ) -> Result<()> {
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let Some(revision) = profile::lock(&mut transaction, id).await? else {
+                return Err(gone_or_unknown(&mut transaction, id).await);
+            };
+            check_revision(if_match, revision)?;
+            let profile = profile::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was locked"))?;
+            let (first, users) = profile::users(&mut transaction, id, NAMED).await?;
+            if users > 0 {
+                return Err(Error::InUse {
+                    message: format!(
+                        "{} made from profile \"{}\": {}; release them first",
+                        if users == 1 {
+                            "1 allocation was".to_owned()
+                        } else {
+                            format!("{users} allocations were")
+                        },
+                        profile.name,
+                        text::some_of(&first, users)
+                    ),
+                    users,
+                });
+            }
+            profile::delete(&mut transaction, id).await?;
+            let event = Event {
+                action: "profile.delete",
+                subject: id.0,
+                caller: &caller,
+                detail: json!({ "name": profile.name, "members": profile.members }),
+            };
+            event::insert(&mut transaction, &[event]).await?;
+            commit(transaction).await
+        })
+        .await
+    }
+}
+
+async fn gone_or_unknown(db: &mut Connection, id: ProfileId) -> Error {
+    match event::end_of(db, id.0, "profile.delete").await {
+        Ok(Some((at, by))) => Error::Gone {
+            what: format!("profile {id}"),
+            at,
+            by,
+        },
+        Ok(None) => Error::NotFound(format!("there is no profile with the id {id}")),
+        Err(error) => error,
+    }
+}
+
+fn taken(error: Error, name: &Name) -> Error {
+    match error {
+        Error::NameTaken { .. } => Error::NameTaken {
+            message: format!("there is a profile \"{name}\" already; choose another name"),
+            import_id: None,
+        },
+        other => other,
+    }
+}
+
+/// Checks all that can be known without the pools, which need not exist yet.
+fn check_members(members: &[Member]) -> Result<()> {
+    if members.is_empty() || members.len() > MAX_MEMBERS {
+        return Err(Error::Invalid(format!(
+            "a profile has 1 to {MAX_MEMBERS} members, this one has {}",
+            members.len()
+        )));
+    }
+    let mut roles = HashSet::new();
+    for member in members {
+        check_role(&member.role)?;
+        let Member {
+            role,
+            min_prefix_length: min,
+            max_prefix_length: max,
+            size_offset,
+            ..
+        } = member;
+        if !roles.insert(role) {
+            return Err(Error::Invalid(format!(
+                "the role \"{role}\" is there twice; each member has a role of its own"
+            )));
+        }
+        if *max > LONGEST {
+            return Err(Error::Invalid(format!(
+                "max_prefix_length {max} of member \"{role}\" is not a prefix length: at most 32 for IPv4, {LONGEST} for \
+                 IPv6"
+            )));
+        }
+        if min > max {
+            return Err(Error::Invalid(format!(
+                "no block of member \"{role}\" is possible: min_prefix_length {min} is greater than max_prefix_length \
+                 {max}; the shortest prefix is the largest block"
+            )));
+        }
+        if i16::from(*size_offset).abs() > i16::from(LONGEST) - 1 {
+            return Err(Error::Invalid(format!(
+                "size_offset {size_offset} of member \"{role}\" is out of bounds: -{0} to {0}",
+                LONGEST - 1
+            )));
+        }
+    }
+    check_offsets(members)
+}
+
+fn check_role(role: &str) -> Result<()> {
+    let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if role.starts_with(|c: char| c.is_ascii_lowercase())
+        && role.chars().all(rest)
+        && role.len() <= MAX_ROLE
+    {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "{role:?} is no role: a lower-case letter, then at most {} of a-z, 0-9, \"_\" and \"-\"",
+        MAX_ROLE - 1
+    )))
+}
+
+/// Some size can be asked for with which every member is within its bounds, so that the profile is of use at all.
+/// Members with one length only always have that length, whatever was asked for.
+fn check_offsets(members: &[Member]) -> Result<()> {
+    let sizes = |member: &Member| {
+        let offset = i16::from(member.size_offset);
+        (
+            i16::from(member.min_prefix_length) - offset,
+            i16::from(member.max_prefix_length) - offset,
+        )
+    };
+    let sized = || {
+        members
+            .iter()
+            .filter(|member| member.min_prefix_length != member.max_prefix_length)
+    };
+    let (Some(shortest), Some(longest)) = (
+        sized().max_by_key(|member| sizes(member).0),
+        sized().min_by_key(|member| sizes(member).1),
+    ) else {
+        return Ok(());
+    };
+    let (from, to) = (sizes(shortest).0, sizes(longest).1);
+    if from > to {
+        return Err(Error::Invalid(format!(
+            "no size fits both \"{}\" and \"{}\": with its size_offset {} and its min_prefix_length {} the first needs a \
+             request for a /{from} or longer, the other with {} and its max_prefix_length {} one for a /{to} or shorter",
+            shortest.role,
+            longest.role,
+            shortest.size_offset,
+            shortest.min_prefix_length,
+            longest.size_offset,
+            longest.max_prefix_length
+        )));
+    }
+    if to < 0 || from > i16::from(LONGEST) {
+        return Err(Error::Invalid(format!(
+            "member \"{}\" fits no prefix length that can be asked for: with its size_offset that would be /{from} to /{to}",
+            if to < 0 {
+                &longest.role
+            } else {
+                &shortest.role
+            }
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(role: &str, size_offset: i8, bounds: (u8, u8)) -> Member {
+        Member {
+            role: role.to_owned(),
+            pool: "p".parse().unwrap(),
+            size_offset,
+            min_prefix_length: bounds.0,
+            max_prefix_length: bounds.1,
+        }
+    }
+
+    fn refused(members: &[Member]) -> String {
+        check_members(members).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_profile_is_refused_when_no_request_could_ever_fit_it() {
+        let node = member("node", 0, (20, 26));
+        for fine in [
+            vec![node.clone(), member("pod", -5, (15, 21))],
+            // One size only is enough.
+            vec![node.clone(), member("pod", -5, (21, 28))],
+            vec![node.clone(), member("service", 0, (16, 16))],
+            vec![node.clone(), member("six", 40, (0, 128))],
+            vec![member("six", 0, (64, 64)), member("seven", 0, (7, 7))],
+            vec![member("all", 0, (0, 128)); 1],
+        ] {
+            assert!(check_members(&fine).is_ok(), "{fine:?}");
+        }
+        let text = refused(&[node.clone(), member("pod", -5, (22, 28))]);
+        assert!(
+            text.contains("\"pod\" and \"node\"") && text.contains("/27") && text.contains("/26"),
+            "{text}"
+        );
+        let text = refused(&[node.clone(), member("pod", 5, (15, 20))]);
+        assert!(
+            text.contains("\"node\" and \"pod\"") && text.contains("/15"),
+            "{text}"
+        );
+        assert!(refused(&[member("far", 100, (0, 32))]).contains("\"far\""));
+        assert!(refused(&[member("far", -100, (64, 128))]).contains("\"far\""));
+    }
+
+    #[test]
+    fn members_are_checked_one_by_one() {
+        let text = refused(&[]);
+        assert!(text.contains("1 to 32") && text.contains("has 0"), "{text}");
+        let many: Vec<_> = (0..33)
+            .map(|n| member(&format!("r{n}"), 0, (0, 32)))
+            .collect();
+        assert!(check_members(&many[..32]).is_ok());
+        assert!(refused(&many).contains("has 33"));
+        let twice = [member("a", 0, (0, 32)), member("a", 1, (0, 32))];
+        assert!(refused(&twice).contains("\"a\" is there twice"));
+        assert!(refused(&[member("a", 0, (25, 24))]).contains("min_prefix_length 25"));
+        assert!(refused(&[member("a", 0, (25, 129))]).contains("129"));
+        assert!(refused(&[member("a", -128, (0, 128))]).contains("-127 to 127"));
+        for role in ["", "A", "1a", "-a", "a b", "ä", "a.b", &"a".repeat(64)] {
+            assert!(
+                refused(&[member(role, 0, (0, 32))]).contains("is no role"),
+                "{role}"
+            );
+        }
+        for role in ["a", "a-1_b", &"a".repeat(63)] {
+            assert!(check_members(&[member(role, 0, (0, 32))]).is_ok(), "{role}");
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Ranges of pools: added, cut from a parent, removed. Under the locks of the VRF and of the pools; knows nothing of what
+//! else a pool is.
+//!
+//! The ranges of a pool without a parent overlap no other such range of the VRF. Those of a child pool are blocks of its
+//! parent's ranges, taken from the parent's free list and given back to it like the blocks of allocations.
+
+use ipam_shared::{
+    api::pool::{MAX_RANGES, Strategy},
+    cidr::{Cidr, Family},
+    ids::{PoolId, VrfId},
+};
+
+use super::plan::{self, FreeSpace, Place};
+use crate::{
+    db::{
+        Connection, allocation, free, pool,
+        range::{self, Stored},
+    },
+    error::{Conflict, Error, Exhausted, Result},
+};
+
+/// IPv6 ranges are this long or longer: the key of the constraint on blocks keeps the rest of the address.
+const SHORTEST_IPV6: u8 = 32;
+
+/// The pool whose ranges change; its row is locked.
+pub(super) struct Owner<'a> {
+    pub(super) id: PoolId,
+    pub(super) name: &'a str,
+    pub(super) vrf: VrfId,
+    pub(super) vrf_name: &'a str,
+    pub(super) family: Family,
+    /// Longest prefix, that is the smallest block, that it gives.
+    pub(super) max_prefix_length: u8,
+    pub(super) parent: Option<Parent>,
+}
+
+/// The pool that ranges are cut from; its row is locked too.
+pub(super) struct Parent {
+    pub(super) id: PoolId,
+    pub(super) name: String,
+    pub(super) strategy: Strategy,
+    pub(super) ranges: Vec<plan::Range>,
+}
+
+/// What changes.
+#[derive(Default)]
+pub(super) struct Change<'a> {
+    /// Ranges that go.
+    pub(super) remove: &'a [Stored],
+    /// Ranges that come.
+    pub(super) add: &'a [Cidr],
+    /// Prefix lengths of ranges that are cut from the parent wherever it has them free.
+    pub(super) cut: &'a [u8],
+    /// How many ranges stay.
+    pub(super) kept: usize,
+}
+
+/// Changes the ranges of a pool; those that it has now and had not before.
+pub(super) async fn change(
+    db: &mut Connection,
+    owner: &Owner<'_>,
+    change: Change<'_>,
+) -> Result<Vec<Cidr>> {
+    check(owner, &change)?;
+    let gone: Vec<_> = change.remove.iter().map(|stored| stored.range.id).collect();
+    if !gone.is_empty() {
+        range::delete_cooled(db, &gone).await?;
+        check_empty(db, owner, change.remove).await?;
+    }
+    match &owner.parent {
+        None => {
+            if !gone.is_empty() {
+                range::delete(db, &gone).await?;
+            }
+            add_roots(db, owner, change.add).await
+        }
+        Some(parent) => nest(db, owner, parent, &change).await,
+    }
+}
+
+/// Rules that hold whatever is stored.
+fn check(owner: &Owner<'_>, change: &Change<'_>) -> Result<()> {
+    let count = change.kept + change.add.len() + change.cut.len();
+    if count > MAX_RANGES {
+        return Err(Error::Invalid(format!(
+            "a pool has at most {MAX_RANGES} ranges, these would be {count}"
+        )));
+    }
+    if owner.parent.is_none() && !change.cut.is_empty() {
+        return Err(Error::Invalid(format!(
+            "pool \"{}\" has no parent to cut ranges from by prefix length; give its ranges as CIDRs",
+            owner.name
+        )));
+    }
+    let lengths = change.cut.iter().map(|length| (*length, None));
+    let cidrs = change
+        .add
+        .iter()
+        .map(|cidr| (cidr.prefix_length(), Some(*cidr)));
+    for (length, cidr) in lengths.chain(cidrs) {
+        check_length(owner, length, cidr)?;
+    }
+    let mut sorted = change.add.to_vec();
+    sorted.sort_unstable();
+    // Networks only nest, and in address order one comes directly before the first that lies inside it.
+    for pair in sorted.windows(2) {
+        if let [one, other] = pair
+            && one.overlaps(*other)
+        {
+            return Err(Error::Invalid(format!(
+                "the ranges {one} and {other} overlap; name each network once"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_length(owner: &Owner<'_>, length: u8, cidr: Option<Cidr>) -> Result<()> {
+    let what = cidr.map_or_else(|| format!("a range of /{length}"), |cidr| cidr.to_string());
+    let word = match owner.family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    };
+    if cidr.is_some_and(|cidr| cidr.family() != owner.family) || length > owner.family.bits() {
+        return Err(Error::Invalid(format!(
+            "{what} is not {word}, which is what pool \"{}\" has; a pool has one address family",
+            owner.name
+        )));
+    }
+    if owner.family == Family::Ipv6 && length < SHORTEST_IPV6 {
+        return Err(Error::Invalid(format!(
+            "{what} is too large: an IPv6 range is a /{SHORTEST_IPV6} or smaller; give several of them"
+        )));
+    }
+    if length > owner.max_prefix_length {
+        return Err(Error::Invalid(format!(
+            "{what} is smaller than the smallest block of pool \"{}\", a /{}, so nothing could be cut from it; give a \
+             larger range or a longer max_prefix_length",
+            owner.name, owner.max_prefix_length
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses to remove ranges that something is in.
+async fn check_empty(db: &mut Connection, owner: &Owner<'_>, ranges: &[Stored]) -> Result<()> {
+    let ids: Vec<_> = ranges.iter().map(|stored| stored.range.id).collect();
+    let (blocks, count) = allocation::blocks_in(db, &ids).await?;
+    let Some(first) = blocks.first() else {
+        return Ok(());
+    };
+    let range = ranges
+        .iter()
+        .map(|stored| stored.range.cidr)
+        .find(|cidr| cidr.contains(first.cidr))
+        .unwrap_or(first.cidr);
+    let users = blocks
+        .iter()
+        .map(|block| format!("{} {}", block.cidr, block.whose()))
+        .collect();
+    Err(in_use(
+        &format!("the range {range} of pool \"{}\" is in use", owner.name),
+        users,
+        count,
+    ))
+}
+
+/// Something is used: by the first ten of so many.
+pub(super) fn in_use(what: &str, mut users: Vec<String>, count: i64) -> Error {
+    users.truncate(10);
+    let more = usize::try_from(count)
+        .unwrap_or_default()
+        .saturating_sub(users.len());
+    let more = match more {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Error::InUse {
+        message: format!(
+            "{what}: {}{more} ({count} in all); move or delete what uses it first",
+            users.join(", ")
+        ),
+        users: count,
+    }
+}
+
+/// Adds ranges that are cut from no other.
+async fn add_roots(db: &mut Connection, owner: &Owner<'_>, cidrs: &[Cidr]) -> Result<Vec<Cidr>> {
+    if cidrs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let overlaps = range::overlapping(db, owner.vrf, cidrs).await?;
+    if let Some(first) = overlaps.first() {
+        let advice = if first.pool == owner.id {
+            "a range is never resized; add the networks beside it instead".to_owned()
+        } else if first.cidr.contains(first.wanted) {
+            format!(
+                "choose another network, or cut the range from that pool with \"parent\": \"{}\"",
+                first.pool_name
+            )
+        } else {
+            "choose another network, or use another VRF".to_owned()
+        };
+        return Err(Error::Overlap {
+            message: format!(
+                "{} overlaps the range {} of pool \"{}\" in VRF \"{}\"; {advice}",
+                first.wanted, first.cidr, first.pool_name, owner.vrf_name
+            ),
+            conflicts: overlaps
+                .iter()
+                .map(|overlap| Conflict {
+                    cidr: overlap.cidr,
+                    pool: Some(overlap.pool_name.clone()),
+                    vpc: None,
+                    name: None,
+                    allocation_id: None,
+                    reservation_id: None,
+                    reason: None,
+                    child_pool: None,
+                    free_at: None,
+                })
+                .collect(),
+        });
+    }
+    let new: Vec<_> = cidrs.iter().map(|cidr| (*cidr, None)).collect();
+    let added = range::insert(db, owner.id, &new).await?;
+    absorb_reservations(db, owner.vrf, &added).await?;
+    Ok(cidrs.to_vec())
+}
+
+/// Reservations that waited for a range become blocks of these new ones, of which nothing is in use yet. A range inside a
+/// reservation is refused. Ranges of child pools don't come here: what is reserved in the parent is not free for them.
+async fn absorb_reservations(
+    db: &mut Connection,
+    vrf: VrfId,
+    ranges: &[plan::Range],
+) -> Result<()> {
+    let reserved = range::reservations(db, vrf, ranges).await?;
+    if let Some(around) = reserved
+        .iter()
+        .find(|reserved| reserved.cidr.contains(reserved.range.cidr))
+    {
+        return Err(Error::Overlap {
+            message: format!(
+                "nothing of {} could be given away: {} is reserved ({}); choose another network, or delete the \
+                 reservation first",
+                around.range.cidr, around.cidr, around.reason
+            ),
+            conflicts: vec![Conflict {
+                cidr: around.cidr,
+                pool: None,
+                vpc: None,
+                name: None,
+                allocation_id: None,
+                reservation_id: Some(around.id.to_string()),
+                reason: Some(around.reason.clone()),
+                child_pool: None,
+                free_at: None,
+            }],
+        });
+    }
+    if reserved.is_empty() {
+        return Ok(());
+    }
+    let mut space = FreeSpace::new(ranges.iter().copied());
+    for range in ranges {
+        space.read(Place {
+            range: range.id,
+            cidr: range.cidr,
+        });
+    }
+    let blocks = reserved
+        .into_iter()
+        .map(|reserved| {
+            let place = space.take_exact(reserved.range.pool, reserved.cidr);
+            let place = place.ok_or_else(|| {
+                Error::bug(format!("reservation {} overlaps another", reserved.cidr))
+            })?;
+            Ok((place, Some(reserved.id)))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    range::insert_blocks(db, &blocks).await?;
+    free::update(db, &space.changes()).await
+}
+
+/// Gives ranges back to the parent, and takes others from it.
+async fn nest(
+    db: &mut Connection,
+    owner: &Owner<'_>,
+    parent: &Parent,
+    change: &Change<'_>,
+) -> Result<Vec<Cidr>> {
+    let given: Vec<Place> = change
+        .remove
+        .iter()
+        .map(|stored| {
+            let range = stored
+                .parent
+                .ok_or_else(|| Error::bug("a child pool's range has no parent"))?;
+            Ok(Place {
+                range,
+                cidr: stored.range.cidr,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let mut space = FreeSpace::new(parent.ranges.iter().copied());
+    read_space(db, &mut space, parent, &given, change).await?;
+    if !given.is_empty() {
+        let gone: Vec<_> = change.remove.iter().map(|stored| stored.range.id).collect();
+        range::delete(db, &gone).await?;
+        range::delete_child_blocks(db, &given).await?;
+        given.iter().for_each(|place| space.give_back(*place));
+    }
+    let mut taken = Vec::with_capacity(change.add.len() + change.cut.len());
+    for cidr in change.add {
+        match space.take_exact(parent.id, *cidr) {
+            Some(place) => taken.push(place),
+            None => return Err(not_free(db, &space, owner, parent, *cidr).await),
+        }
+    }
+    // The largest first, which leaves the most room for the others.
+    let mut lengths = change.cut.to_vec();
+    lengths.sort_unstable();
+    for length in lengths {
+        match space.take(parent.id, length, parent.strategy, &[]) {
+            Some(place) => taken.push(place),
+            None => {
+                // As it is by now, which is taken back with everything else.
+                free::update(db, &space.changes()).await?;
+                return Err(exhausted(db, owner, parent, length).await);
+            }
+        }
+    }
+    free::update(db, &space.changes()).await?;
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
+    let blocks: Vec<_> = taken.iter().map(|place| (*place, None)).collect();
+    range::insert_blocks(db, &blocks).await?;
+    let new: Vec<_> = taken
+        .iter()
+        .map(|place| (place.cidr, Some(place.range)))
+        .collect();
+    range::insert(db, owner.id, &new).await?;
+    Ok(taken.into_iter().map(|place| place.cidr).collect())
+}
+
+/// Reads as much of the parent's free list as the change can use.
+async fn read_space(
+    db: &mut Connection,
+    space: &mut FreeSpace,
+    parent: &Parent,
+    given: &[Place],
+    change: &Change<'_>,
+) -> Result<()> {
+    let mut around = Vec::new();
+    for place in given {
+        let range = space
+            .range(place.range)
+            .ok_or_else(|| Error::bug("a range in a pool that is not locked"))?;
+        around.extend(plan::buddies(*place, range.cidr));
+    }
+    for cidr in change.add {
+        if let Some(range) = space.range_of(parent.id, *cidr) {
+            let place = Place {
+                range: range.id,
+                cidr: *cidr,
+            };
+            around.extend(plan::ancestors(place, range.cidr));
+        }
+    }
+    around.sort_unstable();
+    around.dedup();
+    let mut found = free::find(db, &around).await?;
+    if let Some(longest) = change.cut.iter().max() {
+        // Of this size and of every larger one as many as can be used, whatever the strategy.
+        let most = i64::try_from(change.add.len() + change.cut.len()).unwrap_or(i64::MAX);
+        let wanted: Vec<_> = parent
+            .ranges
+            .iter()
+            .map(|range| {
+                (
+                    range.id,
+                    range.cidr.family().bits().saturating_sub(*longest),
+                )
+            })
+            .collect();
+        let highest = parent.strategy == Strategy::LastFit;
+        found.extend(free::by_address(db, &wanted, highest, &[], most).await?);
+    }
+    found.into_iter().for_each(|place| space.read(place));
+    Ok(())
+}
+
+/// Why a network can't be had from the parent.
+async fn not_free(
+    db: &mut Connection,
+    space: &FreeSpace,
+    owner: &Owner<'_>,
+    parent: &Parent,
+    cidr: Cidr,
+) -> Error {
+    let Some(range) = space.range_of(parent.id, cidr) else {
+        let ranges: Vec<_> = parent
+            .ranges
+            .iter()
+            .map(|range| range.cidr.to_string())
+            .collect();
+        return Error::Invalid(format!(
+            "{cidr} does not lie in pool \"{}\", the parent of \"{}\", which consists of {}",
+            parent.name,
+            owner.name,
+            if ranges.is_empty() {
+                "no range yet".to_owned()
+            } else {
+                ranges.join(", ")
+            }
+        ));
+    };
+    match allocation::overlapping(db, range.id, cidr).await {
+        Err(error) => error,
+        Ok(conflicts) => match conflicts.first() {
+            None => Error::bug(format!(
+                "{cidr} is neither free nor in use: the free list was changed by hand; see ipam verify"
+            )),
+            Some(first) => Error::Overlap {
+                message: format!(
+                    "{cidr} is not free in pool \"{}\", the parent of \"{}\": {} {}",
+                    parent.name,
+                    owner.name,
+                    first.cidr,
+                    first.whose()
+                ),
+                conflicts,
+            },
+        },
+    }
+}
+
+/// What is left of a parent that has no block of that size.
+async fn exhausted(
+    db: &mut Connection,
+    owner: &Owner<'_>,
+    parent: &Parent,
+    prefix_length: u8,
+) -> Error {
+    let ids: Vec<_> = parent.ranges.iter().map(|range| range.id).collect();
+    let left = match pool::free_counts(db, owner.family, &ids).await {
+        Ok(left) => left,
+        Err(error) => return error,
+    };
+    let free_addresses = pool::free_addresses(owner.family, &left);
+    Error::Exhausted(vec![Exhausted {
+        pool: parent.name.clone(),
+        vrf: owner.vrf_name.to_owned(),
+        ranges: parent.ranges.iter().map(|range| range.cidr).collect(),
+        role: "child_range".to_owned(),
+        prefix_length,
+        largest_free_prefix_length: left.first().map(|free| free.prefix_length),
+        free_addresses,
+        fits_if_defragmented: free_addresses
+            .checked_shr((owner.family.bits() - prefix_length).into())
+            .unwrap_or_default(),
+    }])
+}

@@ -1,0 +1,289 @@
+//! Reservations: create, update, delete. A reservation takes the place of what could be allocated there: where a range
+//! contains it, a block of exactly its network in the deepest such range; where it contains whole ranges, a block of each.
+//! Outside of all ranges it has no block, and waits for a range to be added.
+//!
+//! The VRF is locked first, so that ranges and reservations of one VRF stand still; then the pools, as for allocations.
+
+use std::collections::BTreeSet;
+
+use ipam_shared::{
+    api::{
+        DEFAULT_VRF,
+        reservation::{MAX_REASON, NewReservation, Reservation, ReservationPatch},
+    },
+    cidr::Cidr,
+    ids::{PoolId, ReservationId, VrfId},
+};
+use serde_json::json;
+
+use super::{
+    Caller, Ipam,
+    allocation::{check_revision, give_back},
+    commit, detached,
+    plan::{self, FreeSpace, Place, Range},
+};
+use crate::{
+    db::{
+        Connection, allocation,
+        event::{self, Event},
+        free, pool, reservation,
+    },
+    error::{Conflict, Error, Result},
+};
+
+/// So many of those in the way are named.
+const NAMED: usize = 10;
+
+impl Ipam {
+    /// Takes a network out of circulation; whether this request did it, or an earlier try of the same request.
+    pub async fn reserve(
+        &self,
+        caller: Caller,
+        new: NewReservation,
+    ) -> Result<(Reservation, bool)> {
+        check_reason(&new.reason)?;
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let vrf_name = new.vrf.as_ref().map_or(DEFAULT_VRF, |vrf| vrf.as_str());
+            let vrf = reservation::lock_vrf(&mut transaction, vrf_name)
+                .await?
+                .ok_or_else(|| Error::NotFound(format!("there is no VRF \"{vrf_name}\"")))?;
+            if let Some(existing) = reservation::find(&mut transaction, vrf, new.cidr).await? {
+                return if existing.reason == new.reason && existing.labels == new.labels {
+                    // The lock of the VRF made this a change, so that the answer follows a commit of its own.
+                    commit(transaction).await?;
+                    Ok((existing, false))
+                } else {
+                    Err(reserved_already(&mut transaction, vrf, &existing).await?)
+                };
+            }
+            let ranges = reservation::ranges_for(&mut transaction, vrf, new.cidr).await?;
+            let mut space = lock_and_read(&mut transaction, &ranges, new.cidr).await?;
+            let (blocks, taken): (Vec<_>, Vec<_>) = ranges
+                .iter()
+                .map(|range| (wanted(*range, new.cidr), *range))
+                .partition(|(place, range)| space.take_exact(range.pool, place.cidr).is_some());
+            let conflicts = conflicts(&mut transaction, vrf, new.cidr, &taken).await?;
+            if let Some(first) = conflicts.first() {
+                return Err(Error::Overlap {
+                    message: format!("{} is not free: {} {}", new.cidr, first.cidr, first.whose()),
+                    conflicts,
+                });
+            }
+            if let Some((place, _)) = taken.first() {
+                return Err(Error::bug(format!(
+                    "{} is neither free nor in use: the free list was changed by hand; see ipam verify",
+                    place.cidr
+                )));
+            }
+            let id = ReservationId::generate();
+            reservation::insert(&mut transaction, id, vrf, &new, &caller.actor).await?;
+            if !blocks.is_empty() {
+                free::update(&mut transaction, &space.changes()).await?;
+                reservation::insert_blocks(&mut transaction, id, &blocks).await?;
+            }
+            let made = reservation::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was just made"))?;
+            event::insert(&mut transaction, &[event(&made, "reservation.create", &caller)]).await?;
+            commit(transaction).await?;
+            Ok((made, true))
+        })
+        .await
+    }
+
+    /// One reservation.
+    pub async fn find_reservation(&self, id: ReservationId) -> Result<Reservation> {
+        let mut connection = self.read().await?;
+        match reservation::get(&mut connection, id).await? {
+            Some(found) => Ok(found),
+            None => Err(gone_or_unknown(&mut connection, id).await),
+        }
+    }
+
+    /// Changes what is said about a reservation. With `if_match`, only if it is at that revision.
+    pub async fn update_reservation(
+        &self,
+        caller: Caller,
+        id: ReservationId,
+        patch: ReservationPatch,
+        if_match: Option<i64>,
+    ) -> Result<Reservation> {
+        if let Some(reason) = &patch.reason {
+            check_reason(reason)?;
+        }
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let Some(revision) = reservation::lock(&mut transaction, id).await? else {
+                return Err(gone_or_unknown(&mut transaction, id).await);
+            };
+            check_revision(if_match, revision)?;
+            if patch != ReservationPatch::default() {
+                reservation::update(&mut transaction, id, &patch).await?;
+                let detail =
+                    serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+                let event = Event {
+                    action: "reservation.update",
+                    subject: id.0,
+                    caller: &caller,
+                    detail,
+                };
+                event::insert(&mut transaction, &[event]).await?;
+            }
+            let found = reservation::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was locked"))?;
+            commit(transaction).await?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Puts a network back into circulation: it is free when this returns.
+    pub async fn delete_reservation(
+        &self,
+        caller: Caller,
+        id: ReservationId,
+        if_match: Option<i64>,
+    ) -> Result<()> {
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            reservation::lock_vrf_of(&mut transaction, id).await?;
+            let Some(revision) = reservation::lock(&mut transaction, id).await? else {
+                return Err(gone_or_unknown(&mut transaction, id).await);
+            };
+            check_revision(if_match, revision)?;
+            let pools = reservation::pools(&mut transaction, id).await?;
+            let ranges = pool::lock(&mut transaction, &pools).await?;
+            let deleted = reservation::get(&mut transaction, id)
+                .await?
+                .ok_or_else(|| Error::bug("it was locked"))?;
+            let freed = reservation::delete(&mut transaction, id).await?;
+            give_back(&mut transaction, ranges, freed).await?;
+            event::insert(
+                &mut transaction,
+                &[event(&deleted, "reservation.delete", &caller)],
+            )
+            .await?;
+            commit(transaction).await
+        })
+        .await
+    }
+}
+
+/// What a reservation of `cidr` takes from a range: itself, or the range if that lies inside.
+fn wanted(range: Range, cidr: Cidr) -> Place {
+    let cidr = if range.cidr.contains(cidr) {
+        cidr
+    } else {
+        range.cidr
+    };
+    Place {
+        range: range.id,
+        cidr,
+    }
+}
+
+/// Locks the pools of these ranges, and reads what of them decides whether `cidr` is free.
+async fn lock_and_read(db: &mut Connection, ranges: &[Range], cidr: Cidr) -> Result<FreeSpace> {
+    let pools: BTreeSet<PoolId> = ranges.iter().map(|range| range.pool).collect();
+    let pools: Vec<_> = pools.into_iter().collect();
+    let mut space = FreeSpace::new(pool::lock(db, &pools).await?);
+    let around: Vec<_> = ranges
+        .iter()
+        .flat_map(|range| plan::ancestors(wanted(*range, cidr), range.cidr))
+        .collect();
+    for place in free::find(db, &around).await? {
+        space.read(place);
+    }
+    Ok(space)
+}
+
+/// Who is in the way: reservations wherever they lie, and what has the blocks that could not be taken.
+async fn conflicts(
+    db: &mut Connection,
+    vrf: VrfId,
+    cidr: Cidr,
+    taken: &[(Place, Range)],
+) -> Result<Vec<Conflict>> {
+    let mut conflicts = reservation::overlapping(db, vrf, cidr).await?;
+    for (place, _) in taken {
+        if conflicts.len() >= NAMED {
+            break;
+        }
+        let blocks = allocation::overlapping(db, place.range, place.cidr).await?;
+        // Those of reservations are there already.
+        conflicts.extend(
+            blocks
+                .into_iter()
+                .filter(|block| block.reservation_id.is_none()),
+        );
+    }
+    conflicts.truncate(NAMED);
+    Ok(conflicts)
+}
+
+async fn reserved_already(
+    db: &mut Connection,
+    vrf: VrfId,
+    existing: &Reservation,
+) -> Result<Error> {
+    Ok(Error::Overlap {
+        message: format!(
+            "{} is reserved already, for another reason or with other labels: {}; change that reservation ({}), or delete \
+             it first",
+            existing.cidr, existing.reason, existing.id
+        ),
+        conflicts: reservation::overlapping(db, vrf, existing.cidr).await?,
+    })
+}
+
+fn event<'a>(reservation: &Reservation, action: &'static str, caller: &'a Caller) -> Event<'a> {
+    Event {
+        action,
+        subject: reservation.id.0,
+        caller,
+        detail: json!({
+            "cidr": reservation.cidr,
+            "vrf": reservation.vrf,
+            "reason": reservation.reason,
+            "pools": reservation.pools,
+        }),
+    }
+}
+
+async fn gone_or_unknown(db: &mut Connection, id: ReservationId) -> Error {
+    match event::end_of(db, id.0, "reservation.delete").await {
+        Ok(Some((at, by))) => Error::Gone {
+            what: format!("reservation {id}"),
+            at,
+            by,
+        },
+        Ok(None) => Error::NotFound(format!("there is no reservation with the id {id}")),
+        Err(error) => error,
+    }
+}
+
+fn check_reason(reason: &str) -> Result<()> {
+    let length = reason.chars().count();
+    if reason.trim().is_empty() || length > MAX_REASON {
+        return Err(Error::Invalid(format!(
+            "a reservation needs a reason of 1 to {MAX_REASON} characters, for those whose request it stands in the way \
+             of; this one has {length}{}",
+            if length > MAX_REASON {
+                ""
+            } else {
+                ", none that can be seen"
+            }
+        )));
+    }
+    if reason.contains('\0') {
+        return Err(Error::Invalid(
+            "a reason can't contain a NUL character".to_owned(),
+        ));
+    }
+    Ok(())
+}

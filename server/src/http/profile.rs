@@ -1,0 +1,139 @@
+//! `/api/v1/profiles`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::{
+    api::profile::{NewProfile, Profile, ProfileFilter, ProfilePatch},
+    error::Problem,
+    page::Page,
+};
+
+use super::{
+    App,
+    allocation::{cursor, etagged, limit},
+    error::Refusal,
+    extract::{Body, IfMatch, Key, Params},
+};
+use crate::{db, domain::Caller, error::Error};
+
+/// Make a profile
+///
+/// Its pools are looked up at each allocation and need not exist yet.
+#[utoipa::path(post, path = "/profiles", tag = "profiles", operation_id = "create_profile", responses(
+    (status = 201, body = Profile),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Body(new): Body<NewProfile>,
+) -> Result<Response, Refusal> {
+    let profile = app.ipam.create_profile(caller, new).await?;
+    let mut response = (StatusCode::CREATED, etagged(profile.revision, &profile)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/profiles/{}", profile.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// List profiles
+#[utoipa::path(get, path = "/profiles", tag = "profiles", operation_id = "list_profiles", params(ProfileFilter),
+    responses(
+        (status = 200, body = Page<Profile>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: Caller,
+    Params(filter): Params<ProfileFilter>,
+) -> Result<Json<Page<Profile>>, Refusal> {
+    let limit = limit(filter.limit)?;
+    let cursor = cursor(filter.cursor.as_deref())?;
+    let mut connection = app.ipam.read().await?;
+    let items = db::profile::list(&mut connection, filter.name.as_deref(), cursor, limit).await?;
+    let next_cursor = (items.len() == usize::from(limit))
+        .then(|| items.last().map(|profile| profile.id.to_string()))
+        .flatten();
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// Get a profile
+///
+/// 410 if it was deleted, when asked by id.
+#[utoipa::path(get, path = "/profiles/{profile}", tag = "profiles", operation_id = "get_profile",
+    params(("profile" = String, Path, description = "Id or name")), responses(
+        (status = 200, body = Profile),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(
+    State(app): State<App>,
+    _: Caller,
+    Key(key): Key<String>,
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_profile(&key).await?;
+    let mut connection = app.ipam.read().await?;
+    let profile = db::profile::get(&mut connection, id).await?;
+    let profile =
+        profile.ok_or_else(|| Error::NotFound(format!("there is no profile \"{key}\"")))?;
+    Ok(etagged(profile.revision, &profile))
+}
+
+/// Change a profile
+///
+/// For allocations from now on: what exists stays as it is.
+#[utoipa::path(patch, path = "/profiles/{profile}", tag = "profiles", operation_id = "update_profile",
+    params(
+        ("profile" = String, Path, description = "Id or name"),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 200, body = Profile),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    IfMatch(revision): IfMatch,
+    Body(patch): Body<ProfilePatch>,
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_profile(&key).await?;
+    let profile = app.ipam.update_profile(caller, id, patch, revision).await?;
+    Ok(etagged(profile.revision, &profile))
+}
+
+/// Delete a profile
+///
+/// Refused while allocations use it.
+#[utoipa::path(delete, path = "/profiles/{profile}", tag = "profiles", operation_id = "delete_profile",
+    params(
+        ("profile" = String, Path, description = "Id or name"),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use"),
+        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    IfMatch(revision): IfMatch,
+) -> Result<StatusCode, Refusal> {
+    let id = app.ipam.find_profile(&key).await?;
+    app.ipam.delete_profile(caller, id, revision).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

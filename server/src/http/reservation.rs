@@ -1,0 +1,153 @@
+//! `/api/v1/reservations`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::{
+    api::reservation::{NewReservation, Reservation, ReservationFilter, ReservationPatch},
+    error::Problem,
+    ids::ReservationId,
+    page::Page,
+};
+
+use super::{
+    App,
+    allocation::{cursor, etagged, label, limit},
+    error::Refusal,
+    extract::{Body, IfMatch, Key, Params},
+};
+use crate::{db, domain::Caller};
+
+/// Reserve a network
+///
+/// Takes it out of circulation, inside of pools or outside. Repeating the same request answers the same reservation.
+#[utoipa::path(post, path = "/reservations", tag = "reservations", operation_id = "create_reservation", responses(
+    (status = 201, body = Reservation, description = "Reserved"),
+    (status = 200, body = Reservation, description = "Reserved by an earlier try"),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "No such VRF"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "overlap"),
+))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Body(new): Body<NewReservation>,
+) -> Result<Response, Refusal> {
+    let (reservation, created) = app.ipam.reserve(caller, new).await?;
+    if !created {
+        return Ok(shown(&reservation));
+    }
+    let mut response = (StatusCode::CREATED, shown(&reservation)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/reservations/{}", reservation.id))
+    {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// List reservations
+///
+/// In the order in which they were made.
+#[utoipa::path(get, path = "/reservations", tag = "reservations", operation_id = "list_reservations",
+    params(ReservationFilter), responses(
+        (status = 200, body = Page<Reservation>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: Caller,
+    Params(filter): Params<ReservationFilter>,
+) -> Result<Json<Page<Reservation>>, Refusal> {
+    let limit = limit(filter.limit)?;
+    let cursor = cursor(filter.cursor.as_deref())?;
+    let label = label(filter.label.as_deref())?;
+    let mut connection = app.ipam.read().await?;
+    let ids = db::reservation::list(&mut connection, &filter, label, cursor, limit).await?;
+    let next_cursor = (ids.len() == usize::from(limit))
+        .then(|| ids.last().map(ToString::to_string))
+        .flatten();
+    let items = if ids.is_empty() {
+        Vec::new()
+    } else {
+        db::reservation::load(&mut connection, &ids).await?
+    };
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// Get a reservation
+///
+/// 410 if it was deleted, 404 if the id was never known.
+#[utoipa::path(get, path = "/reservations/{id}", tag = "reservations", operation_id = "get_reservation",
+    params(("id" = ReservationId, Path)), responses(
+        (status = 200, body = Reservation),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(
+    State(app): State<App>,
+    _: Caller,
+    Key(id): Key<ReservationId>,
+) -> Result<Response, Refusal> {
+    Ok(shown(&app.ipam.find_reservation(id).await?))
+}
+
+/// Change a reservation
+///
+/// Its reason and its labels; the network stays.
+#[utoipa::path(patch, path = "/reservations/{id}", tag = "reservations", operation_id = "update_reservation",
+    params(
+        ("id" = ReservationId, Path),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 200, body = Reservation),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Key(id): Key<ReservationId>,
+    IfMatch(revision): IfMatch,
+    Body(patch): Body<ReservationPatch>,
+) -> Result<Response, Refusal> {
+    Ok(shown(
+        &app.ipam
+            .update_reservation(caller, id, patch, revision)
+            .await?,
+    ))
+}
+
+/// Delete a reservation
+///
+/// What it took is free when this answers.
+#[utoipa::path(delete, path = "/reservations/{id}", tag = "reservations", operation_id = "delete_reservation",
+    params(
+        ("id" = ReservationId, Path),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Key(id): Key<ReservationId>,
+    IfMatch(revision): IfMatch,
+) -> Result<StatusCode, Refusal> {
+    app.ipam.delete_reservation(caller, id, revision).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A reservation with its ETag.
+fn shown(reservation: &Reservation) -> Response {
+    etagged(reservation.revision, reservation)
+}

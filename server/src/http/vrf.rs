@@ -1,0 +1,134 @@
+//! `/api/v1/vrfs`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::{
+    api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
+    error::Problem,
+    page::Page,
+};
+
+use super::{
+    App,
+    allocation::{cursor, etagged, limit},
+    error::Refusal,
+    extract::{Body, IfMatch, Key, Params},
+};
+use crate::{db, domain::Caller, error::Error};
+
+/// Make a VRF
+///
+/// An address space of its own: the same network may exist once in each. `default` is there from the beginning.
+#[utoipa::path(post, path = "/vrfs", tag = "vrfs", operation_id = "create_vrf", responses(
+    (status = 201, body = Vrf),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+))]
+pub(super) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Body(new): Body<NewVrf>,
+) -> Result<Response, Refusal> {
+    let vrf = app.ipam.create_vrf(caller, new).await?;
+    let mut response = (StatusCode::CREATED, etagged(vrf.revision, &vrf)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/vrfs/{}", vrf.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// List VRFs
+#[utoipa::path(get, path = "/vrfs", tag = "vrfs", operation_id = "list_vrfs", params(VrfFilter), responses(
+    (status = 200, body = Page<Vrf>),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: Caller,
+    Params(filter): Params<VrfFilter>,
+) -> Result<Json<Page<Vrf>>, Refusal> {
+    let limit = limit(filter.limit)?;
+    let cursor = cursor(filter.cursor.as_deref())?;
+    let mut connection = app.ipam.read().await?;
+    let items = db::vrf::list(&mut connection, filter.name.as_deref(), cursor, limit).await?;
+    let next_cursor = (items.len() == usize::from(limit))
+        .then(|| items.last().map(|vrf| vrf.id.to_string()))
+        .flatten();
+    Ok(Json(Page { items, next_cursor }))
+}
+
+/// Get a VRF
+#[utoipa::path(get, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "get_vrf",
+    params(("vrf" = String, Path, description = "Id or name")), responses(
+        (status = 200, body = Vrf),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(
+    State(app): State<App>,
+    _: Caller,
+    Key(key): Key<String>,
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_vrf(&key).await?;
+    let mut connection = app.ipam.read().await?;
+    let vrf = db::vrf::get(&mut connection, id).await?;
+    let vrf = vrf.ok_or_else(|| Error::NotFound(format!("there is no VRF \"{key}\"")))?;
+    Ok(etagged(vrf.revision, &vrf))
+}
+
+/// Change a VRF
+#[utoipa::path(patch, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "update_vrf",
+    params(
+        ("vrf" = String, Path, description = "Id or name"),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 200, body = Vrf),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    IfMatch(revision): IfMatch,
+    Body(patch): Body<VrfPatch>,
+) -> Result<Response, Refusal> {
+    let id = app.ipam.find_vrf(&key).await?;
+    let vrf = app.ipam.update_vrf(caller, id, patch, revision).await?;
+    Ok(etagged(vrf.revision, &vrf))
+}
+
+/// Delete a VRF
+///
+/// Refused while it has pools, VPCs or reservations.
+#[utoipa::path(delete, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "delete_vrf",
+    params(
+        ("vrf" = String, Path, description = "Id or name"),
+        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+    ),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "`default` always exists"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use"),
+        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
+        (status = 412, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Key(key): Key<String>,
+    IfMatch(revision): IfMatch,
+) -> Result<StatusCode, Refusal> {
+    let id = app.ipam.find_vrf(&key).await?;
+    app.ipam.delete_vrf(caller, id, revision).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
