@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ipam_client::Client;
 use ipam_shared::{
     api::{
-        allocation::{MAX_EXCLUDE_CIDRS, MAX_POOLS, NewAllocation},
+        allocation::{Allocation, MAX_EXCLUDE_CIDRS, MAX_POOLS, NewAllocation},
         profile::DEFAULT_PROFILE,
     },
     cidr::Cidr,
@@ -86,7 +86,7 @@ pub(super) fn attributes() -> Vec<(&'static str, Attribute)> {
             Attribute::list(Type::String).optional().describe(
                 "Networks that no block may overlap, such as those in use at the other end of a tunnel; at most 100. A \
                  change is made in place as long as the blocks that are there don't overlap them; otherwise it forces \
-                 replacement.",
+                 replacement. A block that grows keeps away from these, and from those that the allocation was made with.",
             ),
         ),
     ]
@@ -362,6 +362,19 @@ fn excluded(plan: &Plan, prior: &Value) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+/// A block that overlaps what the plan says to keep away from, and that.
+pub(super) fn first_excluded(plan: &Plan, found: &Allocation) -> Result<Option<(Cidr, Cidr)>> {
+    if !plan.planned.get("exclude_cidrs").is_wholly_known() {
+        return Ok(None);
+    }
+    let excluded = cidrs(plan.planned("exclude_cidrs")?);
+    let mut pairs = found
+        .blocks
+        .iter()
+        .flat_map(|block| excluded.iter().map(|excluded| (block.cidr, *excluded)));
+    Ok(pairs.find(|(block, excluded)| block.overlaps(*excluded)))
 }
 
 /// The places that the plan changes the name of, which is right only if they have got that name. The VRF that comes with
