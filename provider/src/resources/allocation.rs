@@ -143,6 +143,10 @@ impl Resource<Connection> for Allocation {
             }
             return Ok(());
         }
+        for role in ["primary_cidr", "cgnat_cidr"] {
+            // An allocation that has no such block gets none.
+            plan.keep(role);
+        }
         request::plan_moved(ctx, plan).await?;
         let elsewhere = request::plan(ctx, plan).await?;
         let replaced = size::plan(ctx, plan, elsewhere).await?;
@@ -253,8 +257,10 @@ impl Resource<Connection> for Allocation {
         let changed = until_stopped(ctx, &what, call)
             .await?
             .map_err(|error| refused(&what, &error))?;
+        let mut state = state(&changed, &request.planned, connection)?;
+        request::settle_names(&request, &mut state);
         Ok(Instance {
-            state: state(&changed, &request.planned, connection)?,
+            state,
             private: request.private,
         })
     }

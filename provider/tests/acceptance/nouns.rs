@@ -404,7 +404,12 @@ async fn what_was_deleted_elsewhere_is_planned_anew_and_what_is_in_use_stays() {
         .plan_changes()
         .await
         .says("Plan: 5 to add, 0 to change, 0 to destroy.");
-    assert_eq!(run.times("was deleted"), 5, "{}", run.text);
+    assert_eq!(
+        run.times("It is removed from the state."),
+        5,
+        "{}",
+        run.text
+    );
     terraform.apply().await.succeeded();
     terraform.plan_is_empty().await;
 

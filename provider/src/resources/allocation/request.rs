@@ -411,3 +411,26 @@ pub(super) fn settle(known: &Value, state: &mut Value) {
         }
     }
 }
+
+/// Keeps the names of pools and VRFs that the plan shows: they may be renamed in the same apply, and a result has to be
+/// what was planned. The next read learns the new ones.
+pub(super) fn settle_names(request: &Update, state: &mut Value) {
+    let planned = &request.planned;
+    if planned.get("allocated_from").is_wholly_known() {
+        state.set("allocated_from", planned.get("allocated_from").clone());
+    }
+    if request.config.get("vrf").is_null() && planned.get("vrf").is_wholly_known() {
+        state.set("vrf", planned.get("vrf").clone());
+    }
+    let Some(mut blocks) = state.get("blocks").as_map().cloned() else {
+        return;
+    };
+    for (role, block) in &mut blocks {
+        for name in ["pool", "vrf"] {
+            if let Some(text) = planned.get("blocks").get(role).get(name).as_str() {
+                block.set(name, text);
+            }
+        }
+    }
+    state.set("blocks", blocks);
+}
