@@ -1,8 +1,10 @@
 //! What can go wrong in the domain, without a word of HTTP: `http/error.rs` decides how it looks on the wire.
 
-use ipam_shared::{cidr::Cidr, error::Code};
+use ipam_shared::{api::pool::PoolFree, cidr::Cidr, error::Code};
 use serde::Serialize;
 use time::OffsetDateTime;
+
+use crate::text::moment;
 
 /// Result of a domain or database function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -127,12 +129,10 @@ impl Conflict {
         match (&self.child_pool, self.free_at, allocation, &self.reason) {
             (Some(pool), ..) => format!("is a range of pool \"{pool}\""),
             (_, Some(free_at), allocation, _) => {
-                let free_at = free_at.replace_nanosecond(0).unwrap_or(free_at);
-                let free_at = free_at.format(&time::format_description::well_known::Rfc3339);
                 format!(
                     "belonged to {} and cools down until {}",
                     allocation.as_deref().unwrap_or("an allocation"),
-                    free_at.unwrap_or_default()
+                    moment(free_at)
                 )
             }
             (_, _, Some(allocation), _) => format!("belongs to {allocation}"),
@@ -146,44 +146,47 @@ impl Conflict {
 /// What is left where a block was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Exhausted {
-    /// The pool that has no block of that size.
-    pub pool: String,
-    /// Its VRF.
-    pub vrf: String,
-    /// Its networks.
-    pub ranges: Vec<Cidr>,
     /// The member of the profile that asked.
     pub role: String,
-    /// The prefix length that was asked of it.
-    pub prefix_length: u8,
-    /// Prefix length of the largest free block; null when nothing is free.
-    pub largest_free_prefix_length: Option<u8>,
-    /// Free addresses.
-    pub free_addresses: u128,
-    /// How many blocks of the asked size the free addresses would make if they lay together.
-    pub fits_if_defragmented: u128,
+    /// The pool, and what would make one fit.
+    #[serde(flatten)]
+    pub space: PoolFree,
 }
+
+/// So many ranges are named in a sentence.
+const NAMED: usize = 5;
 
 impl std::fmt::Display for Exhausted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ranges: Vec<String> = self.ranges.iter().map(ToString::to_string).collect();
+        let space = &self.space;
+        let named = space.ranges.iter().take(NAMED).map(ToString::to_string);
+        let more = space.ranges.len().saturating_sub(NAMED);
+        let more = (more > 0).then(|| format!("{more} more"));
+        let ranges: Vec<String> = named.chain(more).collect();
+        let ranges = ranges.join(", ");
+        if space.fits > 0 {
+            // Somebody gave space back meanwhile, or more was asked for than one.
+            return write!(
+                f,
+                "pool \"{}\" ({ranges}) had no room for all that was asked for: {}",
+                space.pool, space.advice
+            );
+        }
         write!(
             f,
-            "no /{} is left in pool \"{}\" ({})",
-            self.prefix_length,
-            self.pool,
-            ranges.join(", ")
+            "no /{} is left in pool \"{}\" ({ranges})",
+            space.prefix_length, space.pool
         )?;
-        match self.largest_free_prefix_length {
+        match space.largest_free_prefix_length {
             None => f.write_str(": it is full"),
             Some(length) => write!(
                 f,
                 ": its largest free block is a /{length}, and {} addresses are free in all, enough for {} such blocks \
                  if they lay together",
-                self.free_addresses, self.fits_if_defragmented
+                space.free_addresses, space.fits_if_defragmented
             ),
         }?;
-        f.write_str("; release what is not needed, ask for less, or add a range to the pool")
+        write!(f, "; {}", space.advice)
     }
 }
 

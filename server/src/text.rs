@@ -1,4 +1,6 @@
-//! How numbers and lists are written for people: on the command line, on pages and in refusals.
+//! How numbers and moments are written for people, on the command line and on pages.
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A whole number with a comma between thousands, as in 16,379.
 pub fn thousands(number: impl Into<u128>) -> String {
@@ -42,14 +44,10 @@ pub fn percent(part: f64) -> String {
     }
 }
 
-/// The first of so many in all.
-pub fn some_of(first: &[String], total: i64) -> String {
-    let named = i64::try_from(first.len()).unwrap_or(i64::MAX);
-    let mut text = first.join(", ");
-    if total > named {
-        text.push_str(&format!(" and {} more", total - named));
-    }
-    text
+/// A moment to the second, as in 2026-11-25T02:30:00Z.
+pub fn moment(at: OffsetDateTime) -> String {
+    let at = at.replace_nanosecond(0).unwrap_or(at);
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -81,12 +79,5 @@ mod tests {
     fn per_cent_never_rounds_to_nothing_or_all() {
         let texts = [0.0, 0.000_01, 0.25, 0.9999, 1.0].map(percent);
         assert_eq!(texts, ["0%", "<0.1%", "25.0%", ">99.9%", "100%"]);
-    }
-
-    #[test]
-    fn a_list_says_how_much_it_leaves_out() {
-        let names = ["a".to_owned(), "b".to_owned()];
-        assert_eq!(some_of(&names, 2), "a, b");
-        assert_eq!(some_of(&names, 12), "a, b and 10 more");
     }
 }

@@ -154,7 +154,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("pool_range_parents_check", "23514", "insert into pool_range (pool_id, vrf_id, family, cidr, parent_pool_id)
         values (t.pool('child'), t.vrf('default'), 4, '172.16.0.0/16', t.pool('primary'))"),
     // The parent range is one of the parent of the pool, and not of the pool itself, a sibling or the grandparent.
-    ("pool_range_child_pool_fkey", "23503", "select t.new_range('six', '10.0.128.0/20', 'primary')"),
+    ("pool_range_child_pool_fkey", "23503", "select t.new_range('cgnat', '10.0.128.0/20', 'primary')"),
     ("pool_range_child_pool_fkey", "23503", "select t.new_range('primary', '10.0.128.0/20', 'primary')"),
     ("pool_range_child_pool_fkey", "23503", "select t.new_range('nephew', '10.0.128.0/20', 'primary')"),
     ("pool_range_parent_pool_fkey", "23503", "insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id,

@@ -598,18 +598,22 @@ pub async fn overlapping(db: &mut Connection, range: RangeId, cidr: Cidr) -> Res
     ))
 }
 
-/// Who has blocks in these ranges, the first ten, and how many blocks there are.
-pub async fn blocks_in(db: &mut Connection, ranges: &[RangeId]) -> Result<(Vec<Conflict>, i64)> {
-    let first = conflicts!(
-        &mut *db,
+/// Who has blocks in these ranges: the first ten.
+pub async fn blocks_in(db: &mut Connection, ranges: &[RangeId]) -> Result<Vec<Conflict>> {
+    Ok(conflicts!(
+        db,
         "select * from block where range_id = any($1) order by range_id, cidr limit 10",
         ranges
-    );
+    ))
+}
+
+/// How many blocks there are in these ranges.
+pub async fn count_in(db: &mut Connection, ranges: &[RangeId]) -> Result<i64> {
     let row = query!(
         r#"select count(*) as "count!" from block where range_id = any($1)"#,
         ranges
     )
     .fetch_one(db)
     .await?;
-    Ok((first, row.count))
+    Ok(row.count)
 }

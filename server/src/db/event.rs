@@ -1,6 +1,12 @@
 //! The audit log and its seals.
 
-use ipam_shared::{cidr::Cidr, ids::AllocationId};
+use std::collections::HashMap;
+
+use ipam_shared::{
+    api::{self, event::EventFilter},
+    cidr::Cidr,
+    ids::AllocationId,
+};
 use serde::Serialize;
 use sqlx::query;
 use time::OffsetDateTime;
@@ -259,4 +265,128 @@ pub async fn history(db: &mut Connection, subject: Uuid, limit: i64) -> Result<V
             request_id: row.request_id,
         })
         .collect())
+}
+
+/// What something was called at some time.
+#[derive(Clone, Debug)]
+pub struct Then {
+    /// Whether the log knows.
+    pub named: bool,
+    /// Its name, if it had one.
+    pub name: Option<String>,
+    /// The name of its VPC, when it was made or moved there.
+    pub vpc: Option<String>,
+    /// Whether it went to another VPC since.
+    pub moved: bool,
+}
+
+/// What allocations or VPCs, as `noun` says, were called at some time, by id.
+pub async fn names_at(
+    db: &mut Connection,
+    noun: &str,
+    subjects: &[Uuid],
+    at: OffsetDateTime,
+) -> Result<HashMap<Uuid, Then>> {
+    let (create, update) = (format!("{noun}.create"), format!("{noun}.update"));
+    let rows = query!(
+        r#"select subject as "subject!", name.event_id is not null as "named!", name.detail ->> 'name' as name,
+            vpc.detail ->> 'vpc' as vpc,
+            exists (select from event where event.subject = wanted.subject and action = $3 and at > $4 and detail ? 'vpc')
+                as "moved!"
+        from unnest($1::uuid[]) as wanted (subject)
+            left join lateral (
+                select event_id, detail from event where event.subject = wanted.subject and detail ? 'name'
+                    and (action = $2 or action = $3 and at <= $4)
+                order by event_id desc limit 1
+            ) as name on true
+            left join lateral (
+                select detail from event where event.subject = wanted.subject and detail ? 'vpc'
+                    and (action = $2 or action = $3 and at <= $4)
+                order by event_id desc limit 1
+            ) as vpc on true"#,
+        subjects,
+        create,
+        update,
+        at
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let then = Then {
+                named: row.named,
+                name: row.name,
+                vpc: row.vpc,
+                moved: row.moved,
+            };
+            (row.subject, then)
+        })
+        .collect())
+}
+
+/// So many events are looked through for one page.
+const LOOKED_THROUGH: i64 = 50_000;
+
+/// A page of events, the newest first, from before `before`, and where the next one begins. There is no index on actions
+/// and actors, which every change would pay for: a page that finds too few of them among the next events ends early.
+pub async fn list(
+    db: &mut Connection,
+    filter: &EventFilter,
+    before: Option<i64>,
+    limit: u16,
+) -> Result<(Vec<api::event::Event>, Option<i64>)> {
+    // The last event that is looked at. That of a subject are found by index.
+    let last = match filter.subject {
+        Some(_) => None,
+        None => {
+            query!(
+                "select event_id, at from event where event_id < $1 order by event_id desc offset $2 limit 1",
+                before.unwrap_or(i64::MAX),
+                LOOKED_THROUGH - 1
+            )
+            .fetch_optional(&mut *db)
+            .await?
+        }
+    };
+    let rows = query!(
+        "select event_id, at, actor, action, subject, request_id, detail from event
+        where event_id < $1 and event_id >= $2 and ($3::uuid is null or subject = $3)
+            and ($4::text is null or action = $4) and ($5::text is null or actor = $5)
+            and ($6::timestamptz is null or at > $6)
+        order by event_id desc limit $7",
+        before.unwrap_or(i64::MAX),
+        last.as_ref().map_or(0, |last| last.event_id),
+        filter.subject,
+        filter.action,
+        filter.actor,
+        filter.after,
+        i64::from(limit)
+    )
+    .fetch_all(db)
+    .await?;
+    let events: Vec<_> = rows
+        .into_iter()
+        .map(|row| api::event::Event {
+            id: row.event_id,
+            at: row.at,
+            actor: row.actor,
+            action: row.action,
+            subject: row.subject,
+            request_id: row.request_id,
+            detail: row.detail,
+        })
+        .collect();
+    let next = match events.last() {
+        Some(event) if events.len() == usize::from(limit) => Some(event.id),
+        // Events are numbered and dated at nearly the same moment, so a little later none is younger any more.
+        _ => last
+            .filter(|last| {
+                filter
+                    .after
+                    .is_none_or(|after| last.at > after - time::Duration::MINUTE)
+            })
+            .map(|last| last.event_id),
+    };
+    Ok((events, next))
 }

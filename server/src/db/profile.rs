@@ -55,17 +55,23 @@ pub async fn lock(db: &mut Connection, id: ProfileId) -> Result<Option<i64>> {
 macro_rules! profiles {
     ($db:expr, $condition:literal, $($value:expr),+) => {
         query!(
-            r#"select profile_id, name, description, revision, created_at, roles as "roles!", pools as "pools!",
-                offsets as "offsets!", mins as "mins!", maxs as "maxs!",
-                (select count(*) from allocation where allocation.profile_id = profile.profile_id) as "allocations!"
-            from profile cross join lateral (
+            r#"with page as (select * from profile where "# + $condition + r#"),
+                -- Counted once for all of the page.
+                used as (
+                    select profile_id, count(*) as allocations from allocation
+                    where profile_id in (select profile_id from page) group by profile_id
+                )
+            select profile_id as "profile_id!", name as "name!", description as "description!", revision as "revision!",
+                created_at as "created_at!", roles as "roles!", pools as "pools!", offsets as "offsets!",
+                mins as "mins!", maxs as "maxs!", coalesce(allocations, 0) as "allocations!"
+            from page left join used using (profile_id) cross join lateral (
                 select array_agg(role order by position) as roles, array_agg(pool_name order by position) as pools,
                     array_agg(size_offset order by position) as offsets,
                     array_agg(min_prefix_length order by position) as mins,
                     array_agg(max_prefix_length order by position) as maxs
-                from profile_member where profile_member.profile_id = profile.profile_id and retired_at is null
+                from profile_member where profile_member.profile_id = page.profile_id and retired_at is null
             ) as members
-            where "# + $condition,
+            order by profile_id"#,
             $($value),+
         )
         .fetch_all($db)

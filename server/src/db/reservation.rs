@@ -13,22 +13,10 @@ use crate::{
     error::{Conflict, Result},
 };
 
-/// Locks the VRF of that name against other changes of its pools, ranges and reservations.
-pub async fn lock_vrf(db: &mut Connection, name: &str) -> Result<Option<VrfId>> {
+/// The VRF of a reservation, if that exists.
+pub async fn vrf(db: &mut Connection, id: ReservationId) -> Result<Option<VrfId>> {
     let row = query!(
-        "select vrf_id from vrf where name = $1 for no key update",
-        name
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| VrfId(row.vrf_id)))
-}
-
-/// The same for the VRF of a reservation, if that exists.
-pub async fn lock_vrf_of(db: &mut Connection, id: ReservationId) -> Result<Option<VrfId>> {
-    let row = query!(
-        "select vrf_id from vrf where vrf_id = (select vrf_id from reservation where reservation_id = $1)
-        for no key update",
+        "select vrf_id from reservation where reservation_id = $1",
         id.0
     )
     .fetch_optional(db)
@@ -64,29 +52,6 @@ pub async fn insert(
         new.reason,
         convert::labels_json(&new.labels)?,
         created_by
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Gives a reservation its blocks.
-pub async fn insert_blocks(
-    db: &mut Connection,
-    id: ReservationId,
-    blocks: &[(Place, Range)],
-) -> Result<()> {
-    let ranges: Vec<_> = blocks.iter().map(|(place, _)| place.range).collect();
-    let nets = convert::nets(blocks.iter().map(|(place, _)| place.cidr));
-    let range_nets = convert::nets(blocks.iter().map(|(_, range)| range.cidr));
-    query!(
-        "insert into block (range_id, cidr, range_cidr, reservation_id)
-        select range_id, cidr, range_cidr, $1
-        from unnest($2::integer[], $3::cidr[], $4::cidr[]) as new (range_id, cidr, range_cidr)",
-        id.0,
-        &ranges,
-        &nets,
-        &range_nets
     )
     .execute(db)
     .await?;
@@ -189,7 +154,10 @@ pub async fn load(db: &mut Connection, ids: &[ReservationId]) -> Result<Vec<Rese
             array(select distinct pool.name from block join pool_range using (range_id) join pool using (pool_id)
                 where block.reservation_id = reservation.reservation_id order by 1) as "pools!"
         from unnest($1::uuid[]) with ordinality as wanted (reservation_id, place)
-            join reservation using (reservation_id)
+            -- One by one through the index; a join may read the whole table instead.
+            cross join lateral (
+                select * from reservation where reservation.reservation_id = wanted.reservation_id offset 0
+            ) as reservation
             join vrf using (vrf_id)
         order by place"#,
         &ids

@@ -1,5 +1,7 @@
 //! Questions over the whole database whose right answer is "nothing".
 
+pub mod space;
+
 use sqlx::query;
 
 use crate::{db::Connection, error::Result};
@@ -168,6 +170,20 @@ pub async fn orphans(db: &mut Connection) -> Result<Vec<String>> {
         union all
         select format('allocation %s belongs to VPC %s, which does not exist', allocation_id, vpc_id)
         from allocation where not exists (select from vpc where vpc.vpc_id = allocation.vpc_id)
+        union all
+        select format('block %s belongs to reservation %s, which does not exist', cidr, reservation_id)
+        from block where reservation_id is not null
+            and not exists (select from reservation where reservation.reservation_id = block.reservation_id)
+        union all
+        select format('range %s belongs to pool %s, which does not exist', cidr, pool_id)
+        from pool_range where not exists (select from pool where pool.pool_id = pool_range.pool_id)
+        union all
+        select format('%s %s lies in VRF %s, which does not exist', what, name, vrf_id)
+        from (
+            select 'pool' as what, name, vrf_id from pool
+            union all select 'VPC', name, vrf_id from vpc
+            union all select 'reservation', cidr::text, vrf_id from reservation
+        ) as named where not exists (select from vrf where vrf.vrf_id = named.vrf_id)
         limit 100"#
     )
     .fetch_all(db)

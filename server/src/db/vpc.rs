@@ -1,10 +1,13 @@
 //! VPCs.
 
+use std::collections::HashMap;
+
 use ipam_shared::{
     api::vpc::{NewVpc, Vpc, VpcPatch},
     ids::{VpcId, VrfId},
 };
 use sqlx::query;
+use time::OffsetDateTime;
 
 use crate::{
     db::{Connection, convert},
@@ -165,4 +168,23 @@ pub async fn delete(db: &mut Connection, id: VpcId) -> Result<()> {
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// VPCs with one of these lower-case names that were made before some time, by lower-case name.
+pub async fn made_before(
+    db: &mut Connection,
+    names: &[String],
+    at: OffsetDateTime,
+) -> Result<HashMap<String, VpcId>> {
+    let rows = query!(
+        r#"select lower(name) as "name!", vpc_id from vpc where lower(name) = any($1) and created_at <= $2"#,
+        names,
+        at
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.name, VpcId(row.vpc_id)))
+        .collect())
 }

@@ -7,6 +7,7 @@ pub(crate) mod address_plan;
 pub mod allocation;
 mod batch;
 pub mod cooldown;
+pub mod lookup;
 pub mod plan;
 pub mod pool;
 mod profile;
@@ -16,6 +17,7 @@ mod reservation;
 mod resize;
 pub mod seal;
 mod sizing;
+pub mod space;
 pub mod verify;
 pub mod vpc;
 pub mod vrf;
@@ -71,6 +73,12 @@ impl Ipam {
     /// Begins a transaction.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
         self.begin_with("begin").await
+    }
+
+    /// Begins a transaction that sees one moment, and writes nothing.
+    async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
+        self.begin_with("begin isolation level repeatable read, read only")
+            .await
     }
 
     /// Begins a transaction on the hot path, whose statements know their plans: each goes by an index, whatever the

@@ -62,11 +62,15 @@ impl Ipam {
             let longest = new.max_prefix_length.unwrap_or(family.bits());
             let shortest = new.min_prefix_length;
             check_bounds(family, shortest, longest, new.default_prefix_length)?;
+            // Nobody else makes a pool of this VRF meanwhile.
+            if let Some(id) =
+                pool::find_in(&mut transaction, vrf.id, None, new.name.as_str()).await?
+            {
+                return Err(taken(&new.name, &vrf.name, Some(id)));
+            }
             let id = PoolId::generate();
             let parent_id = parent.as_ref().map(|(parent, _)| parent.id);
-            let inserted =
-                pool::insert(&mut transaction, id, vrf.id, parent_id, family, &new).await;
-            inserted.map_err(|error| taken(error, &new.name, &vrf.name))?;
+            pool::insert(&mut transaction, id, vrf.id, parent_id, family, &new).await?;
             let owner = Owner {
                 id,
                 name: new.name.as_str(),
@@ -156,9 +160,9 @@ impl Ipam {
             )?;
             pool::update(&mut transaction, id, &patch)
                 .await
-                .map_err(|error| match &patch.name {
-                    Some(name) => taken(error, name, &vrf.name),
-                    None => error,
+                .map_err(|error| match (&patch.name, error) {
+                    (Some(name), Error::NameTaken { .. }) => taken(name, &vrf.name, None),
+                    (_, error) => error,
                 })?;
             let owner = Owner {
                 id,
@@ -430,12 +434,17 @@ async fn record(
     event::insert(db, &[event]).await
 }
 
-fn taken(error: Error, name: &Name, vrf: &str) -> Error {
-    match error {
-        Error::NameTaken { .. } => Error::NameTaken {
-            message: format!("VRF \"{vrf}\" has a pool \"{name}\" already; choose another name"),
-            import_id: None,
-        },
-        other => other,
+/// The name is that of another pool, which `id` imports if it is what the caller wanted.
+fn taken(name: &Name, vrf: &str, id: Option<PoolId>) -> Error {
+    let import_id = id.map(|id| id.to_string());
+    let advice = match &import_id {
+        Some(id) => format!(", or take it over with: terraform import <address> '{id}'"),
+        None => String::new(),
+    };
+    Error::NameTaken {
+        message: format!(
+            "VRF \"{vrf}\" has a pool \"{name}\" already; choose another name{advice}"
+        ),
+        import_id,
     }
 }

@@ -10,7 +10,9 @@ use ipam_shared::{
 };
 use serde_json::json;
 
-use super::{Caller, Ipam, allocation::check_revision, check_description, commit, detached};
+use super::{
+    Caller, Ipam, allocation::check_revision, check_description, commit, detached, range::in_use,
+};
 use crate::{
     db::{
         Connection,
@@ -18,7 +20,6 @@ use crate::{
         profile,
     },
     error::{Error, Result},
-    text,
 };
 
 /// Longest prefix of any family.
@@ -138,19 +139,11 @@ impl Ipam {
                 .ok_or_else(|| Error::bug("it was locked"))?;
             let (first, users) = profile::users(&mut transaction, id, NAMED).await?;
             if users > 0 {
-                return Err(Error::InUse {
-                    message: format!(
-                        "{} made from profile \"{}\": {}; release them first",
-                        if users == 1 {
-                            "1 allocation was".to_owned()
-                        } else {
-                            format!("{users} allocations were")
-                        },
-                        profile.name,
-                        text::some_of(&first, users)
-                    ),
+                return Err(in_use(
+                    &format!("allocations were made from profile \"{}\"", profile.name),
+                    first,
                     users,
-                });
+                ));
             }
             profile::delete(&mut transaction, id).await?;
             let event = Event {

@@ -10,10 +10,13 @@ use ipam_shared::{
     ids::{PoolId, VrfId},
 };
 
-use super::plan::{self, FreeSpace, Place};
+use super::{
+    plan::{self, FreeSpace, Place},
+    space,
+};
 use crate::{
     db::{
-        Connection, allocation, free, pool,
+        Connection, allocation, free,
         range::{self, Stored},
     },
     error::{Conflict, Error, Exhausted, Result},
@@ -145,10 +148,11 @@ fn check_length(owner: &Owner<'_>, length: u8, cidr: Option<Cidr>) -> Result<()>
 /// Refuses to remove ranges that something is in.
 async fn check_empty(db: &mut Connection, owner: &Owner<'_>, ranges: &[Stored]) -> Result<()> {
     let ids: Vec<_> = ranges.iter().map(|stored| stored.range.id).collect();
-    let (blocks, count) = allocation::blocks_in(db, &ids).await?;
+    let blocks = allocation::blocks_in(db, &ids).await?;
     let Some(first) = blocks.first() else {
         return Ok(());
     };
+    let count = allocation::count_in(db, &ids).await?;
     let range = ranges
         .iter()
         .map(|stored| stored.range.cidr)
@@ -327,7 +331,7 @@ async fn nest(
             None => {
                 // As it is by now, which is taken back with everything else.
                 free::update(db, &space.changes()).await?;
-                return Err(exhausted(db, owner, parent, length).await);
+                return Err(exhausted(db, parent, length).await);
             }
         }
     }
@@ -438,28 +442,12 @@ async fn not_free(
 }
 
 /// What is left of a parent that has no block of that size.
-async fn exhausted(
-    db: &mut Connection,
-    owner: &Owner<'_>,
-    parent: &Parent,
-    prefix_length: u8,
-) -> Error {
-    let ids: Vec<_> = parent.ranges.iter().map(|range| range.id).collect();
-    let left = match pool::free_counts(db, owner.family, &ids).await {
-        Ok(left) => left,
-        Err(error) => return error,
-    };
-    let free_addresses = pool::free_addresses(owner.family, &left);
-    Error::Exhausted(vec![Exhausted {
-        pool: parent.name.clone(),
-        vrf: owner.vrf_name.to_owned(),
-        ranges: parent.ranges.iter().map(|range| range.cidr).collect(),
-        role: "child_range".to_owned(),
-        prefix_length,
-        largest_free_prefix_length: left.first().map(|free| free.prefix_length),
-        free_addresses,
-        fits_if_defragmented: free_addresses
-            .checked_shr((owner.family.bits() - prefix_length).into())
-            .unwrap_or_default(),
-    }])
+async fn exhausted(db: &mut Connection, parent: &Parent, prefix_length: u8) -> Error {
+    match space::explain(db, parent.id, prefix_length, space::PIECES_OF_REFUSAL).await {
+        Ok(space) => Error::Exhausted(vec![Exhausted {
+            role: "child_range".to_owned(),
+            space,
+        }]),
+        Err(error) => error,
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
     db::{
         Connection, allocation,
         event::{self, Event},
-        free, pool, reservation,
+        free, pool, range, reservation, vrf,
     },
     error::{Conflict, Error, Result},
 };
@@ -46,9 +46,10 @@ impl Ipam {
         detached(async move {
             let mut transaction = ipam.begin().await?;
             let vrf_name = new.vrf.as_ref().map_or(DEFAULT_VRF, |vrf| vrf.as_str());
-            let vrf = reservation::lock_vrf(&mut transaction, vrf_name)
+            let vrf = vrf::lock(&mut transaction, None, Some(vrf_name))
                 .await?
-                .ok_or_else(|| Error::NotFound(format!("there is no VRF \"{vrf_name}\"")))?;
+                .ok_or_else(|| Error::NotFound(format!("there is no VRF \"{vrf_name}\"")))?
+                .id;
             if let Some(existing) = reservation::find(&mut transaction, vrf, new.cidr).await? {
                 return if existing.reason == new.reason && existing.labels == new.labels {
                     // The lock of the VRF made this a change, so that the answer follows a commit of its own.
@@ -81,7 +82,8 @@ impl Ipam {
             reservation::insert(&mut transaction, id, vrf, &new, &caller.actor).await?;
             if !blocks.is_empty() {
                 free::update(&mut transaction, &space.changes()).await?;
-                reservation::insert_blocks(&mut transaction, id, &blocks).await?;
+                let blocks: Vec<_> = blocks.iter().map(|(place, _)| (*place, Some(id))).collect();
+                range::insert_blocks(&mut transaction, &blocks).await?;
             }
             let made = reservation::get(&mut transaction, id)
                 .await?
@@ -151,7 +153,10 @@ impl Ipam {
         let ipam = self.clone();
         detached(async move {
             let mut transaction = ipam.begin().await?;
-            reservation::lock_vrf_of(&mut transaction, id).await?;
+            let Some(vrf) = reservation::vrf(&mut transaction, id).await? else {
+                return Err(gone_or_unknown(&mut transaction, id).await);
+            };
+            vrf::lock(&mut transaction, Some(vrf), None).await?;
             let Some(revision) = reservation::lock(&mut transaction, id).await? else {
                 return Err(gone_or_unknown(&mut transaction, id).await);
             };

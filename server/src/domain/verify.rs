@@ -6,7 +6,7 @@ use super::{Ipam, seal};
 use crate::{
     db::{
         error::{CONSTRAINTS, INTERNAL},
-        verify::{self, Extent},
+        verify::{self, Extent, space},
     },
     error::Result,
 };
@@ -34,10 +34,7 @@ pub struct Finding {
 impl Ipam {
     /// Looks at everything in one snapshot, so that changes meanwhile do no harm.
     pub async fn verify(&self) -> Result<Report> {
-        let mut transaction = self.begin().await?;
-        sqlx::query!("set transaction isolation level repeatable read, read only")
-            .execute(&mut *transaction)
-            .await?;
+        let mut transaction = self.begin_snapshot().await?;
         let db = &mut *transaction;
         let extent = verify::extent(db).await?;
         let mut findings = Vec::new();
@@ -61,6 +58,11 @@ impl Ipam {
         add("merged", verify::split(db).await?);
         add("counts", verify::miscounted(db).await?);
         add("pairs", verify::incomplete(db).await?);
+        add("nesting", space::nesting(db).await?);
+        add("reservations", space::reservations(db).await?);
+        add("cooldowns", space::cooldowns(db).await?);
+        add("owners", space::owners(db).await?);
+        add("past", space::past(db).await?);
         let sealed_events = match seal::check(db).await? {
             Ok(sealed) => sealed.events,
             Err(finding) => {

@@ -33,10 +33,13 @@ impl Ipam {
         let ipam = self.clone();
         detached(async move {
             let mut transaction = ipam.begin().await?;
+            if let Some(id) = vrf::find_id(&mut transaction, None, new.name.as_str()).await? {
+                return Err(taken(&new.name, Some(id)));
+            }
             let id = VrfId::generate();
             vrf::insert(&mut transaction, id, &new)
                 .await
-                .map_err(|error| taken(error, &new.name))?;
+                .map_err(|error| name_taken(error, Some(&new.name)))?;
             let detail = json!({ "name": new.name });
             record(&mut transaction, &caller, "vrf.create", id, detail).await?;
             let made = vrf::get(&mut transaction, id)
@@ -88,10 +91,7 @@ impl Ipam {
             if patch != VrfPatch::default() {
                 vrf::update(&mut transaction, id, &patch)
                     .await
-                    .map_err(|error| match &patch.name {
-                        Some(name) => taken(error, name),
-                        None => error,
-                    })?;
+                    .map_err(|error| name_taken(error, patch.name.as_ref()))?;
                 let detail =
                     serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
                 record(&mut transaction, &caller, "vrf.update", id, detail).await?;
@@ -161,12 +161,22 @@ async fn record(
     event::insert(db, &[event]).await
 }
 
-fn taken(error: Error, name: &Name) -> Error {
-    match error {
-        Error::NameTaken { .. } => Error::NameTaken {
-            message: format!("there is a VRF \"{name}\" already; choose another name"),
-            import_id: None,
-        },
-        other => other,
+fn name_taken(error: Error, name: Option<&Name>) -> Error {
+    match (name, error) {
+        (Some(name), Error::NameTaken { .. }) => taken(name, None),
+        (_, error) => error,
+    }
+}
+
+/// The name is that of another VRF, which `id` imports if it is what the caller wanted.
+fn taken(name: &Name, id: Option<VrfId>) -> Error {
+    let import_id = id.map(|id| id.to_string());
+    let advice = match &import_id {
+        Some(id) => format!(", or take it over with: terraform import <address> '{id}'"),
+        None => String::new(),
+    };
+    Error::NameTaken {
+        message: format!("there is a VRF \"{name}\" already; choose another name{advice}"),
+        import_id,
     }
 }

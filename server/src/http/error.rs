@@ -72,11 +72,20 @@ fn details(error: &Error) -> serde_json::Value {
             json!({ "import_id": import_id })
         }
         Error::Overlap { conflicts, .. } => json!({ "conflicts": conflicts }),
-        Error::Exhausted(pools) => json!({ "pools": pools }),
+        Error::Exhausted(pools) => {
+            json!({ "pools": pools.iter().map(rounded).collect::<Vec<_>>() })
+        }
         Error::InUse { users, .. } => json!({ "users": users }),
         Error::Stale { now } => json!({ "revision": now }),
         _ => serde_json::Value::Null,
     }
+}
+
+/// As a value in memory, which holds no integer of 2^64 and more: such numbers of addresses, which only IPv6 has, are
+/// rounded.
+fn rounded(value: &impl serde::Serialize) -> serde_json::Value {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 /// A problem as a reply. The request's id is added by [`finish`], which knows it.

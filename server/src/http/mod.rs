@@ -5,16 +5,19 @@
 pub mod allocation;
 pub mod auth;
 pub mod error;
+pub mod event;
 mod extract;
 pub mod health;
 pub mod limits;
 pub mod listen;
+pub mod lookup;
 pub mod openapi;
 pub mod pool;
 pub mod profile;
 pub mod request_id;
 pub mod reservation;
 pub mod simple;
+pub mod space;
 pub mod vpc;
 pub mod vrf;
 
@@ -83,7 +86,11 @@ fn described() -> OpenApiRouter<App> {
             reservation::get,
             reservation::update,
             reservation::delete
-        ));
+        ))
+        .routes(routes!(space::free))
+        .routes(routes!(lookup::lookup))
+        .routes(routes!(lookup::history))
+        .routes(routes!(event::list));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 

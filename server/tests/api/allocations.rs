@@ -332,15 +332,46 @@ async fn an_exhausted_pool_says_what_is_left() {
         .post(ALLOCATIONS, &json!({"vpc": "a", "prefix_length": 20}))
         .await;
     let (detail, details) = reply.problem(409, "pool_exhausted");
+    for (field, value) in [
+        ("pool", json!("primary")),
+        ("vrf", json!("default")),
+        ("ranges", json!(["10.0.0.0/16"])),
+        ("role", json!("primary")),
+        ("prefix_length", json!(20)),
+        ("largest_free_prefix_length", json!(21)),
+        ("free_addresses", json!(65536 - 16 * 64)),
+        ("fits_if_defragmented", json!(15)),
+        ("fits", json!(0)),
+        (
+            "advice",
+            json!(
+                "release or move an allocation of a (10.0.0.0/26): then 10.0.0.0/20 is free; or add a range of /20 or \
+            larger to pool \"primary\""
+            ),
+        ),
+    ] {
+        assert_eq!(details["pools"][0][field], value, "{field}");
+    }
+    let fix = &details["pools"][0]["fix"];
     assert_eq!(
-        details,
-        &json!({"pools": [{"pool": "primary", "vrf": "default", "ranges": ["10.0.0.0/16"], "role": "primary",
-        "prefix_length": 20, "largest_free_prefix_length": 21, "free_addresses": 65536 - 16 * 64, "fits_if_defragmented": 15}]})
+        (
+            &fix["region"],
+            &fix["used_addresses"],
+            &fix["blocks"][0]["cidr"]
+        ),
+        (&json!("10.0.0.0/20"), &json!(64), &json!("10.0.0.0/26"))
     );
     assert!(
-        ["/20", "primary", "10.0.0.0/16", "/21", "15"]
-            .iter()
-            .all(|word| detail.contains(word)),
+        [
+            "/20",
+            "primary",
+            "10.0.0.0/16",
+            "/21",
+            "15",
+            "release or move an allocation of a"
+        ]
+        .iter()
+        .all(|word| detail.contains(word)),
         "{detail}"
     );
     assert_eq!(api.state().await, before);

@@ -2,8 +2,11 @@
 
 mod access;
 mod allocations;
+mod batches;
 mod changes;
+mod choices;
 mod lists;
+mod lookup;
 mod nesting;
 mod outage;
 mod pool_changes;
@@ -14,6 +17,8 @@ mod requests;
 mod reservations;
 mod retries;
 mod scans;
+mod sizes;
+mod space;
 mod support;
 mod vpcs;
 mod vrfs;

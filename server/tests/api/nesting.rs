@@ -155,6 +155,56 @@ async fn a_tree_of_pools_three_levels_deep() {
 }
 
 #[tokio::test]
+async fn ranges_by_size_are_cut_as_the_parent_s_strategy_says() {
+    let api = Api::start().await;
+    for (strategy, first, second) in [
+        ("best_fit", "10.9.0.0/24", "10.9.1.0/24"),
+        ("first_fit", "10.9.0.0/24", "10.9.1.0/24"),
+        ("last_fit", "10.9.255.0/24", "10.9.254.0/24"),
+        ("sparse", "10.9.128.0/24", "10.9.64.0/24"),
+    ] {
+        let parent = api
+            .post(
+                POOLS,
+                &json!({"name": "p", "ranges": ["10.9.0.0/16"], "strategy": strategy}),
+            )
+            .await
+            .ok(201);
+        let child = api
+            .post(
+                POOLS,
+                &json!({"name": "c", "parent": "p", "range_prefix_lengths": [24]}),
+            )
+            .await
+            .ok(201);
+        assert_eq!(child["ranges"], json!([first]), "{strategy}");
+        let child = api
+            .patch(
+                &pool_path(&child),
+                &json!({"add_range_prefix_lengths": [24]}),
+            )
+            .await
+            .ok(200);
+        let mut both = [first, second];
+        both.sort_unstable();
+        let mut ranges: Vec<String> = serde_json::from_value(child["ranges"].clone()).unwrap();
+        ranges.sort_unstable();
+        assert_eq!(ranges, both, "{strategy}");
+        // And a request from the child, as the child's says.
+        let made = api
+            .allocate(json!({"vpc": "a", "pools": ["c"], "prefix_length": 26}))
+            .await;
+        let block = cidrs(&made)[0].to_owned();
+        assert!(block.starts_with("10.9."), "{block}");
+        api.verify().await;
+        api.delete(&path(&made)).await.ok(204);
+        api.delete(&pool_path(&child)).await.ok(204);
+        api.delete(&pool_path(&parent)).await.ok(204);
+    }
+    api.verify().await;
+}
+
+#[tokio::test]
 async fn a_child_gets_what_is_free_in_its_parent_only() {
     let api = Api::start().await;
     api.post(VRFS, &json!({"name": "lab"})).await.ok(201);

@@ -217,9 +217,11 @@ async fn what_can_not_be_a_pool_is_refused_in_clear_words() {
     let reply = api
         .post(POOLS, &json!({"name": "primary", "family": "ipv6"}))
         .await;
-    let (detail, _) = reply.problem(409, "name_taken");
+    let (detail, details) = reply.problem(409, "name_taken");
+    let primary = api.get(&format!("{POOLS}/primary")).await.ok(200);
     assert!(
-        detail.contains("VRF \"default\" has a pool \"primary\""),
+        detail.contains("VRF \"default\" has a pool \"primary\"")
+            && details["import_id"] == primary["id"],
         "{detail}"
     );
     assert_eq!(state, api.state().await);

@@ -140,6 +140,30 @@ async fn a_range_is_removed_while_clients_allocate() {
             }
         }));
     }
+    // Who names a network of the range that comes and goes hears that it is taken, or that it is not there.
+    let mut named = Vec::new();
+    for client in 0..2 {
+        let (api, done) = (Arc::clone(&api), Arc::clone(&done));
+        named.push(tokio::spawn(async move {
+            let (mut had, mut outside) = (0, 0);
+            while !done.load(Ordering::SeqCst) {
+                let body = json!({"vpc": format!("n{client}"), "cidr": format!("10.0.8.{}/26", client * 64)});
+                let reply = api.post(ALLOCATIONS, &body).await;
+                match reply.status {
+                    201 => {
+                        had += 1;
+                        api.delete(&path(&reply.json)).await.ok(204);
+                    }
+                    409 => _ = reply.problem(409, "overlap"),
+                    _ => {
+                        outside += 1;
+                        reply.problem(400, "invalid_request");
+                    }
+                }
+            }
+            (had, outside)
+        }));
+    }
     let (mut removed, mut refused) = (0, 0);
     for round in 0.. {
         let wide = json!({"ranges": ["10.0.0.0/22", "10.0.8.0/24"]});
@@ -160,6 +184,10 @@ async fn a_range_is_removed_while_clients_allocate() {
     done.store(true, Ordering::SeqCst);
     for client in clients {
         client.await.unwrap();
+    }
+    for client in named {
+        let (had, outside) = client.await.unwrap();
+        println!("named: {had} times had, {outside} times outside");
     }
     let allocated = allocated.load(Ordering::Relaxed);
     assert!(

@@ -343,7 +343,7 @@ async fn a_profile_in_use_stays_and_its_users_are_named() {
     let reply = api.delete(&at).await;
     let (detail, details) = reply.problem(409, "in_use");
     assert!(
-        detail.contains("1 allocation was made") && detail.contains("a/n0"),
+        detail.contains("were made from profile") && detail.contains("a/n0"),
         "{detail}"
     );
     assert_eq!(details["users"], 1);
@@ -372,6 +372,100 @@ async fn a_profile_in_use_stays_and_its_users_are_named() {
     api.post(PROFILES, &body).await.ok(201);
     api.delete(&format!("{PROFILES}/free")).await.ok(204);
     assert_eq!(api.get(&path(&first)).await.ok(200)["profile"], "node-pod");
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn one_allocation_takes_a_block_of_each_of_four_pools_or_none() {
+    let api = Api::start().await;
+    // Two blocks of services, and as much as anybody wants of everything else.
+    api.sql("insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length)
+            select vrf_id, pool.name, family, 0, case family when 4 then 32 else 128 end
+            from vrf, (values ('services', 4), ('six', 6)) as pool (name, family);
+        insert into pool_range (pool_id, vrf_id, family, cidr)
+            select pool_id, vrf_id, family, case family when 4 then '172.20.0.0/19' else '2001:db8::/32' end::cidr
+            from pool where name in ('services', 'six')")
+        .await;
+    let members = json!([
+        {"role": "node", "pool": "primary", "min_prefix_length": 20, "max_prefix_length": 26},
+        {"role": "pod", "pool": "cgnat", "size_offset": -5, "min_prefix_length": 15, "max_prefix_length": 21},
+        {"role": "service", "pool": "services", "min_prefix_length": 20, "max_prefix_length": 20},
+        {"role": "six", "pool": "six", "size_offset": 3, "min_prefix_length": 64, "max_prefix_length": 64},
+    ]);
+    api.post(PROFILES, &json!({"name": "cluster", "members": members}))
+        .await
+        .ok(201);
+    let ask = |name: &str, size: Value| {
+        let mut body = json!({"vpc": "a", "name": name, "profile": "cluster"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(size.as_object().unwrap().clone());
+        body
+    };
+    let first = api
+        .allocate(ask("first", json!({"prefix_length": 24})))
+        .await;
+    assert_eq!(
+        cidrs(&first),
+        [
+            "10.0.0.0/24",
+            "100.64.0.0/19",
+            "172.20.0.0/20",
+            "2001:db8::/64"
+        ]
+    );
+    let roles: Vec<_> = first["blocks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| &block["role"])
+        .collect();
+    assert_eq!(roles, ["node", "pod", "service", "six"]);
+    let second = api.allocate(ask("second", json!({"hosts": 1000}))).await;
+    assert_eq!(
+        cidrs(&second),
+        [
+            "10.0.4.0/22",
+            "100.64.128.0/17",
+            "172.20.16.0/20",
+            "2001:db8:0:1::/64"
+        ]
+    );
+    // The third pool is full: no pool gives anything.
+    let before = api.state().await;
+    for size in [
+        json!({"prefix_length": 24}),
+        json!({"hosts": 1}),
+        json!({"cidr": "10.0.128.0/20"}),
+    ] {
+        let reply = api.post(ALLOCATIONS, &ask("third", size)).await;
+        let (detail, details) = reply.problem(409, "pool_exhausted");
+        assert!(
+            detail.contains("no /20 is left in pool \"services\""),
+            "{detail}"
+        );
+        assert_eq!(details["pools"][0]["role"], "service");
+    }
+    assert_eq!(api.state().await, before);
+    api.verify().await;
+    // What one gives back is whole again, for the next.
+    api.delete(&path(&first)).await.ok(204);
+    let third = api
+        .allocate(ask("third", json!({"cidr": "10.0.128.0/20"})))
+        .await;
+    assert_eq!(
+        cidrs(&third),
+        [
+            "10.0.128.0/20",
+            "100.66.0.0/15",
+            "172.20.0.0/20",
+            "2001:db8::/64"
+        ]
+    );
+    for one in [&second, &third] {
+        api.delete(&path(one)).await.ok(204);
+    }
+    assert_eq!(api.count("select count(*) from free_block").await, 4);
     api.verify().await;
 }
 

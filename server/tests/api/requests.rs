@@ -151,8 +151,8 @@ async fn paths_ids_and_methods_that_do_not_exist_are_refused() {
         ("POST", path(&made)),
         ("DELETE", ALLOCATIONS.to_owned()),
         ("PATCH", ALLOCATIONS.to_owned()),
-        ("POST", POOLS.to_owned()),
-        ("DELETE", format!("{POOLS}/primary")),
+        ("PATCH", POOLS.to_owned()),
+        ("POST", format!("{POOLS}/primary")),
         ("PUT", VPCS.to_owned()),
         ("TRACE", ALLOCATIONS.to_owned()),
     ] {

@@ -36,8 +36,9 @@ async fn a_vrf_is_made_changed_and_deleted() {
     assert_eq!(&api.get(&path).await.ok(200), vrf);
     assert_eq!(&api.get(&format!("{VRFS}/dev")).await.ok(200), vrf);
     let reply = api.post(VRFS, &json!({"name": "dev"})).await;
-    let (detail, _) = reply.problem(409, "name_taken");
+    let (detail, details) = reply.problem(409, "name_taken");
     assert!(detail.contains("\"dev\""), "{detail}");
+    assert_eq!(details["import_id"], vrf["id"]);
     for body in [
         json!({"name": "a/b"}),
         json!({"name": "x", "nane": 1}),

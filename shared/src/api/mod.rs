@@ -4,6 +4,8 @@
 //! field means "leave it". Unknown fields are refused everywhere, so that a misspelt one is never silently ignored.
 
 pub mod allocation;
+pub mod event;
+pub mod lookup;
 pub mod pool;
 pub mod profile;
 pub mod reservation;

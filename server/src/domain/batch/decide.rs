@@ -326,6 +326,10 @@ impl<'a> Batch<'a> {
             return Ok(decided);
         }
         let one = &mut self.prepared[index];
+        if let Way::Refuse(error) = &mut one.way {
+            let error = error.take();
+            return Err(error.unwrap_or_else(|| Error::bug("a request was decided twice")));
+        }
         if let Some(owner) = self.owners.get(&index)
             && owner.vrf != one.vrf
         {
@@ -338,11 +342,7 @@ impl<'a> Batch<'a> {
         }
         let vrf = one.vrf;
         let (sources, lengths, has_others) = match &mut one.way {
-            Way::Refuse(error) => {
-                return Err(error
-                    .take()
-                    .unwrap_or_else(|| Error::bug("a request was decided twice")));
-            }
+            Way::Refuse(_) => return Err(Error::bug("a refused request was decided")),
             Way::Full(full) => return Ok(Decided::Full(std::mem::take(full))),
             Way::Take {
                 sources,

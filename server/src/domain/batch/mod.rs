@@ -24,13 +24,12 @@ use serde_json::json;
 
 pub(super) use self::decide::lower;
 use self::decide::{Batch, Decided};
-use super::{Caller, Ipam, address_plan::Source, allocation::Outcome, commit};
+use super::{Caller, Ipam, address_plan::Source, allocation::Outcome, commit, space};
 use crate::{
     db::{
         allocation, cooldown,
         creation::{self, Existing, Inserted, NewRows},
         event::Event,
-        pool,
     },
     error::{Error, Exhausted, Result},
 };
@@ -407,18 +406,10 @@ async fn exhausted(
 
 async fn look_at(ipam: &Ipam, source: &Source, prefix_length: u8) -> Result<Exhausted> {
     let mut connection = ipam.read().await?;
-    let supply = &source.pool;
-    let ids: Vec<_> = supply.ranges.iter().map(|range| range.id).collect();
-    let free = pool::free_counts(&mut connection, supply.family, &ids).await?;
-    let free_addresses = pool::free_addresses(supply.family, &free);
+    let limit = space::PIECES_OF_REFUSAL;
+    let space = space::explain(&mut connection, source.pool.id, prefix_length, limit).await?;
     Ok(Exhausted {
-        pool: supply.name.clone(),
-        vrf: supply.vrf_name.clone(),
-        ranges: supply.ranges.iter().map(|range| range.cidr).collect(),
         role: source.role.to_string(),
-        prefix_length,
-        largest_free_prefix_length: free.first().map(|free| free.prefix_length),
-        free_addresses,
-        fits_if_defragmented: free_addresses >> (supply.family.bits() - prefix_length),
+        space,
     })
 }

@@ -192,10 +192,11 @@ impl From<Error> for Refusal {
             Error::Exhausted(pools) => {
                 let (mut message, mut details) = (String::new(), Map::new());
                 for pool in &pools {
-                    let ranges: Vec<_> = pool.ranges.iter().map(ToString::to_string).collect();
+                    let ranges: Vec<_> =
+                        pool.space.ranges.iter().map(ToString::to_string).collect();
                     message = format!(
                         "No available /{} in {}",
-                        pool.prefix_length,
+                        pool.space.prefix_length,
                         ranges.join(", ")
                     );
                     details.insert(format!("{}_conflicts", pool.role), json!(["exhausted"]));

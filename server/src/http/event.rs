@@ -1,0 +1,39 @@
+//! `/api/v1/events`.
+
+use axum::{Json, extract::State};
+use ipam_shared::{
+    api::event::{Event, EventFilter},
+    error::Problem,
+    page::Page,
+};
+
+use super::{
+    App,
+    allocation::{cursor, limit},
+    error::Refusal,
+    extract::Params,
+};
+use crate::{db, domain::Caller};
+
+/// List events
+///
+/// The audit log, the newest first. A page may hold fewer events than it could, even none, and still not be the last: only
+/// a null `next_cursor` ends the list.
+#[utoipa::path(get, path = "/events", tag = "history", operation_id = "list_events", params(EventFilter), responses(
+    (status = 200, body = Page<Event>),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(app): State<App>,
+    _: Caller,
+    Params(filter): Params<EventFilter>,
+) -> Result<Json<Page<Event>>, Refusal> {
+    let limit = limit(filter.limit)?;
+    let before = cursor(filter.cursor.as_deref())?;
+    let mut connection = app.ipam.read().await?;
+    let (items, next) = db::event::list(&mut connection, &filter, before, limit).await?;
+    Ok(Json(Page {
+        items,
+        next_cursor: next.map(|id| id.to_string()),
+    }))
+}

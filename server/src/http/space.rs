@@ -1,0 +1,35 @@
+//! `/api/v1/pools/{pool}/free`.
+
+use axum::{Json, extract::State};
+use ipam_shared::{
+    api::pool::{FreeQuery, PoolFree},
+    error::Problem,
+};
+
+use super::{
+    App,
+    error::Refusal,
+    extract::{Key, Params},
+};
+use crate::domain::Caller;
+
+/// Ask a pool whether it has room
+///
+/// And if a block of that size does not fit, why not, and the smallest change that would make one fit.
+#[utoipa::path(get, path = "/pools/{pool}/free", tag = "pools", operation_id = "get_pool_free",
+    params(("pool" = String, Path, description = "Id or name"), FreeQuery), responses(
+        (status = 200, body = PoolFree),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+            description = "The pool gives no block of that size, or several have that name"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn free(
+    State(app): State<App>,
+    _: Caller,
+    Key(key): Key<String>,
+    Params(query): Params<FreeQuery>,
+) -> Result<Json<PoolFree>, Refusal> {
+    let id = app.ipam.find_pool(&key).await?;
+    Ok(Json(app.ipam.free(id, query.prefix_length).await?))
+}
