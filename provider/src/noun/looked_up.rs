@@ -73,13 +73,15 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
         attributes::<N>()
             .into_iter()
             .fold(Schema::new(about), |schema, (name, attribute)| {
-                let is_key = name == "id" || name == N::KEY || (N::SCOPED && name == "vrf");
-                let attribute = if is_key {
-                    let text = format!("{} Give it to look up by it.", attribute.description);
-                    attribute.optional().describe(text)
-                } else {
-                    attribute
+                let usage = match name {
+                    "vrf" if N::SCOPED => {
+                        format!("Give it beside `{}` if several VRFs have one.", N::KEY)
+                    }
+                    _ if name == "id" || name == N::KEY => "Give it to look up by it.".to_owned(),
+                    _ => return schema.attribute(name, attribute),
                 };
+                let text = format!("{} {usage}", attribute.description);
+                let attribute = attribute.optional().describe(text);
                 schema.attribute(name, attribute)
             })
     }

@@ -7,6 +7,8 @@
 #[path = "../acceptance/proxy.rs"]
 mod proxy;
 
+mod nouns;
+
 use std::time::{Duration, Instant};
 
 use ipam_shared::cidr::Cidr;
