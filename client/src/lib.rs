@@ -23,12 +23,14 @@
 
 mod allocation;
 mod error;
+mod lookup;
 mod noun;
 mod pool;
 mod profile;
 mod reservation;
 mod retry;
 mod settings;
+mod transfer;
 mod transport;
 mod vpc;
 mod vrf;
@@ -36,4 +38,5 @@ mod vrf;
 pub use allocation::Created;
 pub use error::{Error, NotIpam, Refusal, Unreachable};
 pub use settings::{ApiKey, Settings, SettingsError};
+pub use transfer::ExportError;
 pub use transport::Client;

@@ -8,8 +8,8 @@
 
 use ipam_shared::{
     api::{
-        allocation::AllocationFilter, pool::PoolFilter, profile::ProfileFilter,
-        reservation::ReservationFilter, vpc::VpcFilter, vrf::VrfFilter,
+        allocation::AllocationFilter, event::EventFilter, lookup::HistoryQuery, pool::PoolFilter,
+        profile::ProfileFilter, reservation::ReservationFilter, vpc::VpcFilter, vrf::VrfFilter,
     },
     error::Code,
     page::{MAX_LIMIT, Page},
@@ -69,6 +69,8 @@ macro_rules! filters {
 
 filters!(
     AllocationFilter,
+    EventFilter,
+    HistoryQuery,
     PoolFilter,
     ProfileFilter,
     ReservationFilter,

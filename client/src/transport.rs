@@ -137,6 +137,27 @@ impl Client {
 
     /// Sends a request, again if need be, until it is answered or it is time to give up.
     pub(crate) async fn send(&self, builder: RequestBuilder) -> Result<Reply, Error> {
+        let (answer, state) = self.exchange(builder, true).await?;
+        match answer {
+            Answer::Whole(reply) => Ok(reply),
+            Answer::Begun(_) => Err(state.broken("only a part of the reply was read".to_owned())),
+        }
+    }
+
+    /// The same for a reply that is read piece by piece. Once it has begun, nothing is repeated.
+    pub(crate) async fn open(&self, builder: RequestBuilder) -> Result<Stream, Error> {
+        let (answer, state) = self.exchange(builder, false).await?;
+        match answer {
+            Answer::Begun(response) => Ok(Stream { response, state }),
+            Answer::Whole(_) => Err(state.broken("the reply was read as a whole".to_owned())),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        builder: RequestBuilder,
+        whole: bool,
+    ) -> Result<(Answer, Attempts), Error> {
         let request = builder.build().map_err(|error| {
             Error::Unreachable(Box::new(Unreachable {
                 request: self.endpoint().to_owned(),
@@ -166,17 +187,17 @@ impl Client {
             let copy = request
                 .try_clone()
                 .unwrap_or_else(|| Request::new(request.method().clone(), request.url().clone()));
-            let failure = match self.attempt(copy, &state).await {
-                Ok(reply) => {
+            let failure = match self.attempt(copy, &state, whole).await {
+                Ok(answer) => {
                     self.outage.over();
                     tracing::debug!(
                         request = state.request,
                         attempt = state.count,
-                        status = reply.status.as_u16(),
+                        status = answer.status().as_u16(),
                         milliseconds = attempt_began.elapsed().as_millis(),
                         "request answered"
                     );
-                    return Ok(reply);
+                    return Ok((answer, state));
                 }
                 Err(failure) => failure,
             };
@@ -195,7 +216,12 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, request: Request, state: &Attempts) -> Result<Reply, Failure> {
+    async fn attempt(
+        &self,
+        request: Request,
+        state: &Attempts,
+        whole: bool,
+    ) -> Result<Answer, Failure> {
         let response = self
             .http
             .execute(request)
@@ -203,6 +229,9 @@ impl Client {
             .map_err(|error| state.lost(&error))?;
         let status = response.status();
         let headers = response.headers().clone();
+        if !whole && status.is_success() && headers.contains_key(REQUEST_ID) {
+            return Ok(Answer::Begun(response));
+        }
         let body = read_body(response)
             .await
             .map_err(|error| state.lost(&error))?;
@@ -219,7 +248,7 @@ impl Client {
                 let reason = format!("it has no {REQUEST_ID} header{}", excerpt(&headers, &body));
                 return Err(state.not_ipam(status, reason, None));
             }
-            return Ok(Reply {
+            return Ok(Answer::Whole(Reply {
                 status,
                 repeated: state.may_have_happened,
                 request: state.request.clone(),
@@ -227,7 +256,7 @@ impl Client {
                 attempts: state.count,
                 elapsed: state.began.elapsed(),
                 changes: state.changes,
-            });
+            }));
         }
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) if problem.status == status.as_u16() => Err(Failure {
@@ -272,7 +301,55 @@ impl Reply {
     }
 }
 
+/// A 2xx reply, or the beginning of one.
+enum Answer {
+    Whole(Reply),
+    Begun(Response),
+}
+
+impl Answer {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Whole(reply) => reply.status,
+            Self::Begun(response) => response.status(),
+        }
+    }
+}
+
+/// A reply with a 2xx status that is read piece by piece.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    response: Response,
+    state: Attempts,
+}
+
+impl Stream {
+    /// The next piece; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, Error> {
+        self.response
+            .chunk()
+            .await
+            .map_err(|error| self.state.lost(&error).error)
+    }
+
+    /// The error that the reply ended without saying what it had to.
+    pub(crate) fn broken(&self, reason: String) -> Error {
+        self.state.broken(reason)
+    }
+
+    /// The error that the server refused, after its reply had begun.
+    pub(crate) fn refused(&self, problem: Problem) -> Error {
+        Error::Refused(Box::new(Refusal {
+            problem,
+            attempts: self.state.count,
+            elapsed: self.state.began.elapsed(),
+            repeated: self.state.may_have_happened,
+        }))
+    }
+}
+
 /// A request on its way.
+#[derive(Debug)]
 struct Attempts {
     request: String,
     changes: bool,
@@ -310,6 +387,17 @@ impl Attempts {
                 may_have_happened,
             }),
         }
+    }
+
+    fn broken(&self, reason: String) -> Error {
+        Error::Unreachable(Box::new(Unreachable {
+            request: self.request.clone(),
+            attempts: self.count,
+            elapsed: self.began.elapsed(),
+            reason,
+            hint: "Check that nothing between here and the server ends connections that take long.",
+            may_have_happened: self.changes,
+        }))
     }
 
     fn not_ipam(&self, status: StatusCode, reason: String, again: Option<Again>) -> Failure {

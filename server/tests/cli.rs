@@ -268,3 +268,159 @@ fn without_a_key_the_command_says_where_to_put_one() {
         ran.stderr
     );
 }
+
+#[tokio::test]
+async fn whoever_has_or_had_an_address_is_named() {
+    let cli = Cli::start().await;
+    cli.run("allocate prod --hosts 500 --name nodes").text();
+    let now = time::OffsetDateTime::now_utc()
+        .format(&time::format_description::well_known::Rfc3339)
+        .unwrap();
+    let found = cli.run("lookup 10.0.1.7");
+    let lines: Vec<Vec<&str>> = found
+        .text()
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        ["CIDR", "POOL", "KIND", "OWNER", "SINCE", "UNTIL"]
+    );
+    assert_eq!(
+        lines[1][..4],
+        ["10.0.0.0/23", "primary", "allocation", "prod/nodes"]
+    );
+    assert_eq!(
+        lines[2].join(" "),
+        "10.0.1.7/32: in pool primary (10.0.0.0/16, VRF default)"
+    );
+    assert_eq!(
+        cli.run("lookup 10.0.2.0/24").text(),
+        "10.0.2.0/24: free, in pool primary (10.0.0.0/16, VRF default)\n"
+    );
+    assert_eq!(
+        cli.run("lookup 192.0.2.1").text(),
+        "192.0.2.1/32: nobody holds it, in no pool\n"
+    );
+    assert_eq!(
+        cli.run("lookup 10.0.1.7 --at 2020-01-01T00:00:00Z").text(),
+        "10.0.1.7/32 at 2020-01-01T00:00:00Z: nobody held it, in pool primary (10.0.0.0/16, VRF default)\n"
+    );
+    let then = cli
+        .run(&format!("lookup 10.0.1.7 --at {now} --json"))
+        .json();
+    assert_eq!(then["holders"][0]["name"], "nodes");
+    let history = cli.run("history 10.0.0.0/8");
+    assert_eq!(
+        history
+            .text()
+            .lines()
+            .nth(1)
+            .unwrap()
+            .split_whitespace()
+            .nth(3),
+        Some("prod/nodes")
+    );
+    assert_eq!(history.text().lines().count(), 2);
+    let all = cli.run("history 0.0.0.0/0 --json").json();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    let one = cli.run("history 0.0.0.0/0 --limit 1 --json").json();
+    assert_eq!(one, json!([all[0]]));
+    assert_eq!(
+        cli.run("history 192.0.2.0/24").text(),
+        "Nobody ever held it\n"
+    );
+    for (line, word) in [
+        ("lookup ten", "not a CIDR"),
+        ("lookup 10.0.0.1/8", "host bits"),
+        ("lookup 10.0.0.1 --at today", "2026-01-31T12:00:00Z"),
+    ] {
+        let ran = cli.run(line);
+        assert!(
+            ran.code == 2 && ran.stderr.contains(word),
+            "{line}: {ran:?}"
+        );
+    }
+    let ran = cli.run("lookup 10.0.0.1 --vrf nope");
+    assert!(ran.code == 1 && ran.stderr.contains("nope"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_plan_is_exported_and_imported() {
+    let cli = Cli::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: &str| {
+        std::fs::write(path(name), text).unwrap();
+        path(name)
+    };
+    let plan = write(
+        "plan.csv",
+        "cidr,vpc,name\n10.0.0.0/24,prod,web\n10.0.1.0/24,prod,db\n",
+    );
+    let ran = cli.run(&format!("import {plan} --dry-run"));
+    assert_eq!(ran.text(), "Would import 1 VPC, 2 allocations\n");
+    let ran = cli.run(&format!("import {plan}"));
+    assert_eq!(ran.text(), "Imported 1 VPC, 2 allocations\n");
+    let ran = cli.run(&format!("import {plan} --json"));
+    assert_eq!(ran.json()["unchanged"], 2);
+
+    let wrong = write(
+        "wrong.txt",
+        "cidr,vpc,name\n10.0.0.128/25,prod,\n192.168.0.0/24,prod,\n",
+    );
+    let ran = cli.run(&format!("import {wrong}"));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for more in ["--format csv", "--format csv --dry-run"] {
+        let ran = cli.run(&format!("import {wrong} {more}"));
+        assert_eq!(
+            (ran.code, ran.stderr.as_str()),
+            (1, "ipam: 2 conflicts; nothing was imported\n")
+        );
+        let lines: Vec<_> = ran.stdout.lines().collect();
+        assert!(lines[0].starts_with("LINE  CONFLICT"), "{}", ran.stdout);
+        assert!(
+            lines[1].contains("prod/web") && lines[1].starts_with("   2  overlap"),
+            "{}",
+            ran.stdout
+        );
+        assert!(
+            lines[2].starts_with("   3  outside_pool  192.168.0.0/24"),
+            "{}",
+            ran.stdout
+        );
+    }
+    let bad = write("bad.csv", "cidr,colour\n");
+    let ran = cli.run(&format!("import {bad}"));
+    assert!(
+        ran.code == 1 && ran.stderr.contains("no column \"colour\""),
+        "{ran:?}"
+    );
+    let ran = cli.run("import /nonexistent.csv");
+    assert!(
+        ran.code == 1 && ran.stderr.contains("/nonexistent.csv"),
+        "{ran:?}"
+    );
+
+    let ran = cli.run("export");
+    let json = ran.text().to_owned();
+    let file = path("out.ndjson");
+    assert_eq!(cli.run(&format!("export -o {file}")).text(), "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), json);
+    assert!(!std::path::Path::new(&format!("{file}.part")).exists());
+    let csv = cli.run("export --format csv").text().to_owned();
+    assert_eq!(csv.lines().count(), json.lines().count() + 1);
+
+    let other = Cli::start().await;
+    let ran = other.run(&format!("import {file}"));
+    assert_eq!(
+        ran.text(),
+        "Imported 1 VRF, 2 pools, 2 ranges, 1 profile, 1 VPC, 2 allocations\n"
+    );
+    assert_eq!(other.run("export").text(), json);
+    let ran = other.run("export -o /nonexistent/out.csv");
+    assert!(
+        ran.code == 1 && ran.stderr.contains("can't be written"),
+        "{ran:?}"
+    );
+}

@@ -22,10 +22,7 @@ struct World {
 impl World {
     /// Some allocations, releases between them, and seals over what they left in the log.
     async fn new() -> Self {
-        let database = TestDatabase::new().await;
-        let ipam = Ipam::new(database.pool(4));
-        let db = database.connect().await;
-        let world = Self { ipam, db, database };
+        let world = Self::bare().await;
         for number in 0..6 {
             let id = world.allocate(number).await;
             if number % 3 == 1 {
@@ -38,6 +35,14 @@ impl World {
         }
         world.seal().await;
         world
+    }
+
+    /// Nothing yet.
+    async fn bare() -> Self {
+        let database = TestDatabase::new().await;
+        let ipam = Ipam::new(database.pool(4));
+        let db = database.connect().await;
+        Self { ipam, db, database }
     }
 
     async fn allocate(&self, number: u64) -> ipam_shared::ids::AllocationId {
@@ -171,6 +176,147 @@ async fn what_is_broken_by_hand_is_named() {
                 (extent.allocations, extent.blocks) == (4, 8) && report.sealed_events > 5,
                 "{report:?}"
             );
+            world.sql(sql).await;
+            let found = world.verify().await.findings;
+            assert!(
+                found
+                    .iter()
+                    .any(|finding| finding.check == *check && finding.finding.contains(word)),
+                "{sql}: {found:?}"
+            );
+        })
+        .await;
+}
+
+/// A child pool, reservations inside, around and outside of ranges, a block that cools down, and some past.
+const SPACE: &str = "
+insert into vrf (name) values ('lab');
+insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length)
+    select vrf_id, pool.name, 4, 8, 30 from vrf, (values ('inner'), ('whole')) as pool (name) where vrf.name = 'default';
+create function fill(pool_name text, range_cidr cidr, variadic cidrs cidr[]) returns void language sql as $$
+    insert into pool_range (pool_id, vrf_id, family, cidr) select pool_id, vrf_id, 4, range_cidr from pool where name = pool_name;
+    delete from free_block using pool_range where free_block.range_id = pool_range.range_id and pool_range.cidr = range_cidr;
+    insert into free_block select range_id, 32 - masklen(free), free from pool_range, unnest(cidrs) as free where cidr = range_cidr;
+    update free_count set blocks = (select count(*) from free_block
+            where free_block.range_id = free_count.range_id and free_block.host_bits = free_count.host_bits)
+        from pool_range where pool_range.range_id = free_count.range_id and pool_range.cidr = range_cidr;
+$$;
+select fill('inner', '10.98.0.0/24', '10.98.0.192/26');
+select fill('whole', '10.99.0.0/24', variadic array[]::cidr[]);
+insert into reservation (vrf_id, cidr, reason, created_by)
+    select vrf_id, cidr::cidr, 'old', 'x' from vrf, (values ('10.98.0.0/25'), ('10.99.0.0/16'), ('192.168.0.0/16')) as r (cidr)
+    where vrf.name = 'default';
+insert into block (range_id, cidr, range_cidr, reservation_id)
+    select range_id, place::cidr, pool_range.cidr, reservation_id
+    from (values ('10.98.0.0/25', '10.98.0.0/25', '10.98.0.0/24'), ('10.99.0.0/16', '10.99.0.0/24', '10.99.0.0/24'))
+        as r (reserved, place, range) join reservation on reservation.cidr = reserved::cidr
+        join pool_range on pool_range.cidr = range::cidr;
+insert into block (range_id, cidr, range_cidr, reason) select range_id, '10.98.0.128/26', cidr, 'cooldown' from pool_range
+    where cidr = '10.98.0.0/24';
+insert into cooldown (range_id, cidr, allocation_id, vpc, name, role, free_at)
+    select range_id, '10.98.0.128/26', gen_random_uuid(), 'a', 'b', 'main', now() + interval '1 day' from pool_range
+    where cidr = '10.98.0.0/24';
+insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, since, until)
+    select vrf_id, pool_id, name, '10.98.0.0/25', gen_random_uuid(), 'a', now() - n * interval '2 day', now() - n * interval '1 day'
+    from pool, generate_series(1, 4) as n where name = 'inner' and n in (1, 4);
+";
+
+/// Switches all guards off: constraints, triggers, and what is checked when a row is written.
+const UNGUARDED: &str = "
+do $$
+declare guard record;
+begin
+    for guard in select conrelid::regclass as relation, conname from pg_constraint
+        where connamespace = current_schema::regnamespace and contype in ('c', 'f', 'x') and conrelid <> 0
+    loop
+        execute format('alter table %s drop constraint %I', guard.relation, guard.conname);
+    end loop;
+end
+$$;
+set session_replication_role = replica;
+";
+
+/// What is done to that by hand without guards, the check that has to notice, and a word of what it says.
+const SPACE_SABOTAGE: &[(&str, &str, &str)] = &[
+    // Nesting.
+    ("delete from block where reason = 'child_range'", "nesting", "10.0.64.0/20 of pool kid has no block of its own"),
+    ("update block set reason = 'other' where reason = 'child_range'", "nesting", "has no block of its own"),
+    ("delete from pool_range where cidr = '10.0.64.0/20'", "nesting", "is kept for the range of another pool"),
+    ("update pool_range set parent_range_id = null, parent_pool_id = null where cidr = '10.0.64.0/20'", "nesting",
+        "is cut from pool none, and the parent of its pool is primary"),
+    ("update pool_range set parent_pool_id = (select pool_id from pool where name = 'cgnat') where cidr = '10.0.64.0/20'",
+        "nesting", "is cut from pool primary"),
+    ("update pool set parent_pool_id = (select pool_id from pool where name = 'cgnat') where name = 'kid'", "nesting",
+        "is cut from pool primary, and the parent of its pool is cgnat"),
+    ("update pool_range set cidr = '10.1.0.0/20' where cidr = '10.0.64.0/20'", "nesting", "does not lie in range 10.0.0.0/16"),
+    ("update pool set vrf_id = (select vrf_id from vrf where name = 'lab') where name = 'kid'", "nesting",
+        "pool kid is of another VRF or family than its parent primary"),
+    ("update pool_range set family = 6 where cidr = '10.98.0.0/24'", "nesting", "than its pool inner"),
+    ("update pool set parent_pool_id = (select pool_id from pool where name = 'kid') where name = 'primary'", "nesting",
+        "the parents of pool primary go round"),
+    // Reservations.
+    ("delete from block where cidr = '10.98.0.0/25'", "reservations", "10.98.0.0/25 takes no space from range 10.98.0.0/24"),
+    ("delete from block where cidr = '10.99.0.0/24'", "reservations", "10.99.0.0/16 takes no space from range 10.99.0.0/24 of pool whole"),
+    ("update reservation set cidr = '10.98.0.0/26' where cidr = '10.98.0.0/25'", "reservations", "is not what reservation 10.98.0.0/26 takes"),
+    ("update reservation set cidr = '10.98.0.0/16' where cidr = '10.98.0.0/25'", "reservations", "is not what reservation 10.98.0.0/16 takes"),
+    ("update reservation set cidr = '10.0.0.0/24' where cidr = '192.168.0.0/16'", "reservations", "takes no space from range 10.0.0.0/16"),
+    ("update reservation set cidr = '10.99.7.0/24' where cidr = '192.168.0.0/16'", "reservations",
+        "reservations 10.99.0.0/16 and 10.99.7.0/24 of VRF default overlap"),
+    ("update reservation set vrf_id = (select vrf_id from vrf where name = 'lab')", "reservations", "is not what reservation"),
+    ("insert into block (range_id, cidr, range_cidr, reservation_id) select range_id, '10.98.0.192/26', '10.98.0.0/24', reservation_id
+        from block where cidr = '10.98.0.0/25'", "reservations", "is not what reservation 10.98.0.0/25 takes"),
+    ("insert into block (range_id, cidr, range_cidr, reservation_id) select pool_range.range_id, '10.98.0.0/25', '10.98.0.0/24', reservation_id
+        from block, pool_range where block.cidr = '10.98.0.0/25' and pool_range.cidr = '10.99.0.0/24'", "reservations", "is not what reservation"),
+    ("delete from reservation where cidr = '10.98.0.0/25'", "orphans", "belongs to reservation"),
+    // Cooldowns.
+    ("delete from cooldown", "cooldowns", "10.98.0.128/26 of pool inner cools down, and nothing says until when"),
+    ("update block set reason = 'other' where reason = 'cooldown'", "cooldowns", "and is no block that does"),
+    ("delete from block where reason = 'cooldown'", "cooldowns", "10.98.0.128/26 cools down until"),
+    ("update cooldown set free_at = released_at - interval '1 day'", "cooldowns", "before it was released"),
+    // Owners.
+    ("update allocation set profile_id = null", "owners", "was cut for a member of another profile"),
+    ("insert into profile (name) values ('x'); update allocation set profile_id = (select profile_id from profile where name = 'x')",
+        "owners", "was cut for a member of another profile"),
+    ("update block set member_id = null where ctid = (select ctid from block where member_id is not null limit 1)", "owners", "was cut for a member"),
+    ("update allocation set prefix_length = prefix_length - 1", "owners", "has not the length that was asked for"),
+    ("update block set size_offset = size_offset + 1 where size_offset < 0", "owners", "has not the length"),
+    ("update block set max_prefix_length = 21 where max_prefix_length = 26", "owners", "has not the length"),
+    ("update vpc set vrf_id = gen_random_uuid()", "orphans", "VPC a lies in VRF"),
+    ("insert into vrf (name) values ('third'); update vpc set vrf_id = (select vrf_id from vrf where name = 'lab');
+        update pool_range set vrf_id = (select vrf_id from vrf where name = 'third') where cidr = '10.0.0.0/16'", "owners",
+        "lies in VRF third, and VPC a in VRF lab"),
+    ("update block set reason = 'twice' where cidr = '10.98.0.0/25'", "owners", "10.98.0.0/25 of pool inner has several owners"),
+    ("update block set reservation_id = null where cidr = '10.98.0.0/25'", "owners", "has no owner"),
+    ("update pool_range set family = 6 where cidr = '10.98.0.0/24'", "owners", "is of another family than its range"),
+    ("delete from pool where name = 'inner'", "orphans", "range 10.98.0.0/24 belongs to pool"),
+    ("delete from vrf where name = 'default'", "orphans", "pool primary lies in VRF"),
+    // The past.
+    ("update past_block set since = until + interval '1 second' where ctid = (select ctid from past_block limit 1)", "past", "was held from"),
+    ("update past_block set until = now() + interval '1 day' where ctid = (select ctid from past_block limit 1)", "past", "was held from"),
+    ("update past_block set allocation_id = null", "past", "belonged to nobody"),
+    ("update past_block set reservation_id = gen_random_uuid()", "past", "belonged to two at once"),
+    ("update past_block set since = since - interval '7 days'", "past", "10.98.0.0/25 was held by two at once"),
+    ("update block set since = now() - interval '30 hours' where cidr = '10.98.0.0/25'", "past", "10.98.0.0/25 was held by two at once"),
+];
+
+#[tokio::test]
+async fn what_is_wrong_with_ranges_reservations_and_the_past_is_named() {
+    stream::iter(SPACE_SABOTAGE)
+        .for_each_concurrent(4, |(sql, check, word)| async move {
+            let mut world = World::bare().await;
+            world.allocate(1).await;
+            let kid =
+                serde_json::json!({"name": "kid", "parent": "primary", "ranges": ["10.0.64.0/20"]});
+            let kid = serde_json::from_value(kid).expect("a pool");
+            world
+                .ipam
+                .create_pool(caller(), kid)
+                .await
+                .expect("a child pool");
+            world.sql(SPACE).await;
+            let findings = world.verify().await.findings;
+            assert!(findings.is_empty(), "before {sql}: {findings:?}");
+            world.sql(UNGUARDED).await;
             world.sql(sql).await;
             let found = world.verify().await.findings;
             assert!(

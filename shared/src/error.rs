@@ -52,6 +52,8 @@ codes! {
     Claimed = "claimed", 409, "The allocation belongs to somebody else";
     /// The asked CIDR, or a part of it, is not free; `details.conflicts` names who has it.
     Overlap = "overlap", 409, "The range is not free";
+    /// Records of an import are in conflict with each other or with what is there; `details` names all of them.
+    ImportConflict = "import_conflict", 409, "The file can't be imported as it is";
     /// No free block is large enough; `details.pools` says what is left.
     PoolExhausted = "pool_exhausted", 409, "No space is left";
     /// It is used by something else; `details` names the users.

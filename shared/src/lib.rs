@@ -11,6 +11,7 @@
 //! - [`page`]: cursor pages
 
 pub mod api;
+pub mod cell;
 pub mod cidr;
 pub mod error;
 pub mod ids;

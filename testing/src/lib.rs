@@ -13,4 +13,4 @@ mod server;
 
 pub use cluster::{DATABASE_URL, ThrowAwayCluster};
 pub use database::TestDatabase;
-pub use server::TestServer;
+pub use server::{TestServer, ipam_binary};

@@ -209,7 +209,8 @@ fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
 
 /// The binary `ipam`: that of `IPAM_BIN` (as `./test` sets it), else the one that cargo built with the test, else one
 /// that cargo brings up to date now, since a test of another crate does not make cargo build it.
-pub(crate) fn ipam_binary() -> &'static Path {
+#[must_use]
+pub fn ipam_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let given = std::env::var_os("IPAM_BIN");

@@ -4,7 +4,11 @@ pub mod allocate;
 pub mod calculate;
 pub mod connection;
 pub mod database;
+pub mod export;
+pub mod history;
+pub mod import;
 pub mod list;
+pub mod lookup;
 pub mod migrate;
 pub mod openapi;
 pub mod output;
@@ -45,8 +49,12 @@ enum Verb {
     Verify(verify::Verify),
     Allocate(allocate::Allocate),
     List(list::List),
+    Lookup(lookup::Lookup),
+    History(history::History),
     #[command(visible_alias = "delete")]
     Release(release::Release),
+    Import(import::Import),
+    Export(export::Export),
     Calculate(calculate::Calculate),
     #[command(hide = true)]
     Openapi(openapi::Openapi),
@@ -66,7 +74,11 @@ pub fn run() -> ExitCode {
             Verb::Verify(verify) => verify.run().await,
             Verb::Allocate(allocate) => allocate.run().await,
             Verb::List(list) => list.run().await,
+            Verb::Lookup(lookup) => lookup.run().await,
+            Verb::History(history) => history.run().await,
             Verb::Release(release) => release.run().await,
+            Verb::Import(import) => import.run().await,
+            Verb::Export(export) => export.run().await,
             Verb::Calculate(calculate) => calculate.run(),
             Verb::Openapi(openapi) => openapi.run().map_err(chain),
         }

@@ -156,18 +156,8 @@ pub struct Occupants {
 
 /// What is in a network of one range; no more than `limit` blocks are looked at.
 pub async fn occupants(db: &mut Connection, place: Place, limit: i64) -> Result<Occupants> {
-    let net = IpNet::from(place.cidr);
-    let mut sql = QueryBuilder::<Postgres>::new(
-        "with inside as materialized (
-            select block.*, pool_range.vrf_id from block join pool_range using (range_id)
-            where ipam_tag(block.range_id, block.cidr) && ipam_tag(",
-    );
-    sql.push_bind(place.range)
-        .push(", ")
-        .push_bind(net)
-        .push("::cidr) limit ")
-        .push_bind(limit)
-        .push("), held as (select * from inside order by cidr limit 10)")
+    let mut sql = inside(place, limit);
+    sql.push(", held as (select inside.*, vrf_id from inside join pool_range using (range_id) order by inside.cidr limit 10)")
         .push(HELD)
         .push("10");
     let rows = sql.build().fetch_all(&mut *db).await?;
@@ -175,23 +165,43 @@ pub async fn occupants(db: &mut Connection, place: Place, limit: i64) -> Result<
         .iter()
         .map(|row| held_row(row).map(|held| held.holder))
         .collect::<Result<_>>()?;
-    let row = query!(
-        r#"select count(*) as "total!", count(free_at) as "cooling!", max(free_at) as free_at
-        from (select range_id, cidr from block where ipam_tag(block.range_id, block.cidr) && ipam_tag($1, $2::cidr) limit $3)
-            as inside left join cooldown using (range_id, cidr)"#,
-        place.range,
-        net,
-        limit
-    )
-    .fetch_one(db)
-    .await?;
+    let mut sql = inside(place, limit);
+    sql.push(
+        " select count(*) as total, count(free_at) as cooling, max(free_at) as free_at
+        from inside left join cooldown using (range_id, cidr)",
+    );
+    let row = sql.build().fetch_one(db).await?;
+    let (total, cooling): (i64, i64) = (row.try_get("total")?, row.try_get("cooling")?);
     Ok(Occupants {
         first,
-        total: row.total.unsigned_abs(),
+        total: total.unsigned_abs(),
         free_at: row
-            .free_at
-            .filter(|_| row.cooling == row.total && row.total < limit),
+            .try_get::<Option<OffsetDateTime>, _>("free_at")?
+            .filter(|_| cooling == total && total < limit),
     })
+}
+
+/// The blocks that overlap a network of one range, as `inside`: the one that contains it through the tag, those that lie in
+/// it in the order of the primary key, so that no more are read than are asked for.
+fn inside(place: Place, limit: i64) -> QueryBuilder<Postgres> {
+    let net = IpNet::from(place.cidr);
+    let mut sql = QueryBuilder::new(
+        "with inside as (
+            (select * from block where ipam_tag(block.range_id, block.cidr) >>= ipam_tag(",
+    );
+    sql.push_bind(place.range)
+        .push(", ")
+        .push_bind(net)
+        .push("::cidr)) union all (select * from block where range_id = ")
+        .push_bind(place.range)
+        .push(" and cidr > ")
+        .push_bind(net)
+        .push("::cidr and cidr <= ")
+        .push_bind(IpNet::from(place.cidr.last()))
+        .push("::cidr order by cidr limit ")
+        .push_bind(limit)
+        .push("))");
+    sql
 }
 
 /// Somebody who held a network once.

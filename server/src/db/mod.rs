@@ -20,6 +20,7 @@ pub mod search;
 pub mod simple;
 pub mod space;
 pub mod total;
+pub mod transfer;
 pub mod verify;
 pub mod vpc;
 pub mod vrf;

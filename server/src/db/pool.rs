@@ -334,12 +334,12 @@ pub(super) fn family(number: i16) -> Family {
     }
 }
 
-pub(super) fn reserved(number: i32) -> Result<u32> {
+pub(crate) fn reserved(number: i32) -> Result<u32> {
     u32::try_from(number)
         .map_err(|_| Error::bug(format!("stored reserved_addresses {number} is negative")))
 }
 
-pub(super) fn strategy(text: &str) -> Result<Strategy> {
+pub(crate) fn strategy(text: &str) -> Result<Strategy> {
     Strategy::ALL
         .into_iter()
         .find(|strategy| strategy.as_str() == text)

@@ -3,16 +3,13 @@
 //! Every change locks the VRF first, so that changes of the pools of one VRF come one after the other, and then the pools
 //! whose free lists it touches: the pool itself and its parent. Allocations lock pools only.
 
-use std::collections::BTreeMap;
-
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
-        pool::{MAX_RELEASE_COOLDOWN_SECONDS, NewPool, Pool, PoolPatch, RequiredLabels},
+        pool::{NewPool, Pool, PoolPatch},
     },
-    cidr::{Cidr, Family},
+    cidr::Cidr,
     ids::PoolId,
-    labels::{Labels, MAX_LABELS},
     name::Name,
 };
 use serde_json::json;
@@ -21,6 +18,7 @@ use super::{
     Caller, Ipam,
     allocation::check_revision,
     check_description, commit, detached, missing,
+    pool_rules::{check_bounds, check_policies, family},
     range::{self, Change, Owner, Parent, in_use},
 };
 use crate::{
@@ -333,89 +331,6 @@ async fn change_ranges(
     let added = range::change(db, owner, change).await?;
     let removed = remove.iter().map(|stored| stored.range.cidr).collect();
     Ok((added, removed))
-}
-
-/// The family that the request says, or that follows from it.
-fn family(new: &NewPool, parent: Option<&Pool>) -> Result<Family> {
-    let range = new.ranges.first().map(|cidr| cidr.family());
-    let parent_family = parent.map(|parent| parent.family);
-    let family = new.family.or(parent_family).or(range).ok_or_else(|| {
-        Error::Invalid(
-            "which address family? Give \"family\": \"ipv4\" or \"ipv6\", or a range".to_owned(),
-        )
-    })?;
-    match parent {
-        Some(parent) if parent.family != family => Err(Error::Invalid(format!(
-            "pool \"{}\" is of the other address family; a pool is of that of its parent",
-            parent.name
-        ))),
-        _ => Ok(family),
-    }
-}
-
-/// Whether blocks between these lengths can be.
-fn check_bounds(family: Family, shortest: u8, longest: u8, usual: Option<u8>) -> Result<()> {
-    let invalid = |text: String| Err(Error::Invalid(text));
-    if longest > family.bits() {
-        let word = if family == Family::Ipv4 {
-            "IPv4"
-        } else {
-            "IPv6"
-        };
-        return invalid(format!(
-            "max_prefix_length is {longest}, but an {word} prefix has at most {} bits",
-            family.bits()
-        ));
-    }
-    if shortest > longest {
-        return invalid(format!(
-            "min_prefix_length {shortest} is longer than max_prefix_length {longest}; the shortest prefix is that of the \
-             largest block"
-        ));
-    }
-    match usual {
-        Some(usual) if !(shortest..=longest).contains(&usual) => invalid(format!(
-            "default_prefix_length {usual} is not between min_prefix_length {shortest} and max_prefix_length {longest}"
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Checks what holds for a new pool and for a changed one, whatever is stored.
-fn check_policies(
-    reserved: Option<u32>,
-    cooldown: Option<u32>,
-    required: Option<&RequiredLabels>,
-) -> Result<()> {
-    if reserved.is_some_and(|reserved| i32::try_from(reserved).is_err()) {
-        return Err(Error::Invalid(format!(
-            "reserved_addresses is at most {}",
-            i32::MAX
-        )));
-    }
-    if cooldown.is_some_and(|cooldown| cooldown > MAX_RELEASE_COOLDOWN_SECONDS) {
-        return Err(Error::Invalid(format!(
-            "release_cooldown_seconds is at most {MAX_RELEASE_COOLDOWN_SECONDS}, a year"
-        )));
-    }
-    let Some(required) = required else {
-        return Ok(());
-    };
-    if required.len() > MAX_LABELS {
-        return Err(Error::Invalid(format!(
-            "at most {MAX_LABELS} labels can be required, these are {}",
-            required.len()
-        )));
-    }
-    for (key, values) in required {
-        // An allocation could not have a label that is none.
-        let values = values.iter().map(String::as_str);
-        for value in std::iter::once("").chain(values) {
-            Labels::new(BTreeMap::from([(key.clone(), value.to_owned())]))
-                .map_err(|error| Error::Invalid(format!("required_labels: {error}")))?;
-        }
-    }
-    Ok(())
 }
 
 async fn record(

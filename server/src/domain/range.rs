@@ -1,8 +1,7 @@
-//! Ranges of pools: added, cut from a parent, removed. Under the locks of the VRF and of the pools; knows nothing of what
-//! else a pool is.
+//! Ranges of pools: added and removed. Under the locks of the VRF and of the pools; knows nothing of what else a pool is.
 //!
-//! The ranges of a pool without a parent overlap no other such range of the VRF. Those of a child pool are blocks of its
-//! parent's ranges, taken from the parent's free list and given back to it like the blocks of allocations.
+//! The ranges of a pool without a parent overlap no other such range of the VRF. Those of a child pool are cut from its
+//! parent's, in `nest`.
 
 use ipam_shared::{
     api::pool::{MAX_RANGES, Strategy},
@@ -11,15 +10,15 @@ use ipam_shared::{
 };
 
 use super::{
+    nest,
     plan::{self, FreeSpace, Place},
-    space,
 };
 use crate::{
     db::{
         Connection, allocation, free,
         range::{self, Stored},
     },
-    error::{Conflict, Error, Exhausted, Result},
+    error::{Conflict, Error, Result},
 };
 
 /// IPv6 ranges are this long or longer: the key of the constraint on blocks keeps the rest of the address.
@@ -77,7 +76,7 @@ pub(super) async fn change(
             }
             add_roots(db, owner, change.add).await
         }
-        Some(parent) => nest(db, owner, parent, &change).await,
+        Some(parent) => nest::change(db, owner, parent, &change).await,
     }
 }
 
@@ -285,169 +284,4 @@ async fn absorb_reservations(
         .collect::<Result<Vec<_>>>()?;
     range::insert_blocks(db, &blocks).await?;
     free::update(db, &space.changes()).await
-}
-
-/// Gives ranges back to the parent, and takes others from it.
-async fn nest(
-    db: &mut Connection,
-    owner: &Owner<'_>,
-    parent: &Parent,
-    change: &Change<'_>,
-) -> Result<Vec<Cidr>> {
-    let given: Vec<Place> = change
-        .remove
-        .iter()
-        .map(|stored| {
-            let range = stored
-                .parent
-                .ok_or_else(|| Error::bug("a child pool's range has no parent"))?;
-            Ok(Place {
-                range,
-                cidr: stored.range.cidr,
-            })
-        })
-        .collect::<Result<_>>()?;
-    let mut space = FreeSpace::new(parent.ranges.iter().copied());
-    read_space(db, &mut space, parent, &given, change).await?;
-    if !given.is_empty() {
-        let gone: Vec<_> = change.remove.iter().map(|stored| stored.range.id).collect();
-        range::delete(db, &gone).await?;
-        range::delete_child_blocks(db, &given).await?;
-        given.iter().for_each(|place| space.give_back(*place));
-    }
-    let mut taken = Vec::with_capacity(change.add.len() + change.cut.len());
-    for cidr in change.add {
-        match space.take_exact(parent.id, *cidr) {
-            Some(place) => taken.push(place),
-            None => return Err(not_free(db, &space, owner, parent, *cidr).await),
-        }
-    }
-    // The largest first, which leaves the most room for the others.
-    let mut lengths = change.cut.to_vec();
-    lengths.sort_unstable();
-    for length in lengths {
-        match space.take(parent.id, length, parent.strategy, &[]) {
-            Some(place) => taken.push(place),
-            None => {
-                // As it is by now, which is taken back with everything else.
-                free::update(db, &space.changes()).await?;
-                return Err(exhausted(db, parent, length).await);
-            }
-        }
-    }
-    free::update(db, &space.changes()).await?;
-    if taken.is_empty() {
-        return Ok(Vec::new());
-    }
-    let blocks: Vec<_> = taken.iter().map(|place| (*place, None)).collect();
-    range::insert_blocks(db, &blocks).await?;
-    let new: Vec<_> = taken
-        .iter()
-        .map(|place| (place.cidr, Some(place.range)))
-        .collect();
-    range::insert(db, owner.id, &new).await?;
-    Ok(taken.into_iter().map(|place| place.cidr).collect())
-}
-
-/// Reads as much of the parent's free list as the change can use.
-async fn read_space(
-    db: &mut Connection,
-    space: &mut FreeSpace,
-    parent: &Parent,
-    given: &[Place],
-    change: &Change<'_>,
-) -> Result<()> {
-    let mut around = Vec::new();
-    for place in given {
-        let range = space
-            .range(place.range)
-            .ok_or_else(|| Error::bug("a range in a pool that is not locked"))?;
-        around.extend(plan::buddies(*place, range.cidr));
-    }
-    for cidr in change.add {
-        if let Some(range) = space.range_of(parent.id, *cidr) {
-            let place = Place {
-                range: range.id,
-                cidr: *cidr,
-            };
-            around.extend(plan::ancestors(place, range.cidr));
-        }
-    }
-    around.sort_unstable();
-    around.dedup();
-    let mut found = free::find(db, &around).await?;
-    if let Some(longest) = change.cut.iter().max() {
-        // Of this size and of every larger one as many as can be used, whatever the strategy.
-        let most = i64::try_from(change.add.len() + change.cut.len()).unwrap_or(i64::MAX);
-        let wanted: Vec<_> = parent
-            .ranges
-            .iter()
-            .map(|range| {
-                (
-                    range.id,
-                    range.cidr.family().bits().saturating_sub(*longest),
-                )
-            })
-            .collect();
-        let highest = parent.strategy == Strategy::LastFit;
-        found.extend(free::by_address(db, &wanted, highest, &[], most).await?);
-    }
-    found.into_iter().for_each(|place| space.read(place));
-    Ok(())
-}
-
-/// Why a network can't be had from the parent.
-async fn not_free(
-    db: &mut Connection,
-    space: &FreeSpace,
-    owner: &Owner<'_>,
-    parent: &Parent,
-    cidr: Cidr,
-) -> Error {
-    let Some(range) = space.range_of(parent.id, cidr) else {
-        let ranges: Vec<_> = parent
-            .ranges
-            .iter()
-            .map(|range| range.cidr.to_string())
-            .collect();
-        return Error::Invalid(format!(
-            "{cidr} does not lie in pool \"{}\", the parent of \"{}\", which consists of {}",
-            parent.name,
-            owner.name,
-            if ranges.is_empty() {
-                "no range yet".to_owned()
-            } else {
-                ranges.join(", ")
-            }
-        ));
-    };
-    match allocation::overlapping(db, range.id, cidr).await {
-        Err(error) => error,
-        Ok(conflicts) => match conflicts.first() {
-            None => Error::bug(format!(
-                "{cidr} is neither free nor in use: the free list was changed by hand; see ipam verify"
-            )),
-            Some(first) => Error::Overlap {
-                message: format!(
-                    "{cidr} is not free in pool \"{}\", the parent of \"{}\": {} {}",
-                    parent.name,
-                    owner.name,
-                    first.cidr,
-                    first.whose()
-                ),
-                conflicts,
-            },
-        },
-    }
-}
-
-/// What is left of a parent that has no block of that size.
-async fn exhausted(db: &mut Connection, parent: &Parent, prefix_length: u8) -> Error {
-    match space::explain(db, parent.id, prefix_length, space::PIECES_OF_REFUSAL).await {
-        Ok(space) => Error::Exhausted(vec![Exhausted {
-            role: "child_range".to_owned(),
-            space,
-        }]),
-        Err(error) => error,
-    }
 }

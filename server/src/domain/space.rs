@@ -4,7 +4,10 @@
 //! that must go. Each free block that is too small lies in one such network, so adding them up finds it. Only the largest
 //! free blocks are added up, which bounds the cost; while there are no more than that, the answer is exact.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use ipam_shared::{
     api::{
@@ -146,12 +149,10 @@ fn emptiest(
         .iter()
         .filter(|range| range.cidr.prefix_length() <= length)
         .collect();
+    let ids: BTreeSet<_> = wide.iter().map(|range| range.id).collect();
     let mut sums: BTreeMap<(Cidr, i32), (u128, u128)> = BTreeMap::new();
     for (places, is_free) in [(pieces, true), (cooling, false)] {
-        for place in places
-            .iter()
-            .filter(|place| wide.iter().any(|range| range.id == place.range))
-        {
+        for place in places.iter().filter(|place| ids.contains(&place.range)) {
             let cidr = region(place);
             let (free, cools) = sums.entry((cidr, place.range)).or_default();
             let sum = if is_free { free } else { cools };
@@ -194,6 +195,7 @@ fn advice(fix: &Fix, pool: &str, cooldown: u32, now: OffsetDateTime) -> String {
         };
     }
     let mut steps: Vec<String> = Vec::new();
+    let mut others = fix.blocks_total;
     for (kind, what) in [
         (HolderKind::Allocation, "release or move "),
         (HolderKind::Reservation, "delete the reservation "),
@@ -201,33 +203,15 @@ fn advice(fix: &Fix, pool: &str, cooldown: u32, now: OffsetDateTime) -> String {
         (HolderKind::Other, "put back into circulation "),
         (HolderKind::Cooldown, "wait for "),
     ] {
-        let named: Vec<_> = fix
-            .blocks
-            .iter()
-            .filter(|holder| holder.kind == kind)
-            .take(NAMED)
-            .map(named)
-            .collect();
+        let of_kind = fix.blocks.iter().filter(|holder| holder.kind == kind);
+        let named: Vec<_> = of_kind.take(NAMED).map(named).collect();
         if !named.is_empty() {
+            others = others.saturating_sub(named.len() as u64);
             steps.push(format!("{what}{}", named.join(", ")));
         }
     }
-    let named: usize = [
-        HolderKind::Allocation,
-        HolderKind::Reservation,
-        HolderKind::ChildPool,
-        HolderKind::Other,
-        HolderKind::Cooldown,
-    ]
-    .iter()
-    .map(|kind| {
-        let of_kind = fix.blocks.iter().filter(|holder| holder.kind == *kind);
-        of_kind.count().min(NAMED)
-    })
-    .sum();
-    let others = fix.blocks_total.saturating_sub(named as u64);
     if others > 0 {
-        steps.push(format!("{others} more in {region}"));
+        steps.push(format!("deal with {others} more in {region}"));
     }
     let after = if cooldown > 0
         && fix

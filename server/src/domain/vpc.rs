@@ -130,7 +130,7 @@ impl Ipam {
                 let mut transaction = ipam.begin().await?;
                 let before = allocation::ids_of_vpc(&mut transaction, id).await?;
                 let pools = allocation::pools(&mut transaction, &before).await?;
-                let ranges = pool::lock(&mut transaction, &pools).await?;
+                pool::lock(&mut transaction, &pools).await?;
                 let revision = vpc::lock(&mut transaction, id).await?;
                 check_revision(if_match, revision.ok_or_else(|| not_found(id))?)?;
                 let ids = allocation::lock_of_vpc(&mut transaction, id).await?;
@@ -148,6 +148,8 @@ impl Ipam {
                     transaction.rollback().await?;
                     continue;
                 }
+                // Again, now that nobody can add to them: what was read while the lock was waited for may be older.
+                let ranges = pool::lock(&mut transaction, &pools).await?;
                 let vpc = vpc::get(&mut transaction, id).await?.ok_or_else(|| not_found(id))?;
                 let allocations = allocation::load(&mut transaction, &ids).await?;
                 if !allocations.is_empty() {

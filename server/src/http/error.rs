@@ -108,10 +108,10 @@ pub(super) fn respond(problem: &Problem) -> Response {
 }
 
 /// The body is larger than any request's has to be.
-pub(super) fn body_too_large() -> Problem {
+pub(super) fn body_too_large(limit: usize) -> Problem {
     Problem::new(
         Code::BodyTooLarge,
-        format!("a body has at most {} bytes", super::limits::BODY),
+        format!("a body has at most {limit} bytes"),
     )
 }
 

@@ -32,7 +32,7 @@ fn body_refusal(rejection: &JsonRejection) -> Refusal {
             "send the body as JSON, with \"Content-Type: application/json\"",
         ),
         JsonRejection::BytesRejection(bytes) if bytes.status().as_u16() == 413 => {
-            Refusal(Box::new(error::body_too_large()))
+            Refusal(Box::new(error::body_too_large(super::limits::BODY)))
         }
         // Serde's words name the field and what was expected of it.
         other => Refusal::new(Code::InvalidRequest, other.body_text()),

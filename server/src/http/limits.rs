@@ -1,24 +1,33 @@
 //! What no single client may do: send huge bodies, send them for ever, keep a request running without end, or take the
 //! server down with a panic. Headers and connections are limited in `listen`.
+//!
+//! Files that are imported are larger than any other body. They have a limit of their own, by the path, and are read only
+//! when the key is known. The reply to an import that says how far it is begins at once, so that the limit for answers
+//! does not end it.
 
 use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::{DefaultBodyLimit, Request},
-    http::{StatusCode, header},
+    http::header,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use ipam_shared::error::{Code, Problem};
-use tower_http::{
-    catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer, timeout::RequestBodyTimeoutLayer,
+use http_body_util::Limited;
+use ipam_shared::{
+    api::transfer::MAX_IMPORT,
+    error::{Code, Problem},
 };
+use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 
 use super::{error, request_id};
 
 /// Largest body of a request, in bytes.
 pub const BODY: usize = 1 << 20;
+/// Where the limit is [`MAX_IMPORT`].
+const IMPORT_PATH: &str = "/api/v1/import";
 /// Longest pause between two pieces of a body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// Longest time for an answer. A change goes on to its end all the same.
@@ -29,8 +38,7 @@ pub fn layer(router: Router) -> Router {
     router
         .layer(middleware::from_fn(answer_in_time))
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(BODY))
-        .layer(middleware::from_fn(too_large))
+        .layer(middleware::from_fn(limit_body))
         .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(error::finish))
@@ -48,17 +56,20 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
     })
 }
 
-/// A body that says beforehand that it is too large is refused by the layer that counts, in words of its own.
-async fn too_large(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    let is_plain = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
-    if response.status() != StatusCode::PAYLOAD_TOO_LARGE || !is_plain {
-        return response;
+/// Refuses a body that says beforehand that it is too large, and ends one that turns out to be.
+async fn limit_body(request: Request, next: Next) -> Response {
+    let limit = if request.uri().path() == IMPORT_PATH {
+        MAX_IMPORT
+    } else {
+        BODY
+    };
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit as u64) {
+        return error::respond(&error::body_too_large(limit));
     }
-    error::respond(&error::body_too_large())
+    next.run(request.map(|body| Body::new(Limited::new(body, limit))))
+        .await
 }
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {

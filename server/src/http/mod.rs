@@ -18,6 +18,7 @@ pub mod request_id;
 pub mod reservation;
 pub mod simple;
 pub mod space;
+pub mod transfer;
 pub mod vpc;
 pub mod vrf;
 
@@ -90,7 +91,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(space::free))
         .routes(routes!(lookup::lookup))
         .routes(routes!(lookup::history))
-        .routes(routes!(event::list));
+        .routes(routes!(event::list))
+        .routes(routes!(transfer::import))
+        .routes(routes!(transfer::export));
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 

@@ -16,12 +16,12 @@ async fn pool(api: &Api, name: &str, range: &str, more: Value) -> Value {
 
 /// The pool and the CIDR of an allocation from pools.
 fn place(allocation: &Value) -> (&str, &str) {
-    let blocks = allocation["blocks"].as_array().unwrap();
+    let blocks = allocation["blocks"].as_array().expect("blocks");
     assert_eq!(blocks.len(), 1, "{allocation}");
     assert_eq!(blocks[0]["role"], "main");
     (
-        blocks[0]["pool"].as_str().unwrap(),
-        blocks[0]["cidr"].as_str().unwrap(),
+        blocks[0]["pool"].as_str().expect("a pool"),
+        blocks[0]["cidr"].as_str().expect("a CIDR"),
     )
 }
 

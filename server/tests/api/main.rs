@@ -20,5 +20,6 @@ mod scans;
 mod sizes;
 mod space;
 mod support;
+mod transfer;
 mod vpcs;
 mod vrfs;

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{ALLOCATIONS, Api, POOLS, cidrs, path};
+use crate::support::{ALLOCATIONS, Api, POOLS, RESERVATIONS, cidrs, path};
 
 fn pool_path(pool: &Value) -> String {
     format!("{POOLS}/{}", pool["id"].as_str().expect("an id"))
@@ -243,5 +243,46 @@ async fn parents_and_children_change_at_the_same_moment() {
     let primary = api.get(&format!("{POOLS}/primary")).await.ok(200);
     assert_eq!(primary["free"], json!([{"prefix_length": 16, "count": 1}]));
     assert_eq!(api.count("select count(*) from block").await, 0);
+    api.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_and_a_reservation_at_the_same_moment_know_of_each_other() {
+    let api = Arc::new(Api::with_connections(8).await);
+    let (mut before, mut after) = (0, 0);
+    for round in 0..16 {
+        let inside = json!({"cidr": format!("12.{round}.3.0/24"), "reason": "inside"});
+        let around = json!({"cidr": format!("13.{round}.0.0/16"), "reason": "around"});
+        let wide = json!({"name": format!("a{round}"), "ranges": [format!("12.{round}.0.0/16")]});
+        let narrow = json!({"name": format!("b{round}"), "ranges": [format!("13.{round}.7.0/24")]});
+        let send = |path: &'static str, body: Value| {
+            let api = Arc::clone(&api);
+            tokio::spawn(async move { api.post(path, &body).await })
+        };
+        let (one, other, third, fourth) = tokio::join!(
+            send(RESERVATIONS, inside),
+            send(POOLS, wide),
+            send(POOLS, narrow),
+            send(RESERVATIONS, around)
+        );
+        // Whichever came first, the reservation is kept out of the range.
+        one.unwrap().ok(201);
+        let pool = other.unwrap().ok(201);
+        let pool = api.get(&pool_path(&pool)).await.ok(200);
+        assert_eq!(pool["used_addresses"], 256);
+        fourth.unwrap().ok(201);
+        // And a range inside a reservation is refused, or was there before and has nothing left.
+        let third = third.unwrap();
+        if third.status == 201 {
+            before += 1;
+            let pool = api.get(&pool_path(&third.json)).await.ok(200);
+            assert_eq!(pool["free"], json!([]));
+        } else {
+            after += 1;
+            let (detail, _) = third.problem(409, "overlap");
+            assert!(detail.contains("is reserved (around)"), "{detail}");
+        }
+    }
+    println!("{before} ranges before, {after} after");
     api.verify().await;
 }

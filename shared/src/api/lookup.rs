@@ -47,7 +47,7 @@ pub struct Lookup {
     /// The time that the answer is about.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// Who held a part of it at that time, in address order and what contains others first; at most 1,000.
+    /// Who held a part of it at that time, in address order and what contains others first; no more than 1,000 of them.
     pub holders: Vec<Holder>,
     /// Whether there are more holders than these.
     pub more: bool,

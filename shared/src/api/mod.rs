@@ -9,6 +9,7 @@ pub mod lookup;
 pub mod pool;
 pub mod profile;
 pub mod reservation;
+pub mod transfer;
 pub mod vpc;
 pub mod vrf;
 

@@ -493,12 +493,15 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Ranges with host bits, and how many blocks of each.
+type ByAddress = (BTreeSet<(plan::RangeId, u8)>, i64);
+
 /// How much of the free list to read.
 #[derive(Default)]
 struct Reading {
     best_fit: Wanted,
-    /// By strategy (the highest addresses first) and what to keep away from: ranges with host bits, and how many of each.
-    by_address: BTreeMap<(bool, Vec<Cidr>), (BTreeSet<(plan::RangeId, u8)>, i64)>,
+    /// Whether the highest addresses come first, and what to keep away from: what is wanted that way.
+    by_address: BTreeMap<(bool, Vec<Cidr>), ByAddress>,
     /// Networks one of which is free if an explicit block is.
     explicit: Vec<Place>,
 }

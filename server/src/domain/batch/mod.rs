@@ -14,7 +14,7 @@ mod decide;
 mod prepare;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use ipam_shared::{
     api::allocation::{NewAllocation, Recipe, Size},
@@ -390,16 +390,14 @@ async fn exhausted(
 ) -> Error {
     let mut pools = Vec::with_capacity(full.len());
     for (source, prefix_length) in full {
-        let key = (source.pool.id, prefix_length);
-        if !left.contains_key(&key) {
-            match look_at(ipam, &source, prefix_length).await {
-                Ok(exhausted) => {
-                    left.insert(key, exhausted);
-                }
+        let exhausted = match left.entry((source.pool.id, prefix_length)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => match look_at(ipam, &source, prefix_length).await {
+                Ok(exhausted) => entry.insert(exhausted),
                 Err(error) => return error,
-            }
-        }
-        pools.extend(left.get(&key).cloned());
+            },
+        };
+        pools.push(exhausted.clone());
     }
     Error::Exhausted(pools)
 }

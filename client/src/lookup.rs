@@ -1,0 +1,47 @@
+//! Calls about who holds and held what, whether there is room, and the audit log.
+
+use ipam_shared::{
+    api::{
+        event::{Event, EventFilter},
+        lookup::{HistoryQuery, Holder, Lookup, LookupQuery},
+        pool::{FreeQuery, PoolFree},
+    },
+    page::Page,
+};
+use reqwest::Method;
+
+use crate::{Client, Error};
+
+impl Client {
+    /// Who holds an address or a network, or held it at some time.
+    pub async fn lookup(&self, query: &LookupQuery) -> Result<Lookup, Error> {
+        self.send(self.api(Method::GET, &["lookup"]).query(query))
+            .await?
+            .json()
+    }
+
+    /// One page of those who hold a network, and of those who held it, what ended last first.
+    pub async fn history(&self, query: &HistoryQuery) -> Result<Page<Holder>, Error> {
+        self.list("history", query).await
+    }
+
+    /// All who hold a network or ever held it, from the query's cursor on.
+    pub async fn whole_history(&self, query: &HistoryQuery) -> Result<Vec<Holder>, Error> {
+        self.all("history", query).await
+    }
+
+    /// One page of the audit log, the newest first. It may be short; only a missing cursor ends the list.
+    pub async fn events(&self, filter: &EventFilter) -> Result<Page<Event>, Error> {
+        self.list("events", filter).await
+    }
+
+    /// Whether the pool with that id or name has room for a block, and what to do if it has not.
+    pub async fn pool_free(&self, id_or_name: &str, query: &FreeQuery) -> Result<PoolFree, Error> {
+        self.send(
+            self.api(Method::GET, &["pools", id_or_name, "free"])
+                .query(query),
+        )
+        .await?
+        .json()
+    }
+}

@@ -1,0 +1,84 @@
+//! `ipam export`: everything there is, as a file that `ipam import` takes.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
+};
+
+use ipam_client::{Client, ExportError};
+use ipam_shared::api::transfer::Format;
+
+use super::{
+    connection::Connection,
+    import::{FormatArg, by_name},
+    output::Failure,
+};
+
+/// Export the address plan: VRFs, pools, profiles, VPCs, reservations and allocations, with their ids
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    /// How to write it; if not given, by the name of the file, else as JSON, one record a line
+    #[arg(long, value_enum)]
+    format: Option<FormatArg>,
+    /// Where to write it, instead of standard output. The file appears when it is whole
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Export {
+    /// Nothing to print: it was written meanwhile.
+    ///
+    /// # Errors
+    /// When the file can't be written, the server refuses, or it can't be asked.
+    pub async fn run(self) -> Result<String, Failure> {
+        let format = self
+            .format
+            .map(Format::from)
+            .or_else(|| self.output.as_deref().and_then(by_name))
+            .unwrap_or_default();
+        let client = self.connection.client()?;
+        let done = match &self.output {
+            None => {
+                let mut stdout = io::stdout();
+                client.export(format, |piece| stdout.write_all(piece)).await
+            }
+            Some(path) => to_file(&client, format, path).await,
+        };
+        match done {
+            Ok(()) => Ok(String::new()),
+            // `ipam export | head` closes our output early, on purpose.
+            Err(ExportError::Write(error))
+                if self.output.is_none() && error.kind() == io::ErrorKind::BrokenPipe =>
+            {
+                Ok(String::new())
+            }
+            Err(ExportError::Client(error)) => Err(error.into()),
+            Err(error) => Err(Failure::Refused(error.to_string())),
+        }
+    }
+}
+
+/// Writes beside the file, and moves it there when it is whole, so that a part is never taken for a plan.
+async fn to_file(client: &Client, format: Format, path: &Path) -> Result<(), ExportError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    let written = async {
+        let mut file = BufWriter::new(File::create(&part)?);
+        client.export(format, |piece| file.write_all(piece)).await?;
+        file.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
+        fs::rename(&part, path)?;
+        Ok(())
+    };
+    let written: Result<(), ExportError> = written.await;
+    if written.is_err() {
+        // It may not even have been made.
+        _ = fs::remove_file(&part);
+    }
+    written
+}

@@ -1,0 +1,96 @@
+//! `ipam history`: who ever held a network.
+
+use ipam_shared::api::lookup::{HistoryQuery, Holder};
+
+use super::{
+    connection::Connection,
+    lookup::{Target, target},
+    output::{self, Align, Failure, Table, printable},
+};
+use crate::text::moment;
+
+/// List who ever held an address or a network: who does so still, then who did last
+#[derive(Debug, clap::Args)]
+pub struct History {
+    /// An address or a CIDR, such as 10.0.0.1 or 10.0.0.0/24
+    #[arg(value_name = "ADDRESS|CIDR", value_parser = target)]
+    target: Target,
+    /// Only in this VRF
+    #[arg(long)]
+    vrf: Option<String>,
+    /// Show at most so many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl History {
+    /// What to print.
+    ///
+    /// # Errors
+    /// When the server refuses, or can't be asked.
+    pub async fn run(self) -> Result<String, Failure> {
+        let (ip, cidr) = self.target.parameters();
+        let query = HistoryQuery {
+            ip,
+            cidr,
+            vrf: self.vrf,
+            ..HistoryQuery::default()
+        };
+        let client = self.connection.client()?;
+        let mut found = match self.limit.map(u16::try_from) {
+            // What fits on a page is not read beyond.
+            Some(Ok(limit @ 1..=1000)) => {
+                let query = HistoryQuery {
+                    limit: Some(limit),
+                    ..query
+                };
+                client.history(&query).await?.items
+            }
+            _ => client.whole_history(&query).await?,
+        };
+        found.truncate(self.limit.unwrap_or(usize::MAX));
+        if self.json {
+            return output::json(&found);
+        }
+        if found.is_empty() {
+            return Ok("Nobody ever held it\n".to_owned());
+        }
+        Ok(holders(&found))
+    }
+}
+
+/// Holders as lines; nothing if there are none.
+pub(super) fn holders(holders: &[Holder]) -> String {
+    // Columns in which all are the same say nothing.
+    let in_vrfs = holders.iter().any(|holder| holder.vrf != holders[0].vrf);
+    let mut columns = vec![(Align::Left, "CIDR")];
+    if in_vrfs {
+        columns.push((Align::Left, "VRF"));
+    }
+    for heading in ["POOL", "KIND", "OWNER", "SINCE", "UNTIL"] {
+        columns.push((Align::Left, heading));
+    }
+    let (aligns, headings): (Vec<Align>, Vec<&str>) = columns.into_iter().unzip();
+    let mut table = Table::new(aligns);
+    if !holders.is_empty() {
+        table.row(headings);
+    }
+    for holder in holders {
+        let mut cells = vec![holder.cidr.to_string()];
+        if in_vrfs {
+            cells.push(printable(&holder.vrf));
+        }
+        cells.push(holder.pool.as_deref().map(printable).unwrap_or_default());
+        cells.push(holder.kind.as_str().replace('_', " "));
+        cells.push(printable(&holder.owner()));
+        cells.push(moment(holder.since));
+        cells.push(holder.until.map(moment).unwrap_or_default());
+        table.row(cells);
+    }
+    table.text(0)
+}

@@ -1,0 +1,127 @@
+//! `ipam lookup`: who holds an address, now or at some time before.
+
+use std::net::IpAddr;
+
+use ipam_shared::{
+    api::lookup::{Lookup as Found, LookupQuery},
+    cidr::Cidr,
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    connection::Connection,
+    history::holders,
+    output::{self, Failure, printable},
+};
+use crate::text::moment;
+
+/// Say who holds an address or a network, now or at some time
+#[derive(Debug, clap::Args)]
+pub struct Lookup {
+    /// An address or a CIDR, such as 10.0.0.1 or 10.0.0.0/24
+    #[arg(value_name = "ADDRESS|CIDR", value_parser = target)]
+    target: Target,
+    /// Only in this VRF
+    #[arg(long)]
+    vrf: Option<String>,
+    /// At this time, such as 2026-01-31T12:00:00Z; now if not given
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<OffsetDateTime>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    Address(IpAddr),
+    Network(Cidr),
+}
+
+impl Target {
+    /// As the two parameters of the API, one of which is given.
+    pub(super) fn parameters(self) -> (Option<IpAddr>, Option<Cidr>) {
+        match self {
+            Self::Address(ip) => (Some(ip), None),
+            Self::Network(cidr) => (None, Some(cidr)),
+        }
+    }
+}
+
+/// An address, or else a CIDR.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    match text.parse() {
+        Ok(ip) => Ok(Target::Address(ip)),
+        Err(_) => text
+            .parse()
+            .map(Target::Network)
+            .map_err(|error: ipam_shared::cidr::CidrError| error.to_string()),
+    }
+}
+
+fn time(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "write it as 2026-01-31T12:00:00Z or 2026-01-31T12:00:00+01:00".to_owned())
+}
+
+impl Lookup {
+    /// What to print.
+    ///
+    /// # Errors
+    /// When the server refuses, or can't be asked.
+    pub async fn run(self) -> Result<String, Failure> {
+        let (ip, cidr) = self.target.parameters();
+        let query = LookupQuery {
+            ip,
+            cidr,
+            vrf: self.vrf,
+            at: self.at,
+        };
+        let found = self.connection.client()?.lookup(&query).await?;
+        if self.json {
+            output::json(&found)
+        } else {
+            Ok(text(&found, self.at.is_some()))
+        }
+    }
+}
+
+fn text(found: &Found, at_a_time: bool) -> String {
+    let mut text = holders(&found.holders);
+    if found.more {
+        text.push_str("and more\n");
+    }
+    let mut pools: Vec<String> = found
+        .pools
+        .iter()
+        .map(|range| {
+            format!(
+                "{} ({}, VRF {})",
+                printable(&range.pool),
+                range.cidr,
+                printable(&range.vrf)
+            )
+        })
+        .collect();
+    pools.dedup();
+    let place = if pools.is_empty() {
+        "in no pool".to_owned()
+    } else {
+        format!("in pool {}", pools.join(", "))
+    };
+    let state = match (found.holders.is_empty(), at_a_time) {
+        (false, _) => "",
+        (true, true) => "nobody held it, ",
+        (true, false) if found.free => "free, ",
+        (true, false) => "nobody holds it, ",
+    };
+    let at = if at_a_time {
+        format!(" at {}", moment(found.at))
+    } else {
+        String::new()
+    };
+    format!("{text}{}{at}: {state}{place}\n", found.cidr)
+}

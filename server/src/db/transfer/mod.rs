@@ -1,0 +1,5 @@
+//! What imports and exports of whole address plans read and write: many rows a statement, as records of the file.
+
+pub mod find;
+pub mod read;
+pub mod write;

@@ -1,0 +1,315 @@
+//! Whole address plans: import of a file, all or nothing, and export of everything there is.
+//!
+//! An import runs in one transaction, and says every conflict at once:
+//!
+//! 1. `parse`: from bytes to records with their lines; `gather`: from records to pools, profiles, allocations.
+//! 2. Lock the VRFs that are concerned, then their pools by id, then the VPCs: nothing changes between looking and writing.
+//! 3. `config`, `recipe`, `check`, `resolve`: each thing is new, or there already and the same, or in conflict.
+//! 4. `space`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
+//! 5. `write`: if there is no conflict, some thousand rows a statement.
+//!
+//! A dry run does the same in a snapshot, without locks and without the last step. What an import finds there already,
+//! exactly the same, it leaves alone, so that a file may be imported again whatever became of the first time.
+
+mod check;
+mod config;
+mod conflict;
+mod export;
+mod gather;
+mod parse;
+mod recipe;
+mod resolve;
+mod space;
+mod world;
+mod write;
+
+use std::collections::{BTreeMap, HashSet};
+
+use ipam_shared::{
+    api::{
+        DEFAULT_VRF,
+        transfer::{Format, ImportResult, Phase, Progress},
+    },
+    ids::VrfId,
+    name::Name,
+};
+use sqlx::{Postgres, Transaction};
+use tokio::sync::{Semaphore, watch};
+
+use self::{
+    check::{CHUNK, Check},
+    conflict::Conflicts,
+    gather::{File, gather, vpc_of, vrf_of},
+    world::World,
+};
+use super::{Caller, Ipam, commit, detached};
+use crate::{
+    db::{
+        Connection,
+        transfer::{
+            find::{self, FoundVpc},
+            read,
+        },
+    },
+    error::{Error, Result},
+};
+
+/// One import at a time: each may hold a file of the largest size several times over in memory.
+static TURN: Semaphore = Semaphore::const_new(1);
+
+/// Whoever watches an import.
+pub(super) struct Report(watch::Sender<Progress>);
+
+impl Report {
+    fn tell(&self, phase: Phase, done: u64, total: u64) {
+        self.0.send_replace(Progress { phase, done, total });
+    }
+}
+
+impl Ipam {
+    /// Imports a file; returns after the commit. With conflicts, or in a dry run, nothing is written.
+    pub async fn import(
+        &self,
+        caller: Caller,
+        file: Vec<u8>,
+        format: Format,
+        dry_run: bool,
+        progress: watch::Sender<Progress>,
+    ) -> Result<ImportResult> {
+        let ipam = self.clone();
+        let report = Report(progress);
+        detached(async move {
+            let _turn = TURN
+                .acquire()
+                .await
+                .map_err(|error| Error::Internal(error.into()))?;
+            let file: std::sync::Arc<[u8]> = file.into();
+            for _ in 0..3 {
+                match ipam
+                    .try_import(&caller, file.clone(), format, dry_run, &report)
+                    .await
+                {
+                    // Somebody made the same VPC or took the same number meanwhile, which a second look sees.
+                    Err(error) if is_race(&error) => {
+                        tracing::info!(%error, "an import lost a race and is tried again")
+                    }
+                    other => return other,
+                }
+            }
+            ipam.try_import(&caller, file, format, dry_run, &report)
+                .await
+        })
+        .await
+    }
+
+    async fn try_import(
+        &self,
+        caller: &Caller,
+        file: std::sync::Arc<[u8]>,
+        format: Format,
+        dry_run: bool,
+        report: &Report,
+    ) -> Result<ImportResult> {
+        report.tell(Phase::Read, 0, 0);
+        let read = move || {
+            let mut conflicts = Conflicts::default();
+            let lines = parse::parse(&file, format, &mut conflicts)?;
+            let records = lines.len() as u64;
+            Ok::<_, Error>((gather(lines, &mut conflicts), records, conflicts))
+        };
+        let (file, records, conflicts) = tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| Error::Internal(error.into()))??;
+        report.tell(Phase::Check, 0, records);
+        let mut transaction = self.begin().await?;
+        let whole = file.is_whole();
+        let (check, clear) = check_file(&mut transaction, file, conflicts, dry_run, whole).await?;
+        report.tell(Phase::Check, records, records);
+        let mut result = ImportResult {
+            dry_run,
+            records,
+            unchanged: check.unchanged,
+            ..ImportResult::default()
+        };
+        if dry_run || !check.conflicts.is_empty() {
+            transaction.rollback().await?;
+            if check.conflicts.is_empty() {
+                result.created = check.counts();
+            }
+            (result.conflicts, result.total_conflicts) = check.conflicts.finish();
+            return Ok(result);
+        }
+        result.created = check.counts();
+        write::write(&mut transaction, &check, caller, clear, report).await?;
+        report.tell(Phase::Commit, 0, 0);
+        commit(transaction).await?;
+        if check.allocations.len() > CHUNK {
+            self.refresh_statistics().await;
+        }
+        Ok(result)
+    }
+
+    /// Tells the planner what there is now, before the database finds out by itself. Whether it can is of no consequence.
+    async fn refresh_statistics(&self) {
+        let done = async {
+            let mut connection = self.read().await?;
+            find::analyze(&mut connection).await
+        };
+        if let Err(error) = done.await {
+            tracing::debug!(%error, "statistics were not refreshed");
+        }
+    }
+
+    /// Everything there is, as a file, in pieces. It is one state of the database, however long the reading takes.
+    pub fn export(&self, format: Format) -> tokio::sync::mpsc::Receiver<Result<Vec<u8>>> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        let ipam = self.clone();
+        tokio::spawn(async move {
+            let done = async {
+                let mut transaction = ipam.begin().await?;
+                find::snapshot(&mut transaction).await?;
+                export::export(&mut transaction, format, &sender).await?;
+                transaction.rollback().await?;
+                Ok(())
+            };
+            if let Err(error) = done.await {
+                // Nobody may be there to hear it.
+                _ = sender.send(Err(error)).await;
+            }
+        });
+        receiver
+    }
+}
+
+fn is_race(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NameTaken { .. } | Error::Overlap { .. } | Error::InUse { .. }
+    ) || matches!(error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error))
+}
+
+impl File {
+    /// Whether it is a whole plan, as an export is: it says under which id the VRF `default` is known.
+    fn is_whole(&self) -> bool {
+        self.vrfs
+            .iter()
+            .any(|line| vrf_of(&line.record) == DEFAULT_VRF && line.record.id.is_some())
+    }
+
+    /// The VPCs that it names, each once, as first written, with the line and the VRF that is first said of it.
+    fn vpc_names(&self) -> Vec<(u64, Name, Option<Name>)> {
+        let mut names: BTreeMap<String, (u64, Name, Option<Name>)> = BTreeMap::new();
+        let records = self.vpcs.iter().map(|line| (line.line, &line.record));
+        for (line, record) in
+            records.chain(self.allocations.iter().map(|new| (new.line, &new.record)))
+        {
+            let Some(name) = &record.vpc else {
+                continue;
+            };
+            let known = names
+                .entry(vpc_of(record))
+                .or_insert_with(|| (line, name.clone(), record.vrf.clone()));
+            if known.2.is_none() {
+                known.2.clone_from(&record.vrf);
+            }
+        }
+        names.into_values().collect()
+    }
+
+    /// The VRFs that it names, for whatever.
+    fn vrf_names(&self) -> HashSet<String> {
+        let lines = self
+            .vrfs
+            .iter()
+            .chain(&self.vpcs)
+            .chain(&self.reservations)
+            .map(|line| &line.record);
+        let records = lines
+            .chain(self.pools.iter().map(|pool| &pool.record))
+            .chain(self.allocations.iter().map(|new| &new.record));
+        let mut names: HashSet<String> = records.map(|record| vrf_of(record).to_owned()).collect();
+        let pools = self
+            .allocations
+            .iter()
+            .flat_map(|new| &new.blocks)
+            .filter_map(|block| block.pool.as_deref());
+        names.extend(
+            pools
+                .filter_map(|pool| pool.split_once('/'))
+                .map(|(vrf, _)| vrf.to_owned()),
+        );
+        names.insert(DEFAULT_VRF.to_owned());
+        names
+    }
+}
+
+/// Looks for everything that stands in the way of a file. Whether what a fresh database holds gives way to it.
+async fn check_file(
+    db: &mut Transaction<'static, Postgres>,
+    file: File,
+    conflicts: Conflicts,
+    dry_run: bool,
+    whole: bool,
+) -> Result<(Check, bool)> {
+    if dry_run {
+        find::snapshot(db).await?;
+    }
+    find::be_patient(db).await?;
+    let wanted = file.vpc_names();
+    let names: Vec<_> = wanted.iter().map(|(_, name, _)| name.to_string()).collect();
+    let mut found = find::vpcs(db, &names).await?;
+    if !dry_run {
+        found = lock(db, &file, &names, found).await?;
+    }
+    let clear = whole && find::is_untouched(db).await?;
+    let given: Vec<_> = file.vpcs.iter().filter_map(|line| line.record.id).collect();
+    let taken = find::vpc_ids(db, &given).await?;
+    let mut check = Check {
+        world: World::read(db, clear).await?,
+        conflicts,
+        ..Check::default()
+    };
+    check.vrfs(file.vrfs);
+    check.pools(file.pools);
+    check.profiles(file.profiles);
+    check.vpcs(file.vpcs, &wanted, found, taken);
+    check.reservations(file.reservations);
+    check.roots();
+    check.reserve();
+    check.allocations(db, file.allocations).await?;
+    check.take(db).await?;
+    Ok((check, clear))
+}
+
+/// Locks VRFs, their pools and the VPCs, in this order; the VPCs as they are then.
+async fn lock(
+    db: &mut Connection,
+    file: &File,
+    names: &[String],
+    found: Vec<FoundVpc>,
+) -> Result<Vec<FoundVpc>> {
+    let named = file.vrf_names();
+    let stored = read::vrfs(db).await?;
+    let of_names = stored
+        .iter()
+        .filter(|(_, record)| {
+            record
+                .vrf
+                .as_ref()
+                .is_some_and(|name| named.contains(name.as_str()))
+        })
+        .map(|(id, _)| *id);
+    let vrfs: HashSet<VrfId> = of_names.chain(found.iter().map(|vpc| vpc.vrf)).collect();
+    let ids: Vec<_> = vrfs.iter().copied().collect();
+    find::lock(db, &ids).await?;
+    let vpcs: Vec<_> = found.iter().map(|vpc| vpc.id).collect();
+    find::lock_vpcs(db, &vpcs).await?;
+    let found = find::vpcs(db, names).await?;
+    if found.iter().any(|vpc| !vrfs.contains(&vpc.vrf)) {
+        return Err(Error::Unavailable(
+            "a VPC of the file was just made in another VRF; try again",
+            None,
+        ));
+    }
+    Ok(found)
+}

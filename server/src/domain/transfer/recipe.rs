@@ -1,0 +1,199 @@
+//! Profiles of a file, and their members: each is new, or there already and the same, or a conflict.
+
+use std::collections::HashSet;
+
+use ipam_shared::{
+    api::{
+        profile::{DEFAULT_PROFILE, MAX_MEMBERS},
+        transfer::{ConflictCode, Record},
+    },
+    ids::ProfileId,
+    name::Name,
+};
+use uuid::Uuid;
+
+use super::{
+    check::Check,
+    config::{differences, taken},
+    conflict::Conflicts,
+    gather::FileProfile,
+    parse::Line,
+    world::{Member, Profile, member},
+};
+
+impl Check {
+    /// New profiles, and retired members of profiles that are there.
+    pub(super) fn profiles(&mut self, profiles: Vec<FileProfile>) {
+        let mut ids: HashSet<Uuid> = self
+            .world
+            .profiles
+            .iter()
+            .map(|profile| profile.id.0)
+            .collect();
+        for file in profiles {
+            let name = file
+                .record
+                .profile
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let known = self.world.profile(&name);
+            let place = known.unwrap_or(self.world.profiles.len());
+            let Some((current, retired)) = members(&file, place, &mut self.conflicts) else {
+                continue;
+            };
+            let count = file.members.len() as u64;
+            match known {
+                Some(place) => {
+                    let is = self.world.members_of(place);
+                    let mut found = Vec::new();
+                    if !current.is_empty()
+                        && (current.len() != is.len()
+                            || current
+                                .iter()
+                                .zip(&is)
+                                .any(|(one, other)| one.rules() != other.rules()))
+                    {
+                        found.push("members");
+                    }
+                    let record = Record {
+                        description: file.record.description.clone(),
+                        id: file.record.id,
+                        ..Record::default()
+                    };
+                    let stored = self
+                        .world
+                        .profiles
+                        .get(place)
+                        .map(|is| is.record.clone())
+                        .unwrap_or_default();
+                    found.extend(differences(&record, &stored, name == DEFAULT_PROFILE));
+                    let new: Vec<_> = retired
+                        .into_iter()
+                        .filter(|member| {
+                            let mut of_profile =
+                                self.world.members.iter().filter(|is| is.profile == place);
+                            !of_profile.any(|is| is.rules() == member.rules())
+                        })
+                        .collect();
+                    if self.same(
+                        file.line,
+                        count - new.len() as u64,
+                        &format!("the profile \"{name}\""),
+                        &found,
+                    ) {
+                        self.add_members(new);
+                    }
+                }
+                None => {
+                    let id = file.record.id.map_or_else(ProfileId::generate, ProfileId);
+                    if !ids.insert(id.0) {
+                        self.conflicts.add(
+                            file.line,
+                            ConflictCode::IdTaken,
+                            None,
+                            taken("profile", id.0),
+                        );
+                        continue;
+                    }
+                    self.world.add_profile(Profile {
+                        id,
+                        name,
+                        new: true,
+                        record: file.record,
+                    });
+                    self.add_members(current);
+                    self.add_members(retired);
+                }
+            }
+        }
+    }
+
+    fn add_members(&mut self, members: Vec<Member>) {
+        for mut member in members {
+            member.id = self
+                .world
+                .members
+                .iter()
+                .map(|member| member.id)
+                .min()
+                .unwrap_or(0)
+                .min(0)
+                - 1;
+            self.world.members.push(member);
+        }
+    }
+}
+
+/// The members of a profile that are in force, by position, and those that are retired; none if they don't make one.
+fn members(
+    file: &FileProfile,
+    profile: usize,
+    conflicts: &mut Conflicts,
+) -> Option<(Vec<Member>, Vec<Member>)> {
+    let mut current = Vec::new();
+    let mut retired = Vec::new();
+    let mut good = true;
+    for (index, Line { line, record }) in file.members.iter().enumerate() {
+        let mut member = member(0, profile, record);
+        if record.position.is_none() {
+            member.position = i16::try_from(index + 1).unwrap_or(i16::MAX);
+        }
+        let problem = if !is_role(&member.role) {
+            Some(format!(
+                "{:?} is not a role: a lower-case letter, then at most 62 of a-z, 0-9, _ and -",
+                member.role
+            ))
+        } else if let Err(error) = member.pool.parse::<Name>() {
+            Some(format!("pool: {error}"))
+        } else if member.shortest > member.longest || member.longest > 128 {
+            Some(format!(
+                "min_prefix_length {} and max_prefix_length {} are no bounds",
+                member.shortest, member.longest
+            ))
+        } else if i8::try_from(member.offset).is_err() {
+            Some("size_offset is between -128 and 127".to_owned())
+        } else if member.position < 1 {
+            Some("positions are counted from 1".to_owned())
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            conflicts.add(*line, ConflictCode::BadValue, None, problem);
+            good = false;
+        }
+        if member.retired.is_some() {
+            retired.push(member);
+        } else {
+            let twice = current.iter().any(|other: &Member| {
+                other.role == member.role || other.position == member.position
+            });
+            if twice {
+                let detail =
+                    "another member of the profile has the same role or position".to_owned();
+                conflicts.add(*line, ConflictCode::Contradiction, None, detail);
+                good = false;
+            }
+            current.push(member);
+        }
+    }
+    if current.len() > MAX_MEMBERS {
+        conflicts.add(
+            file.line,
+            ConflictCode::BadValue,
+            None,
+            format!("a profile has at most {MAX_MEMBERS} members"),
+        );
+        good = false;
+    }
+    current.sort_by_key(|member| member.position);
+    good.then_some((current, retired))
+}
+
+fn is_role(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'_' | b'-'))
+}

@@ -1,0 +1,239 @@
+//! `/api/v1/import` and `/api/v1/export`: whole address plans.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{FromRequest as _, Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse as _, Response},
+};
+use futures::stream;
+use ipam_shared::{
+    api::transfer::{
+        ExportParams, Format, ImportLine, ImportParams, ImportResult, MAX_IMPORT, Progress, Record,
+    },
+    error::{Code, Problem},
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    App,
+    error::{Refusal, body_too_large},
+    extract::Params,
+    request_id::RequestId,
+};
+use crate::{domain::Caller, error::Error};
+
+/// How often a reply says something, lest somebody on the way takes the connection for dead.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// JSON Lines, one object a line.
+const NDJSON: &str = "application/x-ndjson";
+
+/// Import an address plan
+///
+/// All or nothing. The body is a table (`text/csv`), JSON Lines (`application/x-ndjson`) or an array of records
+/// (`application/json`), at most 64 MiB; docs/IMPORT.md has every column. Conflicts are named all at once: a dry run
+/// answers them with status 200, an import refuses with them. With `Accept: application/x-ndjson` the reply is a stream
+/// of lines `{"progress":...}` that ends with `{"result":...}` or `{"problem":...}`.
+#[utoipa::path(post, path = "/import", tag = "transfer", operation_id = "import_plan", params(ImportParams),
+    request_body(content(
+        (Vec<Record> = "application/json"), (Record = "application/x-ndjson"), (String = "text/csv"),
+    )),
+    responses(
+        (status = 200, content((ImportResult = "application/json"), (ImportLine = "application/x-ndjson")),
+            description = "Imported, or a dry run"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "import_conflict: `details` is the result, with all conflicts"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn import(
+    State(app): State<App>,
+    caller: Caller,
+    Params(params): Params<ImportParams>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let format = format_of(request.headers())?;
+    let streamed = accepts_lines(request.headers());
+    let request_id = request.extensions().get::<RequestId>().copied();
+    let body = Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| {
+            if rejection.status().as_u16() == 413 {
+                Refusal(Box::new(body_too_large(MAX_IMPORT)))
+            } else {
+                Refusal::new(Code::InvalidRequest, rejection.body_text())
+            }
+        })?;
+    let (progress, watched) = watch::channel(Progress {
+        phase: Default::default(),
+        done: 0,
+        total: 0,
+    });
+    let ipam = app.ipam.clone();
+    let work = async move {
+        let result = ipam
+            .import(caller, body.into(), format, params.dry_run, progress)
+            .await?;
+        if result.conflicts.is_empty() || params.dry_run {
+            Ok(result)
+        } else {
+            Err(refused(result))
+        }
+    };
+    if !streamed {
+        return Ok(Json(work.await?).into_response());
+    }
+    let (sender, receiver) = mpsc::channel(16);
+    tokio::spawn(tell(work, watched, sender, request_id));
+    Ok(lines(
+        NDJSON,
+        stream::unfold(receiver, async |mut receiver| {
+            let line = receiver.recv().await?;
+            Some((Ok::<_, std::io::Error>(line), receiver))
+        }),
+    ))
+}
+
+/// The refusal that names all conflicts.
+fn refused(result: ImportResult) -> Refusal {
+    let detail = match result.total_conflicts {
+        1 => "one record is in conflict, and nothing was imported".to_owned(),
+        count => format!("{count} records are in conflict, and nothing was imported"),
+    };
+    let mut problem = Problem::new(
+        Code::ImportConflict,
+        format!("{detail}; correct the file or what is there, and import it again"),
+    );
+    problem.details = serde_json::to_value(result).unwrap_or_default();
+    Refusal(Box::new(problem))
+}
+
+/// Sends how far the work is whenever that changes, and in the end what became of it. If nobody listens any more, the work
+/// goes on all the same.
+async fn tell(
+    work: impl Future<Output = Result<ImportResult, Refusal>>,
+    mut watched: watch::Receiver<Progress>,
+    sender: mpsc::Sender<Vec<u8>>,
+    request_id: Option<RequestId>,
+) {
+    let mut work = std::pin::pin!(work);
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = &mut work => break result,
+            Ok(()) = watched.changed() => {}
+            () = tokio::time::sleep(HEARTBEAT) => {}
+        }
+        let progress = *watched.borrow_and_update();
+        // Who does not take the lines fast enough misses some.
+        _ = sender.try_send(line(&ImportLine::Progress(progress)));
+    };
+    let last = match result {
+        Ok(result) => ImportLine::Result(result),
+        Err(refusal) => {
+            let mut problem = *refusal.0;
+            problem.request_id = request_id.map(RequestId::text);
+            ImportLine::Problem(problem)
+        }
+    };
+    _ = sender.send(line(&last)).await;
+}
+
+fn line(line: &ImportLine) -> Vec<u8> {
+    let mut text = serde_json::to_vec(line).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+/// Export the address plan
+///
+/// Everything there is, as one state of the database, in a form that can be imported: VRFs, pools, profiles, VPCs,
+/// reservations and allocations with their ids. docs/IMPORT.md has every column.
+#[utoipa::path(get, path = "/export", tag = "transfer", operation_id = "export_plan", params(ExportParams),
+    responses(
+        (status = 200, content((Record = "application/x-ndjson"), (String = "text/csv")),
+            description = "A record a line"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn export(
+    State(app): State<App>,
+    _: Caller,
+    Params(params): Params<ExportParams>,
+) -> Result<Response, Refusal> {
+    let mut receiver = app.ipam.export(params.format);
+    // What fails before the first piece can still be a refusal. Later the connection breaks, so that nobody takes a part
+    // for the whole.
+    let first = receiver.recv().await.transpose()?;
+    let pieces = stream::unfold((first, receiver), async |(first, mut receiver)| {
+        let piece = match first {
+            Some(piece) => Ok(piece),
+            None => receiver.recv().await?,
+        };
+        let piece = piece.map_err(|error: Error| {
+            super::error::log(&error);
+            std::io::Error::other("the export failed")
+        });
+        Some((piece, (None, receiver)))
+    });
+    let (kind, name) = match params.format {
+        Format::Csv => (
+            "text/csv; charset=utf-8",
+            "attachment; filename=\"ipam.csv\"",
+        ),
+        Format::Json => (NDJSON, "attachment; filename=\"ipam.ndjson\""),
+    };
+    let mut response = lines(kind, pieces);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// A reply of which the length is not known yet.
+fn lines(
+    kind: &'static str,
+    pieces: impl stream::Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static,
+) -> Response {
+    let mut response = Body::from_stream(pieces).into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// What the body is, by its content type.
+fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    match kind.as_str() {
+        "text/csv" => Ok(Format::Csv),
+        "application/json" | "application/x-ndjson" | "application/jsonl" => Ok(Format::Json),
+        _ => Err(Refusal::new(
+            Code::UnsupportedMediaType,
+            "send the file as CSV, with \"Content-Type: text/csv\", or as JSON, with \"application/json\" or \
+             \"application/x-ndjson\"",
+        )),
+    }
+}
+
+fn accepts_lines(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    accepted
+        .split(',')
+        .any(|kind| kind.split(';').next().unwrap_or_default().trim() == NDJSON)
+}

@@ -1,0 +1,486 @@
+//! Whole address plans: the records of a file, and what became of an import. `docs/IMPORT.md` is the manual.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    api::pool::{RequiredLabels, Strategy},
+    cell::Cell,
+    cidr::{Cidr, Family},
+    error::Problem,
+    labels::Labels,
+    name::Name,
+};
+
+/// Most conflicts that one reply names.
+pub const MAX_CONFLICTS: usize = 10_000;
+/// Largest file that can be imported, in bytes.
+pub const MAX_IMPORT: usize = 64 << 20;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An address space.
+    Vrf,
+    /// One range of a pool, with the pool's settings.
+    Pool,
+    /// One member of a profile.
+    ProfileMember,
+    /// A VPC; needed only if it has something to say beside its name.
+    Vpc,
+    /// One block of an allocation.
+    #[default]
+    Allocation,
+    /// A network out of circulation.
+    Reservation,
+}
+
+impl Kind {
+    /// Every kind, in the order of an export.
+    pub const ALL: [Self; 6] = [
+        Self::Vrf,
+        Self::Pool,
+        Self::ProfileMember,
+        Self::Vpc,
+        Self::Reservation,
+        Self::Allocation,
+    ];
+
+    /// As it stands in a file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vrf => "vrf",
+            Self::Pool => "pool",
+            Self::ProfileMember => "profile_member",
+            Self::Vpc => "vpc",
+            Self::Allocation => "allocation",
+            Self::Reservation => "reservation",
+        }
+    }
+}
+
+impl Cell for Kind {
+    fn read(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let found = Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| {
+            let all: Vec<_> = Self::ALL.iter().map(|kind| kind.as_str()).collect();
+            format!("{text:?} is not one of {}", all.join(", "))
+        })
+    }
+
+    fn write(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+/// A point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(transparent)]
+pub struct At(#[serde(with = "time::serde::rfc3339")] pub OffsetDateTime);
+
+impl Cell for At {
+    fn read(text: &str) -> Result<Self, String> {
+        OffsetDateTime::read(text).map(Self)
+    }
+
+    fn write(&self) -> String {
+        self.0.write()
+    }
+}
+
+/// A column of a CSV file, which is a field of a JSON record.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// The kinds of records that have it.
+    pub kinds: &'static [Kind],
+}
+
+/// The record, its columns, and the ways from one to the other, from one list.
+macro_rules! columns {
+    ($($(#[$doc:meta])* $name:ident: $type:ty, $($kind:ident)+;)+) => {
+        /// One record of an address plan: a line of a CSV file, or an object of a JSON file. What is not said is left out.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(deny_unknown_fields)]
+        pub struct Record {
+            /// What it is about; `allocation` if not given.
+            #[serde(default)]
+            pub kind: Kind,
+            $(
+                $(#[$doc])*
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $name: Option<$type>,
+            )+
+        }
+
+        /// Every column, in the order of an export.
+        pub const COLUMNS: &[Column] = &[
+            Column { name: "kind", kinds: &Kind::ALL },
+            $(Column { name: stringify!($name), kinds: &[$(Kind::$kind),+] },)+
+        ];
+
+        impl Record {
+            /// Reads a cell that is not empty into the column of that name, which is one of [`COLUMNS`].
+            pub fn set(&mut self, column: &str, text: &str) -> Result<(), String> {
+                match column {
+                    "kind" => self.kind = Kind::read(text)?,
+                    $(stringify!($name) => self.$name = Some(<$type as Cell>::read(text)?),)+
+                    other => return Err(format!("there is no column {other:?}")),
+                }
+                Ok(())
+            }
+
+            /// The text of each column, in the order of [`COLUMNS`].
+            pub fn cells(&self) -> Vec<String> {
+                vec![self.kind.write(), $(self.$name.as_ref().map(Cell::write).unwrap_or_default(),)+]
+            }
+
+            /// The columns that are given here and are something else there.
+            pub fn differences(&self, there: &Self) -> Vec<&'static str> {
+                let mut found = Vec::new();
+                $(
+                    if self.$name.is_some() && self.$name != there.$name {
+                        found.push(stringify!($name));
+                    }
+                )+
+                found
+            }
+
+            /// The columns that are given although records of this kind don't have them.
+            pub fn misplaced(&self) -> Vec<&'static str> {
+                let mut found = Vec::new();
+                $(
+                    if self.$name.is_some() && ![$(Kind::$kind),+].contains(&self.kind) {
+                        found.push(stringify!($name));
+                    }
+                )+
+                found
+            }
+        }
+    };
+}
+
+columns! {
+    /// Name of the VRF; of an allocation, the VRF of its VPC. `default` if not given.
+    vrf: Name, Vrf Pool Vpc Allocation Reservation;
+    /// Name of the pool. Of an allocation: the pool that the block is cut from, by name or as `vrf/name`; if not given, it
+    /// is found by the address. Of a member of a profile: the pool that blocks are cut from.
+    pool: String, Pool ProfileMember Allocation;
+    /// The network.
+    cidr: Cidr, Pool Allocation Reservation;
+    /// Name of the VPC.
+    vpc: Name, Vpc Allocation;
+    /// Name of the allocation, unique within the VPC.
+    name: Name, Allocation;
+    /// What records of one allocation have in common that has no name: any text.
+    allocation: String, Allocation;
+    /// Name of the profile.
+    profile: Name, ProfileMember Allocation;
+    /// Role of the member, or of the block.
+    role: String, ProfileMember Allocation;
+    /// Why it is out of circulation.
+    reason: String, Reservation;
+    /// Free text.
+    description: String, Vrf Pool ProfileMember Vpc Allocation;
+    /// Key-value pairs.
+    labels: Labels, Vrf Pool Vpc Allocation Reservation;
+    /// Whether deletion is refused.
+    deletion_protection: bool, Allocation;
+    /// Name of the pool of the same VRF that the range is cut from.
+    parent: Name, Pool;
+    /// IPv4 or IPv6; told by the CIDR if there is one.
+    family: Family, Pool;
+    /// Shortest prefix, that is the largest block. Of an allocation: the bound that applied when the block was cut.
+    min_prefix_length: u8, Pool ProfileMember Allocation;
+    /// Longest prefix, that is the smallest block. Of an allocation: the bound that applied when the block was cut.
+    max_prefix_length: u8, Pool ProfileMember Allocation;
+    /// Prefix length when a request from pools does not say.
+    default_prefix_length: u8, Pool;
+    /// Addresses of a block that are not for hosts.
+    reserved_addresses: u32, Pool;
+    /// How a free block is chosen.
+    strategy: Strategy, Pool;
+    /// Seconds for which released blocks stay out of circulation.
+    release_cooldown_seconds: u32, Pool;
+    /// Labels that an allocation must have: key to allowed values.
+    required_labels: RequiredLabels, Pool;
+    /// Place of the member in the profile, from 1; the order of the file if not given.
+    position: i16, ProfileMember;
+    /// Bits added to the prefix length that is asked for. Of an allocation: the offset that applied when it was cut.
+    size_offset: i16, ProfileMember Allocation;
+    /// Size as it was asked for: hosts.
+    requested_hosts: u64, Allocation;
+    /// Size as it was asked for: prefix length.
+    requested_prefix_length: u8, Allocation;
+    /// Size as it was asked for: the first block itself, which is what is taken if none of the three is given.
+    requested_cidr: Cidr, Allocation;
+    /// The pools that were asked for, by name or id, if there is no profile.
+    requested_pools: Vec<String>, Allocation;
+    /// The labels that the pool was selected by, if there is no profile.
+    requested_pool_selector: Labels, Allocation;
+    /// Networks that the blocks keep away from.
+    exclude_cidrs: Vec<Cidr>, Allocation;
+    /// Id of the VRF, pool, profile, VPC, allocation or reservation; a new one if not given.
+    id: Uuid, Vrf Pool ProfileMember Vpc Allocation Reservation;
+    /// The integer id of the original API; a new one if not given.
+    number: i64, Allocation;
+    /// Who made it; whoever imports it if not given.
+    created_by: String, Allocation Reservation;
+    /// When it was made; now if not given.
+    created_at: At, Vrf Pool ProfileMember Vpc Allocation Reservation;
+    /// Since when the allocation has the block; since it was made if not given.
+    since: At, Allocation;
+    /// The claim of the allocation's owner, which Terraform keeps in its state; a new one if not given.
+    claim: Uuid, Allocation;
+    /// Whether the owner has confirmed the claim.
+    confirmed: bool, Allocation;
+    /// When the member was replaced by a change of the profile. Blocks that were cut by it keep its rules.
+    retired_at: At, ProfileMember;
+}
+
+/// How to import: `POST /api/v1/import`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ImportParams {
+    /// Answer what would be imported, or every conflict, and write nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// How a plan is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One table, for people and spreadsheets.
+    Csv,
+    /// One JSON object a line (JSON Lines, NDJSON).
+    #[default]
+    Json,
+}
+
+/// How to export: `GET /api/v1/export`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ExportParams {
+    /// How the plan is written; `json` if not given.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Progress {
+    /// What it is at.
+    pub phase: Phase,
+    /// How much of this phase is done.
+    pub done: u64,
+    /// How much there is to do.
+    pub total: u64,
+}
+
+/// What an import is at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Reading the file, after other imports.
+    #[default]
+    Read,
+    /// Looking for conflicts, with the pools locked.
+    Check,
+    /// Writing.
+    Write,
+    /// Making it last.
+    Commit,
+}
+
+/// How many things an import made, or would make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Imported {
+    /// VRFs.
+    pub vrfs: u64,
+    /// Pools.
+    pub pools: u64,
+    /// Ranges of pools.
+    pub ranges: u64,
+    /// Profiles.
+    pub profiles: u64,
+    /// VPCs.
+    pub vpcs: u64,
+    /// Allocations.
+    pub allocations: u64,
+    /// Blocks of these allocations.
+    pub blocks: u64,
+    /// Reservations.
+    pub reservations: u64,
+}
+
+/// What became of an import. If there are conflicts, nothing was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ImportResult {
+    /// Whether nothing was to be written.
+    pub dry_run: bool,
+    /// How many records the file has.
+    pub records: u64,
+    /// How many of them say what is there already, exactly the same.
+    pub unchanged: u64,
+    /// What was made, or would be.
+    pub created: Imported,
+    /// How many conflicts there are.
+    pub total_conflicts: u64,
+    /// The first 10,000 of them, by line.
+    pub conflicts: Vec<ImportConflict>,
+}
+
+/// Why a record can't be imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ImportConflict {
+    /// Line of the file on which the record begins.
+    pub line: u64,
+    /// What kind of conflict it is.
+    pub code: ConflictCode,
+    /// The network that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cidr: Option<Cidr>,
+    /// What is in the way and what to do, for people.
+    pub detail: String,
+    /// The line of the other record, if the conflict is inside the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_line: Option<u64>,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictCode {
+    /// A value can't be understood, is missing, or has no place in this kind of record.
+    BadValue,
+    /// Two records of the file say different things about one thing.
+    Contradiction,
+    /// There is no such VRF, neither in the file nor in the database.
+    UnknownVrf,
+    /// There is no such pool.
+    UnknownPool,
+    /// There is no such profile.
+    UnknownProfile,
+    /// The network lies in no range of the pool, or of any pool.
+    OutsidePool,
+    /// The network is larger or smaller than the pool or the profile allows.
+    OutOfBounds,
+    /// Another record of the file wants the same addresses.
+    OverlapInFile,
+    /// An allocation, a reservation or a child pool has these addresses.
+    Overlap,
+    /// The name belongs to something different.
+    NameTaken,
+    /// The id or number belongs to something different.
+    IdTaken,
+    /// The thing exists and is different from the record.
+    Different,
+    /// The blocks of an allocation don't make up its profile: roles are missing, too many, or the sizes don't match.
+    Incomplete,
+}
+
+impl ConflictCode {
+    /// As it stands in a reply.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadValue => "bad_value",
+            Self::Contradiction => "contradiction",
+            Self::UnknownVrf => "unknown_vrf",
+            Self::UnknownPool => "unknown_pool",
+            Self::UnknownProfile => "unknown_profile",
+            Self::OutsidePool => "outside_pool",
+            Self::OutOfBounds => "out_of_bounds",
+            Self::OverlapInFile => "overlap_in_file",
+            Self::Overlap => "overlap",
+            Self::NameTaken => "name_taken",
+            Self::IdTaken => "id_taken",
+            Self::Different => "different",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// A line of the streamed reply to an import: progress any number of times, then one of the other two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ImportLine {
+    /// How far it is.
+    Progress(Progress),
+    /// What became of it; what was imported is committed.
+    Result(ImportResult),
+    /// Why it was refused or failed; nothing was written, unless the code is `unknown_outcome`.
+    Problem(Problem),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_the_same_in_cells_and_in_json() {
+        let json = r#"{"kind":"allocation","cidr":"10.0.0.0/24","vpc":"prod","name":"-web","labels":{"a":"b;c"},
+            "size_offset":-5,"requested_hosts":500,"created_at":"2026-01-01T00:00:00.123456Z","confirmed":true,
+            "exclude_cidrs":["10.0.0.0/8","172.16.0.0/12"]}"#;
+        let record: Record = serde_json::from_str(json).unwrap();
+        let mut read = Record::default();
+        for (column, text) in COLUMNS.iter().zip(record.cells()) {
+            if !text.is_empty() {
+                read.set(column.name, &text).unwrap();
+            }
+        }
+        assert_eq!(read, record);
+        assert_eq!(read.kind, Kind::Allocation);
+        let again = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&again).unwrap(), record);
+        assert!(serde_json::from_str::<Record>(r#"{"cdir":"10.0.0.0/24"}"#).is_err());
+        let misplaced = Record {
+            kind: Kind::Reservation,
+            ..record
+        };
+        assert_eq!(misplaced.misplaced()[..2], ["vpc", "name"]);
+    }
+
+    #[test]
+    fn codes_and_kinds_are_written_the_same_everywhere() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(Kind::read(&kind.write()), Ok(kind));
+        }
+        for code in [
+            ConflictCode::BadValue,
+            ConflictCode::OverlapInFile,
+            ConflictCode::UnknownVrf,
+        ] {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+        let line = ImportLine::Progress(Progress {
+            phase: Phase::Write,
+            done: 1,
+            total: 2,
+        });
+        assert_eq!(
+            serde_json::to_string(&line).unwrap(),
+            r#"{"progress":{"phase":"write","done":1,"total":2}}"#
+        );
+    }
+}
