@@ -5,6 +5,7 @@
 //! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
 //! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
 
+mod misfit;
 mod request;
 mod size;
 

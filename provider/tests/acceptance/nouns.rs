@@ -282,7 +282,20 @@ async fn ranges_of_a_child_by_size() {
         import(&terraform, "ipam_pool.one", by).await;
         terraform.plan_is_empty().await;
     }
-    // One less, and the plan shows what is left; what is in use is not given up.
+    // One less, and the plan shows what is left; the highest goes.
+    write(id, "[18, 20]");
+    terraform
+        .plan_changes()
+        .await
+        .does_not_say("known after apply");
+    terraform.apply().await.succeeded();
+    terraform.plan_is_empty().await;
+    let fewer = terraform.show("ipam_pool.one").await;
+    assert_eq!(fewer["ranges"].as_array().unwrap().len(), 2, "{fewer}");
+    write(id, "[18, 20, 20]");
+    terraform.apply().await.succeeded();
+    let more = terraform.show("ipam_pool.one").await;
+    // What is in use is not given up.
     write(id, "[18]");
     terraform
         .plan_changes()

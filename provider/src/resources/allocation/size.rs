@@ -13,11 +13,7 @@ use ipam_shared::{
 };
 use tfplugin::{Context, Diagnostic, Field, Plan, Result, Text, ToValue as _, Value};
 
-use super::{
-    id_of, ranges,
-    request::{self, is_from_pools},
-    title,
-};
+use super::{id_of, misfit, ranges, request::is_from_pools, title};
 use crate::{
     call::until_stopped,
     failure::explained,
@@ -230,7 +226,7 @@ async fn dry_run(
         explained(&what, &error, advice).at(size)
     })?;
     // The server knows those of the request that the allocation was made with.
-    if let Some((block, excluded)) = request::first_excluded(plan, &found)? {
+    if let Some((block, excluded)) = misfit::first_excluded(plan, &found)? {
         return Err(Diagnostic::error(
             format!("Can't {what}"),
             format!("{block} overlaps {excluded}, which exclude_cidrs says to keep away from."),
