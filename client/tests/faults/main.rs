@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod nouns;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ fn id() -> AllocationId {
 
 fn allocation(description: &str) -> String {
     json!({
-        "id": ID, "number": 1, "vpc": "prod", "vpc_id": ID, "name": "a", "profile": "node-pod",
+        "id": ID, "number": 1, "vpc": "prod", "vpc_id": ID, "name": "a", "vrf": "default", "profile": "node-pod",
         "cidr": "10.0.0.0/23", "prefix_length": 23,
         "requested_hosts": 500, "requested_prefix_length": null, "requested_cidr": null,
         "blocks": [], "labels": {}, "description": description, "deletion_protection": false, "revision": 1,
