@@ -339,7 +339,7 @@ impl Ipam {
     ) -> Result<()> {
         let ipam = self.clone();
         detached(async move {
-            let mut transaction = ipam.begin_hot().await?;
+            let mut transaction = ipam.begin_hot([]).await?;
             let pools = allocation::pools(&mut transaction, &[id]).await?;
             let ranges = pool::lock(&mut transaction, &pools).await?;
             let Some(locked) = allocation::lock(&mut transaction, id).await? else {

@@ -159,8 +159,12 @@ async fn the_region_is_the_one_with_the_least_in_it_and_what_is_advised_works() 
         for (_, id) in live.iter().filter(|(block, _)| inside.contains(block)) {
             api.delete(&format!("{ALLOCATIONS}/{id}")).await.ok(204);
         }
-        let got = api.post(ALLOCATIONS, &ask).await.ok(201);
-        assert_eq!(cidr(&got["cidr"]), region, "{world:?}");
+        // Where in what became free, the strategy says: a block that had to go may be larger than the region.
+        let got = cidr(&api.post(ALLOCATIONS, &ask).await.ok(201)["cidr"]);
+        assert!(
+            got == region || inside.iter().any(|block| block.contains(got)),
+            "{world:?}: {got}"
+        );
     }
     api.verify().await;
     assert!(
