@@ -27,7 +27,8 @@ pub(crate) async fn compare(
         "{:>14} {:>7}  {:>10} {:>17}  {:>10} {:>17}  {:>6}",
         "blocks there", "clients", "floor/s", "p50/p99 ms", "ipam/s", "p50/p99 ms", "ratio"
     );
-    let mut medians: Vec<Vec<Run>> = vec![Vec::new(); worlds.len()];
+    // Of each world, for each number of clients: the floor and the server.
+    let mut medians: Vec<Vec<(Run, Run)>> = vec![Vec::new(); worlds.len()];
     for (clients, share) in CLIENTS {
         let mut runs = vec![(Vec::new(), Vec::new()); worlds.len()];
         for _ in 0..rounds {
@@ -42,12 +43,13 @@ pub(crate) async fn compare(
         }
         for ((world, (floors, ours)), medians) in worlds.iter().zip(&runs).zip(&mut medians) {
             let (floor, run) = (median(floors), median(ours));
-            let label = world.label();
             let ratio = run.per_second / floor.per_second;
-            let what = |figure| format!("{label} blocks, {clients} clients: {figure}");
-            let verdict = score.check(&what("rate / floor"), ratio, AtLeast(share));
+            let what = format!("{}, {clients} clients: rate / floor's", world.name());
+            let verdict = score.check(&what, ratio, AtLeast(share));
             println!(
-                "{label} {clients:>7}  {:>10.0} {:>8.2}/{:>8.2}  {:>10.0} {:>8.2}/{:>8.2}  {ratio:>6.2} {verdict}",
+                "{} {:>9} {clients:>7}  {:>10.0} {:>8.2}/{:>8.2}  {:>10.0} {:>8.2}/{:>8.2}  {ratio:>6.2} {verdict}",
+                family(world.kind),
+                world.size,
                 floor.per_second,
                 floor.p50_ms,
                 floor.p99_ms,
@@ -55,19 +57,16 @@ pub(crate) async fn compare(
                 run.p50_ms,
                 run.p99_ms,
             );
-            if clients == 32 {
-                score.line(
-                    &what("p99 / floor's p99"),
-                    run.p99_ms / floor.p99_ms,
-                    "",
-                    AtMost(0.3),
-                );
-            }
-            if run.failed > 0 || clients == 32 {
-                score.line(&what("failed calls"), run.failed as f64, "", AtMost(0.0));
-            }
-            medians.push(run);
+            medians.push((floor, run));
         }
+    }
+    for (world, medians) in worlds.iter().zip(&medians) {
+        let name = world.name();
+        let (floor, run) = medians[2];
+        let what = format!("{name}, 32 clients: p99 / floor's");
+        score.line(&what, run.p99_ms / floor.p99_ms, "", AtMost(0.3));
+        let failed: usize = medians.iter().map(|(_, run)| run.failed).sum();
+        score.none_failed(&name, failed);
     }
     if let ([small, .., large], [first, .., last]) = (worlds, &medians[..]) {
         let what = |figure| {
@@ -77,14 +76,14 @@ pub(crate) async fn compare(
                 small.size, large.size
             )
         };
-        let slower = last[0].p50_ms / first[0].p50_ms;
+        let slower = last[0].1.p50_ms / first[0].1.p50_ms;
         score.line(
             &what("allocate, p50 at 1 client grows"),
             slower,
             "x",
             AtMost(1.25),
         );
-        let kept = last[2].per_second / first[2].per_second;
+        let kept = last[2].1.per_second / first[2].1.per_second;
         score.line(
             &what("allocate, rate at 32 clients keeps"),
             kept,

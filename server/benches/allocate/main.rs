@@ -78,9 +78,6 @@ async fn main() -> anyhow::Result<()> {
         println!("{USAGE}");
         return Ok(());
     };
-    if cfg!(debug_assertions) {
-        println!("this is a dev build: its figures say nothing");
-    }
     println!(
         "sizes are counted in blocks, two for each allocation; {} s a measurement",
         plan.seconds

@@ -63,6 +63,7 @@ pub(crate) async fn compare(
     for world in worlds.iter_mut() {
         users.push(User::new(world).await?);
     }
+    let mut failed = 0;
     for operation in Operation::ALL {
         let mut runs: Vec<Vec<Vec<Run>>> =
             vec![vec![Vec::new(); operation.names().len()]; users.len()];
@@ -76,28 +77,25 @@ pub(crate) async fn compare(
         }
         for (at, name) in operation.names().iter().enumerate() {
             let medians: Vec<Run> = runs.iter().map(|runs| median(&runs[at])).collect();
-            let mut last = 0.0;
-            let mut first = 0.0;
             for (user, run) in users.iter().zip(&medians) {
-                let label = user.world.label();
-                println!("{label}  {name:<36} {:>8.3}", run.p50_ms);
-                if run.failed > 0 {
-                    let what = format!("{label} blocks: {name}: failed calls");
-                    score.line(&what, run.failed as f64, "", AtMost(0.0));
-                }
-                if first == 0.0 {
-                    first = run.p50_ms;
-                }
-                last = run.p50_ms;
+                let world = &user.world;
+                println!(
+                    "{} {:>9}  {name:<36} {:>8.3}",
+                    family(world.kind),
+                    world.size,
+                    run.p50_ms
+                );
+                failed += run.failed;
             }
-            if let [small, .., large] = &users[..] {
+            if let ([small, .., large], [first, .., last]) = (&users[..], &medians[..]) {
                 let family = family(small.world.kind);
                 let (small, large) = (small.world.size, large.world.size);
                 let what = format!("{family}, {small} to {large} blocks: {name}, p50 grows");
-                score.line(&what, last / first, "x", AtMost(1.25));
+                score.line(&what, last.p50_ms / first.p50_ms, "x", AtMost(1.25));
             }
         }
     }
+    score.none_failed("other operations", failed);
     Ok(())
 }
 

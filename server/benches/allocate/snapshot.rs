@@ -23,6 +23,8 @@ use crate::{
 const CLIENTS: usize = 32;
 /// How often the allocations are counted.
 const SLICE: Duration = Duration::from_millis(100);
+/// Slices that do not count, at the beginning.
+const WARM_UP: usize = 10;
 /// Slices over which the rate is taken after the end of the snapshot, to say when it is back.
 const BACK: usize = 5;
 /// What share of the normal rate is normal again.
@@ -45,7 +47,7 @@ impl Stretches {
     };
     /// For a look whether it works.
     pub(crate) const QUICK: Self = Self {
-        before: 10,
+        before: 20,
         held: 15,
         after: 10,
     };
@@ -64,10 +66,10 @@ pub(crate) async fn hold(
     } = stretches;
     let seconds = |slices: usize| slices as f64 * SLICE.as_secs_f64();
     println!(
-        "\na repeatable-read snapshot held for {} s under the load of {CLIENTS} clients, {} blocks there; medians of {rounds} \
+        "\na repeatable-read snapshot held for {} s under the load of {CLIENTS} clients ({}); medians of {rounds} \
          rounds",
         seconds(held),
-        world.label().trim()
+        world.name()
     );
     let (mut shares, mut backs, mut failed) = (Vec::new(), Vec::new(), 0);
     for _ in 0..rounds {
@@ -76,8 +78,7 @@ pub(crate) async fn hold(
         let (run, counts) = tokio::join!(load, watch(world, stretches, &done));
         let (run, rates) = (run?, counts?);
         failed += run.failed;
-        // The first second is for getting warm.
-        let normal = mean(&rates[10.min(before - 1)..before]);
+        let normal = mean(&rates[WARM_UP..before]);
         let during = &rates[before..before + held];
         let lowest = during.windows(10).map(mean).fold(f64::MAX, f64::min);
         let back = rates[before + held..]
@@ -99,7 +100,7 @@ pub(crate) async fn hold(
     let back = middle(backs);
     let what = format!("snapshot: back at {NORMAL} of normal after its end");
     score.line(&what, back, " s", AtMost(2.0));
-    score.line("snapshot: failed calls", failed as f64, "", AtMost(0.0));
+    score.none_failed("snapshot", failed);
     Ok(())
 }
 

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use crate::{
     load::median,
-    report::{
-        Score,
-        Target::{AtLeast, AtMost},
-    },
+    report::{Score, Target::AtLeast},
     server::Server,
     world::World,
 };
@@ -23,8 +20,8 @@ pub(crate) async fn compare(
     score: &mut Score,
 ) -> anyhow::Result<()> {
     println!(
-        "\ntwo servers with 16 clients each against one with 32, {} blocks there; medians of {rounds} rounds",
-        world.label().trim()
+        "\ntwo servers with 16 clients each against one with 32 ({}); medians of {rounds} rounds",
+        world.name()
     );
     let second = Server::start(&world.url, dir).await?;
     let (mut ones, mut twos) = (Vec::new(), Vec::new());
@@ -43,7 +40,6 @@ pub(crate) async fn compare(
     }
     let ratio = two.per_second / one.per_second;
     score.line("two servers / one", ratio, "", AtLeast(0.7));
-    let failed = (one.failed + two.failed) as f64;
-    score.line("two servers: failed calls", failed, "", AtMost(0.0));
+    score.none_failed("two servers", one.failed + two.failed);
     Ok(())
 }

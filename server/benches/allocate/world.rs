@@ -181,9 +181,9 @@ impl World {
         })
     }
 
-    /// What the lines of this world begin with.
-    pub(crate) fn label(&self) -> String {
-        format!("{} {:>9}", family(self.kind), self.size)
+    /// What it is called in the output.
+    pub(crate) fn name(&self) -> String {
+        format!("{}, {} blocks", family(self.kind), self.size)
     }
 
     /// Allocations over HTTP, unnamed, in a VPC per client; the clients are spread over the servers.
