@@ -160,3 +160,23 @@ async fn batches_against_each_other_fill_the_pool_exactly() {
     assert_eq!(api.count("select count(*) from allocation").await, 1010);
     api.verify().await;
 }
+
+#[tokio::test]
+async fn of_two_requests_of_a_batch_for_one_network_the_second_is_refused() {
+    let api = Api::start().await;
+    let before = api.state().await;
+    let requests = json!([
+        {"vpc": "a", "pools": ["primary"], "cidr": "10.0.0.0/24"},
+        {"vpc": "b", "pools": ["primary"], "cidr": "10.0.0.128/25"},
+    ]);
+    for dry_run in [true, false] {
+        let body = json!({"requests": requests, "dry_run": dry_run});
+        let reply = api.post(BATCH, &body).await;
+        let (detail, _) = reply.problem(409, "overlap");
+        assert!(
+            detail.starts_with("request 1 of 2 (counted from 0): 10.0.0.128/25 is not free"),
+            "{detail}"
+        );
+    }
+    assert_eq!(api.state().await, before);
+}

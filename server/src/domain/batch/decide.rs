@@ -13,7 +13,7 @@ use ipam_shared::{
 };
 
 use super::{
-    Ask,
+    Ask, Mode,
     prepare::{self, Prepared, Way},
 };
 use crate::{
@@ -80,6 +80,7 @@ pub(super) struct Cut {
 pub(super) struct Batch<'a> {
     pub(super) asks: &'a [Ask],
     pub(super) plan: Arc<AddressPlan>,
+    mode: Mode,
     prepared: Vec<Prepared>,
     /// By the place of the request.
     pub(super) owners: HashMap<usize, Owner>,
@@ -103,9 +104,11 @@ impl<'a> Batch<'a> {
         asks: &'a [Ask],
         plan: Arc<AddressPlan>,
         prepared: Vec<Prepared>,
+        mode: Mode,
     ) -> Result<Option<Self>> {
         let mut batch = Self {
             asks,
+            mode,
             prepared,
             owners: HashMap::new(),
             new_vpcs: HashMap::new(),
@@ -467,7 +470,15 @@ impl<'a> Batch<'a> {
                 )));
             }
             // Not in the database yet, so another request of this batch has it.
-            return Ok(Decided::Later(None));
+            if self.mode == Mode::Each {
+                return Ok(Decided::Later(None));
+            }
+            return Err(Error::Overlap {
+                message: format!(
+                    "{cidr} is not free: a request before it in this batch gets it, or a part of it"
+                ),
+                conflicts,
+            });
         };
         Err(Error::Overlap {
             message: format!("{cidr} is not free: {} {}", first.cidr, first.whose()),

@@ -256,7 +256,7 @@ async fn decide(
             None if mode == Mode::Dry => ipam.begin_hot([]).await?,
             None => ipam.begin_hot(pools).await?,
         };
-        let batch = Batch::read(&mut transaction, ipam, asks, plan, prepared).await?;
+        let batch = Batch::read(&mut transaction, ipam, asks, plan, prepared, mode).await?;
         let Some(mut batch) = batch else {
             transaction.rollback().await?;
             continue;
