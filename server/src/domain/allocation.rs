@@ -220,7 +220,7 @@ impl Ipam {
         };
         let ipam = self.clone();
         detached(async move {
-            let mut transaction = ipam.begin().await?;
+            let mut transaction = ipam.begin_hot([]).await?;
             let db = &mut *transaction;
             // Pools, the VPC, the allocation: that is the order of locks.
             let ranges = if size.is_some() {
