@@ -72,7 +72,7 @@ pub struct Supply {
     pub reserved_addresses: u32,
     /// How a free block is chosen.
     pub strategy: Strategy,
-    /// Whether released blocks stay out of circulation for a while.
+    /// Whether released blocks stay out of circulation for a while, or did and some still do.
     pub has_cooldown: bool,
     /// Key-value pairs.
     pub labels: Labels,
@@ -88,7 +88,10 @@ pub struct Supply {
 pub async fn pools(db: &mut Connection) -> Result<Vec<Supply>> {
     query!(
         r#"select pool_id, pool.name, vrf_id, vrf.name as vrf_name, family, min_prefix_length, max_prefix_length,
-            default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds > 0 as "has_cooldown!",
+            default_prefix_length, reserved_addresses, strategy,
+            release_cooldown_seconds > 0 or exists (
+                select from pool_range join cooldown using (range_id) where pool_range.pool_id = pool.pool_id
+            ) as "has_cooldown!",
             pool.labels, required_labels, pool.revision,
             array(select range_id from pool_range where pool_id = pool.pool_id order by range_id) as "range_ids!",
             array(select cidr from pool_range where pool_id = pool.pool_id order by range_id) as "cidrs!"

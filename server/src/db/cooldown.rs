@@ -64,30 +64,6 @@ pub async fn of_names(
     Ok(found)
 }
 
-/// The pool in which each of these (VPC, name) pairs had its newest allocation. VPCs are in lower case.
-pub async fn pools_of(
-    db: &mut Connection,
-    names: &[(String, String)],
-) -> Result<HashMap<(String, String), PoolId>> {
-    let (vpcs, wanted): (Vec<_>, Vec<_>) = names.iter().cloned().unzip();
-    let rows = query!(
-        r#"select vpc, name as "name!", pool_id
-        from (select distinct on (cooldown.vpc, cooldown.name) cooldown.vpc, cooldown.name, range_id
-            from unnest($1::text[], $2::text[]) as wanted (vpc, name)
-                join cooldown on cooldown.vpc = wanted.vpc and cooldown.name = wanted.name
-            order by cooldown.vpc, cooldown.name, released_at desc) as newest
-            join pool_range using (range_id)"#,
-        &vpcs,
-        &wanted
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ((row.vpc, row.name), PoolId(row.pool_id)))
-        .collect())
-}
-
 /// What an allocation gave up a short while ago.
 pub async fn of_allocation(db: &mut Connection, id: AllocationId) -> Result<Vec<Place>> {
     let rows = query!(

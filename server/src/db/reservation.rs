@@ -64,7 +64,7 @@ pub async fn ranges_for(db: &mut Connection, vrf: VrfId, cidr: Cidr) -> Result<V
     let rows = query!(
         r#"with around as (
             select range_id, pool_id, cidr from pool_range where vrf_id = $1 and cidr >>= $2
-            order by masklen(cidr) desc limit 1
+            order by masklen(cidr) desc, range_id desc limit 1
         )
         select range_id as "range_id!", pool_id as "pool_id!", cidr as "cidr!" from around
         union all

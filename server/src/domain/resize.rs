@@ -128,15 +128,8 @@ pub(super) async fn apply(
     ranges: Vec<plan::Range>,
 ) -> Result<Vec<cooldown::Start>> {
     let mut space = FreeSpace::new(ranges);
-    let cooling = if resized
-        .blocks
-        .iter()
-        .any(|(block, _)| block.cooldown_seconds > 0)
-    {
-        cooldown::of_allocation(db, allocation.id).await?
-    } else {
-        Vec::new()
-    };
+    // Also if the pool has no cooldown any more.
+    let cooling = cooldown::of_allocation(db, allocation.id).await?;
     // What it gave up itself a short while ago is in nobody else's way.
     let own: Vec<Place> = cooling
         .into_iter()

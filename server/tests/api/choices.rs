@@ -397,3 +397,22 @@ async fn one_allocation_takes_from_both_families_or_from_none() {
     assert_eq!(api.state().await, before);
     api.verify().await;
 }
+
+#[tokio::test]
+async fn a_vpc_that_is_gone_does_not_say_in_which_vrf_the_next_of_its_name_is() {
+    let api = Api::start().await;
+    api.post("/api/v1/vrfs", &json!({"name": "blue"}))
+        .await
+        .ok(201);
+    let new = json!({"name": "primary", "vrf": "blue", "ranges": ["10.0.0.0/24"], "max_prefix_length": 28, "min_prefix_length": 28});
+    api.post(POOLS, &new).await.ok(201);
+    let ask = |length: u8| json!({"vpc": "a", "pools": ["primary"], "prefix_length": length});
+    let new = json!({"name": "a", "vrf": "blue"});
+    api.post("/api/v1/vpcs", &new).await.ok(201);
+    // It is learnt that the VPC is in `blue`.
+    api.allocate(ask(28)).await;
+    api.delete("/api/v1/vpcs/a?cascade=true").await.ok(200);
+    let made = api.allocate(ask(24)).await;
+    assert_eq!(made["vrf"], "default");
+    api.verify().await;
+}

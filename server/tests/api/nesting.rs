@@ -426,3 +426,42 @@ async fn whatever_happens_to_a_tree_of_pools_adds_up() {
     }
     api.verify().await;
 }
+
+#[tokio::test]
+async fn a_child_range_as_large_as_its_parents_is_the_deeper_one() {
+    let api = Api::start().await;
+    let new = json!({"name": "parent", "ranges": ["10.9.0.0/24"]});
+    api.post(POOLS, &new).await.ok(201);
+    let new = json!({"name": "child", "parent": "parent", "ranges": ["10.9.0.0/24"]});
+    api.post(POOLS, &new).await.ok(201);
+    for (pools, cidr) in [
+        (["parent", "child"], "10.9.0.0/26"),
+        (["child", "parent"], "10.9.0.64/26"),
+    ] {
+        let ask = json!({"vpc": "a", "pools": pools, "cidr": cidr});
+        let made = api.post(ALLOCATIONS, &ask).await.ok(201);
+        assert_eq!(made["blocks"][0]["pool"], "child");
+    }
+    let reserved = json!({"cidr": "10.9.0.128/26", "reason": "a test"});
+    let reserved = api.post("/api/v1/reservations", &reserved).await.ok(201);
+    assert_eq!(reserved["pools"], json!(["child"]));
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn of_equal_ranges_in_two_vrfs_the_pool_that_is_named_first_gives_a_network() {
+    let api = Api::start().await;
+    api.post("/api/v1/vrfs", &json!({"name": "blue"}))
+        .await
+        .ok(201);
+    for (name, vrf) in [("p", "default"), ("q", "blue")] {
+        let new = json!({"name": name, "vrf": vrf, "ranges": ["10.9.0.0/24"]});
+        api.post(POOLS, &new).await.ok(201);
+    }
+    for (pools, cidr) in [(["p", "q"], "10.9.0.0/26"), (["q", "p"], "10.9.0.64/26")] {
+        let ask = json!({"vpc": "a", "vrf": "blue", "pools": pools, "cidr": cidr});
+        let made = api.post(ALLOCATIONS, &ask).await.ok(201);
+        assert_eq!(made["blocks"][0]["pool"], pools[0]);
+    }
+    api.verify().await;
+}

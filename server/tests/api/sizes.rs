@@ -298,3 +298,56 @@ async fn what_an_allocation_gave_up_it_can_grow_back_into() {
     assert_eq!(api.count("select count(*) from cooldown").await, 0);
     api.verify().await;
 }
+
+#[tokio::test]
+async fn what_cools_down_keeps_its_owner_when_the_cooldown_is_switched_off() {
+    let api = Api::start().await;
+    let set = async |seconds: u32| {
+        for pool in ["primary", "cgnat"] {
+            let patch = json!({"release_cooldown_seconds": seconds});
+            api.patch(&format!("{POOLS}/{pool}"), &patch).await.ok(200);
+        }
+    };
+    set(3600).await;
+    let ask = |name: &str, length: u8| json!({"vpc": "a", "name": name, "prefix_length": length});
+    let small = api.allocate(ask("small", 22)).await;
+    let gone = api.allocate(ask("gone", 24)).await;
+    api.patch(&path(&small), &json!({"prefix_length": 26}))
+        .await
+        .ok(200);
+    api.delete(&path(&gone)).await.ok(204);
+    set(0).await;
+    let back = api.allocate(ask("gone", 24)).await;
+    assert_eq!(cidrs(&back), cidrs(&gone));
+    let grown = api
+        .patch(&path(&small), &json!({"prefix_length": 22}))
+        .await
+        .ok(200);
+    assert_eq!(cidrs(&grown), cidrs(&small));
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn what_cools_down_for_a_name_decides_only_what_it_is_given_back_for() {
+    let api = Api::start().await;
+    for (pool, range) in [("p", "10.9.0.0/24"), ("q", "10.9.1.0/24")] {
+        let new = json!({"name": pool, "ranges": [range], "release_cooldown_seconds": 3600});
+        api.post(POOLS, &new).await.ok(201);
+    }
+    let ask = |pools: &[&str], length: u8| json!({"vpc": "a", "name": "n", "pools": pools, "prefix_length": length});
+    let made = api.allocate(ask(&["q"], 26)).await;
+    api.delete(&path(&made)).await.ok(204);
+    // Another size comes from the first pool, as it does without a name.
+    let other = api.allocate(ask(&["p", "q"], 27)).await;
+    assert_eq!(cidrs(&other), ["10.9.0.0/27"]);
+    api.delete(&path(&other)).await.ok(204);
+    let made = api.allocate(ask(&["p", "q"], 26)).await;
+    assert_eq!(cidrs(&made), ["10.9.0.64/26"]);
+    api.delete(&path(&made)).await.ok(204);
+    // Nor is it given to a request that has to keep away from it.
+    let mut away = ask(&["p", "q"], 26);
+    away["exclude_cidrs"] = json!(["10.9.0.64/28"]);
+    let other = api.allocate(away).await;
+    assert_eq!(cidrs(&other), ["10.9.0.128/26"]);
+    api.verify().await;
+}

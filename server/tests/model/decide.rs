@@ -186,13 +186,9 @@ impl Model {
             };
             candidates.retain(|candidate| !turn.tried.contains(&candidate.sources[0].1));
             // What the same name had until a short while ago comes first.
-            let back = match cooling.as_slice() {
-                [one] => Some(self.cooling[*one].pool),
-                _ => None,
-            };
             let first = candidates
                 .iter()
-                .position(|candidate| Some(candidate.sources[0].1) == back)
+                .position(|candidate| self.back(new, candidate, &cooling).is_some())
                 .or_else(|| candidates.iter().position(has_room));
             match first {
                 Some(first) => candidates = vec![candidates.swap_remove(first)],

@@ -59,6 +59,9 @@ const HAPPENED: &[(&str, &str)] = &[
     ("change profile", "done"),
 ];
 
+/// At once, on a database each: the same everywhere, so that a seed means the same sequences.
+const WORKERS: u64 = 4;
+
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(
@@ -73,20 +76,17 @@ fn the_server_does_what_a_search_over_every_address_says() {
     let now = UNIX_EPOCH.elapsed().expect("the clock is past 1970");
     let seed = number("IPAM_MODEL_SEED").unwrap_or(now.as_secs());
     println!("IPAM_MODEL_SEED={seed}");
-    let workers = thread::available_parallelism()
-        .map_or(2, usize::from)
-        .clamp(4, 8) as u64;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     let began = Instant::now();
     let results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers)
+        let threads: Vec<_> = (0..WORKERS)
             .map(|worker| {
                 let database = runtime.block_on(TestDatabase::new());
                 // The remainder goes to the first.
-                let share = sequences / workers + u64::from(worker < sequences % workers);
+                let share = sequences / WORKERS + u64::from(worker < sequences % WORKERS);
                 scope.spawn(move || work(&database, share, seed, worker))
             })
             .collect();
@@ -103,7 +103,9 @@ fn the_server_does_what_a_search_over_every_address_says() {
                     *tally.entry(what).or_default() += count;
                 }
             }
-            Err(failure) => panic!("IPAM_MODEL_SEED={seed}\n{failure}"),
+            Err(failure) => {
+                panic!("IPAM_MODEL_SEED={seed}\n{failure}")
+            }
         }
     }
     let steps: usize = tally.values().sum();

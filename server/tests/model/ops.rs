@@ -91,6 +91,12 @@ pub(crate) enum Op {
         requests: Vec<Request>,
         atomic: bool,
     },
+    /// What an allocation was asked for once, again; with other networks to keep away from, if they are given.
+    Again {
+        which: u8,
+        gone: bool,
+        exclude: Option<Spot>,
+    },
     Release(u8),
     /// Another VPC, another name, another size, protection.
     Change {
@@ -104,6 +110,7 @@ pub(crate) enum Op {
         vpc: u8,
         blue: bool,
     },
+    /// One of those that are there, now and then any.
     DeleteVpc {
         vpc: u8,
         cascade: bool,
@@ -151,7 +158,7 @@ pub(crate) struct Sequence {
 
 pub(crate) fn sequence() -> impl Strategy<Value = Sequence> {
     let strategies = [placement(), placement(), placement(), placement()];
-    (any::<bool>(), strategies, any::<u8>(), vec(step(), 20..48)).prop_map(
+    (any::<bool>(), strategies, any::<u8>(), vec(step(), 15..40)).prop_map(
         |(v6, strategies, cooldowns, steps)| Sequence {
             v6,
             strategies,
@@ -187,31 +194,35 @@ fn spot(bits: std::ops::RangeInclusive<u8>) -> impl Strategy<Value = Spot> {
 
 fn size() -> impl Strategy<Value = Ask> {
     prop_oneof![
-        2 => (1_u8..60).prop_map(Ask::Hosts),
-        8 => (0_u8..=7).prop_map(Ask::Bits),
-        3 => spot(1..=6).prop_map(Ask::Exactly),
+        4 => (1_u8..30).prop_map(Ask::Hosts),
+        12 => (0_u8..=5).prop_map(Ask::Bits),
+        1 => (6_u8..=8).prop_map(Ask::Bits),
+        4 => spot(1..=6).prop_map(Ask::Exactly),
         1 => Just(Ask::Default),
     ]
 }
 
 fn from() -> impl Strategy<Value = From> {
     let named = prop_oneof![
-        5 => (0_u8..6).prop_map(Named::Name),
-        1 => any::<u8>().prop_map(Named::Id),
+        // The first three are there in the beginning, the others seldom.
+        30 => (0_u8..3).prop_map(Named::Name),
+        3 => (3_u8..6).prop_map(Named::Name),
+        2 => any::<u8>().prop_map(Named::Id),
     ];
     prop_oneof![
-        4 => (0_u8..4).prop_map(From::Profile),
-        5 => vec(named, 1..4).prop_map(From::Pools),
-        2 => (0_u8..3).prop_map(From::Selector),
+        20 => (0_u8..3).prop_map(From::Profile),
+        1 => Just(From::Profile(3)),
+        30 => vec(named, 1..4).prop_map(From::Pools),
+        12 => (0_u8..3).prop_map(From::Selector),
     ]
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let vrf = prop_oneof![6 => Just(None), 1 => Just(Some(false)), 2 => Just(Some(true))];
+    let vrf = prop_oneof![14 => Just(None), 1 => Just(Some(false)), 2 => Just(Some(true))];
     let exclude = prop_oneof![3 => Just(Vec::new()), 1 => vec(spot(2..=7), 1..3)];
     let flags = (
         proptest::bool::weighted(0.7),
-        proptest::bool::weighted(0.08),
+        proptest::bool::weighted(0.04),
     );
     (0_u8..5, of(0_u8..4), vrf, from(), size(), exclude, flags).prop_map(
         |(vpc, name, vrf, from, size, exclude, (labelled, protected))| Request {
@@ -260,14 +271,14 @@ fn ranges() -> impl Strategy<Value = Ranges> {
         3 => vec(spot(3..=6), 1..3).prop_map(Ranges::Add),
         2 => any::<u8>().prop_map(Ranges::Remove),
         1 => (any::<u8>(), spot(3..=6)).prop_map(|(which, spot)| Ranges::Swap(which, spot)),
-        2 => vec(1_u8..6, 1..3).prop_map(Ranges::Cut),
+        3 => vec(2_u8..8, 1..3).prop_map(Ranges::Cut),
     ]
 }
 
 fn pool() -> impl Strategy<Value = PoolSpec> {
     let place = prop_oneof![
         2 => (Just(None), vec(spot(3..=6), 0..3), Just(Vec::new())),
-        2 => (any::<u8>().prop_map(Some), vec(spot(3..=6), 0..2), vec(1_u8..7, 0..3)),
+        2 => (any::<u8>().prop_map(Some), vec(spot(3..=6), 0..2), vec(2_u8..8, 0..3)),
     ];
     (0_u8..5, proptest::bool::weighted(0.3), place, policy()).prop_map(
         |(name, blue, (parent, ranges, cut), policy)| PoolSpec {
@@ -293,18 +304,20 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         36 => request().prop_map(Op::Allocate),
         7 => (vec(request(), 1..5), any::<bool>()).prop_map(|(requests, atomic)| Op::Batch { requests, atomic }),
-        18 => any::<u8>().prop_map(Op::Release),
+        14 => (any::<u8>(), proptest::bool::weighted(0.8), weighted(0.25, spot(2..=7)))
+            .prop_map(|(which, gone, exclude)| Op::Again { which, gone, exclude }),
+        20 => any::<u8>().prop_map(Op::Release),
         16 => change.prop_map(|(which, vpc, name, size, protected)| Op::Change { which, vpc, name, size, protected }),
         2 => (0_u8..5, any::<bool>()).prop_map(|(vpc, blue)| Op::CreateVpc { vpc, blue }),
-        4 => (0_u8..5, proptest::bool::weighted(0.7)).prop_map(|(vpc, cascade)| Op::DeleteVpc { vpc, cascade }),
+        3 => (any::<u8>(), proptest::bool::weighted(0.8)).prop_map(|(vpc, cascade)| Op::DeleteVpc { vpc, cascade }),
         6 => (spot(0..=9), rarely, any::<bool>()).prop_map(|(spot, blue, reason)| Op::Reserve { spot, blue, reason }),
         4 => any::<u8>().prop_map(Op::Unreserve),
-        5 => pool().prop_map(Op::CreatePool),
+        4 => pool().prop_map(Op::CreatePool),
         8 => (any::<u8>(), ranges(), of(policy()))
             .prop_map(|(which, ranges, policy)| Op::ChangePool { which, ranges, policy }),
-        3 => any::<u8>().prop_map(Op::DeletePool),
+        2 => any::<u8>().prop_map(Op::DeletePool),
         3 => any::<u8>().prop_map(Op::TimePasses),
         3 => Just(Op::EndCooldowns),
-        3 => (0_u8..3, 0_u8..7).prop_map(|(which, recipe)| Op::ChangeProfile { which, recipe }),
+        3 => (0_u8..3, prop_oneof![9 => 0_u8..6, 1 => Just(6)]).prop_map(|(which, recipe)| Op::ChangeProfile { which, recipe }),
     ]
 }

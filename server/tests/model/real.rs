@@ -201,7 +201,7 @@ impl Real {
                 .collect(),
             shortest: length(family, 8),
             longest: length(family, 0),
-            usual: (tier == 1).then(|| length(family, 2)),
+            usual: (tier > 0).then(|| length(family, 2)),
             reserved: 1,
             strategy: sequence.strategies[place],
             cooldown: sequence.cooldowns & (1 << place) > 0,
@@ -317,6 +317,27 @@ impl Real {
                 self.batch(model, &server, &requests, *atomic, false)
                     .await?;
             }
+            Op::Again {
+                which,
+                gone,
+                exclude,
+            } => {
+                let choice = Model::living(&model.allocations, |allocation| {
+                    allocation.exists != *gone && allocation.name.is_some()
+                });
+                let Some(number) = choice.get(usize::from(*which) % choice.len().max(1)) else {
+                    return Ok(());
+                };
+                let allocation = &model.allocations[*number];
+                let mut new = allocation.asked.clone();
+                // It may have been moved since.
+                new.vpc = to_name(&allocation.vpc);
+                new.name = allocation.name.as_deref().map(to_name);
+                if let Some(spot) = exclude {
+                    new.exclude_cidrs = vec![network(model.family, *spot)];
+                }
+                self.allocate(model, &server, new, dry_first).await?;
+            }
             Op::Release(which) => {
                 let living = Model::living(&model.allocations, |allocation| allocation.exists);
                 let Some((number, exists)) = pick(*which, &living, model.allocations.len()) else {
@@ -346,8 +367,8 @@ impl Real {
                 let vpc = vpc.map(|vpc| VPCS[usize::from(vpc)]);
                 let name = name.map(|name| format!("n{name}"));
                 let patch = AllocationPatch {
-                    vpc: vpc.map(named),
-                    name: name.as_deref().map(named),
+                    vpc: vpc.map(to_name),
+                    name: name.as_deref().map(to_name),
                     hosts: if let Some(NewSize::Hosts(hosts)) = size {
                         Some(hosts)
                     } else {
@@ -391,8 +412,8 @@ impl Real {
                     model.create_vpc(name, usize::from(*blue))
                 });
                 let new = NewVpc {
-                    name: named(name),
-                    vrf: Some(named(VRFS[usize::from(*blue)])),
+                    name: to_name(name),
+                    vrf: Some(to_name(VRFS[usize::from(*blue)])),
                     labels: Labels::default(),
                     description: String::new(),
                 };
@@ -400,7 +421,13 @@ impl Real {
                 self.same("create vpc", expected, answer.map(|_| ()))?;
             }
             Op::DeleteVpc { vpc, cascade } => {
-                let name = VPCS[usize::from(*vpc)];
+                let which = usize::from(*vpc);
+                let there: Vec<_> = model.vpcs.keys().collect();
+                let name = match there.get(which % there.len().max(1)) {
+                    Some(name) if which < 240 => (*name).clone(),
+                    _ => VPCS[which % VPCS.len()].to_owned(),
+                };
+                let name = name.as_str();
                 let expected = self.expect(model, true, |model| model.delete_vpc(name, *cascade));
                 let answer = match server.find_vpc(name).await {
                     Ok(id) => server.delete_vpc(caller(), id, *cascade, None).await,
@@ -417,7 +444,7 @@ impl Real {
                 let expected = self.expect(model, true, |model| model.reserve(vrf, cidr, *reason));
                 let new = NewReservation {
                     cidr,
-                    vrf: Some(named(VRFS[vrf])),
+                    vrf: Some(to_name(VRFS[vrf])),
                     reason: reason.to_string(),
                     labels: Labels::default(),
                 };
@@ -491,7 +518,7 @@ impl Real {
                 model.profiles[which] = members(model.family, (*recipe).into());
                 let new = model.profiles[which].iter().map(|member| NewMember {
                     role: member.role.to_owned(),
-                    pool: named(member.pool),
+                    pool: to_name(member.pool),
                     size_offset: member.offset,
                     min_prefix_length: member.shortest,
                     max_prefix_length: member.longest,
@@ -712,8 +739,8 @@ impl Real {
             model.create_pool(name, vrf, family, parent, (&ranges, &cut), &rules)
         });
         let new = NewPool {
-            name: named(name),
-            vrf: Some(named(VRFS[vrf])),
+            name: to_name(name),
+            vrf: Some(to_name(VRFS[vrf])),
             family: Some(family),
             parent: parent.map(|parent| model.pools[parent].id.to_string()),
             ranges,
@@ -815,6 +842,9 @@ impl Real {
                 stored.difference(&expected).collect::<Vec<_>>(),
                 expected.difference(&stored).collect::<Vec<_>>()
             ));
+        }
+        if model.clock % 3 > 0 {
+            return Ok(());
         }
         let mut db = self.db.acquire().await.expect("a connection");
         let shown = db::pool::all(&mut db)
@@ -939,13 +969,13 @@ fn resolve(model: &Model, request: &Request) -> NewAllocation {
         Ask::Exactly(spot) => Size::Cidr(network(family, spot)),
         Ask::Default => Size::Default,
     };
-    let mut new = NewAllocation::new(named(VPCS[usize::from(request.vpc)]), size);
-    new.name = request.name.map(|name| named(&format!("n{name}")));
-    new.vrf = request.vrf.map(|blue| named(VRFS[usize::from(blue)]));
+    let mut new = NewAllocation::new(to_name(VPCS[usize::from(request.vpc)]), size);
+    new.name = request.name.map(|name| to_name(&format!("n{name}")));
+    new.vrf = request.vrf.map(|blue| to_name(VRFS[usize::from(blue)]));
     match &request.from {
         From::Profile(which) => {
             let profile = PROFILES.get(usize::from(*which)).copied().unwrap_or("none");
-            new.profile = Some(named(profile));
+            new.profile = Some(to_name(profile));
         }
         From::Pools(pools) => {
             let text = |pool: &Named| match pool {
@@ -1045,7 +1075,7 @@ fn required(cost: bool) -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-fn named(name: &str) -> Name {
+fn to_name(name: &str) -> Name {
     name.parse().expect("a name")
 }
 

@@ -182,7 +182,6 @@ impl<'a> Batch<'a> {
             if !self.owners.contains_key(&place)
                 && ask.new.vrf.is_none()
                 && self.prepared[place].vrf != default
-                && !matches!(self.prepared[place].way, Way::Refuse(_))
             {
                 ipam.remember_vrf(lower(ask.new.vpc.as_str()), default);
                 is_known = false;
@@ -364,7 +363,7 @@ impl<'a> Batch<'a> {
         if let Some(pieces) = self
             .cooling
             .remove(&index)
-            .and_then(|cooling| back(ask.size, &sources, &lengths.blocks, &cooling))
+            .and_then(|cooling| back(ask, &sources, &lengths.blocks, &cooling))
         {
             return Ok(cut(pieces, true, lengths.allocation));
         }
@@ -501,8 +500,8 @@ struct Reading {
 }
 
 /// The blocks that the same name had, if they are what is asked for now.
-fn back(
-    size: Size,
+pub(super) fn back(
+    ask: &Ask,
     sources: &[Source],
     lengths: &[u8],
     cooling: &[Cooling],
@@ -520,11 +519,16 @@ fn back(
                 .ranges
                 .iter()
                 .any(|range| range.id == block.place.range);
-            (is_here && block.place.cidr.prefix_length() == *length)
+            let is_away = ask
+                .new
+                .exclude_cidrs
+                .iter()
+                .all(|other| !other.overlaps(block.place.cidr));
+            (is_here && is_away && block.place.cidr.prefix_length() == *length)
                 .then(|| (source.clone(), block.place))
         })
         .collect::<Option<_>>()?;
-    match size {
+    match ask.size {
         Size::Cidr(cidr) if pieces.first()?.1.cidr != cidr => None,
         _ => Some(pieces),
     }

@@ -13,12 +13,16 @@ use ipam_shared::{
     name::Name,
 };
 
-use super::{Ask, decide::lower};
+use super::{
+    Ask,
+    decide::{back, lower},
+};
 use crate::{
     db::{cooldown, free},
     domain::{
         Ipam,
         address_plan::{AddressPlan, Choice, Source, check_required},
+        plan,
         sizing::{self, Lengths},
     },
     error::{Error, Result},
@@ -186,17 +190,28 @@ fn containing(options: Vec<Vec<Source>>, cidr: Cidr) -> Result<Vec<Vec<Source>>>
         .iter()
         .map(|sources| format!("\"{}\"", sources[0].pool.name))
         .collect();
-    let innermost = options
-        .into_iter()
-        .filter_map(|sources| {
-            let range = sources[0]
-                .pool
-                .ranges
-                .iter()
-                .find(|range| range.cidr.contains(cidr))?;
-            Some((range.cidr.prefix_length(), sources))
-        })
-        .max_by_key(|(length, _)| *length);
+    let mut innermost: Option<(plan::Range, Vec<Source>)> = None;
+    for sources in options {
+        let ranges = &sources[0].pool.ranges;
+        let Some(range) = ranges
+            .iter()
+            .find(|range| range.cidr.contains(cidr))
+            .copied()
+        else {
+            continue;
+        };
+        // Of equal ones the first that was named; but a child's range may be as large as its parent's, which was made
+        // before it.
+        let is_inside = innermost.as_ref().is_none_or(|(other, others)| {
+            range.cidr.prefix_length() > other.cidr.prefix_length()
+                || range.cidr == other.cidr
+                    && sources[0].pool.vrf == others[0].pool.vrf
+                    && range.id > other.id
+        });
+        if is_inside {
+            innermost = Some((range, sources));
+        }
+    }
     match innermost {
         Some((_, sources)) => Ok(vec![sources]),
         None => Err(Error::Invalid(format!(
@@ -229,24 +244,24 @@ async fn choose(
                 .iter()
                 .any(|candidate| candidate.sources[0].pool.has_cooldown);
             let name = asks[*index].new.name.as_ref().filter(|_| has_cooldown)?;
-            Some((
-                lower(asks[*index].new.vpc.as_str()),
-                name.as_str().to_owned(),
-            ))
+            let vpc = lower(asks[*index].new.vpc.as_str());
+            Some((*index, vpc, name.as_str().to_owned()))
         })
         .collect();
-    let cooling: HashMap<(String, String), PoolId> = if named.is_empty() {
+    let cooling = if named.is_empty() {
         HashMap::new()
     } else {
-        cooldown::pools_of(&mut connection, &named).await?
+        cooldown::of_names(&mut connection, &named).await?
     };
     for (index, candidates) in open {
         let ask = &asks[index];
         // What the same name had until a short while ago comes first.
-        let back =
-            ask.new.name.as_ref().and_then(|name| {
-                cooling.get(&(lower(ask.new.vpc.as_str()), name.as_str().to_owned()))
-            });
+        let is_back = |candidate: &Candidate| {
+            !ask.tried.contains(&candidate.sources[0].pool.id)
+                && cooling.get(&index).is_some_and(|cooling| {
+                    back(ask, &candidate.sources, &candidate.lengths.blocks, cooling).is_some()
+                })
+        };
         let has_room = |candidate: &Candidate| {
             let pool = &candidate.sources[0].pool;
             let wanted = pool.family.bits() - candidate.lengths.blocks[0];
@@ -255,10 +270,7 @@ async fn choose(
         };
         let position = candidates
             .iter()
-            .position(|candidate| {
-                let pool = candidate.sources[0].pool.id;
-                Some(&pool) == back && !ask.tried.contains(&pool)
-            })
+            .position(is_back)
             .or_else(|| candidates.iter().position(has_room));
         let mut candidates = candidates;
         prepared[index].way = match position {
