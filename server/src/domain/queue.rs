@@ -21,7 +21,10 @@ use super::{
     allocation::Outcome,
     batch::{self, Ask, Step, Turn},
 };
-use crate::error::{Error, Result};
+use crate::{
+    db::error::is_connection,
+    error::{Error, Result},
+};
 
 /// Most requests in one transaction: enough that the commit is shared, few enough that the first is not kept waiting.
 const LARGEST_BATCH: usize = 64;
@@ -96,12 +99,15 @@ impl Queues {
                 tracing::error!(error = %panic, "waiting for a turn panicked");
                 None
             }
+            // Whoever waits would learn the same.
+            Ok(Err(Error::Unavailable(message, source))) => {
+                let is_away = source.as_ref().is_some_and(is_connection);
+                tracing::warn!(error = ?source, "a queue did not get its turn");
+                return self.refuse(ipam, key, message, is_away);
+            }
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a queue did not get its turn");
-                // Who waits gets an error of its own, from a try of its own, unless the database is away.
-                if matches!(error, Error::Unavailable(..)) {
-                    return self.refuse(ipam, key);
-                }
+                // Whoever waits gets an error of its own, from a try of its own.
+                tracing::warn!(%error, "a queue did not get its turn");
                 None
             }
         };
@@ -176,14 +182,12 @@ impl Queues {
         batch
     }
 
-    /// Answers all who wait that the database is away.
-    fn refuse(&self, ipam: &Ipam, key: Key) {
+    /// Answers all who wait that it can't be done at the moment.
+    fn refuse(&self, ipam: &Ipam, key: Key, message: &'static str, is_away: bool) {
         for waiting in self.take(ipam, &key, true) {
-            let error = Error::Unavailable(
-                "the database can't be reached at the moment; try again",
-                None,
-            );
-            drop(waiting.reply.send(Err(error)));
+            // There is one cause for all, which has been logged.
+            let cause = is_away.then_some(sqlx::Error::WorkerCrashed);
+            drop(waiting.reply.send(Err(Error::Unavailable(message, cause))));
         }
     }
 }
