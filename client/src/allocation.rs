@@ -3,17 +3,23 @@
 use ipam_shared::{
     api::{
         CLAIM_HEADER, IDEMPOTENCY_HEADER,
-        allocation::{Allocation, AllocationFilter, AllocationPatch, NewAllocation},
+        allocation::{
+            Allocation, AllocationFilter, AllocationPatch, Batch, NewAllocation, NewBatch,
+        },
     },
     error::Code,
     ids::{AllocationId, Claim},
     name::Name,
-    page::{MAX_LIMIT, Page},
+    page::Page,
 };
-use reqwest::{Method, StatusCode, header::IF_MATCH};
+use reqwest::{Method, StatusCode};
 use uuid::Uuid;
 
-use crate::{Client, Error, transport::Reply};
+use crate::{
+    Client, Error,
+    noun::{Noun, about, if_match, is, repeated},
+    vpc::same,
+};
 
 const ALLOCATIONS: &str = "allocations";
 
@@ -27,6 +33,34 @@ pub struct Created {
     pub new: bool,
     /// Whether it was there before the first attempt: somebody asked for the same under this name before.
     pub adopted: bool,
+}
+
+impl Noun for Allocation {
+    const PATH: &'static str = ALLOCATIONS;
+    const WORD: &'static str = "allocation";
+    type Patch = AllocationPatch;
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn shows(&self, patch: &AllocationPatch) -> bool {
+        patch.vpc.as_ref().is_none_or(|vpc| same(vpc, &self.vpc))
+            && patch
+                .name
+                .as_ref()
+                .is_none_or(|name| Some(name) == self.name.as_ref())
+            && patch
+                .hosts
+                .is_none_or(|hosts| Some(hosts) == self.requested_hosts)
+            && is(patch.prefix_length.as_ref(), &self.prefix_length)
+            && is(patch.labels.as_ref(), &self.labels)
+            && is(patch.description.as_ref(), &self.description)
+            && is(
+                patch.deletion_protection.as_ref(),
+                &self.deletion_protection,
+            )
+    }
 }
 
 impl Client {
@@ -67,7 +101,26 @@ impl Client {
         if let Some(claim) = claim {
             request = request.header(CLAIM_HEADER, claim.to_string());
         }
-        about(id, &self.send(request).await?)
+        about(&id.to_string(), &self.send(request).await?)
+    }
+
+    /// Several requests at once, all or nothing or each for itself. Repeating it is safe as it is for each by itself: if
+    /// not all have names, the batch carries an Idempotency-Key, drawn once for all attempts of this call.
+    pub async fn create_allocations(&self, batch: &NewBatch) -> Result<Batch, Error> {
+        let mut request = self.api(Method::POST, &[ALLOCATIONS, "batch"]).json(batch);
+        if !batch.dry_run && batch.requests.iter().any(|ask| ask.name.is_none()) {
+            request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
+        }
+        let reply = self.send(request).await?;
+        let done: Batch = reply.json()?;
+        if done.results.len() != batch.requests.len() {
+            return Err(reply.unbelievable(format!(
+                "it has {} results for {} requests",
+                done.results.len(),
+                batch.requests.len()
+            )));
+        }
+        Ok(done)
     }
 
     /// One page of the allocations that the filter lets through.
@@ -75,8 +128,7 @@ impl Client {
         &self,
         filter: &AllocationFilter,
     ) -> Result<Page<Allocation>, Error> {
-        let request = self.api(Method::GET, &[ALLOCATIONS]).query(filter);
-        self.send(request).await?.json()
+        self.list(ALLOCATIONS, filter).await
     }
 
     /// All allocations that the filter lets through, from its cursor on, in as few requests as possible.
@@ -84,15 +136,7 @@ impl Client {
         &self,
         filter: &AllocationFilter,
     ) -> Result<Vec<Allocation>, Error> {
-        self.all(|cursor| {
-            self.api(Method::GET, &[ALLOCATIONS])
-                .query(&AllocationFilter {
-                    limit: Some(filter.limit.unwrap_or(MAX_LIMIT)),
-                    cursor: cursor.or_else(|| filter.cursor.clone()),
-                    ..filter.clone()
-                })
-        })
-        .await
+        self.all(ALLOCATIONS, filter).await
     }
 
     /// The allocation of that name in that VPC, if there is one.
@@ -124,24 +168,7 @@ impl Client {
         patch: &AllocationPatch,
         revision: Option<i64>,
     ) -> Result<Allocation, Error> {
-        let mut request = self
-            .api(Method::PATCH, &[ALLOCATIONS, &id.to_string()])
-            .json(patch);
-        if let Some(revision) = revision {
-            request = request.header(IF_MATCH, etag(revision));
-        }
-        match self.send(request).await {
-            Ok(reply) => about(id, &reply),
-            Err(error) if error.code() == Some(Code::Stale) && repeated(&error) => {
-                let found = self.get_allocation(id, None).await?;
-                if shows(&found, patch) {
-                    Ok(found)
-                } else {
-                    Err(error)
-                }
-            }
-            Err(error) => Err(error),
-        }
+        self.update(&id.to_string(), patch, revision).await
     }
 
     /// Releases an allocation. With `revision` only if nobody changed it since. A repeated request that finds it
@@ -151,58 +178,11 @@ impl Client {
         id: AllocationId,
         revision: Option<i64>,
     ) -> Result<(), Error> {
-        let mut request = self.api(Method::DELETE, &[ALLOCATIONS, &id.to_string()]);
-        if let Some(revision) = revision {
-            request = request.header(IF_MATCH, etag(revision));
-        }
-        match self.send(request).await {
+        let request = self.api(Method::DELETE, &[ALLOCATIONS, &id.to_string()]);
+        match self.send(if_match(request, revision)).await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some(Code::Gone) && repeated(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }
-}
-
-fn etag(revision: i64) -> String {
-    format!("\"{revision}\"")
-}
-
-fn repeated(error: &Error) -> bool {
-    matches!(error, Error::Refused(refusal) if refusal.repeated)
-}
-
-/// The allocation in a reply that must be about `id`.
-fn about(id: AllocationId, reply: &Reply) -> Result<Allocation, Error> {
-    let allocation: Allocation = reply.json()?;
-    if allocation.id != id {
-        return Err(reply.unbelievable(format!("it is about allocation {}", allocation.id)));
-    }
-    Ok(allocation)
-}
-
-/// Names of VPCs have no case; those of allocations do.
-fn same(one: &Name, other: &Name) -> bool {
-    one.as_str().to_lowercase() == other.as_str().to_lowercase()
-}
-
-/// Whether the allocation looks as the patch wants it to.
-fn shows(found: &Allocation, patch: &AllocationPatch) -> bool {
-    fn is<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
-        wanted.is_none_or(|wanted| wanted == found)
-    }
-    patch.vpc.as_ref().is_none_or(|vpc| same(vpc, &found.vpc))
-        && patch
-            .name
-            .as_ref()
-            .is_none_or(|name| Some(name) == found.name.as_ref())
-        && patch
-            .hosts
-            .is_none_or(|hosts| Some(hosts) == found.requested_hosts)
-        && is(patch.prefix_length.as_ref(), &found.prefix_length)
-        && is(patch.labels.as_ref(), &found.labels)
-        && is(patch.description.as_ref(), &found.description)
-        && is(
-            patch.deletion_protection.as_ref(),
-            &found.deletion_protection,
-        )
 }

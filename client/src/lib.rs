@@ -18,18 +18,22 @@
 //! A request is repeated after a lost connection, a missing reply, and the statuses 429, 502, 503 and 504 (honouring
 //! `Retry-After`), until [`Settings::retry_timeout`] has passed since the server was last seen well. That is safe because
 //! every call of this crate may be repeated: a named creation answers the same allocation, an unnamed one carries an
-//! Idempotency-Key, and a change or deletion whose first reply was lost recognises its own work (see
-//! [`Client::update_allocation`] and [`Client::delete_allocation`]).
+//! Idempotency-Key, and whatever else is made, changed or deleted recognises its own work when its first reply was lost
+//! (see [`Client::create_pool`], [`Client::update_pool`] and [`Client::delete_pool`]).
 
 mod allocation;
 mod error;
 mod lookup;
+mod noun;
 mod pool;
+mod profile;
+mod reservation;
 mod retry;
 mod settings;
 mod transfer;
 mod transport;
 mod vpc;
+mod vrf;
 
 pub use allocation::Created;
 pub use error::{Error, NotIpam, Refusal, Unreachable};

@@ -6,7 +6,7 @@ use ipam_shared::{
         lookup::{HistoryQuery, Holder, Lookup, LookupQuery},
         pool::{FreeQuery, PoolFree},
     },
-    page::{MAX_LIMIT, Page},
+    page::Page,
 };
 use reqwest::Method;
 
@@ -22,28 +22,17 @@ impl Client {
 
     /// One page of those who hold a network, and of those who held it, what ended last first.
     pub async fn history(&self, query: &HistoryQuery) -> Result<Page<Holder>, Error> {
-        self.send(self.api(Method::GET, &["history"]).query(query))
-            .await?
-            .json()
+        self.list("history", query).await
     }
 
     /// All who hold a network or ever held it, from the query's cursor on.
     pub async fn whole_history(&self, query: &HistoryQuery) -> Result<Vec<Holder>, Error> {
-        self.all(|cursor| {
-            self.api(Method::GET, &["history"]).query(&HistoryQuery {
-                limit: Some(query.limit.unwrap_or(MAX_LIMIT)),
-                cursor: cursor.or_else(|| query.cursor.clone()),
-                ..query.clone()
-            })
-        })
-        .await
+        self.all("history", query).await
     }
 
     /// One page of the audit log, the newest first. It may be short; only a missing cursor ends the list.
     pub async fn events(&self, filter: &EventFilter) -> Result<Page<Event>, Error> {
-        self.send(self.api(Method::GET, &["events"]).query(filter))
-            .await?
-            .json()
+        self.list("events", filter).await
     }
 
     /// Whether the pool with that id or name has room for a block, and what to do if it has not.

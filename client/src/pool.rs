@@ -1,23 +1,167 @@
 //! Calls about pools.
 
-use ipam_shared::api::pool::Pool;
-use reqwest::Method;
+use ipam_shared::{
+    api::pool::{NewPool, Pool, PoolFilter, PoolPatch},
+    cidr::Cidr,
+    ids::PoolId,
+    name::Name,
+    page::Page,
+};
 
-use crate::{Client, Error};
+use crate::{
+    Client, Error,
+    noun::{Named, Noun, is, same_vrf},
+};
 
-const POOLS: &str = "pools";
+impl Noun for Pool {
+    const PATH: &'static str = "pools";
+    const WORD: &'static str = "pool";
+    type Patch = PoolPatch;
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// Ranges by prefix length are left to [`Client::update_pool`], which knows those from before.
+    fn shows(&self, patch: &PoolPatch) -> bool {
+        patch
+            .name
+            .as_ref()
+            .is_none_or(|name| name.as_str() == self.name)
+            && patch
+                .ranges
+                .as_ref()
+                .is_none_or(|ranges| has_ranges(self, ranges, &patch.add_range_prefix_lengths))
+            && is(patch.min_prefix_length.as_ref(), &self.min_prefix_length)
+            && is(patch.max_prefix_length.as_ref(), &self.max_prefix_length)
+            && is(
+                patch.default_prefix_length.as_ref(),
+                &self.default_prefix_length,
+            )
+            && is(patch.reserved_addresses.as_ref(), &self.reserved_addresses)
+            && is(patch.strategy.as_ref(), &self.strategy)
+            && is(
+                patch.release_cooldown_seconds.as_ref(),
+                &self.release_cooldown_seconds,
+            )
+            && is(patch.labels.as_ref(), &self.labels)
+            && is(patch.required_labels.as_ref(), &self.required_labels)
+            && is(patch.description.as_ref(), &self.description)
+    }
+}
+
+impl Named for Pool {
+    type New = NewPool;
+
+    fn is_named_by(&self, new: &NewPool) -> bool {
+        self.name == new.name.as_str() && same_vrf(new.vrf.as_ref(), &self.vrf)
+    }
+
+    fn shows_new(&self, new: &NewPool) -> bool {
+        let parent = match &new.parent {
+            None => self.parent_id.is_none(),
+            Some(parent) => {
+                Some(parent) == self.parent.as_ref()
+                    || self.parent_id.is_some_and(|id| id.to_string() == *parent)
+            }
+        };
+        self.is_named_by(new)
+            && parent
+            && is(new.family.as_ref(), &self.family)
+            && has_ranges(self, &new.ranges, &new.range_prefix_lengths)
+            && self.min_prefix_length == new.min_prefix_length
+            && is(new.max_prefix_length.as_ref(), &self.max_prefix_length)
+            && self.default_prefix_length == new.default_prefix_length
+            && self.reserved_addresses == new.reserved_addresses
+            && self.strategy == new.strategy
+            && self.release_cooldown_seconds == new.release_cooldown_seconds
+            && self.labels == new.labels
+            && self.required_labels == new.required_labels
+            && self.description == new.description
+    }
+}
 
 impl Client {
-    /// All pools, with what is left of them.
-    pub async fn all_pools(&self) -> Result<Vec<Pool>, Error> {
-        self.all(|cursor| self.api(Method::GET, &[POOLS]).query(&[("cursor", cursor)]))
-            .await
+    /// Makes a pool. A repeated request that finds its own work is a success.
+    pub async fn create_pool(&self, ask: &NewPool) -> Result<Pool, Error> {
+        let vrf = ask
+            .vrf
+            .as_ref()
+            .map_or(ipam_shared::api::DEFAULT_VRF, |vrf| vrf.as_str());
+        let find = async { Ok(self.find_pools(&ask.name, Some(vrf)).await?.pop()) };
+        self.create(ask, find).await
     }
 
-    /// The pool with that id or name.
+    /// The pool with that id, or with that name if only one VRF has such a pool; with what is left of it.
     pub async fn get_pool(&self, id_or_name: &str) -> Result<Pool, Error> {
-        self.send(self.api(Method::GET, &[POOLS, id_or_name]))
-            .await?
-            .json()
+        self.get(id_or_name).await
     }
+
+    /// One page of the pools that the filter lets through, with what is left of them.
+    pub async fn list_pools(&self, filter: &PoolFilter) -> Result<Page<Pool>, Error> {
+        self.list(Pool::PATH, filter).await
+    }
+
+    /// All pools that the filter lets through, from its cursor on, with what is left of them.
+    pub async fn all_pools(&self, filter: &PoolFilter) -> Result<Vec<Pool>, Error> {
+        self.all(Pool::PATH, filter).await
+    }
+
+    /// The pools of that name: at most one in each VRF, or in the VRF of that name only.
+    pub async fn find_pools(&self, name: &Name, vrf: Option<&str>) -> Result<Vec<Pool>, Error> {
+        let filter = PoolFilter {
+            name: Some(name.to_string()),
+            vrf: vrf.map(ToOwned::to_owned),
+            ..PoolFilter::default()
+        };
+        let mut found = self.all_pools(&filter).await?;
+        found.retain(|found| found.name == name.as_str() && vrf.is_none_or(|vrf| vrf == found.vrf));
+        Ok(found)
+    }
+
+    /// Changes a pool. With `revision` only if nobody changed it since; a repeated request that finds its own change
+    /// there is a success.
+    ///
+    /// Ranges by prefix length are asked for relative to those that are there, so that asking twice would give twice as
+    /// many. Such a change is therefore always tied to a revision: if none is given, to that of the pool as it is now.
+    pub async fn update_pool(
+        &self,
+        id: PoolId,
+        patch: &PoolPatch,
+        revision: Option<i64>,
+    ) -> Result<Pool, Error> {
+        let id = id.to_string();
+        if patch.add_range_prefix_lengths.is_empty() {
+            return self.update(&id, patch, revision).await;
+        }
+        let before: Pool = self.get(&id).await?;
+        let revision = revision.unwrap_or(before.revision);
+        let kept = patch.ranges.as_ref().unwrap_or(&before.ranges);
+        self.update_unless(&id, patch, Some(revision), |found: &Pool| {
+            found.shows(patch)
+                && revision == before.revision
+                && has_ranges(found, kept, &patch.add_range_prefix_lengths)
+        })
+        .await
+    }
+
+    /// Deletes a pool that has no blocks and no child pools. With `revision` only if nobody changed it since. A repeated
+    /// request that finds it deleted is a success.
+    pub async fn delete_pool(&self, id: PoolId, revision: Option<i64>) -> Result<(), Error> {
+        self.delete_by_id::<Pool>(&id.to_string(), revision).await
+    }
+}
+
+/// Whether the pool consists of these ranges, and beside them of ranges of these lengths.
+fn has_ranges(pool: &Pool, named: &[Cidr], by_length: &[u8]) -> bool {
+    let mut others: Vec<u8> = pool
+        .ranges
+        .iter()
+        .filter(|range| !named.contains(range))
+        .map(|range| range.prefix_length())
+        .collect();
+    let mut by_length = by_length.to_vec();
+    others.sort_unstable();
+    by_length.sort_unstable();
+    named.iter().all(|range| pool.ranges.contains(range)) && others == by_length
 }

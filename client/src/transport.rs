@@ -5,7 +5,6 @@ use std::{error::Error as StdError, fs, io, sync::Arc, time::Duration};
 use ipam_shared::{
     api::allocation::AllocationFilter,
     error::{Code, Problem},
-    page::Page,
 };
 use reqwest::{
     Method, Request, RequestBuilder, Response, StatusCode, Url,
@@ -134,23 +133,6 @@ impl Client {
             segments.pop_if_empty().extend(path);
         }
         self.http.request(method, url)
-    }
-
-    /// All pages of a list. `page` makes the request for the page at a cursor.
-    pub(crate) async fn all<T: DeserializeOwned>(
-        &self,
-        page: impl Fn(Option<String>) -> RequestBuilder + Send,
-    ) -> Result<Vec<T>, Error> {
-        let mut items = Vec::new();
-        let mut cursor = None;
-        loop {
-            let next: Page<T> = self.send(page(cursor)).await?.json()?;
-            items.extend(next.items);
-            cursor = next.next_cursor;
-            if cursor.is_none() {
-                return Ok(items);
-            }
-        }
     }
 
     /// Sends a request, again if need be, until it is answered or it is time to give up.

@@ -2,61 +2,107 @@
 
 use ipam_shared::{
     api::vpc::{NewVpc, Vpc, VpcDeleted, VpcFilter, VpcPatch},
-    page::{MAX_LIMIT, Page},
+    ids::VpcId,
+    name::Name,
+    page::Page,
 };
 use reqwest::Method;
 
-use crate::{Client, Error};
+use crate::{
+    Client, Error,
+    noun::{Named, Noun, is, same_vrf},
+};
 
-const VPCS: &str = "vpcs";
+impl Noun for Vpc {
+    const PATH: &'static str = "vpcs";
+    const WORD: &'static str = "VPC";
+    type Patch = VpcPatch;
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn shows(&self, patch: &VpcPatch) -> bool {
+        is(patch.name.as_ref(), &self.name)
+            && is(patch.labels.as_ref(), &self.labels)
+            && is(patch.description.as_ref(), &self.description)
+    }
+}
+
+impl Named for Vpc {
+    type New = NewVpc;
+
+    fn is_named_by(&self, new: &NewVpc) -> bool {
+        same(&self.name, &new.name) && same_vrf(new.vrf.as_ref(), &self.vrf)
+    }
+
+    fn shows_new(&self, new: &NewVpc) -> bool {
+        self.is_named_by(new) && self.labels == new.labels && self.description == new.description
+    }
+}
 
 impl Client {
-    /// Makes a VPC ahead of its first allocation. Repeating it is safe: the name can be taken only once.
+    /// Makes a VPC ahead of its first allocation. A repeated request that finds its own work is a success.
     pub async fn create_vpc(&self, ask: &NewVpc) -> Result<Vpc, Error> {
-        self.send(self.api(Method::POST, &[VPCS]).json(ask))
-            .await?
-            .json()
+        self.create(ask, self.find_vpc(&ask.name)).await
     }
 
     /// The VPC with that id or name.
     pub async fn get_vpc(&self, id_or_name: &str) -> Result<Vpc, Error> {
-        self.send(self.api(Method::GET, &[VPCS, id_or_name]))
-            .await?
-            .json()
+        self.get(id_or_name).await
     }
 
     /// One page of the VPCs that the filter lets through.
     pub async fn list_vpcs(&self, filter: &VpcFilter) -> Result<Page<Vpc>, Error> {
-        self.send(self.api(Method::GET, &[VPCS]).query(filter))
-            .await?
-            .json()
+        self.list(Vpc::PATH, filter).await
     }
 
     /// All VPCs that the filter lets through, from its cursor on.
     pub async fn all_vpcs(&self, filter: &VpcFilter) -> Result<Vec<Vpc>, Error> {
-        self.all(|cursor| {
-            self.api(Method::GET, &[VPCS]).query(&VpcFilter {
-                limit: Some(filter.limit.unwrap_or(MAX_LIMIT)),
-                cursor: cursor.or_else(|| filter.cursor.clone()),
-                ..filter.clone()
-            })
-        })
-        .await
+        self.all(Vpc::PATH, filter).await
     }
 
-    /// Changes the VPC with that id or name.
-    pub async fn update_vpc(&self, id_or_name: &str, patch: &VpcPatch) -> Result<Vpc, Error> {
-        self.send(self.api(Method::PATCH, &[VPCS, id_or_name]).json(patch))
-            .await?
-            .json()
+    /// The VPC of that name, in whatever case, if there is one.
+    pub async fn find_vpc(&self, name: &Name) -> Result<Option<Vpc>, Error> {
+        let filter = VpcFilter {
+            name: Some(name.to_string()),
+            ..VpcFilter::default()
+        };
+        let page = self.list_vpcs(&filter).await?;
+        Ok(page.items.into_iter().find(|found| same(&found.name, name)))
     }
 
-    /// Deletes the VPC with that id or name; with `cascade` it releases its allocations first, otherwise there must
-    /// be none.
-    pub async fn delete_vpc(&self, id_or_name: &str, cascade: bool) -> Result<VpcDeleted, Error> {
+    /// Changes a VPC. With `revision` only if nobody changed it since; a repeated request that finds its own change
+    /// there is a success.
+    pub async fn update_vpc(
+        &self,
+        id: VpcId,
+        patch: &VpcPatch,
+        revision: Option<i64>,
+    ) -> Result<Vpc, Error> {
+        self.update(&id.to_string(), patch, revision).await
+    }
+
+    /// Deletes a VPC; with `cascade` it releases its allocations first, otherwise there must be none. With `revision`
+    /// only if nobody changed it since. A repeated request that finds it deleted is a success, and nobody knows any more
+    /// what was released with it.
+    pub async fn delete_vpc(
+        &self,
+        id: VpcId,
+        cascade: bool,
+        revision: Option<i64>,
+    ) -> Result<Option<VpcDeleted>, Error> {
         let request = self
-            .api(Method::DELETE, &[VPCS, id_or_name])
+            .api(Method::DELETE, &[Vpc::PATH, &id.to_string()])
             .query(&[("cascade", cascade)]);
-        self.send(request).await?.json()
+        match self.delete(request, revision).await? {
+            Some(reply) => reply.json().map(Some),
+            None => Ok(None),
+        }
     }
+}
+
+/// Names of VPCs have no case; those of everything else do.
+pub(crate) fn same(one: &Name, other: &Name) -> bool {
+    one.as_str().to_lowercase() == other.as_str().to_lowercase()
 }

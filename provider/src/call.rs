@@ -36,8 +36,7 @@ pub(crate) async fn until_stopped<T>(
         answer = call => Ok(answer),
         () = stopped => Err(Diagnostic::error(
             format!("Interrupted: can't {what}"),
-            "The server has not answered. It is not known whether it did what it was asked; running the same again is \
-             safe and answers the same allocation.",
+            "The server has not answered. It is not known whether it did what it was asked; running the same again is safe.",
         )
         .into()),
     }

@@ -2,17 +2,40 @@
 
 use ipam_client::Error;
 use ipam_shared::error::Code;
-use serde_json::Value as Json;
 use tfplugin::Diagnostic;
 
 /// The message for a call that failed. `what` completes "Can't …", such as "create the allocation prod/a".
 pub(crate) fn failure(what: &str, error: &Error) -> Diagnostic {
+    explained(what, error, advice(error))
+}
+
+/// The message for a creation that finds its name taken by something that can be imported as `id`.
+pub(crate) fn taken(what: &str, error: &Error, id: &str) -> Diagnostic {
+    let advice = quotable(id).map(|id| {
+        format!(
+            "Change the name; or, if what is there is to belong to this configuration from now on, {}",
+            import(id)
+        )
+    });
+    explained(what, error, advice)
+}
+
+/// The same with this advice.
+pub(crate) fn explained(what: &str, error: &Error, advice: Option<String>) -> Diagnostic {
     let mut detail = sentence(&error.to_string());
-    if let Some(advice) = advice(error) {
+    if let Some(advice) = advice {
         detail.push_str("\n\n");
         detail.push_str(&advice);
     }
     Diagnostic::error(format!("Can't {what}"), detail)
+}
+
+/// How to take over what is there.
+fn import(id: &str) -> String {
+    format!(
+        "import it under the address that is shown with this message:\n\n  terraform import ADDRESS '{id}'\n\nor with a \
+         block:\n\n  import {{\n    to = ADDRESS\n    id = \"{id}\"\n  }}"
+    )
 }
 
 /// A text with a capital letter at its beginning.
@@ -31,18 +54,12 @@ fn advice(error: &Error) -> Option<String> {
                 .to_owned()
         }
         Code::Claimed => {
-            let id = import_id(&problem.details)?;
+            let id = quotable(problem.details.get("import_id")?.as_str()?)?;
             format!(
-                "If this configuration is to own it from now on, and no other state does, import it under the \
-                 address that is shown with this message:\n\n  terraform import ADDRESS '{id}'\n\nor with a block:\n\n  \
-                 import {{\n    to = ADDRESS\n    id = \"{id}\"\n  }}\n\nOtherwise give this one another name."
+                "If this configuration is to own it from now on, and no other state does, {}\n\nOtherwise give this \
+                 one another name.",
+                import(id)
             )
-        }
-        Code::NameTaken => {
-            "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
-             you mean, import it by vpc/name. A resource that is replaced with create_before_destroy needs a name that \
-             changes with its size, because for a while both exist."
-                .to_owned()
         }
         Code::DeletionProtected => {
             "Set deletion_protection = false and apply that first.".to_owned()
@@ -51,22 +68,29 @@ fn advice(error: &Error) -> Option<String> {
     })
 }
 
-/// What a `claimed` problem says to import. Only what can stand between quotes is shown.
-fn import_id(details: &Json) -> Option<&str> {
-    let id = details.get("import_id")?.as_str()?;
+/// Only what can stand between quotes is shown.
+fn quotable(id: &str) -> Option<&str> {
     (!id.contains(['\'', '"', '\\', '$', '%'])).then_some(id)
 }
 
 /// Says that the server does not know an id that the state has.
-pub(crate) fn unknown_id(id: &str, endpoint: &str) -> Diagnostic {
+pub(crate) fn unknown_id(word: &str, id: &str, endpoint: &str) -> Diagnostic {
     Diagnostic::error(
-        "The server doesn't know this allocation",
+        format!("The server doesn't know this {word}"),
         format!(
-            "There is no allocation {id} at {endpoint}, and none with that id was ever deleted there. It may be \
+            "There is no {word} {id} at {endpoint}, and none with that id was ever deleted there. It may be \
              another server than the one that made it, or its database may be empty or restored from an old backup. \
-             Nothing was changed: the allocation stays in the state. Check the endpoint and the database; if the \
-             allocation is really lost, remove it from the state with \"terraform state rm\"."
+             Nothing was changed: the {word} stays in the state. Check the endpoint and the database; if the \
+             {word} is really lost, remove it from the state with \"terraform state rm\"."
         ),
+    )
+}
+
+/// Says that what the state has was deleted elsewhere, and leaves it.
+pub(crate) fn gone(word: &str, title: &str, error: &Error) -> Diagnostic {
+    Diagnostic::warning(
+        format!("The {word} {title} was deleted"),
+        format!("The server says: {error}. It is removed from the state."),
     )
 }
 
@@ -76,6 +100,7 @@ mod tests {
 
     use ipam_client::Refusal;
     use ipam_shared::error::Problem;
+    use serde_json::Value as Json;
 
     use super::*;
 
@@ -102,5 +127,13 @@ mod tests {
             serde_json::json!({"import_id": "a'; rm -rf /"}),
         );
         assert!(!failure("x", &hostile).detail.contains("rm -rf"));
+        let error = refused(Code::NameTaken, Json::Null);
+        let message = taken("create the pool dev/a", &error, "dev/a");
+        assert!(
+            message.detail.contains("id = \"dev/a\""),
+            "{}",
+            message.detail
+        );
+        assert!(!taken("x", &error, "$(rm -rf /)").detail.contains("rm -rf"));
     }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ipam_shared::api::{
-    allocation::Allocation,
-    profile::{CGNAT, PRIMARY},
+use ipam_shared::{
+    api::{
+        allocation::Allocation,
+        profile::{CGNAT, PRIMARY},
+    },
+    cidr::Cidr,
 };
-use tfplugin::{Attribute, Number, ToValue, Type, Value};
+use tfplugin::{Attribute, Number, ToValue, Value};
 
 /// The attributes in common that are only ever computed.
 pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
@@ -32,7 +35,14 @@ pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
             .computed()
             .describe(
                 "The blocks that it owns, one for each member of the profile, by role: with `node-pod` these are \
-                 `primary` and `cgnat`.",
+                 `primary` and `cgnat`; from pools there is one, `main`.",
+            ),
+        ),
+        (
+            "allocated_from",
+            Attribute::string().computed().describe(
+                "Name of the pool that the first block was cut from: of several `pools`, or of those that \
+                 `pool_selector` selects, the one that had room.",
             ),
         ),
         (
@@ -80,7 +90,30 @@ pub(crate) fn attributes(allocation: &Allocation) -> Value {
         ),
         (
             "profile",
-            allocation.profile.as_ref().map(|name| name.as_str()).into(),
+            allocation
+                .profile
+                .as_ref()
+                .map(|name| name.as_str())
+                .to_value(),
+        ),
+        ("vrf", allocation.vrf.as_str().into()),
+        ("pools", allocation.requested_pools.to_value()),
+        (
+            "pool_selector",
+            allocation
+                .requested_pool_selector
+                .clone()
+                .map(BTreeMap::from)
+                .to_value(),
+        ),
+        ("exclude_cidrs", texts(&allocation.exclude_cidrs).to_value()),
+        (
+            "allocated_from",
+            allocation
+                .blocks
+                .first()
+                .map(|block| block.pool.as_str())
+                .to_value(),
         ),
         ("hosts", allocation.requested_hosts.to_value()),
         ("prefix_length", allocation.prefix_length.to_value()),
@@ -93,12 +126,7 @@ pub(crate) fn attributes(allocation: &Allocation) -> Value {
     ])
 }
 
-/// The labels of an allocation as a map.
-pub(crate) fn labels(allocation: &Allocation) -> BTreeMap<String, String> {
-    allocation.labels.clone().into()
-}
-
-/// The type of labels.
-pub(crate) fn labels_attribute() -> Attribute {
-    Attribute::map(Type::String)
+/// Networks as texts; null if there are none.
+fn texts(cidrs: &[Cidr]) -> Option<Vec<String>> {
+    (!cidrs.is_empty()).then(|| cidrs.iter().map(ToString::to_string).collect())
 }

@@ -3,13 +3,21 @@
 use std::{collections::BTreeMap, env, time::Duration};
 
 use ipam_client::{Client, Error, Settings, SettingsError};
-use ipam_shared::labels::Labels;
 use tfplugin::{
     Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function, Provider,
     Resource, Result, Schema, Type, Value, async_trait, object,
 };
 
-use crate::{data_sources, failure::failure, functions, resources};
+use crate::{
+    data_sources,
+    failure::failure,
+    functions, labels,
+    noun::{
+        looked_up::LookedUp, managed::Managed, pool::Pool, profile::Profile,
+        reservation::Reservation, vpc::Vpc, vrf::Vrf,
+    },
+    resources,
+};
 
 /// The registry address, the local name of which is `ipam`.
 pub(crate) const ADDRESS: &str = "ipam/ipam";
@@ -80,8 +88,8 @@ impl Provider for Ipam {
         .attribute(
             "default_labels",
             Attribute::map(Type::String).optional().describe(
-                "Labels for everything that this provider makes. A label of the same key at a resource takes \
-                 precedence. Default: none.",
+                "Labels for everything that this provider makes and that has labels: allocations, pools, \
+                 reservations, VPCs and VRFs. A label of the same key at a resource takes precedence. Default: none.",
             ),
         )
         .attribute(
@@ -117,7 +125,7 @@ impl Provider for Ipam {
         };
         within("request_timeout", 1, 600)?;
         within("retry_timeout", 0, 3600)?;
-        check_labels(config, "default_labels")
+        labels::check(config, "default_labels")
     }
 
     async fn configure(
@@ -185,11 +193,26 @@ impl Provider for Ipam {
     }
 
     fn resources(&self) -> Vec<Box<dyn Resource<Connection>>> {
-        vec![Box::new(resources::allocation::Allocation)]
+        vec![
+            Box::new(resources::allocation::Allocation),
+            Box::new(Managed::<Pool>::new()),
+            Box::new(Managed::<Profile>::new()),
+            Box::new(Managed::<Reservation>::new()),
+            Box::new(Managed::<Vpc>::new()),
+            Box::new(Managed::<Vrf>::new()),
+        ]
     }
 
     fn data_sources(&self) -> Vec<Box<dyn DataSource<Connection>>> {
-        vec![Box::new(data_sources::allocation::Allocation)]
+        vec![
+            Box::new(data_sources::allocation::Allocation),
+            Box::new(data_sources::pools::Pools),
+            Box::new(LookedUp::<Pool>::new()),
+            Box::new(LookedUp::<Profile>::new()),
+            Box::new(LookedUp::<Reservation>::new()),
+            Box::new(LookedUp::<Vpc>::new()),
+            Box::new(LookedUp::<Vrf>::new()),
+        ]
     }
 
     fn functions(&self) -> Vec<Box<dyn Function>> {
@@ -198,22 +221,6 @@ impl Provider for Ipam {
             Box::new(functions::usable_hosts::UsableHosts),
         ]
     }
-}
-
-/// Refuses labels that the server would refuse, as far as they are known.
-pub(crate) fn check_labels(config: &Value, name: &str) -> Result<()> {
-    let labels = config.get(name);
-    if !labels.is_wholly_known() {
-        return Ok(());
-    }
-    let labels: Option<BTreeMap<String, String>> = config.attribute(name)?;
-    Labels::new(labels.unwrap_or_default())
-        .map(drop)
-        .map_err(|error| {
-            Diagnostic::error("Invalid labels", format!("In {name}: {error}."))
-                .at(name)
-                .into()
-        })
 }
 
 fn unusable(error: &SettingsError) -> Diagnostic {

@@ -60,7 +60,8 @@ impl World {
         let mut sealer = Sealer::default();
         sealer.look(&self.ipam).await.expect("a look");
         // Other databases of the cluster have transactions too, and those count.
-        for _ in 0..1000 {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while std::time::Instant::now() < deadline {
             let sealed = sealer.look(&self.ipam).await.expect("a look");
             if sealed > 0 {
                 return sealed;

@@ -29,6 +29,30 @@ resource "ipam_allocation" "legacy" {
   cidr = "10.0.128.0/22"
 }
 
+# From the first pool that has room, away from what is in use at the other end of a tunnel.
+resource "ipam_allocation" "database" {
+  vpc           = "prod"
+  name          = "database"
+  prefix_length = 26
+  pools         = ["databases", "primary"]
+  exclude_cidrs = ["10.0.0.0/20"]
+}
+
+# From whichever pool has these labels and room.
+resource "ipam_allocation" "batch" {
+  vpc           = "prod"
+  name          = "batch"
+  prefix_length = 25
+
+  pool_selector = {
+    tier = "private"
+  }
+}
+
+output "database_pool" {
+  value = ipam_allocation.database.allocated_from
+}
+
 output "node_cidr" {
   value = ipam_allocation.cluster.primary_cidr # such as 10.0.0.0/23
 }

@@ -142,6 +142,12 @@ impl Value {
         T::from_value(self.get(name), &Path::attribute(name))
     }
 
+    /// As JSON without a schema, for an API that has the same words. Unknown parts become null; long numbers become
+    /// text rather than lose digits.
+    pub fn to_json(&self) -> Json {
+        crate::codec::json::encode(self)
+    }
+
     /// What to call it in an error.
     pub fn kind(&self) -> &'static str {
         match self.plain() {
@@ -251,6 +257,13 @@ mod tests {
         );
         assert!(value.at(&Path::attribute("a").index(7).then("b")).is_null());
         assert!(value.get("c").is_null());
+    }
+
+    #[test]
+    fn json_goes_in_and_comes_out() {
+        let json = json!({"a": [{"b": "x", "c": null}], "d": 20, "e": 0.5, "f": true});
+        assert_eq!(Value::from(json.clone()).to_json(), json);
+        assert_eq!(Value::Unknown.to_json(), Json::Null);
     }
 
     #[test]

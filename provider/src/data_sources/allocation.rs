@@ -6,11 +6,12 @@ use ipam_shared::{
     api::allocation::Allocation as Found, cidr::Cidr, error::Code, ids::AllocationId, name::Name,
 };
 use tfplugin::{
-    Attribute, Context, DataSource, Diagnostic, Result, Schema, Text, ToValue, Value, async_trait,
+    Attribute, Context, DataSource, Diagnostic, Result, Schema, Text, ToValue, Type, Value,
+    async_trait,
 };
 use time::format_description::well_known::Rfc3339;
 
-use crate::{failure::failure, lookup, model, provider::Connection};
+use crate::{failure::failure, labels, lookup, model, provider::Connection};
 
 /// The data source `ipam_allocation`.
 pub(crate) struct Allocation;
@@ -59,8 +60,30 @@ impl DataSource<Connection> for Allocation {
             "prefix_length",
             Attribute::number().computed().describe("Prefix length of the first block."),
         )
-        .attribute("profile", Attribute::string().computed().describe("Name of the profile that it was made from."))
-        .attribute("labels", model::labels_attribute().computed().describe("All labels that it has."))
+        .attribute("vrf", Attribute::string().computed().describe("Name of the VPC's VRF."))
+        .attribute(
+            "profile",
+            Attribute::string().computed().describe(
+                "Name of the profile that it was made from; null if it was asked for from pools.",
+            ),
+        )
+        .attribute(
+            "pools",
+            Attribute::list(Type::String)
+                .computed()
+                .describe("The pools that were asked for, in the order of preference; null if it was not so."),
+        )
+        .attribute(
+            "pool_selector",
+            labels::attribute()
+                .computed()
+                .describe("The labels that the pool was selected by; null if it was not so."),
+        )
+        .attribute(
+            "exclude_cidrs",
+            Attribute::list(Type::String).computed().describe("Networks that its blocks keep away from."),
+        )
+        .attribute("labels", labels::attribute().computed().describe("All labels that it has."))
         .attribute(
             "number",
             Attribute::number()
@@ -112,7 +135,10 @@ impl DataSource<Connection> for Allocation {
         let connection = ctx.client()?;
         let found = look_up(connection, &config).await?;
         let mut state = model::attributes(&found);
-        state.set("labels", model::labels(&found).to_value());
+        state.set(
+            "labels",
+            labels::LabelMap::from(found.labels.clone()).to_value(),
+        );
         state.set("number", found.number);
         state.set(
             "created_at",

@@ -5,38 +5,35 @@
 //! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
 //! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
 
+mod misfit;
+mod request;
 mod size;
 
-use std::collections::BTreeMap;
-
+use ipam_client::Error;
 use ipam_shared::{
-    api::{
-        allocation::{Allocation as Found, AllocationPatch, NewAllocation},
-        profile::DEFAULT_PROFILE,
-    },
+    api::allocation::{Allocation as Found, AllocationPatch, NewAllocation},
     cidr::Cidr,
     error::Code,
     ids::{AllocationId, Claim},
-    labels::{LabelError, Labels},
     name::Name,
 };
 use tfplugin::{
-    Attribute, Context, Create, Diagnostic, Field, IdentitySchema, Import, Instance, Plan, Private,
-    Resource, Result, Schema, Text, Type, Update, Value, async_trait,
+    Attribute, Context, Create, Diagnostic, Field, IdentitySchema, Import, Instance, Path, Plan,
+    Private, Resource, Result, Schema, Text, Type, Update, Value, async_trait,
 };
 
 use crate::{
     call::{finish, until_stopped},
-    failure::{failure, unknown_id},
-    lookup, model,
-    provider::{Connection, check_labels},
+    failure::{explained, failure, gone, unknown_id},
+    labels, lookup, model,
+    noun::word,
+    provider::Connection,
 };
-
-type LabelMap = BTreeMap<String, String>;
 
 /// Key of the claim in private state.
 const CLAIM: &str = "claim";
-const MAX_DESCRIPTION: usize = 1000;
+/// What one is called in a sentence.
+const WORD: &str = "allocation";
 
 /// The resource type `ipam_allocation`.
 pub(crate) struct Allocation;
@@ -51,7 +48,8 @@ impl Resource<Connection> for Allocation {
         let schema = Schema::new(
             "Network space for one user, such as a Kubernetes cluster: with the profile `node-pod` a node range and a \
              pod range 5 bits larger, taken together or not at all. No two allocations ever overlap.\n\n\
-             Exactly one of `hosts`, `prefix_length` and `cidr` says how much. Creating it is safe to repeat: after an \
+             Exactly one of `hosts`, `prefix_length` and `cidr` says how much; from `pools` or with a `pool_selector` all \
+             may be left out, for the pool's default. The size changes in place, never the address. Creating it is safe to repeat: after an \
              interrupted apply the next one finds the allocation by its VPC and name instead of making a second one.",
         )
         .attribute(
@@ -73,47 +71,24 @@ impl Resource<Connection> for Allocation {
             Attribute::number().optional().computed().use_state_for_unknown().describe(
                 "Number of hosts that the first block must hold, beside its reserved addresses: 1 to 4091 with \
                  `node-pod`, where [`prefix_for_hosts`](../functions/prefix_for_hosts.md) tells the size. A change that \
-                 needs the same block size is made in place; any other forces replacement, and the plan says why. \
-                 Null if the size was asked for in another way.",
+                 needs another size resizes every block in place: the plan shows the new networks, or who stands in the \
+                 way. Null if the size was asked for in another way.",
             ),
         )
         .attribute(
             "prefix_length",
             Attribute::number().optional().computed().use_state_for_unknown().describe(
-                "Prefix length of the first block: 20 to 26 with `node-pod`. A change forces replacement.",
+                "Prefix length of the first block: 20 to 26 with `node-pod`. A change resizes every block in place, by as \
+                 many bits: one that grows becomes the network around it, one that shrinks keeps its lower end. The plan \
+                 shows the new networks, or who stands in the way.",
             ),
         )
         .attribute(
             "cidr",
             Attribute::string().optional().computed().use_state_for_unknown().describe(
                 "The first block. Set it to ask for that network and no other, for instance to take in one that is in \
-                 use already. A change forces replacement.",
-            ),
-        )
-        .attribute(
-            "profile",
-            Attribute::string()
-                .default(DEFAULT_PROFILE)
-                .requires_replace_because(
-                    "The blocks of another profile come from other pools or have other sizes. This allocation and its \
-                     ranges are released, and new ones are allocated.",
-                )
-                .describe(
-                    "Name of the profile, which says from which pools the blocks are taken and how their sizes relate. \
-                     Default: `node-pod`. A change forces replacement.",
-                ),
-        )
-        .attribute(
-            "labels",
-            model::labels_attribute().default(Value::Map(BTreeMap::new())).describe(
-                "Key-value pairs that say what it is for: at most 64, keys of 1 to 63 and values of at most 256 \
-                 characters. Default: none. Changed in place.",
-            ),
-        )
-        .attribute(
-            "effective_labels",
-            model::labels_attribute().computed().use_state_for_unknown().describe(
-                "All labels that it has: the provider's `default_labels` and `labels`, which take precedence.",
+                 use already. A change to the network around it, or to the lower end of it, is made in place; any other \
+                 forces replacement.",
             ),
         )
         .attribute(
@@ -128,10 +103,15 @@ impl Resource<Connection> for Allocation {
                 "Refuse to destroy or replace it, in plans and at the server. Default: `false`. Changed in place.",
             ),
         );
-        model::computed()
+        let computed = model::computed()
             .into_iter()
+            .map(|(name, attribute)| (name, attribute.use_state_for_unknown()));
+        request::attributes()
+            .into_iter()
+            .chain(labels::attributes())
+            .chain(computed)
             .fold(schema, |schema, (name, attribute)| {
-                schema.attribute(name, attribute.use_state_for_unknown())
+                schema.attribute(name, attribute)
             })
     }
 
@@ -141,40 +121,18 @@ impl Resource<Connection> for Allocation {
 
     async fn validate(&self, ctx: &Context<Connection>, config: &Value) -> Result<()> {
         size::check_given(ctx, config);
-        for name in ["vpc", "name", "profile"] {
+        for name in ["vpc", "name"] {
             config.attribute::<Field<Text<Name>>>(name)?;
         }
+        request::check(config)?;
         size::check_value(config)?;
-        if let Field::Known(text) = config.attribute::<Field<String>>("description")?
-            && text.chars().count() > MAX_DESCRIPTION
-        {
-            ctx.report(
-                Diagnostic::error(
-                    "The description is too long",
-                    format!(
-                        "It has {} characters; {MAX_DESCRIPTION} are the most.",
-                        text.chars().count()
-                    ),
-                )
-                .at("description"),
-            );
-        }
-        check_labels(config, "labels")
+        word::description().check(config.get("description"), &Path::attribute("description"))?;
+        labels::check(config, "labels")
     }
 
     async fn plan(&self, ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
-        match (
-            ctx.try_client(),
-            plan.planned.get("labels").is_wholly_known(),
-        ) {
-            (Some(connection), true) => {
-                plan.set(
-                    "effective_labels",
-                    &effective(connection, &plan.planned("labels")?),
-                );
-            }
-            _ => plan.set_unknown("effective_labels"),
-        }
+        labels::plan(ctx, plan)?;
+        request::fill_in(plan);
         if plan.config.get("hosts").is_null() {
             // Not asked for, or asked for before in a way that means the same size.
             let before: Value = plan.prior("hosts")?;
@@ -186,7 +144,13 @@ impl Resource<Connection> for Allocation {
             }
             return Ok(());
         }
-        let replaced = size::plan(ctx, plan)? || plan.changes("profile");
+        for role in ["primary_cidr", "cgnat_cidr"] {
+            // An allocation that has no such block gets none.
+            plan.keep(role);
+        }
+        request::plan_moved(ctx, plan).await?;
+        let elsewhere = request::plan(ctx, plan).await?;
+        let replaced = size::plan(ctx, plan, elsewhere).await?;
         match &plan.prior {
             Some(prior) if replaced => check_protection(prior),
             _ => Ok(()),
@@ -199,20 +163,19 @@ impl Resource<Connection> for Allocation {
 
     async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
         let connection = ctx.client()?;
-        let labels: LabelMap = request.planned.attribute("labels")?;
+        let planned = &request.planned;
         let ask = NewAllocation {
-            name: Some(name_of(&request.planned, "name")?),
-            profile: name_of(&request.planned, "profile")?,
-            labels: checked(effective(connection, &labels))?,
-            description: request.planned.attribute("description")?,
-            deletion_protection: request.planned.attribute("deletion_protection")?,
-            ..NewAllocation::new(
-                name_of(&request.planned, "vpc")?,
-                size::asked(&request.config)?,
-            )
+            name: Some(name_of(planned, "name")?),
+            labels: labels::effective(connection, planned)?,
+            description: planned.attribute("description")?,
+            deletion_protection: planned.attribute("deletion_protection")?,
+            ..NewAllocation::new(name_of(planned, "vpc")?, size::asked(&request.config)?)
         };
-        let what = format!("create the allocation {}", title(&request.planned));
-        let created = finish(ctx, &what, connection.client.create_allocation(&ask)).await?;
+        let ask = request::asked(ask, &request.config)?;
+        let what = format!("create the allocation {}", title(planned));
+        let created = until_stopped(ctx, &what, connection.client.create_allocation(&ask))
+            .await?
+            .map_err(|error| refused(&what, &error))?;
         if created.adopted {
             ctx.report(Diagnostic::warning(
                 format!("The allocation {} was there already", title(&request.planned)),
@@ -244,14 +207,11 @@ impl Resource<Connection> for Allocation {
                 private: current.private,
             })),
             Err(error) if error.code() == Some(Code::Gone) => {
-                ctx.report(Diagnostic::warning(
-                    format!("The allocation {} was deleted", title(&current.state)),
-                    format!("The server says: {error}. It is removed from the state."),
-                ));
+                ctx.report(gone(WORD, &title(&current.state), &error));
                 Ok(None)
             }
             Err(error) if error.code() == Some(Code::NotFound) => {
-                Err(unknown_id(&id.to_string(), connection.client.endpoint()).into())
+                Err(unknown_id(WORD, &id.to_string(), connection.client.endpoint()).into())
             }
             Err(error) => Err(failure(&what, &error).into()),
         }
@@ -259,9 +219,19 @@ impl Resource<Connection> for Allocation {
 
     async fn update(&self, ctx: &Context<Connection>, request: Update) -> Result<Instance> {
         let connection = ctx.client()?;
-        let labels: LabelMap = request.planned.attribute("labels")?;
-        let labels = checked(effective(connection, &labels))?;
+        let id = id_of(&request.prior)?;
+        let what = format!("change the allocation {}", title(&request.prior));
+        if request::may_be_renamed(&request) {
+            let call = connection.client.get_allocation(id, None);
+            let found = finish(ctx, &what, call).await?;
+            request::check_renamed(&request, &model::attributes(&found))?;
+        }
         let changed = |name: &str| request.changes(name);
+        let hosts: Option<u64> = if changed("hosts") {
+            request.config.attribute("hosts")?
+        } else {
+            None
+        };
         let patch = AllocationPatch {
             vpc: changed("vpc")
                 .then(|| name_of(&request.planned, "vpc"))
@@ -269,26 +239,29 @@ impl Resource<Connection> for Allocation {
             name: changed("name")
                 .then(|| name_of(&request.planned, "name"))
                 .transpose()?,
-            hosts: if changed("hosts") {
-                request.planned.attribute("hosts")?
-            } else {
-                None
-            },
-            prefix_length: None,
-            labels: (changed("labels") || changed("effective_labels")).then_some(labels),
+            hosts,
+            prefix_length: (hosts.is_none() && changed("prefix_length"))
+                .then(|| request.planned.attribute("prefix_length"))
+                .transpose()?,
+            labels: (changed("labels") || changed("effective_labels"))
+                .then(|| labels::effective(connection, &request.planned))
+                .transpose()?,
             description: changed("description")
                 .then(|| request.planned.attribute("description"))
                 .transpose()?,
             deletion_protection: changed("deletion_protection")
                 .then(|| request.planned.attribute("deletion_protection"))
                 .transpose()?,
+            dry_run: false,
         };
-        let id = id_of(&request.prior)?;
-        let what = format!("change the allocation {}", title(&request.prior));
         let call = connection.client.update_allocation(id, &patch, None);
-        let changed = finish(ctx, &what, call).await?;
+        let changed = until_stopped(ctx, &what, call)
+            .await?
+            .map_err(|error| refused(&what, &error))?;
+        let mut state = state(&changed, &request.planned, connection)?;
+        request::settle_names(&request, &mut state);
         Ok(Instance {
-            state: state(&changed, &request.planned, connection)?,
+            state,
             private: request.private,
         })
     }
@@ -302,7 +275,7 @@ impl Resource<Connection> for Allocation {
             Ok(()) => Ok(()),
             Err(error) if error.code() == Some(Code::Gone) => Ok(()),
             Err(error) if error.code() == Some(Code::NotFound) => {
-                Err(unknown_id(&id.to_string(), connection.client.endpoint()).into())
+                Err(unknown_id(WORD, &id.to_string(), connection.client.endpoint()).into())
             }
             Err(error) => Err(failure(&what, &error).into()),
         }
@@ -361,24 +334,9 @@ fn check_protection(state: &Value) -> Result<()> {
 /// The attributes of what was found. `known` is the plan or the state from before: what the server spells in its own
 /// way stays as the configuration has it.
 fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value> {
-    let all = model::labels(found);
-    let own: Option<LabelMap> = known.attribute("labels")?;
-    // Unknown in a plan whose labels were unknown.
-    let before: Field<LabelMap> = known.attribute("effective_labels")?;
-    let before = before.known().unwrap_or_default();
-    let from_defaults = |key: &String, value: &String| {
-        before.get(key) == Some(value) || connection.default_labels.get(key) == Some(value)
-    };
-    let labels: BTreeMap<String, Value> = all
-        .iter()
-        .filter(|(key, value)| {
-            own.as_ref().is_some_and(|own| own.contains_key(*key)) || !from_defaults(key, value)
-        })
-        .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
-        .collect();
     let mut state = model::attributes(found);
-    state.set("labels", labels);
-    state.set("effective_labels", tfplugin::ToValue::to_value(&all));
+    labels::settle(&found.labels, known, connection, &mut state)?;
+    request::settle(known, &mut state);
     if let Some(vpc) = known.get("vpc").as_str()
         && vpc.to_lowercase() == found.vpc.as_str().to_lowercase()
     {
@@ -387,20 +345,14 @@ fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value>
     Ok(state)
 }
 
-fn effective(connection: &Connection, labels: &LabelMap) -> LabelMap {
-    let mut effective = connection.default_labels.clone();
-    effective.extend(labels.clone());
-    effective
-}
-
-fn checked(labels: LabelMap) -> std::result::Result<Labels, Diagnostic> {
-    Labels::new(labels).map_err(|error: LabelError| {
-        Diagnostic::error(
-            "Invalid labels",
-            format!("With the provider's default_labels, {error}."),
-        )
-        .at("labels")
-    })
+fn refused(what: &str, error: &Error) -> Diagnostic {
+    if error.code() != Some(Code::NameTaken) {
+        return failure(what, error);
+    }
+    let advice = "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
+                  you mean, import it by vpc/name. A resource that is replaced with create_before_destroy needs a name \
+                  that changes with its size, because for a while both exist.";
+    explained(what, error, Some(advice.to_owned()))
 }
 
 fn name_of(values: &Value, attribute: &str) -> std::result::Result<Name, Diagnostic> {

@@ -163,21 +163,15 @@ pub async fn members(db: &mut Connection) -> Result<Vec<ProfileMember>> {
     .collect()
 }
 
-/// Locks pools in the order of their ids until the end of the transaction; the revision of each that exists, and that of
-/// the plan.
-pub async fn lock(db: &mut Connection, pools: &[PoolId]) -> Result<(i64, Vec<(PoolId, i64)>)> {
-    let ids: Vec<_> = pools.iter().map(|id| id.0).collect();
-    let rows = query!(
-        r#"select pool_id, revision, (select revision from address_plan) as "plan!"
-        from pool where pool_id = any($1) order by pool_id for no key update"#,
-        &ids
+/// The statement that locks pools in the order of their ids until the end of the transaction. It goes along with the one
+/// that begins, since each round trip counts; what it finds is read later, by [`super::creation::look`].
+pub fn lock(pools: impl IntoIterator<Item = PoolId>) -> String {
+    let ids: Vec<_> = pools.into_iter().map(|id| format!("'{id}'")).collect();
+    if ids.is_empty() {
+        return String::new();
+    }
+    format!(
+        "select from pool where pool_id in ({}) order by pool_id for no key update",
+        ids.join(", ")
     )
-    .fetch_all(db)
-    .await?;
-    Ok((
-        rows.first().map_or(0, |row| row.plan),
-        rows.into_iter()
-            .map(|row| (PoolId(row.pool_id), row.revision))
-            .collect(),
-    ))
 }

@@ -377,14 +377,15 @@ pub(super) fn conditions(
         // Through the tag, since that is what the index is on.
         let host = IpNet::from(address);
         sql.push(
-            " and allocation_id in (select block.allocation_id from pool_range join block
+            // An array is looked up by its few ids; a subquery would be merged with all allocations in their order.
+            " and allocation_id = any(array(select block.allocation_id from pool_range join block
                 on block.range_id = pool_range.range_id
                 and ipam_tag(block.range_id, block.cidr) >>= ipam_tag(pool_range.range_id, ",
         )
         .push_bind(host)
         .push("::cidr) where pool_range.cidr >>= ")
         .push_bind(host)
-        .push(")");
+        .push("))");
     }
     if let Some(within) = filter.within {
         let net = IpNet::from(within);

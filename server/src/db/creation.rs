@@ -3,7 +3,7 @@
 use ipam_shared::{
     api::allocation::NewAllocation,
     cidr::Cidr,
-    ids::{AllocationId, Claim, VpcId, VrfId},
+    ids::{AllocationId, Claim, PoolId, VpcId, VrfId},
 };
 use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
@@ -53,6 +53,10 @@ pub struct Seen {
     pub owners: Vec<(usize, Owner, Option<Existing>)>,
     /// Free blocks.
     pub free: Vec<Place>,
+    /// The revision of the address plan.
+    pub plan: i64,
+    /// Those of these pools that exist, with their revisions.
+    pub pools: Vec<(PoolId, i64)>,
 }
 
 /// What to look for in the free list: in these ranges, the first blocks of at least so many host bits, smallest and lowest
@@ -66,14 +70,17 @@ pub struct Wanted {
 }
 
 /// For each (VPC, name) pair, the VPC if it exists, and its allocation of that name if it has one; the case of the VPC's
-/// name does not count. And what is free. Read it after the pools are locked: the statement sees what was committed before
-/// it began. One statement for both, since each round trip counts while others wait for the lock.
+/// name does not count. And what is free, and the revisions of the plan and of some pools. Read it after the pools are
+/// locked: the statement sees what was committed before it began. One statement for all, since each round trip counts while
+/// others wait for the lock.
 pub async fn look(
     db: &mut Connection,
+    pools: &[PoolId],
     vpcs: &[String],
     names: &[Option<String>],
     wanted: &Wanted,
 ) -> Result<Seen> {
+    let pools: Vec<_> = pools.iter().map(|id| id.0).collect();
     let (ranges, sizes): (Vec<RangeId>, Vec<i16>) = wanted
         .sizes
         .iter()
@@ -86,7 +93,7 @@ pub async fn look(
             existing.name as "name?", profile as "profile?", request as "request?", requested_hosts as "requested_hosts?",
             requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
             created_by as "created_by?", confirmed_at is not null as "confirmed?", existing.revision as "revision?",
-            null::integer as "range_id?", null::cidr as "cidr?"
+            null::integer as "range_id?", null::cidr as "cidr?", null::uuid as "pool_id?", null::bigint as "plan?"
         from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
             join vpc on lower(vpc.name) = lower(wanted.vpc)
             left join lateral (
@@ -95,18 +102,24 @@ pub async fn look(
                 where allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name limit 1
             ) as existing on true
         union all
-        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, free.range_id, free.cidr
+        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, free.range_id, free.cidr,
+            null, null
         from unnest($3::integer[], $4::smallint[]) as wanted (range_id, host_bits)
             cross join lateral (
                 select range_id, cidr from free_block
                 where free_block.range_id = wanted.range_id and free_block.host_bits >= wanted.host_bits
                 order by free_block.host_bits, free_block.cidr limit $5
-            ) as free"#,
+            ) as free
+        union all
+        select null, null, null, null, null, null, null, null, null, null, null, null, null, pool.revision, null, null,
+            pool_id, address_plan.revision
+        from address_plan left join pool on pool_id = any($6)"#,
         vpcs,
         names as &[Option<String>],
         &ranges,
         &sizes,
-        wanted.limit
+        wanted.limit,
+        &pools
     )
     .fetch_all(db)
     .await?;
@@ -117,6 +130,11 @@ pub async fn look(
                 range,
                 cidr: Cidr::from(cidr),
             });
+            continue;
+        }
+        if let Some(plan) = row.plan {
+            seen.plan = plan;
+            seen.pools.extend(row.pool_id.map(PoolId).zip(row.revision));
             continue;
         }
         let (Some(place), Some(vpc), Some(name), Some(vrf)) =

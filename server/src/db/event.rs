@@ -336,18 +336,18 @@ pub async fn list(
     before: Option<i64>,
     limit: u16,
 ) -> Result<(Vec<api::event::Event>, Option<i64>)> {
-    // The last event that is looked at. That of a subject are found by index.
-    let last = match filter.subject {
-        Some(_) => None,
-        None => {
-            query!(
-                "select event_id, at from event where event_id < $1 order by event_id desc offset $2 limit 1",
-                before.unwrap_or(i64::MAX),
-                LOOKED_THROUGH - 1
-            )
-            .fetch_optional(&mut *db)
-            .await?
-        }
+    // The last event that is looked at. Those of a subject are found by index, and without a filter each is one.
+    let is_filtered = filter.action.is_some() || filter.actor.is_some() || filter.after.is_some();
+    let last = if is_filtered && filter.subject.is_none() {
+        query!(
+            "select event_id, at from event where event_id < $1 order by event_id desc offset $2 limit 1",
+            before.unwrap_or(i64::MAX),
+            LOOKED_THROUGH - 1
+        )
+        .fetch_optional(&mut *db)
+        .await?
+    } else {
+        None
     };
     let rows = query!(
         "select event_id, at, actor, action, subject, request_id, detail from event

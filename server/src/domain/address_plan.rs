@@ -354,23 +354,10 @@ pub(super) struct Memory {
 impl Ipam {
     /// The address plan, read if need be.
     pub(crate) async fn address_plan(&self) -> Result<Arc<AddressPlan>> {
-        let known = self
-            .memory
-            .plan
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(plan) = known {
-            return Ok(plan);
+        match self.known_address_plan() {
+            Some(plan) => Ok(plan),
+            None => self.read_address_plan(&mut *self.read().await?).await,
         }
-        let mut connection = self.read().await?;
-        let plan = Arc::new(AddressPlan::read(&mut connection).await?);
-        *self
-            .memory
-            .plan
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&plan));
-        Ok(plan)
     }
 
     /// The address plan as it is now: for answers that are not checked under a lock.
@@ -378,12 +365,29 @@ impl Ipam {
         &self,
         db: &mut Connection,
     ) -> Result<Arc<AddressPlan>> {
-        let plan = self.address_plan().await?;
-        if address_plan::revision(db).await? == plan.revision {
-            return Ok(plan);
+        if let Some(plan) = self.known_address_plan() {
+            if address_plan::revision(db).await? == plan.revision {
+                return Ok(plan);
+            }
+            self.forget_address_plan(&plan);
         }
-        self.forget_address_plan(&plan);
-        self.address_plan().await
+        self.read_address_plan(db).await
+    }
+
+    fn known_address_plan(&self) -> Option<Arc<AddressPlan>> {
+        let plan = self.memory.plan.read();
+        plan.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn read_address_plan(&self, db: &mut Connection) -> Result<Arc<AddressPlan>> {
+        let plan = Arc::new(AddressPlan::read(db).await?);
+        let mut known = self
+            .memory
+            .plan
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::clone(&plan));
+        Ok(plan)
     }
 
     /// Forgets a plan that is out of date.

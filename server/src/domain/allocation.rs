@@ -220,7 +220,7 @@ impl Ipam {
         };
         let ipam = self.clone();
         detached(async move {
-            let mut transaction = ipam.begin().await?;
+            let mut transaction = ipam.begin_hot([]).await?;
             let db = &mut *transaction;
             // Pools, the VPC, the allocation: that is the order of locks.
             let ranges = if size.is_some() {
@@ -339,7 +339,7 @@ impl Ipam {
     ) -> Result<()> {
         let ipam = self.clone();
         detached(async move {
-            let mut transaction = ipam.begin_hot().await?;
+            let mut transaction = ipam.begin_hot([]).await?;
             let pools = allocation::pools(&mut transaction, &[id]).await?;
             let ranges = pool::lock(&mut transaction, &pools).await?;
             let Some(locked) = allocation::lock(&mut transaction, id).await? else {
@@ -446,8 +446,19 @@ pub(super) async fn give_back(
         return Ok(());
     }
     let mut space = FreeSpace::new(ranges);
+    read_around(db, &mut space, &places).await?;
+    places.into_iter().for_each(|place| space.give_back(place));
+    free::update(db, &space.changes()).await
+}
+
+/// Reads what has to be known of the free list to give these networks back, or to take what lies beside them.
+pub(super) async fn read_around(
+    db: &mut Connection,
+    space: &mut FreeSpace,
+    places: &[Place],
+) -> Result<()> {
     let mut around = Vec::new();
-    for place in &places {
+    for place in places {
         let range = space
             .range(place.range)
             .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
@@ -459,8 +470,7 @@ pub(super) async fn give_back(
         .await?
         .into_iter()
         .for_each(|place| space.read(place));
-    places.into_iter().for_each(|place| space.give_back(place));
-    free::update(db, &space.changes()).await
+    Ok(())
 }
 
 /// Checks a move to another VPC, and keeps in the log that the VPC was made for it.

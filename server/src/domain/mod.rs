@@ -27,11 +27,12 @@ pub mod vrf;
 
 use std::sync::Arc;
 
-use sqlx::{PgPool, Postgres, Transaction, pool::PoolConnection};
+use ipam_shared::ids::PoolId;
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction, pool::PoolConnection};
 
 pub use crate::db::event::Caller;
 use crate::{
-    db::error::is_connection,
+    db::{address_plan as address_plan_rows, error::is_connection},
     error::{Error, Result},
 };
 
@@ -75,31 +76,35 @@ impl Ipam {
 
     /// Begins a transaction.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        self.begin_with("begin").await
+        self.begin_with("begin".to_owned()).await
     }
 
     /// Begins a transaction that sees one moment, and writes nothing.
     async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        self.begin_with("begin isolation level repeatable read, read only")
+        self.begin_with("begin isolation level repeatable read, read only".to_owned())
             .await
     }
 
-    /// Begins a transaction on the hot path, whose statements know their plans: each goes by an index, whatever the
-    /// tables hold. Left to itself PostgreSQL plans them anew at each call, or keeps a plan that it made while the
-    /// tables were small. The settings are in the statement that begins, since each round trip counts.
-    async fn begin_hot(&self) -> Result<Transaction<'static, Postgres>> {
-        self.begin_with(
+    /// Begins a transaction on the hot path, and locks pools in it. Its statements know their plans: each goes by an index,
+    /// whatever the tables hold. Left to itself PostgreSQL plans them anew at each call, or keeps a plan that it made while
+    /// the tables were small. All is in the statement that begins, since each round trip counts.
+    async fn begin_hot(
+        &self,
+        pools: impl IntoIterator<Item = PoolId>,
+    ) -> Result<Transaction<'static, Postgres>> {
+        self.begin_with(format!(
             "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
-             set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off",
-        )
+             set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off; {}",
+            address_plan_rows::lock(pools)
+        ))
         .await
     }
 
     /// A connection that went stale in the pool, such as one from before a restart of PostgreSQL, is replaced: nothing
     /// was sent on it that could be done twice.
-    async fn begin_with(&self, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
+    async fn begin_with(&self, statement: String) -> Result<Transaction<'static, Postgres>> {
         for _ in 0..=self.db.options().get_max_connections() {
-            match self.db.begin_with(statement).await {
+            match self.db.begin_with(AssertSqlSafe(statement.clone())).await {
                 Err(error)
                     if is_connection(&error)
                         && !matches!(
@@ -115,7 +120,7 @@ impl Ipam {
                 other => return Ok(other?),
             }
         }
-        Ok(self.db.begin_with(statement).await?)
+        Ok(self.db.begin_with(AssertSqlSafe(statement)).await?)
     }
 }
 

@@ -182,7 +182,7 @@ fn taken(error: Error, name: &Name) -> Error {
 }
 
 /// Checks all that can be known without the pools, which need not exist yet.
-fn check_members(members: &[Member]) -> Result<()> {
+pub(super) fn check_members(members: &[Member]) -> Result<()> {
     if members.is_empty() || members.len() > MAX_MEMBERS {
         return Err(Error::Invalid(format!(
             "a profile has 1 to {MAX_MEMBERS} members, this one has {}",

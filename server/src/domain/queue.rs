@@ -1,12 +1,16 @@
 //! Group commit: what waits is decided together, in one transaction.
 //!
 //! A request never waits for others to arrive: if nobody works on its queue, it starts at once and alone. While one batch
-//! is at work, the next one gathers. Requests for the same profile, or from the same pools, in the same VRF would wait for
-//! each other's locks anyway; others have queues of their own.
+//! is at work, a second transaction waits for its turn, that is for the pools that the first one holds, and what arrives
+//! until then is its batch. So the pools are never idle while somebody waits, and the answers of one batch are sent while
+//! the next is decided.
+//!
+//! Requests for the same profile, or from the same pools, in the same VRF would wait for each other's locks anyway; others
+//! have queues of their own.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use ipam_shared::{api::allocation::Recipe, ids::VrfId};
@@ -15,9 +19,12 @@ use tokio::sync::oneshot;
 use super::{
     Ipam,
     allocation::Outcome,
-    batch::{self, Ask, Step},
+    batch::{self, Ask, Step, Turn},
 };
-use crate::error::{Error, Result};
+use crate::{
+    db::error::is_connection,
+    error::{Error, Result},
+};
 
 /// Most requests in one transaction: enough that the commit is shared, few enough that the first is not kept waiting.
 const LARGEST_BATCH: usize = 64;
@@ -30,9 +37,17 @@ struct Waiting {
 /// What requests of one queue have in common.
 type Key = (Recipe, Option<String>, Option<VrfId>);
 
-/// What waits. A key exists as long as a task works on it.
+/// What waits.
 #[derive(Default)]
-pub(super) struct Queues(Mutex<HashMap<Key, VecDeque<Waiting>>>);
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Whether a task is on its way to take what waits.
+    is_attended: bool,
+}
+
+/// The queues in which something waits.
+#[derive(Default)]
+pub(super) struct Queues(Mutex<HashMap<Key, Queue>>);
 
 impl std::fmt::Debug for Queues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,57 +60,103 @@ impl Queues {
     pub(super) async fn submit(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
         let key = ask.queue(ipam);
-        let waiting = Waiting { ask, reply };
-        let idle = {
-            let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match queues.get_mut(&key) {
-                Some(queue) => {
-                    queue.push_back(waiting);
-                    false
-                }
-                None => {
-                    queues.insert(key.clone(), VecDeque::from([waiting]));
-                    true
-                }
-            }
-        };
-        if idle {
-            let ipam = ipam.clone();
-            tokio::spawn(async move {
-                // The inner task keeps a panic of one batch from leaving the queue without anybody who works on it.
-                while let Some(batch) = ipam.queues.next(&key) {
-                    let (asks, replies): (Vec<_>, Vec<_>) = batch
-                        .into_iter()
-                        .map(|waiting| (waiting.ask, waiting.reply))
-                        .unzip();
-                    let worker = ipam.clone();
-                    match tokio::spawn(async move { batch::run(&worker, asks).await }).await {
-                        Ok(steps) => ipam.queues.answer(&key, steps, replies),
-                        Err(panic) => {
-                            tracing::error!(error = %panic, "a batch of allocations panicked")
-                        }
-                    }
-                }
-            });
-        }
+        self.put(ipam, key, [Waiting { ask, reply }]);
         // Without an answer the batch panicked; whether it had committed is not known here.
         answer
             .await
             .map_err(|_| Error::bug("the batch of this request failed"))?
     }
 
-    /// The next batch; none, and the queue is gone, when nothing waits. Of requests for the same name only the first is
-    /// taken, so that the others find what it made.
-    fn next(&self, key: &Key) -> Option<Vec<Waiting>> {
-        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queues.get_mut(key)?;
-        if queue.is_empty() {
-            queues.remove(key);
-            return None;
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Queue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds requests at the end of a queue, and sees to it that somebody comes for them.
+    fn put(&self, ipam: &Ipam, key: Key, requests: impl IntoIterator<Item = Waiting>) {
+        let mut queues = self.lock();
+        let queue = queues.entry(key.clone()).or_default();
+        queue.waiting.extend(requests);
+        self.attend(ipam, key, queue);
+    }
+
+    fn attend(&self, ipam: &Ipam, key: Key, queue: &mut Queue) {
+        let Some(first) = queue.waiting.front().filter(|_| !queue.is_attended) else {
+            return;
+        };
+        let (ipam, ask) = (ipam.clone(), first.ask.clone());
+        queue.is_attended = true;
+        tokio::spawn(async move { ipam.queues.serve(&ipam, key, ask).await });
+    }
+
+    /// Waits for the turn of a queue, and decides what waits by then. `ask` is one of them.
+    async fn serve(&self, ipam: &Ipam, key: Key, ask: Ask) {
+        // Tasks of their own, so that a panic never leaves the queue without anybody who works on it.
+        let worker = ipam.clone();
+        let turn = tokio::spawn(async move { batch::turn(&worker, &ask).await }).await;
+        let turn = match turn {
+            Ok(Ok(turn)) => turn,
+            Err(panic) => {
+                tracing::error!(error = %panic, "waiting for a turn panicked");
+                None
+            }
+            // Whoever waits would learn the same.
+            Ok(Err(Error::Unavailable(message, source))) => {
+                let is_away = source.as_ref().is_some_and(is_connection);
+                tracing::warn!(error = ?source, "a queue did not get its turn");
+                return self.refuse(ipam, key, message, is_away);
+            }
+            Ok(Err(error)) => {
+                // Whoever waits gets an error of its own, from a try of its own.
+                tracing::warn!(%error, "a queue did not get its turn");
+                None
+            }
+        };
+        // Without a turn of its own, a batch has to be done before the next may begin.
+        let is_alone = turn.is_none();
+        let batch = self.take(ipam, &key, !is_alone);
+        let (asks, replies): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.ask, waiting.reply))
+            .unzip();
+        let worker = ipam.clone();
+        let steps = tokio::spawn(run(worker, turn, asks)).await;
+        let mut later = Vec::new();
+        match steps {
+            Ok(steps) => {
+                for (step, reply) in steps.into_iter().zip(replies) {
+                    match step {
+                        // Who does not listen any more finds the allocation under its name.
+                        Step::Done(answer) => drop(reply.send(*answer)),
+                        Step::Later(ask) => later.push(Waiting { ask: *ask, reply }),
+                    }
+                }
+            }
+            Err(panic) => tracing::error!(error = %panic, "a batch of allocations panicked"),
         }
+        let mut queues = self.lock();
+        let queue = queues.entry(key.clone()).or_default();
+        for waiting in later.into_iter().rev() {
+            queue.waiting.push_front(waiting);
+        }
+        if is_alone {
+            queue.is_attended = false;
+        }
+        self.attend(ipam, key.clone(), queue);
+        if queue.waiting.is_empty() && !queue.is_attended {
+            queues.remove(&key);
+        }
+    }
+
+    /// The next batch. Of requests for the same name only the first is taken, so that the others find what it made. With
+    /// `release`, somebody else may come for the rest from now on.
+    fn take(&self, ipam: &Ipam, key: &Key, release: bool) -> Vec<Waiting> {
+        let mut queues = self.lock();
+        let Some(queue) = queues.get_mut(key) else {
+            return Vec::new();
+        };
         let mut seen = HashSet::new();
         let (mut batch, mut rest) = (Vec::new(), VecDeque::new());
-        while let Some(waiting) = queue.pop_front() {
+        while let Some(waiting) = queue.waiting.pop_front() {
             let mut fresh = true;
             for id in waiting.ask.identities() {
                 fresh &= seen.insert(id);
@@ -109,30 +170,31 @@ impl Queues {
                 break;
             }
         }
-        rest.append(queue);
-        *queue = rest;
-        Some(batch)
+        rest.append(&mut queue.waiting);
+        queue.waiting = rest;
+        if release {
+            queue.is_attended = false;
+            self.attend(ipam, key.clone(), queue);
+            if !queue.is_attended {
+                queues.remove(key);
+            }
+        }
+        batch
     }
 
-    fn answer(&self, key: &Key, steps: Vec<Step>, replies: Vec<oneshot::Sender<Result<Outcome>>>) {
-        let mut later = Vec::new();
-        for (step, reply) in steps.into_iter().zip(replies) {
-            match step {
-                // Who does not listen any more finds the allocation under its name.
-                Step::Done(answer) => drop(reply.send(*answer)),
-                Step::Later(ask) => later.push(Waiting { ask: *ask, reply }),
-            }
-        }
-        if !later.is_empty()
-            && let Some(queue) = self
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_mut(key)
-        {
-            for waiting in later.into_iter().rev() {
-                queue.push_front(waiting);
-            }
+    /// Answers all who wait that it can't be done at the moment.
+    fn refuse(&self, ipam: &Ipam, key: Key, message: &'static str, is_away: bool) {
+        for waiting in self.take(ipam, &key, true) {
+            // There is one cause for all, which has been logged.
+            let cause = is_away.then_some(sqlx::Error::WorkerCrashed);
+            drop(waiting.reply.send(Err(Error::Unavailable(message, cause))));
         }
     }
+}
+
+async fn run(ipam: Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<Step> {
+    if asks.is_empty() {
+        return Vec::new();
+    }
+    batch::run(&ipam, turn, asks).await
 }

@@ -118,27 +118,40 @@ fn check(owner: &Owner<'_>, change: &Change<'_>) -> Result<()> {
 }
 
 fn check_length(owner: &Owner<'_>, length: u8, cidr: Option<Cidr>) -> Result<()> {
+    check_range(
+        (owner.name, owner.family, owner.max_prefix_length),
+        length,
+        cidr,
+    )
+}
+
+/// Whether a pool, by its name, family and the prefix length of its smallest block, can have such a range.
+pub(super) fn check_range(
+    (pool, family, longest): (&str, Family, u8),
+    length: u8,
+    cidr: Option<Cidr>,
+) -> Result<()> {
     let what = cidr.map_or_else(|| format!("a range of /{length}"), |cidr| cidr.to_string());
-    let word = match owner.family {
+    let word = match family {
         Family::Ipv4 => "IPv4",
         Family::Ipv6 => "IPv6",
     };
-    if cidr.is_some_and(|cidr| cidr.family() != owner.family) || length > owner.family.bits() {
+    if cidr.is_some_and(|cidr| cidr.family() != family) || length > family.bits() {
         return Err(Error::Invalid(format!(
             "{what} is not {word}, which is what pool \"{}\" has; a pool has one address family",
-            owner.name
+            pool
         )));
     }
-    if owner.family == Family::Ipv6 && length < SHORTEST_IPV6 {
+    if family == Family::Ipv6 && length < SHORTEST_IPV6 {
         return Err(Error::Invalid(format!(
             "{what} is too large: an IPv6 range is a /{SHORTEST_IPV6} or smaller; give several of them"
         )));
     }
-    if length > owner.max_prefix_length {
+    if length > longest {
         return Err(Error::Invalid(format!(
             "{what} is smaller than the smallest block of pool \"{}\", a /{}, so nothing could be cut from it; give a \
              larger range or a longer max_prefix_length",
-            owner.name, owner.max_prefix_length
+            pool, longest
         )));
     }
     Ok(())

@@ -272,7 +272,7 @@ async fn gone_or_unknown(db: &mut Connection, id: ReservationId) -> Error {
     }
 }
 
-fn check_reason(reason: &str) -> Result<()> {
+pub(super) fn check_reason(reason: &str) -> Result<()> {
     let length = reason.chars().count();
     if reason.trim().is_empty() || length > MAX_REASON {
         return Err(Error::Invalid(format!(

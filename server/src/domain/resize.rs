@@ -9,7 +9,7 @@ use ipam_shared::{
 };
 
 use super::{
-    allocation::describe,
+    allocation::{describe, read_around},
     batch::lower,
     plan::{self, FreeSpace, Place},
 };
@@ -141,31 +141,17 @@ pub(super) async fn apply(
             })
         })
         .collect();
-    let mut around = Vec::new();
-    for (block, target) in &resized.blocks {
-        let edge = if target.contains(block.place.cidr) {
+    let edges = resized.blocks.iter().map(|(block, target)| Place {
+        range: block.place.range,
+        // The smaller of the two, from which the way up leads past all that changes.
+        cidr: if target.contains(block.place.cidr) {
             block.place.cidr
         } else {
             *target
-        };
-        let place = Place {
-            range: block.place.range,
-            cidr: edge,
-        };
-        around.extend(plan::buddies(place, block.range_cidr));
-    }
-    for place in &own {
-        let range = space
-            .range(place.range)
-            .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
-        around.extend(plan::buddies(*place, range.cidr));
-    }
-    around.sort_unstable();
-    around.dedup();
-    free::find(db, &around)
-        .await?
-        .into_iter()
-        .for_each(|place| space.read(place));
+        },
+    });
+    let known: Vec<_> = edges.chain(own.iter().copied()).collect();
+    read_around(db, &mut space, &known).await?;
     if !own.is_empty() {
         cooldown::end(db, &own).await?;
         own.into_iter().for_each(|place| space.give_back(place));

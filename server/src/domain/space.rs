@@ -12,7 +12,7 @@ use std::{
 use ipam_shared::{
     api::{
         lookup::{Holder, HolderKind},
-        pool::{Fix, PoolFree},
+        pool::{Fix, Pool, PoolFree, Strategy},
     },
     cidr::Cidr,
     ids::PoolId,
@@ -21,10 +21,10 @@ use time::OffsetDateTime;
 
 use super::{
     Ipam,
-    plan::{Place, Range},
+    plan::{FreeSpace, Place, Range},
 };
 use crate::{
-    db::{Connection, lookup, pool, range, space},
+    db::{Connection, free, lookup, pool, range, space},
     error::{Error, Result},
     text::{addresses, moment},
 };
@@ -79,8 +79,11 @@ pub(super) async fn explain(
     let host_bits = pool.family.bits().saturating_sub(prefix_length);
     let fits = pool.fits(prefix_length);
     let cooling = space::cooling(db, &ids, limit).await?;
-    let mut fix = None;
-    if fits == 0 {
+    let (mut next, mut fix) = (None, None);
+    if fits > 0 {
+        let space = front(db, &pool, &ranges, prefix_length).await?;
+        next = space.next(id, prefix_length, pool.strategy);
+    } else {
         let pieces = space::pieces(db, &ids, host_bits, limit).await?;
         fix = Some(match emptiest(&ranges, &pieces, &cooling, prefix_length) {
             Some((region, free)) => {
@@ -127,9 +130,29 @@ pub(super) async fn explain(
         fits_if_defragmented: free_addresses
             .checked_shr(host_bits.into())
             .unwrap_or_default(),
+        next,
         fix,
         advice,
     })
+}
+
+/// As much of a pool's free list as tells which block of `prefix_length`, or of a shorter one, would be given next: of each
+/// size the first.
+pub(crate) async fn front(
+    db: &mut Connection,
+    pool: &Pool,
+    ranges: &[Range],
+    prefix_length: u8,
+) -> Result<FreeSpace> {
+    let host_bits = pool.family.bits().saturating_sub(prefix_length);
+    let wanted: Vec<_> = ranges.iter().map(|range| (range.id, host_bits)).collect();
+    let highest = pool.strategy == Strategy::LastFit;
+    let mut space = FreeSpace::new(ranges.iter().copied());
+    free::by_address(db, &wanted, highest, &[], 1)
+        .await?
+        .into_iter()
+        .for_each(|place| space.read(place));
+    Ok(space)
 }
 
 /// The network of `length` in one of the ranges that has the most free addresses, and how many; among equals, the one of

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     Caller, Ipam,
     allocation::{check_revision, free_all},
-    check_description, commit, detached,
+    check_description, commit, detached, missing,
 };
 use crate::{
     db::{
@@ -61,8 +61,15 @@ impl Ipam {
     /// The id of a VPC by id or name.
     pub async fn find_vpc(&self, key: &str) -> Result<VpcId> {
         let mut connection = self.read().await?;
-        let found = vpc::find_id(&mut connection, key.parse().ok(), key).await?;
-        found.ok_or_else(|| Error::NotFound(format!("there is no VPC \"{key}\"")))
+        let id: Option<VpcId> = key.parse().ok();
+        match vpc::find_id(&mut connection, id, key).await? {
+            Some(found) => Ok(found),
+            None => {
+                let text = format!("there is no VPC \"{key}\"");
+                let id = id.map(|id| id.0);
+                Err(missing(&mut connection, id, "vpc.delete", "VPC", text).await)
+            }
+        }
     }
 
     /// Changes a VPC. With `if_match`, only if it is at that revision.

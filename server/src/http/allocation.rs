@@ -50,19 +50,14 @@ pub(super) async fn create(
     Body(new): Body<NewAllocation>,
 ) -> Result<Response, Refusal> {
     let outcome = app.ipam.allocate(caller, new, key).await?;
-    let status = if outcome.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    let mut response = (status, shown(&outcome.allocation)).into_response();
-    if outcome.created
-        && let Ok(location) =
-            HeaderValue::from_str(&format!("/api/v1/allocations/{}", outcome.allocation.id))
-    {
-        response.headers_mut().insert(header::LOCATION, location);
+    let reply = shown(&outcome.allocation);
+    if !outcome.created {
+        return Ok(reply);
     }
-    Ok(response)
+    Ok(created(
+        &format!("/api/v1/allocations/{}", outcome.allocation.id),
+        reply,
+    ))
 }
 
 /// Allocate for several requests at once
@@ -261,6 +256,15 @@ pub(super) fn etagged(revision: i64, body: &impl serde::Serialize) -> Response {
         response.headers_mut().insert(header::ETAG, value);
     }
     response
+}
+
+/// The reply to a creation: where the new thing is.
+pub(super) fn created(location: &str, mut shown: Response) -> Response {
+    *shown.status_mut() = StatusCode::CREATED;
+    if let Ok(location) = HeaderValue::from_str(location) {
+        shown.headers_mut().insert(header::LOCATION, location);
+    }
+    shown
 }
 
 /// Items on a page.

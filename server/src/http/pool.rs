@@ -1,11 +1,6 @@
 //! `/api/v1/pools`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ipam_shared::{
     api::pool::{NewPool, Pool, PoolFilter, PoolPatch},
@@ -15,7 +10,7 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{etagged, label, limit},
+    allocation::{created, etagged, label, limit},
     error::Refusal,
     extract::{Body, IfMatch, Key, Params},
 };
@@ -38,11 +33,10 @@ pub(super) async fn create(
     Body(new): Body<NewPool>,
 ) -> Result<Response, Refusal> {
     let pool = app.ipam.create_pool(caller, new).await?;
-    let mut response = (StatusCode::CREATED, etagged(pool.revision, &pool)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/pools/{}", pool.id)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(created(
+        &format!("/api/v1/pools/{}", pool.id),
+        etagged(pool.revision, &pool),
+    ))
 }
 
 /// List pools

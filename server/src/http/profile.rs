@@ -1,11 +1,6 @@
 //! `/api/v1/profiles`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::profile::{NewProfile, Profile, ProfileFilter, ProfilePatch},
     error::Problem,
@@ -14,7 +9,7 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{cursor, etagged, limit},
+    allocation::{created, cursor, etagged, limit},
     error::Refusal,
     extract::{Body, IfMatch, Key, Params},
 };
@@ -34,11 +29,10 @@ pub(super) async fn create(
     Body(new): Body<NewProfile>,
 ) -> Result<Response, Refusal> {
     let profile = app.ipam.create_profile(caller, new).await?;
-    let mut response = (StatusCode::CREATED, etagged(profile.revision, &profile)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/profiles/{}", profile.id)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(created(
+        &format!("/api/v1/profiles/{}", profile.id),
+        etagged(profile.revision, &profile),
+    ))
 }
 
 /// List profiles

@@ -1,11 +1,6 @@
 //! `/api/v1/reservations`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::reservation::{NewReservation, Reservation, ReservationFilter, ReservationPatch},
     error::Problem,
@@ -15,7 +10,7 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{cursor, etagged, label, limit},
+    allocation::{created, cursor, etagged, label, limit},
     error::Refusal,
     extract::{Body, IfMatch, Key, Params},
 };
@@ -36,16 +31,14 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<NewReservation>,
 ) -> Result<Response, Refusal> {
-    let (reservation, created) = app.ipam.reserve(caller, new).await?;
-    if !created {
+    let (reservation, is_new) = app.ipam.reserve(caller, new).await?;
+    if !is_new {
         return Ok(shown(&reservation));
     }
-    let mut response = (StatusCode::CREATED, shown(&reservation)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/reservations/{}", reservation.id))
-    {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(created(
+        &format!("/api/v1/reservations/{}", reservation.id),
+        shown(&reservation),
+    ))
 }
 
 /// List reservations

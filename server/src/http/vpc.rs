@@ -1,11 +1,6 @@
 //! `/api/v1/vpcs`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use ipam_shared::{
     api::vpc::{NewVpc, Vpc, VpcDeleted, VpcFilter, VpcPatch},
     error::Problem,
@@ -15,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     App,
-    allocation::{cursor, etagged, limit},
+    allocation::{created, cursor, etagged, limit},
     error::Refusal,
     extract::{Body, IfMatch, Key, Params},
 };
@@ -35,11 +30,10 @@ pub(super) async fn create(
     Body(new): Body<NewVpc>,
 ) -> Result<Response, Refusal> {
     let vpc = app.ipam.create_vpc(caller, new).await?;
-    let mut response = (StatusCode::CREATED, etagged(vpc.revision, &vpc)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/vpcs/{}", vpc.id)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(created(
+        &format!("/api/v1/vpcs/{}", vpc.id),
+        etagged(vpc.revision, &vpc),
+    ))
 }
 
 /// List VPCs

@@ -1,11 +1,6 @@
 //! `/api/v1/vrfs`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
     error::Problem,
@@ -14,7 +9,7 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{cursor, etagged, limit},
+    allocation::{created, cursor, etagged, limit},
     error::Refusal,
     extract::{Body, IfMatch, Key, Params},
 };
@@ -34,11 +29,10 @@ pub(super) async fn create(
     Body(new): Body<NewVrf>,
 ) -> Result<Response, Refusal> {
     let vrf = app.ipam.create_vrf(caller, new).await?;
-    let mut response = (StatusCode::CREATED, etagged(vrf.revision, &vrf)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/vrfs/{}", vrf.id)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(created(
+        &format!("/api/v1/vrfs/{}", vrf.id),
+        etagged(vrf.revision, &vrf),
+    ))
 }
 
 /// List VRFs

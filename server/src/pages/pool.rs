@@ -6,10 +6,7 @@ use axum::{
     extract::{Path, Query, State},
     response::Response,
 };
-use ipam_shared::{
-    api::pool::{Pool, Strategy},
-    cidr::Cidr,
-};
+use ipam_shared::{api::pool::Pool, cidr::Cidr};
 use serde::Deserialize;
 
 use super::{
@@ -25,7 +22,10 @@ use crate::{
         self, Connection,
         map::{Sample, Used},
     },
-    domain::plan::{FreeSpace, Range, RangeId},
+    domain::{
+        plan::{Range, RangeId},
+        space::front,
+    },
     error::Result,
     http::App,
     text,
@@ -267,21 +267,15 @@ async fn sizes(db: &mut Connection, pool: &Pool) -> Result<Vec<Size>> {
     let ranges = db::map::ranges(db, pool.id, i64::MAX).await?;
     let lengths = pool.min_prefix_length..=pool.max_prefix_length;
     let bits = |length: u8| pool.family.bits().saturating_sub(length);
-    // Of each size the first is enough to tell which would be chosen.
-    let wanted: Vec<_> = ranges
-        .iter()
-        .map(|(range, _)| (*range, bits(pool.max_prefix_length)))
-        .collect();
-    let highest = pool.strategy == Strategy::LastFit;
-    let mut space = FreeSpace::new(ranges.iter().map(|(id, cidr)| Range {
-        id: *id,
-        pool: pool.id,
-        cidr: *cidr,
-    }));
-    db::free::by_address(db, &wanted, highest, &[], 1)
-        .await?
+    let ranges: Vec<_> = ranges
         .into_iter()
-        .for_each(|place| space.read(place));
+        .map(|(id, cidr)| Range {
+            id,
+            pool: pool.id,
+            cidr,
+        })
+        .collect();
+    let space = front(db, pool, &ranges, pool.max_prefix_length).await?;
     Ok(lengths
         .map(|length| {
             let free = pool.free.iter().find(|free| free.prefix_length == length);

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use axum::http::{HeaderMap, header, uri::Authority};
-use ipam_shared::api::{allocation::Allocation, profile::DEFAULT_PROFILE};
+use ipam_shared::api::{DEFAULT_VRF, allocation::Allocation, profile::DEFAULT_PROFILE};
 
 use super::session::is_https;
 
@@ -58,6 +58,22 @@ fn hcl(allocation: &Allocation, label: &str) -> String {
     {
         lines.push(("profile", quote(profile.as_str())));
     }
+    if allocation.vrf != DEFAULT_VRF {
+        lines.push(("vrf", quote(&allocation.vrf)));
+    }
+    if let Some(pools) = &allocation.requested_pools {
+        lines.push(("pools", list(pools)));
+    }
+    if let Some(selector) = &allocation.requested_pool_selector {
+        let labels: Vec<_> = selector
+            .iter()
+            .map(|(key, value)| format!("{} = {}", quote(key), quote(value)))
+            .collect();
+        lines.push(("pool_selector", format!("{{ {} }}", labels.join(", "))));
+    }
+    if !allocation.exclude_cidrs.is_empty() {
+        lines.push(("exclude_cidrs", list(&allocation.exclude_cidrs)));
+    }
     lines.push(
         match (
             allocation.requested_hosts,
@@ -102,6 +118,11 @@ fn hcl(allocation: &Allocation, label: &str) -> String {
     }
     text.push_str("}\n");
     text
+}
+
+fn list(items: &[impl ToString]) -> String {
+    let items: Vec<_> = items.iter().map(|item| quote(&item.to_string())).collect();
+    format!("[{}]", items.join(", "))
 }
 
 fn import(allocation: &Allocation, label: &str) -> String {
@@ -239,6 +260,28 @@ mod tests {
             "curl -H \"X-API-Key: $IPAM_API_KEY\" \
              'http://127.0.0.1:8000/api/v1/allocations/00000000-0000-0000-0000-000000000000'"
         );
+    }
+
+    #[test]
+    fn an_allocation_from_pools_is_asked_for_from_pools() {
+        let mut allocation = allocation("dev", Some("lab"));
+        allocation.vrf = "dev".to_owned();
+        allocation.profile = None;
+        allocation.requested_pools = Some(vec!["a".to_owned(), "b".to_owned()]);
+        allocation.exclude_cidrs = vec!["10.0.0.0/24".parse().unwrap()];
+        let expected = r#"resource "ipam_allocation" "lab" {
+  vpc           = "dev"
+  name          = "lab"
+  vrf           = "dev"
+  pools         = ["a", "b"]
+  exclude_cidrs = ["10.0.0.0/24"]
+  hosts         = 500
+}
+"#;
+        assert_eq!(hcl(&allocation, "lab"), expected);
+        allocation.requested_pools = None;
+        allocation.requested_pool_selector = serde_json::from_str(r#"{"tier":"gold"}"#).ok();
+        assert!(hcl(&allocation, "lab").contains(r#"pool_selector = { "tier" = "gold" }"#));
     }
 
     #[test]

@@ -54,6 +54,9 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
                     json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
                 }
                 "create_reservation" => json!({"cidr": "192.168.0.0/24", "reason": "r"}),
+                "import_plan" => {
+                    json!([{"kind": "reservation", "cidr": "192.168.9.0/24", "reason": "r"}])
+                }
                 "update_reservation" => json!({"reason": "changed"}),
                 "update_allocation" | "update_vpc" | "update_vrf" | "update_pool"
                 | "update_profile" => {

@@ -246,6 +246,32 @@ async fn no_request_reads_a_table_from_end_to_end() {
             200,
             get("/api/v1/allocations?pool=primary&limit=10"),
         ),
+        (
+            "look up an address",
+            200,
+            get("/api/v1/lookup?ip=10.3.{n}.9"),
+        ),
+        (
+            "look up a network at a time",
+            200,
+            get("/api/v1/lookup?cidr=10.3.{n}.0/24&at=2020-01-01T00:00:00Z"),
+        ),
+        (
+            "history of a network",
+            200,
+            get("/api/v1/history?cidr=10.3.{n}.0/24"),
+        ),
+        (
+            "history of all, a page",
+            200,
+            get("/api/v1/history?cidr=0.0.0.0/0&limit=10"),
+        ),
+        (
+            "events of an allocation",
+            200,
+            get("/api/v1/events?subject=01900000-0000-7000-8000-00000000040{n}"),
+        ),
+        ("events", 200, get("/api/v1/events?limit=10")),
         ("list pools", 200, get(POOLS)),
         ("get a pool", 200, get("/api/v1/pools/primary")),
         ("get a VPC", 200, get("/api/v1/vpcs/VPC%2044{n}")),

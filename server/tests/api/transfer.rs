@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ipam_shared::{api::transfer::COLUMNS, cidr::Cidr};
+use ipam_shared::{
+    api::transfer::{COLUMNS, ConflictCode},
+    cidr::Cidr,
+};
 use serde_json::{Value, json};
 
 use crate::support::{ALLOCATIONS, Api, KEY, Reply, VPCS, cidrs, path};
@@ -225,22 +228,22 @@ async fn every_conflict_is_named_at_once_with_its_line() {
             (
                 2,
                 "overlap",
-                "172.16.0.0/24 of pool \"corp\" belongs to the allocation \"prod/web\"",
+                "172.16.0.0/24 of pool \"corp\" belongs to allocation \"prod/web\"",
             ),
             (
                 3,
                 "overlap",
-                "172.17.0.0/16 of pool \"corp\" is reserved (on-premises)",
+                "172.17.0.0/16 of pool \"corp\" is reserved: on-premises",
             ),
             (
                 4,
                 "overlap",
-                "172.20.0.0/16 of pool \"corp\" is a range of the pool \"branch\"",
+                "172.20.0.0/16 of pool \"corp\" is a range of pool \"branch\"",
             ),
             (
                 5,
                 "overlap",
-                "10.0.0.0/24 of pool \"primary\" belongs to the allocation",
+                "10.0.0.0/24 of pool \"primary\" belongs to an allocation of VPC",
             ),
             (6, "outside_pool", "lies in no pool"),
             (7, "out_of_bounds", "/20 to /26"),
@@ -255,7 +258,7 @@ async fn every_conflict_is_named_at_once_with_its_line() {
             (17, "incomplete", "none for \"cgnat\""),
             (19, "incomplete", "gets a /19"),
             (20, "overlap_in_file", "172.16.0.128/25 on line 2"),
-            (20, "overlap", "belongs to the allocation \"prod/web\""),
+            (20, "overlap", "belongs to allocation \"prod/web\""),
             (21, "overlap", "reservation of 172.17.0.0/16 (on-premises)"),
             (22, "overlap", "10.0.0.0/16 of pool \"primary\""),
             (23, "different", "differs in description"),
@@ -534,6 +537,135 @@ async fn who_leaves_does_not_stop_an_import() {
 }
 
 #[tokio::test]
+async fn what_fails_halfway_leaves_nothing_behind() {
+    let api = Api::start().await;
+    let mut file = "kind,pool,parent,cidr,vpc,name,reason\npool,corp,,172.16.0.0/12,,,\npool,child,corp,172.17.0.0/16,,,\n\
+        reservation,,,172.18.0.0/16,,,x\n"
+        .to_owned();
+    for block in 0..2000 {
+        file += &format!(
+            ",,,172.16.{}.{}/28,v{},n{block},\n",
+            block / 16,
+            block % 16 * 16,
+            block % 7
+        );
+    }
+    let before = (
+        api.state().await,
+        api.count("select count(*) from pool").await,
+    );
+    // The last block that is written is refused by the database.
+    api.sql(
+        "create function fail() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+         create trigger fail before insert on block for each row when (new.cidr = '172.16.124.240/28') execute function fail()",
+    )
+    .await;
+    let reply = send(&api, "text/csv", "", file.clone()).await;
+    reply.problem(500, "internal");
+    assert_eq!(
+        (
+            api.state().await,
+            api.count("select count(*) from pool").await
+        ),
+        before
+    );
+    api.verify().await;
+    api.sql("drop trigger fail on block").await;
+    assert_eq!(import(&api, file).await["created"]["allocations"], 2000);
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn imports_and_allocations_at_the_same_time_share_nothing() {
+    let api = Api::with_connections(8).await;
+    // Each wants what the others may get first: the whole file, or nothing of it.
+    let file = |name: &str, third: usize| {
+        let mut file = "cidr,vpc,name\n".to_owned();
+        for block in 0..32 {
+            file += &format!("10.0.{}.0/24,{name},n{block}\n", 128 + third + block);
+        }
+        file
+    };
+    let (one, two) = (file("one", 0), file("two", 16));
+    let allocate = async {
+        for _ in 0..20 {
+            api.allocate(json!({"vpc": "allocated", "prefix_length": 24}))
+                .await;
+        }
+    };
+    let (one, two, ()) = tokio::join!(
+        send(&api, "text/csv", "", one),
+        send(&api, "text/csv", "", two),
+        allocate
+    );
+    let statuses = BTreeSet::from([one.status, two.status]);
+    assert_eq!(
+        statuses,
+        BTreeSet::from([200, 409]),
+        "{} {}",
+        one.text,
+        two.text
+    );
+    assert_eq!(api.count("select count(*) from allocation").await, 32 + 20);
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn who_is_in_the_way_is_told_also_while_it_cools_down() {
+    let api = Api::start().await;
+    api.sql("update pool set release_cooldown_seconds = 600 where name = 'primary'")
+        .await;
+    let gone = api
+        .allocate(json!({"vpc": "prod", "name": "old", "cidr": "10.0.0.0/24"}))
+        .await;
+    api.delete(&path(&gone)).await.ok(204);
+    let found = conflicts(&api, "cidr,vpc\n10.0.0.0/25,prod\n").await;
+    check(
+        &found,
+        &[(
+            2,
+            "overlap",
+            "belonged to allocation \"prod/old\" and cools down until",
+        )],
+    );
+    // An id that was released may come back with a plan.
+    let file = format!(
+        "cidr,vpc,id\n10.0.1.0/24,prod,{}\n",
+        gone["id"].as_str().unwrap()
+    );
+    import(&api, file).await;
+    assert_eq!(api.get(&path(&gone)).await.ok(200)["cidr"], "10.0.1.0/24");
+}
+
+#[tokio::test]
+async fn the_manual_names_every_column_kind_and_conflict() {
+    let manual = include_str!("../../../docs/IMPORT.md");
+    let (_, columns) = manual
+        .split_once("## Columns")
+        .expect("a chapter on columns");
+    for column in COLUMNS {
+        let row = columns
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", column.name)));
+        let row = row.unwrap_or_else(|| panic!("{} is not in the manual", column.name));
+        for kind in column.kinds.iter().filter(|_| column.name != "kind") {
+            assert!(
+                row.contains(kind.as_str()),
+                "{row} does not name {}",
+                kind.as_str()
+            );
+        }
+    }
+    for code in ConflictCode::ALL {
+        assert!(
+            manual.contains(&format!("| `{}` |", code.as_str())),
+            "{} is not in the manual",
+            code.as_str()
+        );
+    }
+}
+
+#[tokio::test]
 async fn reservations_take_the_place_that_is_theirs() {
     let api = Api::start().await;
     // One that waits for its range, one over whole ranges, one inside a child.
@@ -568,7 +700,7 @@ async fn reservations_take_the_place_that_is_theirs() {
         &found,
         &[
             (2, "overlap", "lies in the reservation of 100.0.0.0/8"),
-            (3, "overlap", "is reserved (waits)"),
+            (3, "overlap", "is reserved: waits"),
             (4, "overlap", "overlaps the reservation of 100.0.0.0/8"),
         ],
     );
@@ -589,49 +721,35 @@ fn realistic(ranges: usize) -> String {
         let first = base + ((index as u32) << (32 - length));
         Cidr::new(std::net::Ipv4Addr::from(first).into(), length).expect("aligned")
     };
-    use std::fmt::Write as _;
     let (mut pairs, mut others) = (0, 0);
     for range in 0..ranges / 10 {
         for _ in 0..3 {
             let vpc = pairs / 50;
-            // 28 + 25: a /28 for nodes, with a /25 for pods.
-            let nodes = net(0x0a00_0000, pairs, 28);
-            let pods = net(0x6440_0000, pairs, 25);
-            writeln!(
-                file,
-                ",,,{nodes},vpc-{vpc},c{pairs},cluster,nodes,,,,env=prod;app=a{pairs},"
-            )
-            .unwrap();
-            writeln!(file, ",,,{pods},vpc-{vpc},c{pairs},cluster,pods,,,,,").unwrap();
+            // A /28 for nodes, with a /25 for pods.
+            let (nodes, pods) = (net(0x0a00_0000, pairs, 28), net(0x6440_0000, pairs, 25));
+            file += &format!(
+                ",,,{nodes},vpc-{vpc},c{pairs},cluster,nodes,,,,env=prod;app=a{pairs},\n\
+                 ,,,{pods},vpc-{vpc},c{pairs},cluster,pods,,,,,\n"
+            );
             pairs += 1;
         }
         for kind in 0..4 {
             let vpc = others / 50;
-            match (kind, range % 5) {
-                (0, 0) => writeln!(
-                    file,
-                    "reservation,,,{},,,,,,,,,legacy {range}",
+            file += &match (kind, range % 5) {
+                (0, 0) => format!(
+                    "reservation,,,{},,,,,,,,,legacy {range}\n",
                     net(0xac10_0000, range, 28)
-                )
-                .unwrap(),
-                (0, _) | (1, _) => {
+                ),
+                (0 | 1, _) => {
                     let cidr = net(0xac10_0000, range + if kind == 0 { 0 } else { 16_384 }, 28);
-                    writeln!(file, ",,,{cidr},corp-{vpc},s{others},,,,,,,").unwrap();
+                    format!(",,,{cidr},corp-{vpc},s{others},,,,,,,\n")
                 }
-                (2, _) => writeln!(
-                    file,
-                    ",,,{},edge-{vpc},,,,,,,,",
-                    net(0xac18_0000, range, 28)
-                )
-                .unwrap(),
-                _ => writeln!(
-                    file,
-                    ",,,2001:db8:{:x}:{:x}::/64,six-{vpc},s{others},,,,,,,",
-                    range >> 16,
-                    range & 0xffff
-                )
-                .unwrap(),
-            }
+                (2, _) => format!(",,,{},edge-{vpc},,,,,,,,\n", net(0xac18_0000, range, 28)),
+                _ => {
+                    let (high, low) = (range >> 16, range & 0xffff);
+                    format!(",,,2001:db8:{high:x}:{low:x}::/64,six-{vpc},s{others},,,,,,,\n")
+                }
+            };
             others += 1;
         }
     }
@@ -648,7 +766,7 @@ mod scale {
         std::env::var("IPAM_TEST_RANGES")
             .ok()
             .and_then(|count| count.parse().ok())
-            .unwrap_or(20_000)
+            .unwrap_or(100_000)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

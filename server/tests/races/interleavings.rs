@@ -307,18 +307,15 @@ async fn a_batch_and_a_move_into_the_same_new_vpc_do_not_wait_for_each_other() {
     for sql in ["begin", "select from allocation for update"] {
         sqlx::query(sql).execute(&mut second).await.unwrap();
     }
-    // A first request keeps the queue busy behind the pools, so that the next two share a batch: they are queued when
-    // their tasks have run up to their wait, and nothing else runs in this thread.
+    // While their turn waits for the pools, both are queued, and so share a batch: a task has run up to its wait when
+    // nothing else runs in this thread.
     stage.hold("select from pool for update").await;
     let ipam = stage.ipam.clone();
-    let first = stage
+    let adopter = stage
         .begin(0, async move {
-            ipam.allocate(caller(), ask("b", None), None).await
+            ipam.allocate(caller(), ask("a", Some("n")), None).await
         })
         .await;
-    let ipam = stage.ipam.clone();
-    let adopter =
-        tokio::spawn(async move { ipam.allocate(caller(), ask("a", Some("n")), None).await });
     let ipam = stage.ipam.clone();
     let maker =
         tokio::spawn(async move { ipam.allocate(caller(), ask("new", Some("n")), None).await });
@@ -326,7 +323,6 @@ async fn a_batch_and_a_move_into_the_same_new_vpc_do_not_wait_for_each_other() {
         tokio::task::yield_now().await;
     }
     stage.let_go().await;
-    first.await.unwrap().unwrap();
     // The batch wants the allocation, and so does the move; both want the VPC that does not exist yet.
     stage.begin(0, std::future::pending::<()>()).await.abort();
     let ipam = stage.ipam.clone();

@@ -308,6 +308,8 @@ pub struct PoolFree {
     /// How many blocks of that size the free addresses would make if they lay together.
     #[serde(deserialize_with = "addresses")]
     pub fits_if_defragmented: u128,
+    /// The block that would be given next; null if none fits.
+    pub next: Option<Cidr>,
     /// The smallest change that would make one fit; null if one fits.
     pub fix: Option<Fix>,
     /// What to do, for people.

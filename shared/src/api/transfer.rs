@@ -399,6 +399,23 @@ pub enum ConflictCode {
 }
 
 impl ConflictCode {
+    /// Every code.
+    pub const ALL: [Self; 13] = [
+        Self::BadValue,
+        Self::Contradiction,
+        Self::UnknownVrf,
+        Self::UnknownPool,
+        Self::UnknownProfile,
+        Self::OutsidePool,
+        Self::OutOfBounds,
+        Self::OverlapInFile,
+        Self::Overlap,
+        Self::NameTaken,
+        Self::IdTaken,
+        Self::Different,
+        Self::Incomplete,
+    ];
+
     /// As it stands in a reply.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -466,11 +483,7 @@ mod tests {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
             assert_eq!(Kind::read(&kind.write()), Ok(kind));
         }
-        for code in [
-            ConflictCode::BadValue,
-            ConflictCode::OverlapInFile,
-            ConflictCode::UnknownVrf,
-        ] {
+        for code in ConflictCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
         let line = ImportLine::Progress(Progress {

@@ -1,16 +1,24 @@
-//! The size of an allocation: the three ways to ask for it, and which change of it needs another block.
+//! The size of an allocation: the three ways to ask for it, and what a change of it makes of the blocks.
+//!
+//! Blocks are resized where they are. The server says in a dry run what comes of it, so that the plan shows the new networks
+//! or, as an error, who stands in the way; both before anything is changed.
 
 use ipam_shared::{
     api::{
-        allocation::Size,
+        allocation::{AllocationPatch, Size},
         profile::{DEFAULT_PROFILE, MAX_PREFIX_LENGTH, MIN_PREFIX_LENGTH},
     },
     cidr::Cidr,
+    error::Code,
 };
-use tfplugin::{Context, Diagnostic, Field, Plan, Result, Text, Value};
+use tfplugin::{Context, Diagnostic, Field, Plan, Result, Text, ToValue as _, Value};
 
-use super::ranges;
+use super::{id_of, misfit, ranges, request::is_from_pools, title};
 use crate::{
+    call::until_stopped,
+    failure::explained,
+    model,
+    noun::word::Written,
     provider::Connection,
     sizing::{node_prefix_length, resized_prefix_length},
 };
@@ -18,7 +26,7 @@ use crate::{
 /// The three ways to ask for a size.
 const SIZES: [&str; 3] = ["hosts", "prefix_length", "cidr"];
 
-/// Refuses none or more than one size. One that is not known yet counts as given.
+/// Refuses more than one size, and none unless pools may have a default. One that is not known yet counts as given.
 pub(super) fn check_given(ctx: &Context<Connection>, config: &Value) {
     let given: Vec<&str> = SIZES
         .into_iter()
@@ -26,10 +34,12 @@ pub(super) fn check_given(ctx: &Context<Connection>, config: &Value) {
         .collect();
     match given.as_slice() {
         [_] => {}
+        [] if is_from_pools(config) != Some(false) => {}
         [] => ctx.report(
             Diagnostic::error(
                 "How much space?",
-                "Exactly one of hosts, prefix_length and cidr must be set; none is.",
+                "Exactly one of hosts, prefix_length and cidr must be set; none is. Only with pools or pool_selector may \
+                 all be left out.",
             )
             .at("hosts"),
         ),
@@ -53,7 +63,7 @@ pub(super) fn check_given(ctx: &Context<Connection>, config: &Value) {
 pub(super) fn check_value(config: &Value) -> Result<()> {
     let profile: Field<String> = config.attribute("profile")?;
     let built_in = match &profile {
-        Field::Null => true,
+        Field::Null => is_from_pools(config) == Some(false),
         Field::Unknown => false,
         Field::Known(name) => name == DEFAULT_PROFILE,
     };
@@ -74,14 +84,12 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
     }
     let mut prefix_length: Field<u8> = config.attribute("prefix_length")?;
     let mut name = "prefix_length";
-    if let Field::Known(text) = config.attribute::<Field<String>>("cidr")? {
+    if config
+        .attribute::<Field<Written>>("cidr")?
+        .as_known()
+        .is_some()
+    {
         let Text(cidr): Text<Cidr> = config.attribute("cidr")?;
-        if cidr.to_string() != text {
-            return refuse(
-                "cidr",
-                format!("Write {text} as {cidr}, so that it stays the same when it is read back."),
-            );
-        }
         (prefix_length, name) = (Field::Known(cidr.prefix_length()), "cidr");
     }
     match prefix_length {
@@ -103,65 +111,167 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
     }
 }
 
-/// Replaces the allocation when the new size needs another block, and says why. Returns whether it does.
-pub(super) fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<bool> {
+/// Plans a change of size in place, with the networks that come of it; or replaces the allocation if another network is
+/// wanted than it can become, and says why. Returns whether the allocation is replaced; with `elsewhere` it is anyway.
+pub(super) async fn plan(
+    ctx: &Context<Connection>,
+    plan: &mut Plan,
+    elsewhere: bool,
+) -> Result<bool> {
     let Some(prior) = plan.prior.clone() else {
+        return Ok(elsewhere);
+    };
+    if elsewhere {
+        return Ok(true);
+    }
+    let Text(now): Text<Cidr> = prior.attribute("cidr")?;
+    if let Some(size) = SIZES
+        .into_iter()
+        .find(|size| plan.planned.get(size).is_unknown())
+    {
+        ctx.report(
+            Diagnostic::warning(
+                format!("It is not known yet whether {now} stays as it is"),
+                format!(
+                    "The value of {size} is known only after apply. If it turns out to need another size, the blocks are \
+                     resized in place; if that can't be, the apply stops before anything happens to the allocation."
+                ),
+            )
+            .at(size),
+        );
+        for name in resized(plan) {
+            plan.set_unknown(name);
+        }
+        return Ok(false);
+    }
+    let Some((size, patch)) = wanted(plan, now)? else {
         return Ok(false);
     };
-    let Text(now): Text<Cidr> = prior.attribute("cidr")?;
-    let consequence = format!(
-        "A block can't change its size or place, so this allocation is released with {}, and a new one is allocated, \
-         most likely elsewhere. Whatever uses the old ranges must move.",
-        ranges(&prior)
-    );
-    for size in SIZES {
-        if plan.planned.get(size).is_unknown() {
-            ctx.report(
-                Diagnostic::warning(
-                    format!("It is not known yet whether {now} is large enough"),
-                    format!(
-                        "The value of {size} is known only after apply. If it turns out to need another block, the \
-                         apply stops (\"inconsistent final plan\") before anything happens to the allocation, and the \
-                         next plan shows the replacement."
-                    ),
-                )
-                .at(size),
-            );
-        }
-    }
-    let mut reasons = Vec::new();
-    if plan.changes("hosts")
-        && let Field::Known(hosts) = plan.planned::<Field<u64>>("hosts")?
-    {
-        let usable = first_usable(&prior, now);
-        let profile: String = prior.attribute("profile")?;
-        let needed = usable.and_then(|usable| resized_prefix_length(now, usable, hosts, &profile));
-        if needed != Some(now.prefix_length()) {
-            let needs = needed.map_or_else(
-                || "more than there can be".to_owned(),
-                |length| format!("a /{length}"),
-            );
-            reasons.push(("hosts", format!("{hosts} hosts need {needs}")));
-        }
-    }
-    if plan.changes("prefix_length")
-        && let Field::Known(length) = plan.planned::<Field<u8>>("prefix_length")?
-    {
-        reasons.push(("prefix_length", format!("A /{length} is wanted")));
-    }
-    if plan.changes("cidr")
-        && let Field::Known(cidr) = plan.planned::<Field<String>>("cidr")?
-    {
-        reasons.push(("cidr", format!("{cidr} is wanted")));
-    }
-    let replaced = !reasons.is_empty();
-    for (size, reason) in reasons {
-        plan.replace(
-            size,
-            format!("{reason}, but the allocation has {now}. {consequence}"),
+    let Some(patch) = patch else {
+        let reason = format!(
+            "{} is wanted, but the allocation has {now}, and a block can't move. This allocation is released with {}, and a \
+             new one is allocated. Whatever uses the old ranges must move.",
+            plan.planned.get("cidr").as_str().unwrap_or_default(),
+            ranges(&prior)
         );
+        plan.replace(size, reason);
+        return Ok(true);
+    };
+    match ctx.try_client() {
+        Some(connection) => dry_run(ctx, connection, plan, size, &patch).await?,
+        None => compute(plan, &prior, now, &patch)?,
     }
-    Ok(replaced)
+    Ok(false)
+}
+
+/// The attributes that a change of size changes and that the configuration does not set.
+fn resized(plan: &Plan) -> impl Iterator<Item = &'static str> + use<> {
+    let all = [
+        "hosts",
+        "prefix_length",
+        "cidr",
+        "blocks",
+        "primary_cidr",
+        "cgnat_cidr",
+    ];
+    let open = all.map(|name| (name, plan.config.get(name).is_null()));
+    open.into_iter()
+        .filter_map(|(name, is_open)| is_open.then_some(name))
+}
+
+/// The change of size that is asked for, and the attribute that asks for it; without a change if another network is wanted
+/// than the block can become.
+fn wanted(plan: &Plan, now: Cidr) -> Result<Option<(&'static str, Option<AllocationPatch>)>> {
+    let asked = |name: &str| !plan.config.get(name).is_null() && plan.changes(name);
+    let mut patch = AllocationPatch {
+        dry_run: true,
+        ..AllocationPatch::default()
+    };
+    if asked("hosts") {
+        patch.hosts = plan.planned("hosts")?;
+        return Ok(Some(("hosts", Some(patch))));
+    }
+    if asked("prefix_length") {
+        patch.prefix_length = plan.planned("prefix_length")?;
+        return Ok(Some(("prefix_length", Some(patch))));
+    }
+    if asked("cidr") {
+        let Text(cidr): Text<Cidr> = plan.planned("cidr")?;
+        if cidr != now {
+            let in_place = Cidr::containing(now.first(), cidr.prefix_length()) == Ok(cidr);
+            patch.prefix_length = Some(cidr.prefix_length());
+            return Ok(Some(("cidr", in_place.then_some(patch))));
+        }
+    }
+    Ok(None)
+}
+
+/// Asks the server what comes of the change, and who stands in its way.
+async fn dry_run(
+    ctx: &Context<Connection>,
+    connection: &Connection,
+    plan: &mut Plan,
+    size: &'static str,
+    patch: &AllocationPatch,
+) -> Result<()> {
+    let id = id_of(&plan.planned)?;
+    let what = format!("resize the allocation {}", title(&plan.planned));
+    let call = connection.client.update_allocation(id, patch, None);
+    let found = until_stopped(ctx, &what, call).await?.map_err(|error| {
+        let advice = (error.code() == Some(Code::Overlap)).then(|| {
+            "Blocks are resized where they are or not at all, and nothing was changed. Release what stands in the way \
+             first, and apply that; or leave this allocation as it is and add another one for the rest."
+                .to_owned()
+        });
+        explained(&what, &error, advice).at(size)
+    })?;
+    // The server knows those of the request that the allocation was made with.
+    if let Some((block, excluded)) = misfit::first_excluded(plan, &found)? {
+        return Err(Diagnostic::error(
+            format!("Can't {what}"),
+            format!("{block} overlaps {excluded}, which exclude_cidrs says to keep away from."),
+        )
+        .at(size)
+        .into());
+    }
+    let values = model::attributes(&found);
+    for name in resized(plan) {
+        plan.set(name, values.get(name));
+    }
+    Ok(())
+}
+
+/// What can be said without the server: the first block. Others may be of members that always have one size.
+fn compute(plan: &mut Plan, prior: &Value, now: Cidr, patch: &AllocationPatch) -> Result<()> {
+    let length = match (patch.prefix_length, patch.hosts) {
+        (None, Some(hosts)) => {
+            let profile: Option<String> = prior.attribute("profile")?;
+            first_usable(prior, now).and_then(|usable| {
+                resized_prefix_length(now, usable, hosts, profile.as_deref().unwrap_or_default())
+            })
+        }
+        (length, _) => length,
+    };
+    if length == Some(now.prefix_length()) {
+        return Ok(());
+    }
+    let open: Vec<_> = resized(plan).collect();
+    for name in &open {
+        plan.set_unknown(name);
+    }
+    if let Some(length) = length
+        && let Ok(cidr) = Cidr::containing(now.first(), length)
+    {
+        for (name, value) in [
+            ("prefix_length", length.to_value()),
+            ("cidr", cidr.to_string().into()),
+        ] {
+            if open.contains(&name) {
+                plan.set(name, &value);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Addresses for hosts in the block `first`, as the state has them.
@@ -182,6 +292,7 @@ pub(super) fn asked(config: &Value) -> Result<Size> {
         (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),
         (None, Some(length), None) => Ok(Size::PrefixLength(length)),
         (None, None, Some(Text(cidr))) => Ok(Size::Cidr(cidr)),
+        (None, None, None) if is_from_pools(config) == Some(true) => Ok(Size::Default),
         _ => Err(Diagnostic::error(
             "How much space?",
             "Exactly one of hosts, prefix_length and cidr must be set; now that all of them are known, it is not so.",

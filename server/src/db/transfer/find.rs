@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     db::{Connection, convert},
     domain::plan::{Place, RangeId},
-    error::Result,
+    error::{Conflict, Result},
 };
 
 /// What is read is one state of the database, and nothing is written.
@@ -185,49 +185,30 @@ pub async fn owners(db: &mut Connection, places: &[Place]) -> Result<Vec<(usize,
         .collect())
 }
 
-/// What has the addresses of a network.
-#[derive(Clone, Debug)]
-pub struct Obstacle {
-    /// Which of the networks that were asked for.
-    pub place: usize,
-    /// What overlaps it.
-    pub cidr: Cidr,
-    /// The pool that this lies in.
-    pub pool: String,
-    /// The VPC of the allocation that owns it.
-    pub vpc: Option<String>,
-    /// The name of the allocation.
-    pub name: Option<String>,
-    /// The allocation.
-    pub allocation: Option<Uuid>,
-    /// The reason of the reservation that it belongs to.
-    pub reserved: Option<String>,
-    /// The child pool whose range it is.
-    pub child: Option<String>,
-    /// Why else it is out of circulation.
-    pub reason: Option<String>,
-}
-
-/// The first thing that overlaps each of these networks, if there is one.
-pub async fn obstacles(db: &mut Connection, places: &[Place]) -> Result<Vec<Obstacle>> {
+/// For each of these networks that something overlaps, its place and the first thing that does.
+pub async fn obstacles(db: &mut Connection, places: &[Place]) -> Result<Vec<(usize, Conflict)>> {
     let ranges: Vec<_> = places.iter().map(|place| place.range).collect();
     let nets = convert::nets(places.iter().map(|place| place.cidr));
     let rows = query!(
-        r#"select place as "place!", found.cidr, pool.name as pool, vpc.name as "vpc?", allocation.name as "name?",
-            found.allocation_id as "allocation_id?", reservation.reason as "reserved?", found.reason as "reason?",
-            (select child.name from pool_range join pool as child on child.pool_id = pool_range.pool_id
-                where pool_range.parent_range_id = found.range_id and pool_range.cidr = found.cidr) as "child?"
+        r#"select place as "place!", block.cidr, pool.name as pool, coalesce(vpc.name, cooldown.vpc) as vpc,
+            coalesce(allocation.name, cooldown.name) as name,
+            coalesce(block.allocation_id, cooldown.allocation_id) as allocation_id, block.reservation_id,
+            coalesce(reservation.reason, block.reason) as reason, child_pool.name as "child_pool?",
+            cooldown.free_at as "free_at?"
         from unnest($1::integer[], $2::cidr[]) with ordinality as wanted (range_id, cidr, place)
             cross join lateral (
                 select * from block
                 where ipam_tag(block.range_id, block.cidr) && ipam_tag(wanted.range_id, wanted.cidr)
                 limit 1
-            ) as found
-            join pool_range on pool_range.range_id = found.range_id
+            ) as block
+            join pool_range on pool_range.range_id = block.range_id
             join pool on pool.pool_id = pool_range.pool_id
-            left join allocation on allocation.allocation_id = found.allocation_id
+            left join allocation on allocation.allocation_id = block.allocation_id
             left join vpc on vpc.vpc_id = allocation.vpc_id
-            left join reservation on reservation.reservation_id = found.reservation_id"#,
+            left join reservation on reservation.reservation_id = block.reservation_id
+            left join cooldown on cooldown.range_id = block.range_id and cooldown.cidr = block.cidr
+            left join pool_range as child on child.parent_range_id = block.range_id and child.cidr = block.cidr
+            left join pool as child_pool on child_pool.pool_id = child.pool_id"#,
         &ranges,
         &nets
     )
@@ -235,16 +216,19 @@ pub async fn obstacles(db: &mut Connection, places: &[Place]) -> Result<Vec<Obst
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Obstacle {
-            place: place(row.place),
-            cidr: Cidr::from(row.cidr),
-            pool: row.pool,
-            vpc: row.vpc,
-            name: row.name,
-            allocation: row.allocation_id,
-            reserved: row.reserved,
-            child: row.child,
-            reason: row.reason,
+        .map(|row| {
+            let conflict = Conflict {
+                cidr: Cidr::from(row.cidr),
+                pool: Some(row.pool),
+                vpc: row.vpc,
+                name: row.name,
+                allocation_id: row.allocation_id.map(|id| id.to_string()),
+                reservation_id: row.reservation_id.map(|id| id.to_string()),
+                reason: row.reason,
+                child_pool: row.child_pool,
+                free_at: row.free_at,
+            };
+            (place(row.place), conflict)
         })
         .collect())
 }

@@ -1,5 +1,6 @@
 //! What imports and exports of whole address plans read and write: many rows a statement, as records of the file.
 
 pub mod find;
+pub mod insert;
 pub mod read;
 pub mod write;

@@ -153,8 +153,8 @@ question!(
 question!(
     /// Past that can't have been: before it began, in the future, of nobody, or of two at once.
     ///
-    /// A change reads the clock before it waits for its turn. So one may seem to begin before the one before it ended, but
-    /// never by more than anybody waits.
+    /// When another machine takes over, or the clock is set back, one may seem to begin before the one before it ended: a
+    /// few minutes are no finding.
     past,
     r"select format('past block %s of %s was held from %s until %s', past_block_id, cidr, since, until) as finding
     from past_block where since > until or until > now() + interval '1 minute'

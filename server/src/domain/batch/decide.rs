@@ -14,11 +14,11 @@ use ipam_shared::{
 
 use super::{
     Ask, Mode,
-    prepare::{Prepared, Way},
+    prepare::{self, Prepared, Way},
 };
 use crate::{
     db::{
-        Connection, address_plan, allocation,
+        Connection, allocation,
         convert::Asked,
         cooldown::{self, Cooling},
         creation::{self, Existing, UsedKey, Wanted},
@@ -96,8 +96,8 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Locks the pools and reads what the requests need; nothing if the plan or a VPC's VRF is not what it was thought to
-    /// be, and then the transaction has to begin anew.
+    /// Reads what the requests need, once their pools are locked; nothing if the plan or a VPC's VRF is not what it was
+    /// thought to be, and then the transaction has to begin anew.
     pub(super) async fn read(
         db: &mut Connection,
         ipam: &Ipam,
@@ -119,18 +119,14 @@ impl<'a> Batch<'a> {
             claims: HashMap::new(),
             plan,
         };
-        let pools: BTreeSet<_> = batch.sources().map(|source| source.pool.id).collect();
-        if !batch.is_current(db, &pools).await? {
-            ipam.forget_address_plan(&batch.plan);
-            return Ok(None);
-        }
+        let pools = prepare::pools(&batch.prepared);
         batch.space = FreeSpace::new(
             pools
                 .iter()
                 .filter_map(|pool| batch.plan.pool(*pool))
                 .flat_map(|pool| pool.ranges.iter().copied()),
         );
-        if !batch.look(db, ipam).await? {
+        if !batch.look(db, ipam, pools).await? {
             return Ok(None);
         }
         batch.read_cooling(db).await?;
@@ -138,33 +134,14 @@ impl<'a> Batch<'a> {
         Ok(Some(batch))
     }
 
-    /// The sources of all requests that can take from some.
-    fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.prepared.iter().flat_map(|one| match &one.way {
-            Way::Take { sources, .. } => sources.as_slice(),
-            _ => &[],
-        })
-    }
-
-    /// Locks the pools, and says whether they and the plan are as they were when the requests were prepared.
-    async fn is_current(&self, db: &mut Connection, pools: &BTreeSet<PoolId>) -> Result<bool> {
-        if pools.is_empty() || self.mode == Mode::Dry {
-            return Ok(address_plan::revision(db).await? == self.plan.revision);
-        }
-        let ids: Vec<_> = pools.iter().copied().collect();
-        let (revision, locked) = address_plan::lock(db, &ids).await?;
-        Ok(revision == self.plan.revision
-            && locked.len() == ids.len()
-            && locked.iter().all(|(id, revision)| {
-                self.plan
-                    .pool(*id)
-                    .is_some_and(|pool| pool.revision == *revision)
-            }))
-    }
-
-    /// Reads the VPCs, what has the wanted names, and as much of the free list as the requests can use. Not if a VPC is in
-    /// another VRF than was thought.
-    async fn look(&mut self, db: &mut Connection, ipam: &Ipam) -> Result<bool> {
+    /// Reads the VPCs, what has the wanted names, and as much of the free list as the requests can use. Not if the plan is
+    /// out of date, or a VPC in another VRF than was thought.
+    async fn look(
+        &mut self,
+        db: &mut Connection,
+        ipam: &Ipam,
+        pools: BTreeSet<PoolId>,
+    ) -> Result<bool> {
         let vpcs: Vec<_> = self
             .asks
             .iter()
@@ -176,7 +153,19 @@ impl<'a> Batch<'a> {
             .map(|ask| ask.new.name.as_ref().map(|name| name.as_str().to_owned()))
             .collect();
         let reading = self.reading();
-        let seen = creation::look(db, &vpcs, &names, &reading.best_fit).await?;
+        let pools: Vec<_> = pools.into_iter().collect();
+        let seen = creation::look(db, &pools, &vpcs, &names, &reading.best_fit).await?;
+        let is_current = seen.plan == self.plan.revision
+            && seen.pools.len() == pools.len()
+            && seen.pools.iter().all(|(id, revision)| {
+                self.plan
+                    .pool(*id)
+                    .is_some_and(|pool| pool.revision == *revision)
+            });
+        if !is_current {
+            ipam.forget_address_plan(&self.plan);
+            return Ok(false);
+        }
         let mut is_known = true;
         for (place, owner, found) in seen.owners {
             let (ask, thought) = (&self.asks[place], self.prepared[place].vrf);
@@ -227,7 +216,7 @@ impl<'a> Batch<'a> {
         let mut best_fit = BTreeSet::new();
         // How many blocks are wanted of a pool in all.
         let mut most: BTreeMap<PoolId, i64> = BTreeMap::new();
-        for source in self.sources() {
+        for source in self.prepared.iter().flat_map(Prepared::sources) {
             *most.entry(source.pool.id).or_default() += 1;
         }
         for (ask, one) in self.asks.iter().zip(&self.prepared) {

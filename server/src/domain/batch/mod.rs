@@ -1,8 +1,8 @@
 //! Many requests, one transaction: they share the commit and not their fate.
 //!
 //! 1. Say what each can be met with (`prepare`), from the address plan in memory.
-//! 2. Lock the pools in the order of their ids, and make sure that the plan still holds.
-//! 3. Read, after the lock, as much of the free list as the requests can use.
+//! 2. Lock the pools in the order of their ids.
+//! 3. Read, after the lock, whether the plan still holds, and as much of the free list as the requests can use.
 //! 4. Decide each request in memory (`decide`, `plan`); one that does not fit leaves no trace.
 //! 5. Write what was decided in one statement, and commit.
 //!
@@ -14,17 +14,26 @@ mod decide;
 mod prepare;
 mod rows;
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use ipam_shared::{
     api::allocation::{NewAllocation, Recipe, Size},
     ids::{AllocationId, Claim, PoolId, VrfId},
 };
 use serde_json::json;
+use sqlx::{Postgres, Transaction};
 
 pub(super) use self::decide::lower;
 use self::decide::{Batch, Decided};
-use super::{Caller, Ipam, address_plan::Source, allocation::Outcome, commit, space};
+use super::{
+    Caller, Ipam,
+    address_plan::{AddressPlan, Source},
+    allocation::Outcome,
+    commit, space,
+};
 use crate::{
     db::{
         allocation, cooldown,
@@ -97,10 +106,41 @@ enum Mode {
     Dry,
 }
 
+/// A transaction that holds the pools of a queue. It is begun before it is known which requests it will serve, so that all
+/// that arrive while it waits for the one before are among them.
+pub(super) struct Turn {
+    transaction: Transaction<'static, Postgres>,
+    plan: Arc<AddressPlan>,
+    pools: BTreeSet<PoolId>,
+}
+
+/// Waits for the turn of requests like this one; none if each of them may want other pools.
+pub(super) async fn turn(ipam: &Ipam, ask: &Ask) -> Result<Option<Turn>> {
+    if !matches!(ask.recipe, Recipe::Profile(_)) {
+        return Ok(None);
+    }
+    let plan = ipam.address_plan().await?;
+    let Ok(choice) = prepare::choice(ipam, &plan, ask) else {
+        return Ok(None);
+    };
+    let pools: BTreeSet<_> = choice
+        .options
+        .iter()
+        .flatten()
+        .map(|source| source.pool.id)
+        .collect();
+    let transaction = ipam.begin_hot(pools.iter().copied()).await?;
+    Ok(Some(Turn {
+        transaction,
+        plan,
+        pools,
+    }))
+}
+
 /// Decides requests that want the same pools; an answer for each, in their order.
-pub(super) async fn run(ipam: &Ipam, asks: Vec<Ask>) -> Vec<Step> {
+pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<Step> {
     let alone = asks.len() == 1;
-    match decide(ipam, &asks, Mode::Each).await {
+    match decide(ipam, turn, &asks, Mode::Each).await {
         Ok(steps) => steps,
         Err(Error::UnknownOutcome(error)) => {
             tracing::error!(%error, requests = asks.len(), "the connection broke during a commit");
@@ -114,7 +154,8 @@ pub(super) async fn run(ipam: &Ipam, asks: Vec<Ask>) -> Vec<Step> {
             tracing::warn!(error = %error, requests = asks.len(), "a batch was refused; its requests are tried alone");
             let mut steps = Vec::with_capacity(asks.len());
             for ask in asks {
-                let answer = match decide(ipam, std::slice::from_ref(&ask), Mode::Each).await {
+                let answer = match decide(ipam, None, std::slice::from_ref(&ask), Mode::Each).await
+                {
                     Ok(mut answer) => answer.pop().unwrap_or(Step::Later(Box::new(ask))),
                     Err(error) => Step::Done(Box::new(again(ipam, vec![ask], error).await)),
                 };
@@ -132,7 +173,7 @@ async fn again(ipam: &Ipam, mut asks: Vec<Ask>, mut error: Error) -> Result<Outc
         if !is_race(&error) {
             break;
         }
-        match decide(ipam, &asks, Mode::Each).await {
+        match decide(ipam, None, &asks, Mode::Each).await {
             Ok(mut steps) => match steps.pop() {
                 Some(Step::Done(answer)) => return *answer,
                 Some(Step::Later(ask)) => asks = vec![*ask],
@@ -163,7 +204,7 @@ pub(super) async fn together(
     let mut last = None;
     // A list of pools is gone through one by one.
     for _ in 0..TRIES + ipam_shared::api::allocation::MAX_POOLS {
-        let steps = match decide(ipam, &asks, mode).await {
+        let steps = match decide(ipam, None, &asks, mode).await {
             Ok(steps) => steps,
             Err(error) if is_race(&error) => {
                 last = Some(error);
@@ -192,12 +233,29 @@ pub(super) async fn together(
     )))
 }
 
-/// One transaction for all.
-async fn decide(ipam: &Ipam, asks: &[Ask], mode: Mode) -> Result<Vec<Step>> {
+/// One transaction for all; that of a turn, if there is one and it holds what they need.
+async fn decide(
+    ipam: &Ipam,
+    mut turn: Option<Turn>,
+    asks: &[Ask],
+    mode: Mode,
+) -> Result<Vec<Step>> {
     for _ in 0..TRIES {
-        let plan = ipam.address_plan().await?;
+        let plan = match &turn {
+            Some(turn) => Arc::clone(&turn.plan),
+            None => ipam.address_plan().await?,
+        };
         let prepared = prepare::prepare(ipam, &plan, asks).await?;
-        let mut transaction = ipam.begin_hot().await?;
+        let pools = prepare::pools(&prepared);
+        let mut transaction = match turn.take() {
+            Some(turn) if pools.is_subset(&turn.pools) => turn.transaction,
+            Some(turn) => {
+                turn.transaction.rollback().await?;
+                continue;
+            }
+            None if mode == Mode::Dry => ipam.begin_hot([]).await?,
+            None => ipam.begin_hot(pools).await?,
+        };
         let batch = Batch::read(&mut transaction, ipam, asks, plan, prepared, mode).await?;
         let Some(mut batch) = batch else {
             transaction.rollback().await?;
@@ -257,7 +315,7 @@ async fn load(
 
 /// Writes what was decided, and commits.
 async fn write(
-    mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+    mut transaction: Transaction<'static, Postgres>,
     batch: &mut Batch<'_>,
     decided: &mut [Decided],
     inserted: &mut HashMap<AllocationId, Inserted>,

@@ -4,7 +4,7 @@
 //! Of several pools only one is locked, the first that seems to have room, so that pools don't wait for each other. Under
 //! the lock it is looked at again; if it has no room after all, the request comes back for the next.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ipam_shared::{
     api::allocation::{Recipe, Size},
@@ -21,7 +21,7 @@ use crate::{
     db::{cooldown, free},
     domain::{
         Ipam,
-        address_plan::{AddressPlan, Source, check_required},
+        address_plan::{AddressPlan, Choice, Source, check_required},
         plan,
         sizing::{self, Lengths},
     },
@@ -36,6 +36,22 @@ pub(super) struct Prepared {
     /// The profile that it asks for.
     pub(super) profile: Option<(ProfileId, Name)>,
     pub(super) way: Way,
+}
+
+impl Prepared {
+    /// What it can take from.
+    pub(super) fn sources(&self) -> &[Source] {
+        match &self.way {
+            Way::Take { sources, .. } => sources,
+            _ => &[],
+        }
+    }
+}
+
+/// The pools that have to be locked for these requests.
+pub(super) fn pools(prepared: &[Prepared]) -> BTreeSet<PoolId> {
+    let sources = prepared.iter().flat_map(Prepared::sources);
+    sources.map(|source| source.pool.id).collect()
 }
 
 #[derive(Debug)]
@@ -101,6 +117,19 @@ impl Candidate {
     }
 }
 
+/// The VRF that a request's VPC is in, as far as is known.
+fn vrf(ipam: &Ipam, plan: &AddressPlan, ask: &Ask) -> Result<VrfId> {
+    match (&ask.new.vrf, ipam.vrf_hint(&lower(ask.new.vpc.as_str()))) {
+        (None, Some(vrf)) => Ok(vrf),
+        (name, _) => plan.vrf(name.as_ref()),
+    }
+}
+
+/// What a request can be met with, whatever its size.
+pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, ask: &Ask) -> Result<Choice> {
+    plan.choice(&ask.recipe, vrf(ipam, plan, ask)?)
+}
+
 /// What suits a request by the rules; an error if nothing does.
 fn candidates(
     ipam: &Ipam,
@@ -108,13 +137,7 @@ fn candidates(
     ask: &Ask,
     one: &mut Prepared,
 ) -> Result<Vec<Candidate>> {
-    one.vrf = match &ask.new.vrf {
-        Some(name) => plan.vrf(Some(name))?,
-        None => match ipam.vrf_hint(&lower(ask.new.vpc.as_str())) {
-            Some(vrf) => vrf,
-            None => plan.vrf(None)?,
-        },
-    };
+    one.vrf = vrf(ipam, plan, ask)?;
     let choice = plan.choice(&ask.recipe, one.vrf)?;
     one.profile = choice.profile;
     let several = choice.options.len() > 1;

@@ -1,27 +1,30 @@
 //! VRFs, pools and VPCs of a file: each is new, or there already and the same, or a conflict.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
-        pool::{MAX_RANGES, MAX_RELEASE_COOLDOWN_SECONDS, Strategy},
+        pool::{MAX_RANGES, Strategy},
         transfer::{ConflictCode, Record},
     },
-    cidr::{Cidr, Family, RESERVED_ADDRESSES},
-    ids::{PoolId, VpcId, VrfId},
+    cidr::{Cidr, RESERVED_ADDRESSES},
+    ids::{PoolId, VrfId},
     name::Name,
 };
 use uuid::Uuid;
 
 use super::{
+    super::{
+        pool_rules::{check_bounds, check_policies},
+        range::check_range,
+    },
     check::Check,
     conflict::Conflicts,
-    gather::{FilePool, vpc_of, vrf_of},
+    gather::{FilePool, vrf_of},
     parse::Line,
-    world::{Pool, Range, Vpc, Vrf, World},
+    world::{Pool, Range, Vrf, World},
 };
-use crate::db::transfer::find::FoundVpc;
 
 /// Pools that every database is born with, under ids of its own.
 const BORN: [&str; 2] = ["primary", "cgnat"];
@@ -188,19 +191,18 @@ impl Check {
         let Some(pool) = self.world.pools.get(place).cloned() else {
             return;
         };
-        if cidr.family() != pool.family {
-            let detail = format!(
-                "{cidr} is not of the address family of pool \"{}\"",
-                pool.name
+        let (_, longest) = pool.bounds();
+        if let Err(error) = check_range(
+            (&pool.name, pool.family, longest),
+            cidr.prefix_length(),
+            Some(cidr),
+        ) {
+            self.conflicts.add(
+                line,
+                ConflictCode::OutOfBounds,
+                Some(cidr),
+                error.to_string(),
             );
-            self.conflicts
-                .add(line, ConflictCode::BadValue, Some(cidr), detail);
-            return;
-        }
-        if cidr.family() == Family::Ipv6 && cidr.prefix_length() < 32 {
-            let detail = format!("{cidr} is too large: an IPv6 range is a /32 or smaller");
-            self.conflicts
-                .add(line, ConflictCode::OutOfBounds, Some(cidr), detail);
             return;
         }
         let id = self.world.new_range_id();
@@ -227,115 +229,6 @@ impl Check {
             parent,
         });
         self.range_lines.insert(id, line);
-    }
-
-    /// VPCs that are there, those with a record, and those that allocations use for the first time. `wanted` has the
-    /// names as they are first written, with their line and the VRF that goes with it; `found` refers to their places.
-    pub(super) fn vpcs(
-        &mut self,
-        records: Vec<Line>,
-        wanted: &[(u64, Name, Option<Name>)],
-        found: Vec<FoundVpc>,
-        ids: Vec<Uuid>,
-    ) {
-        let mut ids: HashSet<Uuid> = ids.into_iter().collect();
-        for found in found {
-            let Some((_, name, _)) = wanted.get(found.place) else {
-                continue;
-            };
-            let Some(vrf) = self.world.vrfs.iter().position(|vrf| vrf.id == found.vrf) else {
-                continue;
-            };
-            let record = Record {
-                vrf: self
-                    .world
-                    .vrfs
-                    .get(vrf)
-                    .and_then(|vrf| vrf.name.parse().ok()),
-                vpc: found.name.parse().ok(),
-                description: Some(found.description),
-                labels: serde_json::from_value(found.labels).ok(),
-                id: Some(found.id.0),
-                ..Record::default()
-            };
-            let vpc = Vpc {
-                id: found.id,
-                vrf,
-                new: false,
-                record,
-            };
-            self.world.vpcs.insert(name.as_str().to_lowercase(), vpc);
-        }
-        for Line { line, record } in records {
-            let key = vpc_of(&record);
-            if let Some(is) = self.world.vpcs.get(&key) {
-                let without_name = Record {
-                    vpc: None,
-                    ..record
-                };
-                let differences = differences(&without_name, &is.record, false);
-                self.same(line, 1, &format!("the VPC \"{key}\""), &differences);
-                continue;
-            }
-            let Some(vrf) = self.world.vrf(vrf_of(&record)) else {
-                let name = vrf_of(&record).to_owned();
-                self.unknown_vrf(line, &name, None);
-                continue;
-            };
-            let id = record.id.map_or_else(VpcId::generate, VpcId);
-            if !ids.insert(id.0) {
-                self.conflicts
-                    .add(line, ConflictCode::IdTaken, None, taken("VPC", id.0));
-                continue;
-            }
-            self.world.vpcs.insert(
-                key,
-                Vpc {
-                    id,
-                    vrf,
-                    new: true,
-                    record,
-                },
-            );
-        }
-        let mut first: HashMap<String, Option<&Name>> = HashMap::new();
-        for (line, name, vrf) in wanted {
-            let key = name.as_str().to_lowercase();
-            let said = first.entry(key.clone()).or_default();
-            if said.is_none() {
-                *said = vrf.as_ref();
-            }
-            if !self.world.vpcs.contains_key(&key)
-                && self
-                    .world
-                    .vrf(vrf.as_ref().map_or(DEFAULT_VRF, Name::as_str))
-                    .is_none()
-            {
-                let name = vrf.as_ref().map_or(DEFAULT_VRF, Name::as_str).to_owned();
-                self.unknown_vrf(*line, &name, None);
-            }
-        }
-        for (_, name, _) in wanted {
-            let key = name.as_str().to_lowercase();
-            let vrf = first
-                .get(&key)
-                .copied()
-                .flatten()
-                .map_or(DEFAULT_VRF, Name::as_str);
-            let Some(vrf) = self.world.vrf(vrf) else {
-                continue;
-            };
-            let record = Record {
-                vpc: Some(name.clone()),
-                ..Record::default()
-            };
-            self.world.vpcs.entry(key).or_insert_with(|| Vpc {
-                id: VpcId::generate(),
-                vrf,
-                new: true,
-                record,
-            });
-        }
     }
 
     /// Counts what is there already, or says how it differs. Whether it is the same.
@@ -441,43 +334,16 @@ fn new_pool(world: &World, vrf: usize, file: &FilePool, conflicts: &mut Conflict
     }
     let shortest = record.min_prefix_length.unwrap_or_default();
     let longest = record.max_prefix_length.unwrap_or(family.bits());
-    if shortest > longest || longest > family.bits() {
-        refuse(
-            ConflictCode::BadValue,
-            format!(
-                "min_prefix_length {shortest} and max_prefix_length {longest} are no bounds: 0 to {}, the shorter first",
-                family.bits()
-            ),
-        );
-        return None;
-    }
-    if let Some(usual) = record.default_prefix_length
-        && !(shortest..=longest).contains(&usual)
-    {
-        refuse(
-            ConflictCode::BadValue,
-            format!("default_prefix_length {usual} is not between {shortest} and {longest}"),
-        );
-        return None;
-    }
-    if record
-        .release_cooldown_seconds
-        .is_some_and(|seconds| seconds > MAX_RELEASE_COOLDOWN_SECONDS)
-    {
-        refuse(
-            ConflictCode::BadValue,
-            format!("release_cooldown_seconds is at most {MAX_RELEASE_COOLDOWN_SECONDS}"),
-        );
-        return None;
-    }
-    if record
-        .reserved_addresses
-        .is_some_and(|count| i32::try_from(count).is_err())
-    {
-        refuse(
-            ConflictCode::BadValue,
-            format!("reserved_addresses is at most {}", i32::MAX),
-        );
+    let checked =
+        check_bounds(family, shortest, longest, record.default_prefix_length).and_then(|()| {
+            check_policies(
+                record.reserved_addresses,
+                record.release_cooldown_seconds,
+                record.required_labels.as_ref(),
+            )
+        });
+    if let Err(error) = checked {
+        refuse(ConflictCode::BadValue, error.to_string());
         return None;
     }
     let id = record.id.map_or_else(PoolId::generate, PoolId);

@@ -3,7 +3,10 @@
 use ipam_shared::api::transfer::{COLUMNS, ConflictCode, Format, Kind, Record};
 use serde_json::value::RawValue;
 
-use super::conflict::Conflicts;
+use super::{
+    super::{check_description, reservation::check_reason},
+    conflict::Conflicts,
+};
 use crate::error::{Error, Result};
 
 /// A record, and the line on which it begins.
@@ -287,19 +290,15 @@ fn missing(record: &Record) -> Vec<&'static str> {
 
 /// What is wrong with free text.
 fn text_problem(record: &Record) -> Option<String> {
-    use ipam_shared::api::reservation::MAX_REASON;
     if let Some(description) = &record.description
-        && let Err(error) = super::super::check_description(description)
+        && let Err(error) = check_description(description)
     {
         return Some(error.to_string());
     }
-    if let Some(reason) = &record.reason {
-        let length = reason.chars().count();
-        if length == 0 || length > MAX_REASON {
-            return Some(format!(
-                "a reason has 1 to {MAX_REASON} characters, this one has {length}"
-            ));
-        }
+    if let Some(reason) = &record.reason
+        && let Err(error) = check_reason(reason)
+    {
+        return Some(error.to_string());
     }
     for (column, text) in [("created_by", &record.created_by), ("role", &record.role)] {
         if let Some(text) = text
@@ -317,7 +316,10 @@ fn text_problem(record: &Record) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str, format: Format) -> (Vec<(u64, String)>, Vec<(u64, String)>) {
+    /// Lines with what is said of them.
+    type Said = Vec<(u64, String)>;
+
+    fn read(text: &str, format: Format) -> (Said, Said) {
         let mut conflicts = Conflicts::default();
         let lines = parse(text.as_bytes(), format, &mut conflicts).unwrap();
         let show = |line: Line| {

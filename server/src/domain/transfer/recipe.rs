@@ -4,15 +4,16 @@ use std::collections::HashSet;
 
 use ipam_shared::{
     api::{
-        profile::{DEFAULT_PROFILE, MAX_MEMBERS},
+        profile::{self as api, DEFAULT_PROFILE},
         transfer::{ConflictCode, Record},
     },
     ids::ProfileId,
-    name::Name,
+    name::NameError,
 };
 use uuid::Uuid;
 
 use super::{
+    super::profile::check_members,
     check::Check,
     config::{differences, taken},
     conflict::Conflicts,
@@ -131,7 +132,7 @@ fn members(
     profile: usize,
     conflicts: &mut Conflicts,
 ) -> Option<(Vec<Member>, Vec<Member>)> {
-    let mut current = Vec::new();
+    let mut current: Vec<(Member, api::Member)> = Vec::new();
     let mut retired = Vec::new();
     let mut good = true;
     for (index, Line { line, record }) in file.members.iter().enumerate() {
@@ -139,61 +140,60 @@ fn members(
         if record.position.is_none() {
             member.position = i16::try_from(index + 1).unwrap_or(i16::MAX);
         }
-        let problem = if !is_role(&member.role) {
-            Some(format!(
-                "{:?} is not a role: a lower-case letter, then at most 62 of a-z, 0-9, _ and -",
-                member.role
-            ))
-        } else if let Err(error) = member.pool.parse::<Name>() {
-            Some(format!("pool: {error}"))
-        } else if member.shortest > member.longest || member.longest > 128 {
-            Some(format!(
-                "min_prefix_length {} and max_prefix_length {} are no bounds",
-                member.shortest, member.longest
-            ))
-        } else if i8::try_from(member.offset).is_err() {
-            Some("size_offset is between -128 and 127".to_owned())
-        } else if member.position < 1 {
-            Some("positions are counted from 1".to_owned())
-        } else {
-            None
+        let problem = match as_asked(&member) {
+            Err(problem) => Some(problem),
+            Ok(_) if member.position < 1 => Some("positions are counted from 1".to_owned()),
+            Ok(_)
+                if member.retired.is_none()
+                    && current
+                        .iter()
+                        .any(|(other, _)| other.position == member.position) =>
+            {
+                Some(format!(
+                    "another member has the position {}",
+                    member.position
+                ))
+            }
+            Ok(asked) => {
+                let checked = check_members(std::slice::from_ref(&asked));
+                if member.retired.is_some() {
+                    retired.push(member);
+                } else {
+                    current.push((member, asked));
+                }
+                checked.err().map(|error| error.to_string())
+            }
         };
         if let Some(problem) = problem {
             conflicts.add(*line, ConflictCode::BadValue, None, problem);
             good = false;
         }
-        if member.retired.is_some() {
-            retired.push(member);
-        } else {
-            let twice = current.iter().any(|other: &Member| {
-                other.role == member.role || other.position == member.position
-            });
-            if twice {
-                let detail =
-                    "another member of the profile has the same role or position".to_owned();
-                conflicts.add(*line, ConflictCode::Contradiction, None, detail);
-                good = false;
-            }
-            current.push(member);
-        }
     }
-    if current.len() > MAX_MEMBERS {
-        conflicts.add(
-            file.line,
-            ConflictCode::BadValue,
-            None,
-            format!("a profile has at most {MAX_MEMBERS} members"),
-        );
+    current.sort_by_key(|(member, _)| member.position);
+    let (current, asked): (Vec<_>, Vec<_>) = current.into_iter().unzip();
+    // Together only if each is good by itself, lest a problem be named twice. Of a profile that is there, the file may
+    // have retired members only.
+    if good
+        && !asked.is_empty()
+        && let Err(error) = check_members(&asked)
+    {
+        conflicts.add(file.line, ConflictCode::BadValue, None, error.to_string());
         good = false;
     }
-    current.sort_by_key(|member| member.position);
     good.then_some((current, retired))
 }
 
-fn is_role(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'_' | b'-'))
+/// The member as a request for a profile would have it.
+fn as_asked(member: &Member) -> Result<api::Member, String> {
+    Ok(api::Member {
+        role: member.role.clone(),
+        pool: member
+            .pool
+            .parse()
+            .map_err(|error: NameError| format!("pool: {error}"))?,
+        size_offset: i8::try_from(member.offset)
+            .map_err(|_| "size_offset is between -127 and 127".to_owned())?,
+        min_prefix_length: member.shortest,
+        max_prefix_length: member.longest,
+    })
 }

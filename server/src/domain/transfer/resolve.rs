@@ -7,7 +7,6 @@ use ipam_shared::{
     api::{
         DEFAULT_VRF,
         allocation::MAIN,
-        pool::RequiredLabels,
         transfer::{ConflictCode, Record},
     },
     cidr::Cidr,
@@ -16,21 +15,23 @@ use ipam_shared::{
 use uuid::Uuid;
 
 use super::{
+    super::address_plan::check_required,
     check::{Check, NewAllocation, NewBlock},
     gather::{FileAllocation, FileBlock, vpc_of},
+    roles,
     world::{Member, Range},
 };
 use crate::{db::convert::Asked, domain::plan::Place};
 
 /// What is wrong with a block or an allocation: the line, the kind, the network and the words. No words: something else
 /// was said already.
-type Problem = (u64, ConflictCode, Option<Cidr>, String);
+pub(super) type Problem = (u64, ConflictCode, Option<Cidr>, String);
 
 /// A block with its range, and the member that it is for.
-struct Found {
-    block: FileBlock,
-    range: Range,
-    member: Option<Member>,
+pub(super) struct Found {
+    pub(super) block: FileBlock,
+    pub(super) range: Range,
+    pub(super) member: Option<Member>,
 }
 
 impl Check {
@@ -125,7 +126,7 @@ impl Check {
         }
         found.sort_by_key(|found| found.member.as_ref().map(|member| member.position));
         let prefix_length = match profile {
-            Some(_) => recipe_length(&file, &found, members, problems)?,
+            Some(_) => roles::recipe_length(&file, &found, members, problems)?,
             None if found.len() == 1 => found.first()?.block.cidr.prefix_length(),
             None => {
                 let detail = format!(
@@ -283,10 +284,10 @@ impl Check {
             }
             (Some(_), Some(member)) => (member.shortest, member.longest),
             (None, member) => {
-                if let Some(detail) =
-                    missing_label(&pool.record.required_labels, labels, &pool.name)
+                if let Some(required) = &pool.record.required_labels
+                    && let Err(error) = check_required(&pool.name, required, labels)
                 {
-                    return Err(refuse(ConflictCode::BadValue, detail));
+                    return Err(refuse(ConflictCode::BadValue, error.to_string()));
                 }
                 let (shortest, longest) = pool.bounds();
                 member.map_or((shortest, longest), |member| {
@@ -313,76 +314,6 @@ impl Check {
             range,
             member: member.cloned(),
         })
-    }
-
-    /// The member of the profile that a block is for.
-    fn member<'a>(
-        &self,
-        block: &FileBlock,
-        vrf: usize,
-        members: &'a [Member],
-        all: &[FileBlock],
-    ) -> Result<&'a Member, (ConflictCode, String)> {
-        let current = || members.iter().filter(|member| member.retired.is_none());
-        let roles = || {
-            current()
-                .map(|member| member.role.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        if let Some(role) = &block.role {
-            let found = match block.rules {
-                None => current().find(|member| member.role == *role),
-                Some((offset, shortest, longest)) => members
-                    .iter()
-                    .filter(|member| {
-                        member.role == *role
-                            && (member.offset, member.shortest, member.longest)
-                                == (offset, shortest, longest)
-                    })
-                    // The one in force, or else the one that was replaced last.
-                    .max_by_key(|member| (member.retired.is_none(), member.retired)),
-            };
-            return found.ok_or_else(|| {
-                let rules = if block.rules.is_some() {
-                    " with these rules"
-                } else {
-                    ""
-                };
-                let detail = format!(
-                    "the profile has no role \"{role}\"{rules}; it has {}",
-                    roles()
-                );
-                (ConflictCode::Incomplete, detail)
-            });
-        }
-        // Without a role: the only member left whose pool has such an address.
-        let mut possible = current().filter(|member| {
-            !all.iter()
-                .any(|other| other.role.as_ref() == Some(&member.role))
-                && self
-                    .world
-                    .pool(vrf, block.pool.as_deref().unwrap_or(&member.pool))
-                    .is_some_and(|pool| self.world.range_of(pool, block.cidr).is_some())
-        });
-        match (possible.next(), possible.next()) {
-            (Some(member), None) => Ok(member),
-            (None, _) => {
-                let detail = format!(
-                    "{} lies in none of the pools of the profile, whose roles are {}",
-                    block.cidr,
-                    roles()
-                );
-                Err((ConflictCode::OutsidePool, detail))
-            }
-            _ => {
-                let detail = format!(
-                    "it may be for several roles of the profile; say for which: {}",
-                    roles()
-                );
-                Err((ConflictCode::Incomplete, detail))
-            }
-        }
     }
 
     fn is_refused(&self, vrf: usize, text: &str) -> bool {
@@ -456,114 +387,4 @@ fn requested(record: &Record) -> Result<(), String> {
         );
     }
     Ok(())
-}
-
-/// The label that an allocation lacks to get space from a pool.
-fn missing_label(required: &Option<RequiredLabels>, labels: &Labels, pool: &str) -> Option<String> {
-    let required = required.as_ref()?;
-    let (key, values) = required
-        .iter()
-        .find(|(key, values)| match labels.get(key) {
-            None => true,
-            Some(value) => !values.is_empty() && !values.iter().any(|allowed| allowed == value),
-        })?;
-    let values = if values.is_empty() {
-        "any value".to_owned()
-    } else {
-        values.join(" or ")
-    };
-    Some(format!(
-        "pool \"{pool}\" is for allocations with the label {key} ({values})"
-    ))
-}
-
-/// The prefix length that an allocation of a profile was made for, if its blocks make up the profile.
-fn recipe_length(
-    file: &FileAllocation,
-    found: &[Found],
-    members: &[Member],
-    problems: &mut Vec<Problem>,
-) -> Option<u8> {
-    let mut refuse = |line, cidr, detail: String| {
-        problems.push((line, ConflictCode::Incomplete, Some(cidr), detail))
-    };
-    let mut seen: Vec<&Member> = Vec::new();
-    // The length, and the block that told it.
-    let mut length: Option<(i16, &Found)> = None;
-    let mut good = true;
-    for one in found {
-        let (Some(member), block) = (&one.member, &one.block) else {
-            continue;
-        };
-        if seen.iter().any(|other| other.role == member.role) {
-            good = false;
-            refuse(
-                block.line,
-                block.cidr,
-                format!("the allocation has the role \"{}\" twice", member.role),
-            );
-        }
-        seen.push(member);
-        // A member with one length only always has that length.
-        if member.shortest == member.longest {
-            continue;
-        }
-        let is = i16::from(block.cidr.prefix_length()) - member.offset;
-        match length {
-            None => length = Some((is, one)),
-            Some((first, other)) if first != is => {
-                good = false;
-                let detail = format!(
-                    "{} does not go with {}: beside it the role \"{}\" gets a /{}",
-                    block.cidr,
-                    other.block.cidr,
-                    member.role,
-                    first + member.offset
-                );
-                refuse(block.line, block.cidr, detail);
-            }
-            Some(_) => {}
-        }
-    }
-    // What was cut by an earlier form of the profile had the roles of that time.
-    if seen.iter().all(|member| member.retired.is_none()) {
-        let missing: Vec<_> = members
-            .iter()
-            .filter(|member| {
-                member.retired.is_none() && !seen.iter().any(|other| other.role == member.role)
-            })
-            .map(|member| format!("\"{}\"", member.role))
-            .collect();
-        if let (false, Some(first)) = (missing.is_empty(), found.first()) {
-            good = false;
-            let detail = format!(
-                "an allocation of profile \"{}\" has a block for each of its roles; there is none for {}",
-                file.record
-                    .profile
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-                missing.join(", ")
-            );
-            refuse(file.line, first.block.cidr, detail);
-        }
-    }
-    let first = found.first()?;
-    let length = match (length, file.record.requested_prefix_length) {
-        (Some((length, _)), _) => length,
-        // Every length is fixed, whatever was asked for.
-        (None, Some(asked)) => asked.into(),
-        (None, None) => i16::from(first.block.cidr.prefix_length()) - first.member.as_ref()?.offset,
-    };
-    match u8::try_from(length).ok().filter(|length| *length <= 128) {
-        Some(length) => good.then_some(length),
-        None => {
-            refuse(
-                first.block.line,
-                first.block.cidr,
-                format!("it would have been asked for as a /{length}"),
-            );
-            None
-        }
-    }
 }

@@ -16,14 +16,18 @@ use uuid::Uuid;
 
 use super::{
     Report,
-    check::{CHUNK, Check, NewAllocation},
+    check::{CHUNK, Check},
+    rows,
 };
 use crate::{
     db::{
         Connection, convert,
-        event::{Caller, Snapshot},
+        event::Caller,
         free,
-        transfer::write::{self, Blocks, Events},
+        transfer::{
+            insert::{self, Blocks, Events},
+            write,
+        },
     },
     domain::plan::{Changes, Place, RangeId},
     error::{Error, Result},
@@ -47,7 +51,7 @@ pub(super) async fn write(
     let members = profiles(db, check, &mut events).await?;
     reservations(db, check, caller, &mut events).await?;
     vpcs(db, check, &mut events).await?;
-    write::events(db, &events, caller).await?;
+    insert::events(db, &events, caller).await?;
 
     let place = |place: &Place| Place {
         range: ranges.get(&place.range).copied().unwrap_or(place.range),
@@ -87,7 +91,7 @@ pub(super) async fn write(
             reserved.since,
         )?;
     }
-    write::blocks(db, &blocks).await?;
+    insert::blocks(db, &blocks).await?;
 
     if let Some(most) = check
         .allocations
@@ -95,24 +99,24 @@ pub(super) async fn write(
         .filter_map(|new| new.record.number)
         .max()
     {
-        write::reserve_numbers(db, most).await?;
+        insert::reserve_numbers(db, most).await?;
     }
     let total = check.allocations.len() as u64;
     report.tell(Phase::Write, 0, total);
     let mut done = 0;
     for chunk in check.allocations.chunks(CHUNK) {
-        allocations(db, check, chunk, caller, (&ranges, &members)).await?;
+        rows::allocations(db, check, chunk, caller, (&ranges, &members)).await?;
         done += chunk.len() as u64;
         report.tell(Phase::Write, done, total);
     }
     Ok(())
 }
 
-fn text<T: ToString>(value: Option<&T>) -> String {
+pub(super) fn text<T: ToString>(value: Option<&T>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-fn event(events: &mut Events, action: &str, subject: Uuid, detail: Value) {
+pub(super) fn event(events: &mut Events, action: &str, subject: Uuid, detail: Value) {
     events.action.push(action.to_owned());
     events.subject.push(subject);
     events.detail.push(detail);
@@ -295,7 +299,7 @@ async fn reservations(
     caller: &Caller,
     events: &mut Events,
 ) -> Result<()> {
-    let mut rows = write::Reservations::default();
+    let mut rows = insert::Reservations::default();
     for new in &check.reservations {
         let vrf = check
             .world
@@ -322,11 +326,11 @@ async fn reservations(
         );
         rows.created_at.push(new.record.created_at.map(|at| at.0));
     }
-    write::reservations(db, &rows).await
+    insert::reservations(db, &rows).await
 }
 
 async fn vpcs(db: &mut Connection, check: &Check, events: &mut Events) -> Result<()> {
-    let mut rows = write::Vpcs::default();
+    let mut rows = insert::Vpcs::default();
     for vpc in check.world.vpcs.values().filter(|vpc| vpc.new) {
         let vrf = check
             .world
@@ -342,7 +346,7 @@ async fn vpcs(db: &mut Connection, check: &Check, events: &mut Events) -> Result
         rows.labels.push(labels(&vpc.record)?);
         rows.created_at.push(vpc.record.created_at.map(|at| at.0));
     }
-    write::vpcs(db, &rows).await
+    insert::vpcs(db, &rows).await
 }
 
 /// The row of a block that no allocation owns. `at` is the place before and after the range got its key.
@@ -374,113 +378,11 @@ fn out_of_circulation(
     Ok(())
 }
 
-/// Inserts allocations, with their blocks and events.
-async fn allocations(
-    db: &mut Connection,
-    check: &Check,
-    chunk: &[NewAllocation],
-    caller: &Caller,
-    (ranges, members): (&HashMap<RangeId, RangeId>, &HashMap<i32, i32>),
-) -> Result<()> {
-    let world = &check.world;
-    let mut rows = write::Allocations::default();
-    let mut blocks = Blocks::default();
-    let mut events = Events::default();
-    for new in chunk {
-        let record = &new.record;
-        let vpc = world
-            .vpcs
-            .get(&new.vpc)
-            .ok_or_else(|| Error::bug("an allocation of no VPC"))?;
-        let created_at = record.created_at.map(|at| at.0);
-        rows.id.push(new.id);
-        rows.number.push(record.number);
-        rows.vpc.push(vpc.id.0);
-        rows.name
-            .push(record.name.as_ref().map(ToString::to_string));
-        rows.profile.push(
-            new.profile
-                .and_then(|profile| world.profiles.get(profile))
-                .map(|profile| profile.id.0),
-        );
-        rows.prefix_length.push(new.prefix_length.into());
-        rows.members
-            .push(i16::try_from(new.blocks.len()).unwrap_or(i16::MAX));
-        rows.requested_hosts.push(
-            record
-                .requested_hosts
-                .and_then(|hosts| i64::try_from(hosts).ok()),
-        );
-        rows.requested_prefix_length
-            .push(record.requested_prefix_length.map(i16::from));
-        let said = record.requested_hosts.is_some() || record.requested_prefix_length.is_some();
-        let first = new
-            .blocks
-            .first()
-            .map(|block| block.place.cidr)
-            .filter(|_| !said);
-        rows.requested_cidr
-            .push(record.requested_cidr.or(first).map(Into::into));
-        rows.request.push(new.request.clone());
-        rows.labels.push(labels(record)?);
-        rows.description.push(text(record.description.as_ref()));
-        rows.deletion_protection
-            .push(record.deletion_protection.unwrap_or_default());
-        rows.created_by.push(
-            record
-                .created_by
-                .clone()
-                .unwrap_or_else(|| caller.actor.clone()),
-        );
-        rows.created_at.push(created_at);
-        rows.claim.push(record.claim.unwrap_or_else(Uuid::new_v4));
-        rows.confirmed.push(record.confirmed.unwrap_or_default());
-        let snapshot = Snapshot {
-            vpc: record.vpc.as_ref().map_or("", |vpc| vpc.as_str()),
-            name: record.name.as_ref().map(|name| name.as_str()),
-            cidrs: new.blocks.iter().map(|block| block.place.cidr).collect(),
-        };
-        event(
-            &mut events,
-            "allocation.import",
-            new.id,
-            serde_json::to_value(snapshot).map_err(internal)?,
-        );
-        for block in &new.blocks {
-            let range = world
-                .ranges
-                .get(&block.place.range)
-                .ok_or_else(|| Error::bug("a block in no range"))?;
-            blocks
-                .range
-                .push(ranges.get(&range.id).copied().unwrap_or(range.id));
-            blocks.cidr.push(block.place.cidr.into());
-            blocks.range_cidr.push(range.cidr.into());
-            blocks.allocation.push(Some(new.id));
-            blocks.member.push(
-                block
-                    .member
-                    .map(|(id, _)| members.get(&id).copied().unwrap_or(id)),
-            );
-            blocks.prefix_length.push(Some(new.prefix_length.into()));
-            blocks.offset.push(Some(block.offset));
-            blocks.shortest.push(Some(block.shortest.into()));
-            blocks.longest.push(Some(block.longest.into()));
-            blocks.reservation.push(None);
-            blocks.reason.push(None);
-            blocks.since.push(block.since.or(created_at));
-        }
-    }
-    write::allocations(db, &rows, caller.request_id).await?;
-    write::blocks(db, &blocks).await?;
-    write::events(db, &events, caller).await
-}
-
 /// The labels of a record as JSON.
-fn labels(record: &Record) -> Result<Value> {
+pub(super) fn labels(record: &Record) -> Result<Value> {
     convert::labels_json(&record.labels.clone().unwrap_or_default())
 }
 
-fn internal(error: serde_json::Error) -> Error {
+pub(super) fn internal(error: serde_json::Error) -> Error {
     Error::Internal(error.into())
 }

@@ -1,0 +1,107 @@
+//! Calls about reservations.
+
+use ipam_shared::{
+    api::reservation::{NewReservation, Reservation, ReservationFilter, ReservationPatch},
+    cidr::Cidr,
+    ids::ReservationId,
+    page::Page,
+};
+
+use crate::{
+    Client, Error,
+    noun::{Named, Noun, is, same_vrf},
+};
+
+impl Noun for Reservation {
+    const PATH: &'static str = "reservations";
+    const WORD: &'static str = "reservation";
+    type Patch = ReservationPatch;
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn shows(&self, patch: &ReservationPatch) -> bool {
+        is(patch.reason.as_ref(), &self.reason) && is(patch.labels.as_ref(), &self.labels)
+    }
+}
+
+impl Named for Reservation {
+    type New = NewReservation;
+
+    fn is_named_by(&self, new: &NewReservation) -> bool {
+        self.cidr == new.cidr && same_vrf(new.vrf.as_ref(), self.vrf.as_str())
+    }
+
+    fn shows_new(&self, new: &NewReservation) -> bool {
+        self.is_named_by(new) && self.reason == new.reason && self.labels == new.labels
+    }
+}
+
+impl Client {
+    /// Takes a network out of circulation. Repeating it is safe: the same request answers the same reservation.
+    pub async fn create_reservation(&self, ask: &NewReservation) -> Result<Reservation, Error> {
+        let vrf = ask.vrf.as_ref().map(|vrf| vrf.as_str());
+        let find = async { Ok(self.find_reservations(ask.cidr, vrf).await?.pop()) };
+        self.create(ask, find).await
+    }
+
+    /// The reservation with that id.
+    pub async fn get_reservation(&self, id: ReservationId) -> Result<Reservation, Error> {
+        self.get(&id.to_string()).await
+    }
+
+    /// One page of the reservations that the filter lets through.
+    pub async fn list_reservations(
+        &self,
+        filter: &ReservationFilter,
+    ) -> Result<Page<Reservation>, Error> {
+        self.list(Reservation::PATH, filter).await
+    }
+
+    /// All reservations that the filter lets through, from its cursor on.
+    pub async fn all_reservations(
+        &self,
+        filter: &ReservationFilter,
+    ) -> Result<Vec<Reservation>, Error> {
+        self.all(Reservation::PATH, filter).await
+    }
+
+    /// The reservations of exactly that network: at most one in each VRF, or in the VRF of that name only.
+    pub async fn find_reservations(
+        &self,
+        cidr: Cidr,
+        vrf: Option<&str>,
+    ) -> Result<Vec<Reservation>, Error> {
+        let filter = ReservationFilter {
+            vrf: vrf.map(ToOwned::to_owned),
+            contains: Some(cidr.first()),
+            ..ReservationFilter::default()
+        };
+        let mut found = self.all_reservations(&filter).await?;
+        found.retain(|found| found.cidr == cidr && vrf.is_none_or(|vrf| vrf == found.vrf.as_str()));
+        Ok(found)
+    }
+
+    /// Changes a reservation. With `revision` only if nobody changed it since; a repeated request that finds its own
+    /// change there is a success.
+    pub async fn update_reservation(
+        &self,
+        id: ReservationId,
+        patch: &ReservationPatch,
+        revision: Option<i64>,
+    ) -> Result<Reservation, Error> {
+        self.update(&id.to_string(), patch, revision).await
+    }
+
+    /// Ends a reservation. With `revision` only if nobody changed it since. A repeated request that finds it deleted is
+    /// a success.
+    pub async fn delete_reservation(
+        &self,
+        id: ReservationId,
+        revision: Option<i64>,
+    ) -> Result<(), Error> {
+        self.delete_by_id::<Reservation>(&id.to_string(), revision)
+            .await
+    }
+}

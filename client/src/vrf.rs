@@ -1,0 +1,91 @@
+//! Calls about VRFs.
+
+use ipam_shared::{
+    api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
+    ids::VrfId,
+    name::Name,
+    page::Page,
+};
+
+use crate::{
+    Client, Error,
+    noun::{Named, Noun, is},
+};
+
+impl Noun for Vrf {
+    const PATH: &'static str = "vrfs";
+    const WORD: &'static str = "VRF";
+    type Patch = VrfPatch;
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn shows(&self, patch: &VrfPatch) -> bool {
+        is(patch.name.as_ref(), &self.name)
+            && is(patch.labels.as_ref(), &self.labels)
+            && is(patch.description.as_ref(), &self.description)
+    }
+}
+
+impl Named for Vrf {
+    type New = NewVrf;
+
+    fn is_named_by(&self, new: &NewVrf) -> bool {
+        self.name == new.name
+    }
+
+    fn shows_new(&self, new: &NewVrf) -> bool {
+        self.is_named_by(new) && self.labels == new.labels && self.description == new.description
+    }
+}
+
+impl Client {
+    /// Makes an address space. A repeated request that finds its own work is a success.
+    pub async fn create_vrf(&self, ask: &NewVrf) -> Result<Vrf, Error> {
+        self.create(ask, self.find_vrf(&ask.name)).await
+    }
+
+    /// The VRF with that id or name.
+    pub async fn get_vrf(&self, id_or_name: &str) -> Result<Vrf, Error> {
+        self.get(id_or_name).await
+    }
+
+    /// One page of the VRFs that the filter lets through.
+    pub async fn list_vrfs(&self, filter: &VrfFilter) -> Result<Page<Vrf>, Error> {
+        self.list(Vrf::PATH, filter).await
+    }
+
+    /// All VRFs that the filter lets through, from its cursor on.
+    pub async fn all_vrfs(&self, filter: &VrfFilter) -> Result<Vec<Vrf>, Error> {
+        self.all(Vrf::PATH, filter).await
+    }
+
+    /// The VRF of that name, if there is one. Unlike [`Client::get_vrf`] it takes a name that looks like an id for what
+    /// it is.
+    pub async fn find_vrf(&self, name: &Name) -> Result<Option<Vrf>, Error> {
+        let filter = VrfFilter {
+            name: Some(name.to_string()),
+            ..VrfFilter::default()
+        };
+        let page = self.list_vrfs(&filter).await?;
+        Ok(page.items.into_iter().find(|found| found.name == *name))
+    }
+
+    /// Changes a VRF. With `revision` only if nobody changed it since; a repeated request that finds its own change
+    /// there is a success.
+    pub async fn update_vrf(
+        &self,
+        id: VrfId,
+        patch: &VrfPatch,
+        revision: Option<i64>,
+    ) -> Result<Vrf, Error> {
+        self.update(&id.to_string(), patch, revision).await
+    }
+
+    /// Deletes a VRF that nothing uses. With `revision` only if nobody changed it since. A repeated request that finds
+    /// it deleted is a success.
+    pub async fn delete_vrf(&self, id: VrfId, revision: Option<i64>) -> Result<(), Error> {
+        self.delete_by_id::<Vrf>(&id.to_string(), revision).await
+    }
+}

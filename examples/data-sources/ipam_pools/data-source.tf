@@ -1,0 +1,8 @@
+data "ipam_pools" "private" {
+  vrf   = "default"
+  label = "tier=private"
+}
+
+output "utilisation" {
+  value = { for pool in data.ipam_pools.private.pools : pool.name => pool.utilisation }
+}

@@ -1,0 +1,7 @@
+data "ipam_vpc" "prod" {
+  name = "prod"
+}
+
+output "vrf" {
+  value = data.ipam_vpc.prod.vrf
+}

@@ -1,0 +1,4 @@
+import {
+  to = ipam_pool.corporate
+  id = "default/corporate"
+}

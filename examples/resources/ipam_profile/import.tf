@@ -1,0 +1,4 @@
+import {
+  to = ipam_profile.cluster
+  id = "cluster"
+}

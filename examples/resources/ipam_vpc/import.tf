@@ -1,0 +1,4 @@
+import {
+  to = ipam_vpc.dev
+  id = "dev"
+}

@@ -1,0 +1,4 @@
+import {
+  to = ipam_vrf.dev
+  id = "dev"
+}

@@ -1,0 +1,230 @@
+//! A noun as a resource: plan, create, read, update, delete, import.
+
+use std::marker::PhantomData;
+
+use ipam_shared::error::Code;
+use tfplugin::{
+    Attribute, Context, Create, Diagnostic, IdentitySchema, Import, Instance, Path, Plan, Private,
+    Resource, Result, Schema, Text, Type, Update, Value, async_trait,
+};
+
+use super::{Fields, Noun, body, ids, named, shown};
+use crate::{
+    call::until_stopped,
+    failure::{failure, gone, taken, unknown_id},
+    labels,
+    provider::Connection,
+};
+
+/// The resource type of a noun.
+pub(crate) struct Managed<N>(PhantomData<fn() -> N>);
+
+impl<N> Managed<N> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+#[async_trait]
+impl<N: Noun> Resource<Connection> for Managed<N> {
+    fn name(&self) -> &str {
+        N::TYPE
+    }
+
+    fn schema(&self) -> Schema {
+        let id = Attribute::string()
+            .computed()
+            .use_state_for_unknown()
+            .describe(format!("Id of the {}. It never changes.", N::WORD));
+        let words = N::words();
+        let schema = words
+            .iter()
+            .fold(Schema::new(N::ABOUT).attribute("id", id), |schema, word| {
+                schema.attribute(word.name, word.managed())
+            });
+        let labels = N::HAS_LABELS.then(labels::attributes);
+        labels
+            .into_iter()
+            .flatten()
+            .fold(schema, |schema, (name, attribute)| {
+                schema.attribute(name, attribute)
+            })
+    }
+
+    fn identity(&self) -> Option<IdentitySchema> {
+        Some(IdentitySchema::default().required("id", Type::String, "Id. It never changes."))
+    }
+
+    async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
+        for word in N::words() {
+            word.check(config.get(word.name), &Path::attribute(word.name))?;
+        }
+        if N::HAS_LABELS {
+            labels::check(config, "labels")?;
+        }
+        N::validate(config)
+    }
+
+    async fn plan(&self, ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
+        if N::HAS_LABELS {
+            labels::plan(ctx, plan)?;
+        }
+        N::plan(ctx, plan).await
+    }
+
+    async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
+        let connection = ctx.client()?;
+        let planned = &request.planned;
+        let mut fields = Fields::new();
+        for word in N::words().iter().filter(|word| word.is_asked()) {
+            let value = planned.get(word.name);
+            if !value.is_null() && value.is_wholly_known() {
+                fields.insert(word.name.to_owned(), value.to_json());
+            }
+        }
+        if N::HAS_LABELS {
+            insert_labels(&mut fields, connection, planned)?;
+        }
+        let new: N::New = body(fields)?;
+        let title = N::title(planned);
+        let what = format!("create the {} {title}", N::WORD);
+        let call = N::create(&connection.client, &new);
+        match until_stopped(ctx, &what, call).await? {
+            Ok(made) => instance::<N>(&made, planned, connection, Private::default()),
+            Err(error) if error.code() == Some(Code::NameTaken) => {
+                Err(taken(&what, &error, &title).into())
+            }
+            Err(error) => Err(failure(&what, &error).into()),
+        }
+    }
+
+    async fn read(&self, ctx: &Context<Connection>, current: Instance) -> Result<Option<Instance>> {
+        let connection = ctx.client()?;
+        let Text(id) = current.state.attribute::<Text<N::Id>>("id")?;
+        let title = N::title(&current.state);
+        let what = format!("read the {} {title}", N::WORD);
+        let shown_id = id.to_string();
+        match until_stopped(ctx, &what, N::get(&connection.client, id)).await? {
+            Ok(found) => {
+                instance::<N>(&found, &current.state, connection, current.private).map(Some)
+            }
+            Err(error) if error.code() == Some(Code::Gone) => {
+                ctx.report(gone(N::WORD, &title, &error));
+                Ok(None)
+            }
+            Err(error) if error.code() == Some(Code::NotFound) => {
+                Err(unknown_id(N::WORD, &shown_id, connection.client.endpoint()).into())
+            }
+            Err(error) => Err(failure(&what, &error).into()),
+        }
+    }
+
+    async fn update(&self, ctx: &Context<Connection>, request: Update) -> Result<Instance> {
+        let connection = ctx.client()?;
+        let Text(id) = request.prior.attribute::<Text<N::Id>>("id")?;
+        let what = format!("change the {} {}", N::WORD, N::title(&request.prior));
+        let words = N::words();
+        let place = words
+            .iter()
+            .find(|word| word.is_place && request.changes(word.name));
+        if let Some(word) = place {
+            let Text(id) = request.prior.attribute::<Text<N::Id>>("id")?;
+            let found = until_stopped(ctx, &what, N::get(&connection.client, id))
+                .await?
+                .map_err(|error| failure(&what, &error))?;
+            let state = instance::<N>(&found, &request.planned, connection, Private::default())?;
+            super::place::check(N::WORD, word.name, &state.state, &request.planned)?;
+        }
+        let mut fields = Fields::new();
+        for word in &words {
+            let value = request.planned.get(word.name);
+            if word.is_asked()
+                && !word.is_place
+                && request.changes(word.name)
+                && value.is_wholly_known()
+            {
+                fields.insert(word.name.to_owned(), value.to_json());
+            }
+        }
+        if N::HAS_LABELS && (request.changes("labels") || request.changes("effective_labels")) {
+            insert_labels(&mut fields, connection, &request.planned)?;
+        }
+        N::patch(&request, &mut fields)?;
+        let patch: N::Patch = body(fields)?;
+        let changed = until_stopped(ctx, &what, N::update(&connection.client, id, &patch))
+            .await?
+            .map_err(|error| failure(&what, &error))?;
+        instance::<N>(&changed, &request.planned, connection, request.private)
+    }
+
+    async fn delete(&self, ctx: &Context<Connection>, current: Instance) -> Result<()> {
+        let connection = ctx.client()?;
+        let Text(id) = current.state.attribute::<Text<N::Id>>("id")?;
+        let shown_id = id.to_string();
+        let what = format!("delete the {} {}", N::WORD, N::title(&current.state));
+        match until_stopped(ctx, &what, N::delete(&connection.client, id)).await? {
+            Ok(()) => Ok(()),
+            Err(error) if error.code() == Some(Code::Gone) => Ok(()),
+            Err(error) if error.code() == Some(Code::NotFound) => {
+                Err(unknown_id(N::WORD, &shown_id, connection.client.endpoint()).into())
+            }
+            Err(error) => Err(failure(&what, &error).into()),
+        }
+    }
+
+    async fn import(&self, ctx: &Context<Connection>, request: Import) -> Result<Instance> {
+        let connection = ctx.client()?;
+        let text = match request {
+            Import::Id(text) => text,
+            Import::Identity(identity) => identity.attribute("id")?,
+        };
+        let what = format!("import {text}");
+        let found = until_stopped(ctx, &what, named::<N>(&connection.client, &text))
+            .await?
+            .map_err(|error| failure(&what, &error))?;
+        match found.as_slice() {
+            [found] => instance::<N>(found, &Value::Null, connection, Private::default()),
+            [] => Err(Diagnostic::error(
+                format!("There is no {} {text}", N::WORD),
+                format!(
+                    "The server at {} has none. Import {}.",
+                    connection.client.endpoint(),
+                    N::IMPORT
+                ),
+            )
+            .into()),
+            several => Err(Diagnostic::error(
+                format!("There is more than one {} {text}", N::WORD),
+                format!(
+                    "It exists in several VRFs. Import {}; these are the ids: {}.",
+                    N::IMPORT,
+                    ids::<N>(several)
+                ),
+            )
+            .into()),
+        }
+    }
+}
+
+fn insert_labels(fields: &mut Fields, connection: &Connection, planned: &Value) -> Result<()> {
+    let labels = labels::effective(connection, planned)?;
+    let pairs = labels
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.into()));
+    fields.insert("labels".to_owned(), pairs.collect::<Fields>().into());
+    Ok(())
+}
+
+fn instance<N: Noun>(
+    found: &N::Found,
+    known: &Value,
+    connection: &Connection,
+    private: Private,
+) -> Result<Instance> {
+    let mut state = shown::<N>(found, &N::words())?;
+    N::settle(found, known, &mut state)?;
+    if let Some(all) = N::labels(found) {
+        labels::settle(all, known, connection, &mut state)?;
+    }
+    Ok(Instance { state, private })
+}

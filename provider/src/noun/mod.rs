@@ -1,0 +1,180 @@
+//! Nouns that are made, changed and deleted by id and found by what people call them: all but allocations.
+//!
+//! Their attributes have the same names as the fields of the API's bodies, so that requests and states are made from
+//! each other through JSON, and a noun is little more than its words and its calls. What is left to a noun is what the
+//! plan can know ahead, and where state and reply differ. `managed` is such a noun as a resource, `looked_up` as a data
+//! source.
+
+pub(crate) mod looked_up;
+pub(crate) mod managed;
+pub(crate) mod place;
+pub(crate) mod pool;
+pub(crate) mod profile;
+pub(crate) mod reservation;
+pub(crate) mod vpc;
+pub(crate) mod vrf;
+pub(crate) mod word;
+
+use std::{fmt::Display, str::FromStr};
+
+use ipam_client::{Client, Error};
+use ipam_shared::{error::Code, labels::Labels};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value as Json};
+use tfplugin::{Context, Diagnostic, Plan, Result, Update, Value, async_trait};
+
+use crate::provider::Connection;
+use word::Word;
+
+pub(crate) type Fields = Map<String, Json>;
+
+/// A noun.
+#[async_trait]
+pub(crate) trait Noun: Send + Sync + 'static {
+    /// Of the resource and the data source, such as `ipam_vrf`.
+    const TYPE: &'static str;
+    /// What one is called in a sentence, such as `VRF`.
+    const WORD: &'static str;
+    /// What it is, for the documentation of the resource.
+    const ABOUT: &'static str;
+    /// The attribute that people know it by, beside its id.
+    const KEY: &'static str = "name";
+    /// Whether the same key may exist in several VRFs.
+    const SCOPED: bool = false;
+    /// What to import it by, to complete "Import ".
+    const IMPORT: &'static str = "by id or by name";
+
+    /// Id.
+    type Id: FromStr<Err: Display + Send> + Display + Send + Sync;
+    /// The body that makes one.
+    type New: DeserializeOwned + Send + Sync;
+    /// The body that changes one.
+    type Patch: DeserializeOwned + Send + Sync;
+    /// What the server has.
+    type Found: Serialize + Send + Sync;
+
+    /// The attributes of the resource, but for `id` and the labels. The data source shows them too.
+    fn words() -> Vec<Word>;
+
+    /// What only the data source shows, because it changes by itself.
+    fn only_looked_up() -> Vec<Word>;
+
+    /// Its id.
+    fn id(found: &Self::Found) -> String;
+
+    /// Its labels, if it can have any.
+    fn labels(_found: &Self::Found) -> Option<&Labels> {
+        None
+    }
+
+    /// Whether it can have labels.
+    const HAS_LABELS: bool = true;
+
+    /// Makes one.
+    async fn create(client: &Client, new: &Self::New) -> std::result::Result<Self::Found, Error>;
+
+    /// The one with that id.
+    async fn get(client: &Client, id: Self::Id) -> std::result::Result<Self::Found, Error>;
+
+    /// Those that people call so, in all VRFs or in that one.
+    async fn find(
+        client: &Client,
+        key: &str,
+        vrf: Option<&str>,
+    ) -> std::result::Result<Vec<Self::Found>, Error>;
+
+    /// Changes the one with that id.
+    async fn update(
+        client: &Client,
+        id: Self::Id,
+        patch: &Self::Patch,
+    ) -> std::result::Result<Self::Found, Error>;
+
+    /// Deletes the one with that id.
+    async fn delete(client: &Client, id: Self::Id) -> std::result::Result<(), Error>;
+
+    /// Refuses configurations that can't be, beyond the checks of single words.
+    fn validate(_config: &Value) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the plan can know ahead.
+    async fn plan(_ctx: &Context<Connection>, _plan: &mut Plan) -> Result<()> {
+        Ok(())
+    }
+
+    /// Fits the fields of a change, which are those of the attributes that differ, to the body.
+    fn patch(_request: &Update, _patch: &mut Fields) -> Result<()> {
+        Ok(())
+    }
+
+    /// Fits the attributes, as the reply has them, to what the configuration says: `known` is the plan or the state from
+    /// before, null after an import.
+    fn settle(_found: &Self::Found, _known: &Value, _state: &mut Value) -> Result<()> {
+        Ok(())
+    }
+
+    /// What people call it: its key, with the VRF if it takes that to tell it from others.
+    fn title(values: &Value) -> String {
+        let key = values.get(Self::KEY).as_str();
+        match (key, values.get("vrf").as_str()) {
+            (Some(key), Some(vrf)) if Self::SCOPED && vrf != ipam_shared::api::DEFAULT_VRF => {
+                format!("{vrf}/{key}")
+            }
+            (Some(key), _) => key.to_owned(),
+            (None, _) => values
+                .get("id")
+                .as_str()
+                .unwrap_or("with an unknown name")
+                .to_owned(),
+        }
+    }
+}
+
+/// The attributes as the server has them.
+fn shown<N: Noun>(found: &N::Found, words: &[Word]) -> Result<Value> {
+    // By way of a text, because a JSON value can't hold numbers of addresses of more than 64 bits.
+    let json: Json = serde_json::to_string(found)
+        .and_then(|text| serde_json::from_str(&text))
+        .map_err(|error| bug(&error))?;
+    let mut state = Value::object([("id", N::id(found).into())]);
+    for word in words {
+        state.set(word.name, json.get(word.name).cloned().unwrap_or_default());
+    }
+    Ok(state)
+}
+
+/// A body from its fields. They have been checked word by word, so this succeeds.
+fn body<T: DeserializeOwned>(fields: Fields) -> Result<T> {
+    serde_json::from_value(Json::Object(fields)).map_err(|error| bug(&error).into())
+}
+
+fn bug(error: &serde_json::Error) -> Diagnostic {
+    Diagnostic::error(
+        "The provider and the server's API don't fit",
+        format!("This is a bug of the provider: {error}."),
+    )
+}
+
+/// Finds what an import or a person names: an id, a key, or a VRF and a key.
+async fn named<N: Noun>(client: &Client, text: &str) -> std::result::Result<Vec<N::Found>, Error> {
+    if let Ok(id) = text.parse::<N::Id>() {
+        match N::get(client, id).await {
+            // A name may look like an id.
+            Err(error) if error.code() == Some(Code::NotFound) => {}
+            found => return Ok(vec![found?]),
+        }
+    }
+    let mut found = N::find(client, text, None).await?;
+    if N::SCOPED
+        && let Some((vrf, key)) = text.split_once('/')
+    {
+        found.extend(N::find(client, key, Some(vrf)).await?);
+    }
+    Ok(found)
+}
+
+/// Ids for a message that asks to choose one of them.
+fn ids<N: Noun>(found: &[N::Found]) -> String {
+    found.iter().map(N::id).collect::<Vec<_>>().join(", ")
+}

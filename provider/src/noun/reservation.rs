@@ -1,0 +1,131 @@
+//! Reservations.
+
+use ipam_client::{Client, Error};
+use ipam_shared::{
+    api::reservation::{MAX_REASON, NewReservation, Reservation as Found, ReservationPatch},
+    ids::ReservationId,
+    labels::Labels,
+};
+use tfplugin::{Attribute, Context, Diagnostic, FromValue, Path, Plan, Type, Value, async_trait};
+
+use super::{
+    Noun, place,
+    word::{Word, Written, created_at},
+};
+use crate::provider::Connection;
+
+/// A network taken out of circulation.
+pub(crate) struct Reservation;
+
+struct Reason;
+
+impl FromValue for Reason {
+    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
+        let length = String::from_value(value, path)?.chars().count();
+        if (1..=MAX_REASON).contains(&length) {
+            return Ok(Self);
+        }
+        Err(Diagnostic::error(
+            "Unsuitable reason",
+            format!("It has {length} characters; 1 to {MAX_REASON} are needed, for those whose request it refuses."),
+        )
+        .at(path))
+    }
+}
+
+#[async_trait]
+impl Noun for Reservation {
+    const TYPE: &'static str = "ipam_reservation";
+    const WORD: &'static str = "reservation";
+    const ABOUT: &'static str = "A network that is never handed out, such as an on-premises or a legacy range. It may lie \
+        inside a range of a pool, contain whole ranges, or lie outside of all of them; a range that is added later \
+        respects it. It is refused where something is allocated already.";
+    const KEY: &'static str = "cidr";
+    const SCOPED: bool = true;
+    const IMPORT: &'static str =
+        "by id, by CIDR such as 10.0.0.0/24, or by VRF and CIDR such as dev/10.0.0.0/24";
+
+    type Id = ReservationId;
+    type New = NewReservation;
+    type Patch = ReservationPatch;
+    type Found = Found;
+
+    fn words() -> Vec<Word> {
+        vec![
+            Word::new(
+                "cidr",
+                Attribute::string().required().requires_replace_because(
+                    "A reservation is of one network. This one ends, and its network may be handed out; another is made.",
+                ),
+                "The network.",
+                "A change forces replacement.",
+            )
+            .is::<Written>()
+            .place(),
+            place::vrf(
+                "Name of the VRF in which it holds.",
+                "Default: `default`. Another VRF forces replacement, a new name of the same VRF does not.",
+            ),
+            Word::new(
+                "reason",
+                Attribute::string().required(),
+                "Why, shown to everybody whose request it stands in the way of: 1 to 1,000 characters.",
+                "Changed in place.",
+            )
+            .is::<Reason>(),
+        ]
+    }
+
+    fn only_looked_up() -> Vec<Word> {
+        vec![
+            Word::shown(
+                "pools",
+                Attribute::list(Type::String),
+                "Names of the pools that it takes space from; none if it lies outside of all.",
+            ),
+            Word::shown("created_by", Attribute::string(), "Who asked for it."),
+            created_at(),
+        ]
+    }
+
+    fn id(found: &Found) -> String {
+        found.id.to_string()
+    }
+
+    fn labels(found: &Found) -> Option<&Labels> {
+        Some(&found.labels)
+    }
+
+    async fn create(client: &Client, new: &NewReservation) -> Result<Found, Error> {
+        client.create_reservation(new).await
+    }
+
+    async fn get(client: &Client, id: ReservationId) -> Result<Found, Error> {
+        client.get_reservation(id).await
+    }
+
+    async fn find(client: &Client, key: &str, vrf: Option<&str>) -> Result<Vec<Found>, Error> {
+        match key.parse() {
+            Ok(cidr) => client.find_reservations(cidr, vrf).await,
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn update(
+        client: &Client,
+        id: ReservationId,
+        patch: &ReservationPatch,
+    ) -> Result<Found, Error> {
+        client.update_reservation(id, patch, None).await
+    }
+
+    async fn delete(client: &Client, id: ReservationId) -> Result<(), Error> {
+        client.delete_reservation(id, None).await
+    }
+
+    async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Result<()> {
+        let consequence = "A reservation does not move between address spaces: this one ends, and its network may be \
+            handed out; another is made.";
+        place::plan_vrf(ctx, plan, consequence).await.map(drop)
+    }
+}

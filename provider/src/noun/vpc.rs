@@ -1,0 +1,98 @@
+//! VPCs.
+
+use ipam_client::{Client, Error};
+use ipam_shared::{
+    api::vpc::{NewVpc, Vpc as Found, VpcPatch},
+    ids::VpcId,
+    labels::Labels,
+};
+use tfplugin::{Context, Plan, Value, async_trait};
+
+use super::{
+    Noun, place,
+    vrf::{count, name},
+    word::{Word, created_at, description},
+};
+use crate::provider::Connection;
+
+/// Who space is for.
+pub(crate) struct Vpc;
+
+#[async_trait]
+impl Noun for Vpc {
+    const TYPE: &'static str = "ipam_vpc";
+    const WORD: &'static str = "VPC";
+    const ABOUT: &'static str = "Who space is for. The server makes a VPC when an allocation first names it, so this \
+        resource is needed only for one in another VRF than `default`, or with labels or a description. A VPC that exists \
+        already is imported.\n\nIt is destroyed only when it has no allocations any more.";
+    const IMPORT: &'static str = "by id, or by name such as prod";
+
+    type Id = VpcId;
+    type New = NewVpc;
+    type Patch = VpcPatch;
+    type Found = Found;
+
+    fn words() -> Vec<Word> {
+        vec![
+            name("Name, unique without regard to case."),
+            place::vrf(
+                "Name of the VRF that it is in.",
+                "Default: `default`. Another VRF forces replacement, a new name of the same VRF does not.",
+            ),
+            description(),
+        ]
+    }
+
+    fn only_looked_up() -> Vec<Word> {
+        vec![
+            count("allocations", "How many allocations it has."),
+            created_at(),
+        ]
+    }
+
+    fn id(found: &Found) -> String {
+        found.id.to_string()
+    }
+
+    fn labels(found: &Found) -> Option<&Labels> {
+        Some(&found.labels)
+    }
+
+    async fn create(client: &Client, new: &NewVpc) -> Result<Found, Error> {
+        client.create_vpc(new).await
+    }
+
+    async fn get(client: &Client, id: VpcId) -> Result<Found, Error> {
+        client.get_vpc(&id.to_string()).await
+    }
+
+    async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {
+        match key.parse() {
+            Ok(name) => Ok(client.find_vpc(&name).await?.into_iter().collect()),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn update(client: &Client, id: VpcId, patch: &VpcPatch) -> Result<Found, Error> {
+        client.update_vpc(id, patch, None).await
+    }
+
+    async fn delete(client: &Client, id: VpcId) -> Result<(), Error> {
+        client.delete_vpc(id, false, None).await.map(drop)
+    }
+
+    async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Result<()> {
+        let consequence = "A VPC does not move between address spaces: this one is deleted, which takes that it has no \
+            allocations any more, and a new one is made.";
+        place::plan_vrf(ctx, plan, consequence).await.map(drop)
+    }
+
+    fn settle(found: &Found, known: &Value, state: &mut Value) -> tfplugin::Result<()> {
+        if let Some(name) = known.get("name").as_str()
+            && name.to_lowercase() == found.name.as_str().to_lowercase()
+        {
+            state.set("name", name);
+        }
+        Ok(())
+    }
+}

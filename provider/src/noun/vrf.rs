@@ -1,0 +1,93 @@
+//! VRFs.
+
+use ipam_client::{Client, Error};
+use ipam_shared::{
+    api::vrf::{NewVrf, Vrf as Found, VrfPatch},
+    ids::VrfId,
+    labels::Labels,
+    name::Name,
+};
+use tfplugin::{Attribute, Text, async_trait};
+
+use super::{
+    Noun,
+    word::{Word, created_at, description},
+};
+
+/// An isolated address space.
+pub(crate) struct Vrf;
+
+/// The name of a thing that has one.
+pub(crate) fn name(what: &'static str) -> Word {
+    Word::new(
+        "name",
+        Attribute::string().required(),
+        what,
+        "1 to 128 characters, no `/`. Changed in place.",
+    )
+    .is::<Text<Name>>()
+}
+
+/// How many of something there are.
+pub(crate) fn count(name: &'static str, what: &'static str) -> Word {
+    Word::shown(name, Attribute::number(), what)
+}
+
+#[async_trait]
+impl Noun for Vrf {
+    const TYPE: &'static str = "ipam_vrf";
+    const WORD: &'static str = "VRF";
+    const ABOUT: &'static str = "An isolated address space: the same network may exist once in each VRF, which is how \
+        several environments use 100.64.0.0/10 at the same time. The VRF `default` always exists; pools that a VRF lacks \
+        are taken from there.\n\nA VRF is destroyed only when nothing is in it any more: no pools, VPCs or reservations.";
+    const IMPORT: &'static str = "by id, or by name such as dev";
+
+    type Id = VrfId;
+    type New = NewVrf;
+    type Patch = VrfPatch;
+    type Found = Found;
+
+    fn words() -> Vec<Word> {
+        vec![name("Unique name."), description()]
+    }
+
+    fn only_looked_up() -> Vec<Word> {
+        vec![
+            count("pools", "How many pools it has."),
+            count("vpcs", "How many VPCs are in it."),
+            count("reservations", "How many reservations it has."),
+            created_at(),
+        ]
+    }
+
+    fn id(found: &Found) -> String {
+        found.id.to_string()
+    }
+
+    fn labels(found: &Found) -> Option<&Labels> {
+        Some(&found.labels)
+    }
+
+    async fn create(client: &Client, new: &NewVrf) -> Result<Found, Error> {
+        client.create_vrf(new).await
+    }
+
+    async fn get(client: &Client, id: VrfId) -> Result<Found, Error> {
+        client.get_vrf(&id.to_string()).await
+    }
+
+    async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {
+        match key.parse() {
+            Ok(name) => Ok(client.find_vrf(&name).await?.into_iter().collect()),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn update(client: &Client, id: VrfId, patch: &VrfPatch) -> Result<Found, Error> {
+        client.update_vrf(id, patch, None).await
+    }
+
+    async fn delete(client: &Client, id: VrfId) -> Result<(), Error> {
+        client.delete_vrf(id, None).await
+    }
+}

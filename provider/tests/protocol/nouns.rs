@@ -1,0 +1,129 @@
+//! The nouns that are not allocations, where the network fails or the provider is not configured yet.
+
+use serde_json::json;
+use tfplugin::driver::{Driver, UNKNOWN};
+
+use crate::{
+    BINARY, Stack,
+    proxy::{Fault, Proxy},
+};
+
+#[tokio::test]
+async fn a_lost_reply_is_bridged_without_a_word() {
+    let stack = Stack::start().await;
+    let whole = json!({"name": "whole", "ranges": ["10.64.0.0/12"]});
+    let whole = stack
+        .provider()
+        .await
+        .create("ipam_pool", whole)
+        .await
+        .unwrap();
+    for (ty, config, count) in [
+        (
+            "ipam_vrf",
+            json!({"name": "dev"}),
+            "select count(*) from vrf where name = 'dev'",
+        ),
+        (
+            "ipam_pool",
+            json!({"name": "team", "parent": whole.values["id"], "range_prefix_lengths": [20, 24]}),
+            "select count(*) from pool where name = 'team'",
+        ),
+        (
+            "ipam_profile",
+            json!({"name": "flat", "members": [{"role": "main", "pool": "team"}]}),
+            "select count(*) from profile where name = 'flat'",
+        ),
+        (
+            "ipam_reservation",
+            json!({"cidr": "10.0.0.0/24", "reason": "Test"}),
+            "select count(*) from reservation",
+        ),
+        (
+            "ipam_vpc",
+            json!({"name": "prod"}),
+            "select count(*) from vpc where name = 'prod'",
+        ),
+    ] {
+        let proxy = Proxy::start(stack.server.address(), "POST", Fault::LoseReply(1)).await;
+        let driver = stack.provider_at(&proxy.url).await;
+        let made = driver.create(ty, config.clone()).await.unwrap();
+        assert!(proxy.hits() > 1, "{ty}");
+        assert_eq!(stack.count(count).await, 1, "{ty}");
+        let read = driver.read(&made).await.unwrap().unwrap();
+        let plan = driver.plan(ty, Some(&read), config).await.unwrap();
+        assert_eq!(plan.values, read.values, "{ty}");
+        let proxy = Proxy::start(stack.server.address(), "DELETE", Fault::LoseReply(1)).await;
+        let driver = stack.provider_at(&proxy.url).await;
+        if ty != "ipam_pool" {
+            driver.delete(&made).await.unwrap();
+            assert_eq!(stack.count(count).await, 0, "{ty}");
+        }
+    }
+    // A range more, once, however often the server was asked.
+    let driver = stack.provider().await;
+    let team = driver.import("ipam_pool", "team").await.unwrap();
+    let team = driver.read(&team).await.unwrap().unwrap();
+    let proxy = Proxy::start(stack.server.address(), "PATCH", Fault::LoseReply(1)).await;
+    let driver = stack.provider_at(&proxy.url).await;
+    let config =
+        json!({"name": "team", "parent": whole.values["id"], "range_prefix_lengths": [20, 24, 24]});
+    let more = driver.update(&team, config).await.unwrap();
+    assert!(proxy.hits() > 1);
+    assert_eq!(more.values["ranges"].as_array().unwrap().len(), 3);
+    let count = "select count(*) from pool_range join pool using (pool_id) where name = 'team'";
+    assert_eq!(stack.count(count).await, 3);
+}
+
+#[tokio::test]
+async fn an_identity_imports_what_it_identifies() {
+    let stack = Stack::start().await;
+    let driver = stack.provider().await;
+    let made = driver
+        .create("ipam_vrf", json!({"name": "dev"}))
+        .await
+        .unwrap();
+    let identity = made.identity.clone().unwrap();
+    let imported = driver.import_identity("ipam_vrf", identity).await.unwrap();
+    assert_eq!(imported.values["name"], "dev");
+    let error = driver.import("ipam_pool", "dev/none").await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("by VRF and name such as dev/cgnat"),
+        "{error}"
+    );
+}
+
+/// The provider's settings come from a resource that is yet to be made: nobody can be asked.
+#[tokio::test]
+async fn a_plan_without_a_server_says_what_it_can() {
+    let stack = Stack::start().await;
+    let ask = |size| json!({"vpc": "prod", "name": "a", "prefix_length": size});
+    let made = stack
+        .provider()
+        .await
+        .create("ipam_allocation", ask(24))
+        .await
+        .unwrap();
+    let driver = Driver::start(BINARY).await.unwrap();
+    driver
+        .configure(json!({"endpoint": UNKNOWN, "api_key": "key"}))
+        .await
+        .unwrap();
+    let plan = driver
+        .plan("ipam_allocation", Some(&made), ask(23))
+        .await
+        .unwrap();
+    assert_eq!(plan.values["cidr"], "10.0.0.0/23");
+    assert_eq!(plan.values["blocks"], UNKNOWN);
+    assert!(plan.requires_replace.is_empty());
+    let pool = json!({"name": "six", "ranges": ["2001:db8::/36"]});
+    let plan = driver.plan("ipam_pool", None, pool).await.unwrap();
+    assert_eq!(plan.values["family"], "ipv6");
+    assert_eq!(plan.values["max_prefix_length"], 128);
+    assert_eq!(plan.values["range_prefix_lengths"], json!(null));
+    let child = json!({"name": "team", "parent": UNKNOWN, "range_prefix_lengths": [20]});
+    let plan = driver.plan("ipam_pool", None, child).await.unwrap();
+    assert_eq!(plan.values["ranges"], UNKNOWN);
+}

@@ -1,0 +1,121 @@
+//! Writes allocations with their blocks and events, some thousand at once: nearly all of what a large file has.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::{
+    check::{Check, NewAllocation},
+    write::{event, internal, labels, text},
+};
+use crate::{
+    db::{
+        Connection,
+        event::{Caller, Snapshot},
+        transfer::insert::{self, Blocks, Events},
+    },
+    domain::plan::RangeId,
+    error::{Error, Result},
+};
+
+/// Inserts allocations, with their blocks and events.
+pub(super) async fn allocations(
+    db: &mut Connection,
+    check: &Check,
+    chunk: &[NewAllocation],
+    caller: &Caller,
+    (ranges, members): (&HashMap<RangeId, RangeId>, &HashMap<i32, i32>),
+) -> Result<()> {
+    let world = &check.world;
+    let mut rows = insert::Allocations::default();
+    let mut blocks = Blocks::default();
+    let mut events = Events::default();
+    for new in chunk {
+        let record = &new.record;
+        let vpc = world
+            .vpcs
+            .get(&new.vpc)
+            .ok_or_else(|| Error::bug("an allocation of no VPC"))?;
+        let created_at = record.created_at.map(|at| at.0);
+        rows.id.push(new.id);
+        rows.number.push(record.number);
+        rows.vpc.push(vpc.id.0);
+        rows.name
+            .push(record.name.as_ref().map(ToString::to_string));
+        rows.profile.push(
+            new.profile
+                .and_then(|profile| world.profiles.get(profile))
+                .map(|profile| profile.id.0),
+        );
+        rows.prefix_length.push(new.prefix_length.into());
+        rows.members
+            .push(i16::try_from(new.blocks.len()).unwrap_or(i16::MAX));
+        rows.requested_hosts.push(
+            record
+                .requested_hosts
+                .and_then(|hosts| i64::try_from(hosts).ok()),
+        );
+        rows.requested_prefix_length
+            .push(record.requested_prefix_length.map(i16::from));
+        let said = record.requested_hosts.is_some() || record.requested_prefix_length.is_some();
+        let first = new
+            .blocks
+            .first()
+            .map(|block| block.place.cidr)
+            .filter(|_| !said);
+        rows.requested_cidr
+            .push(record.requested_cidr.or(first).map(Into::into));
+        rows.request.push(new.request.clone());
+        rows.labels.push(labels(record)?);
+        rows.description.push(text(record.description.as_ref()));
+        rows.deletion_protection
+            .push(record.deletion_protection.unwrap_or_default());
+        rows.created_by.push(
+            record
+                .created_by
+                .clone()
+                .unwrap_or_else(|| caller.actor.clone()),
+        );
+        rows.created_at.push(created_at);
+        rows.claim.push(record.claim.unwrap_or_else(Uuid::new_v4));
+        rows.confirmed.push(record.confirmed.unwrap_or_default());
+        let snapshot = Snapshot {
+            vpc: record.vpc.as_ref().map_or("", |vpc| vpc.as_str()),
+            name: record.name.as_ref().map(|name| name.as_str()),
+            cidrs: new.blocks.iter().map(|block| block.place.cidr).collect(),
+        };
+        event(
+            &mut events,
+            "allocation.import",
+            new.id,
+            serde_json::to_value(snapshot).map_err(internal)?,
+        );
+        for block in &new.blocks {
+            let range = world
+                .ranges
+                .get(&block.place.range)
+                .ok_or_else(|| Error::bug("a block in no range"))?;
+            blocks
+                .range
+                .push(ranges.get(&range.id).copied().unwrap_or(range.id));
+            blocks.cidr.push(block.place.cidr.into());
+            blocks.range_cidr.push(range.cidr.into());
+            blocks.allocation.push(Some(new.id));
+            blocks.member.push(
+                block
+                    .member
+                    .map(|(id, _)| members.get(&id).copied().unwrap_or(id)),
+            );
+            blocks.prefix_length.push(Some(new.prefix_length.into()));
+            blocks.offset.push(Some(block.offset));
+            blocks.shortest.push(Some(block.shortest.into()));
+            blocks.longest.push(Some(block.longest.into()));
+            blocks.reservation.push(None);
+            blocks.reason.push(None);
+            blocks.since.push(block.since.or(created_at));
+        }
+    }
+    insert::allocations(db, &rows, caller.request_id).await?;
+    insert::blocks(db, &blocks).await?;
+    insert::events(db, &events, caller).await
+}
