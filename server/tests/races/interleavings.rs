@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use ipam_server::{
-    domain::{Caller, Ipam},
+    domain::{Caller, Ipam, allocation::BatchOutcome},
     error::Error,
 };
 use ipam_shared::{
-    api::allocation::{Allocation, AllocationPatch, NewAllocation, Size},
+    api::allocation::{Allocation, AllocationPatch, NewAllocation, NewBatch, Size},
     ids::VpcId,
 };
 use ipam_testing::TestDatabase;
@@ -296,6 +296,48 @@ async fn nobody_adopts_what_is_renamed_at_the_same_moment() {
         (made.created, made.allocation.name.unwrap().as_str()),
         (true, "n")
     );
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn an_atomic_batch_that_adopts_what_is_renamed_at_the_same_moment_is_decided_anew() {
+    let mut stage = Stage::new().await;
+    let first = stage.allocate("a", Some("n")).await.unwrap();
+    stage
+        .hold(&format!(
+            "select from allocation where allocation_id = '{}' for update",
+            first.id
+        ))
+        .await;
+    let patch = AllocationPatch {
+        name: Some("m".parse().unwrap()),
+        ..AllocationPatch::default()
+    };
+    let ipam = stage.ipam.clone();
+    let renamer = stage
+        .begin(0, async move {
+            ipam.update(caller(), first.id, patch, None).await
+        })
+        .await;
+    let ipam = stage.ipam.clone();
+    let batch = NewBatch {
+        requests: vec![ask("a", Some("n")), ask("b", Some("other"))],
+        atomic: true,
+        dry_run: false,
+    };
+    let maker = stage
+        .begin(1, async move {
+            ipam.allocate_batch(caller(), batch, None).await
+        })
+        .await;
+    stage.let_go().await;
+    renamer.await.unwrap().unwrap();
+    let BatchOutcome::Done(answers) = maker.await.unwrap().unwrap() else {
+        panic!("the batch was refused");
+    };
+    for answer in answers {
+        assert!(answer.unwrap().created);
+    }
     stage.check().await;
 }
 

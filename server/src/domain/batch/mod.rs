@@ -280,14 +280,18 @@ async fn decide(
             load(&mut transaction, &ids, &mut found).await?;
             transaction.rollback().await?;
         } else {
-            write(
+            let is_written = write(
                 transaction,
                 &mut batch,
                 &mut decided,
                 &mut inserted,
                 &mut found,
+                mode,
             )
             .await?;
+            if !is_written {
+                continue;
+            }
         }
         return answer(ipam, &batch, decided, inserted, found, is_undone).await;
     }
@@ -313,14 +317,16 @@ async fn load(
     Ok(())
 }
 
-/// Writes what was decided, and commits.
+/// Writes what was decided, and commits. Not if an atomic batch adopts what was changed since it was read: then nothing is
+/// written, and it has to be decided anew.
 async fn write(
     mut transaction: Transaction<'static, Postgres>,
     batch: &mut Batch<'_>,
     decided: &mut [Decided],
     inserted: &mut HashMap<AllocationId, Inserted>,
     found: &mut Found,
-) -> Result<()> {
+    mode: Mode,
+) -> Result<bool> {
     let asks = batch.asks;
     let mut rows = NewRows::default();
     let mut events = Vec::new();
@@ -363,6 +369,10 @@ async fn write(
             let (claim, new) = (Claim::generate(), &ask.new);
             if !creation::adopt(&mut transaction, existing, claim, new).await? {
                 // Its owner confirmed or changed it since it was read, so that it has to be looked at again.
+                if mode == Mode::Atomic {
+                    transaction.rollback().await?;
+                    return Ok(false);
+                }
                 *step = Decided::Later(None);
                 continue;
             }
@@ -382,9 +392,10 @@ async fn write(
     }
     if events.is_empty() && adoptions.is_empty() {
         transaction.rollback().await?;
-        return Ok(());
+    } else {
+        commit(transaction).await?;
     }
-    commit(transaction).await
+    Ok(true)
 }
 
 /// The answers, after the commit.
