@@ -63,6 +63,23 @@ impl Decided {
     }
 }
 
+/// How far the reading for a batch got.
+pub(super) enum Read<'a> {
+    /// It can be decided.
+    Ready(Box<Batch<'a>>),
+    /// The address plan is out of date.
+    Stale,
+    /// A VPC is in another VRF than was thought.
+    Elsewhere,
+}
+
+/// The same, before there is a batch.
+enum Look {
+    Ready,
+    Stale,
+    Elsewhere,
+}
+
 /// Blocks for one request.
 pub(super) struct Cut {
     pub(super) ask: usize,
@@ -96,8 +113,8 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Reads what the requests need, once their pools are locked; nothing if the plan or a VPC's VRF is not what it was
-    /// thought to be, and then the transaction has to begin anew.
+    /// Reads what the requests need, once their pools are locked. A plan that was read after that needs no more than the
+    /// right revisions of these pools.
     pub(super) async fn read(
         db: &mut Connection,
         ipam: &Ipam,
@@ -105,7 +122,8 @@ impl<'a> Batch<'a> {
         plan: Arc<AddressPlan>,
         prepared: Vec<Prepared>,
         mode: Mode,
-    ) -> Result<Option<Self>> {
+        is_fresh: bool,
+    ) -> Result<Read<'a>> {
         let mut batch = Self {
             asks,
             mode,
@@ -126,22 +144,24 @@ impl<'a> Batch<'a> {
                 .filter_map(|pool| batch.plan.pool(*pool))
                 .flat_map(|pool| pool.ranges.iter().copied()),
         );
-        if !batch.look(db, ipam, pools).await? {
-            return Ok(None);
+        match batch.look(db, ipam, pools, is_fresh).await? {
+            Look::Ready => {}
+            Look::Stale => return Ok(Read::Stale),
+            Look::Elsewhere => return Ok(Read::Elsewhere),
         }
         batch.read_cooling(db).await?;
         batch.read_keys(db).await?;
-        Ok(Some(batch))
+        Ok(Read::Ready(Box::new(batch)))
     }
 
-    /// Reads the VPCs, what has the wanted names, and as much of the free list as the requests can use. Not if the plan is
-    /// out of date, or a VPC in another VRF than was thought.
+    /// Reads the VPCs, what has the wanted names, and as much of the free list as the requests can use.
     async fn look(
         &mut self,
         db: &mut Connection,
         ipam: &Ipam,
         pools: BTreeSet<PoolId>,
-    ) -> Result<bool> {
+        is_fresh: bool,
+    ) -> Result<Look> {
         let vpcs: Vec<_> = self
             .asks
             .iter()
@@ -155,7 +175,7 @@ impl<'a> Batch<'a> {
         let reading = self.reading();
         let pools: Vec<_> = pools.into_iter().collect();
         let seen = creation::look(db, &pools, &vpcs, &names, &reading.best_fit).await?;
-        let is_current = seen.plan == self.plan.revision
+        let is_current = (is_fresh || seen.plan == self.plan.revision)
             && seen.pools.len() == pools.len()
             && seen.pools.iter().all(|(id, revision)| {
                 self.plan
@@ -164,7 +184,7 @@ impl<'a> Batch<'a> {
             });
         if !is_current {
             ipam.forget_address_plan(&self.plan);
-            return Ok(false);
+            return Ok(Look::Stale);
         }
         let mut is_known = true;
         for (place, owner, found) in seen.owners {
@@ -188,7 +208,7 @@ impl<'a> Batch<'a> {
             }
         }
         if !is_known {
-            return Ok(false);
+            return Ok(Look::Elsewhere);
         }
         seen.free
             .into_iter()
@@ -207,7 +227,7 @@ impl<'a> Batch<'a> {
                 .into_iter()
                 .for_each(|place| self.space.read(place));
         }
-        Ok(true)
+        Ok(Look::Ready)
     }
 
     /// How much of the free list the requests can use.

@@ -27,7 +27,7 @@ use serde_json::json;
 use sqlx::{Postgres, Transaction};
 
 pub(super) use self::decide::lower;
-use self::decide::{Batch, Decided};
+use self::decide::{Batch, Decided, Read};
 use super::{
     Caller, Ipam,
     address_plan::{AddressPlan, Source},
@@ -76,6 +76,11 @@ impl Ask {
         name.into_iter().chain(key).collect()
     }
 
+    /// Whether the address plan alone says which pools it means.
+    fn is_of_profile(&self) -> bool {
+        matches!(self.recipe, Recipe::Profile(_))
+    }
+
     /// Requests that want the same pools, as far as is known: the recipe, and the VRF in which it is looked up.
     pub(super) fn queue(&self, ipam: &Ipam) -> (Recipe, Option<String>, Option<VrfId>) {
         let vrf = self.new.vrf.as_ref().map(ToString::to_string);
@@ -116,7 +121,7 @@ pub(super) struct Turn {
 
 /// Waits for the turn of requests like this one; none if each of them may want other pools.
 pub(super) async fn turn(ipam: &Ipam, ask: &Ask) -> Result<Option<Turn>> {
-    if !matches!(ask.recipe, Recipe::Profile(_)) {
+    if !ask.is_of_profile() {
         return Ok(None);
     }
     let plan = ipam.address_plan().await?;
@@ -247,17 +252,28 @@ async fn decide(
         };
         let prepared = prepare::prepare(ipam, &plan, asks).await?;
         let pools = prepare::pools(&prepared);
-        let mut transaction = match turn.take() {
-            Some(turn) if pools.is_subset(&turn.pools) => turn.transaction,
+        let (mut transaction, locked) = match turn.take() {
+            Some(turn) if pools.is_subset(&turn.pools) => (turn.transaction, turn.pools),
             Some(turn) => {
                 turn.transaction.rollback().await?;
                 continue;
             }
-            None if mode == Mode::Dry => ipam.begin_hot([]).await?,
-            None => ipam.begin_hot(pools).await?,
+            None if mode == Mode::Dry => (ipam.begin_hot([]).await?, pools),
+            None => (ipam.begin_hot(pools.iter().copied()).await?, pools),
         };
-        let batch = Batch::read(&mut transaction, ipam, asks, plan, prepared, mode).await?;
-        let Some(mut batch) = batch else {
+        let mut read =
+            Batch::read(&mut transaction, ipam, asks, plan, prepared, mode, false).await?;
+        if matches!(read, Read::Stale) && asks.iter().all(Ask::is_of_profile) {
+            // Read now, under the lock, the plan is right whatever changes elsewhere meanwhile. Beginning anew might go on
+            // for as long as somebody changes pools.
+            let plan = ipam.current_address_plan(&mut transaction).await?;
+            let prepared = prepare::prepare(ipam, &plan, asks).await?;
+            if prepare::pools(&prepared).is_subset(&locked) {
+                read =
+                    Batch::read(&mut transaction, ipam, asks, plan, prepared, mode, true).await?;
+            }
+        }
+        let Read::Ready(mut batch) = read else {
             transaction.rollback().await?;
             continue;
         };
