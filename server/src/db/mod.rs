@@ -4,6 +4,7 @@
 
 pub mod address_plan;
 pub mod allocation;
+pub mod block;
 pub mod convert;
 pub mod cooldown;
 pub mod creation;

@@ -9,7 +9,7 @@ use sqlx::query;
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::{Range, RangeId},
+    domain::plan::Range,
     error::{Error, Result},
 };
 
@@ -291,27 +291,6 @@ pub async fn children(db: &mut Connection, id: PoolId) -> Result<Vec<String>> {
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| row.name).collect())
-}
-
-/// Free blocks of some ranges by size, largest first.
-pub async fn free_counts(
-    db: &mut Connection,
-    family: Family,
-    ranges: &[RangeId],
-) -> Result<Vec<FreeBlocks>> {
-    query!(
-        r#"select host_bits, sum(blocks)::bigint as "blocks!" from free_count
-        where range_id = any($1) group by host_bits having sum(blocks) > 0 order by host_bits desc"#,
-        ranges
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| {
-        let prefix_length = family.bits().saturating_sub(convert::small(row.host_bits)?);
-        Ok(FreeBlocks { prefix_length, count: convert::count(row.blocks)? })
-    })
-    .collect()
 }
 
 /// Addresses in free blocks.

@@ -25,7 +25,7 @@ use crate::{
     db::{
         Connection,
         allocation::{self, Update},
-        cooldown,
+        block, cooldown,
         error::{Meaning, meaning},
         event::{self, Event, Snapshot},
         free, pool,
@@ -268,7 +268,7 @@ impl Ipam {
                 deletion_protection: patch.deletion_protection,
             };
             let resized = match size {
-                Some(size) => resize::plan(allocation::held(db, id).await?, size)?,
+                Some(size) => resize::plan(block::held(db, id).await?, size)?,
                 None => None,
             };
             let mut cooling = Vec::new();
@@ -280,14 +280,14 @@ impl Ipam {
                     .filter(|(block, cidr)| block.place.cidr != *cidr)
                     .map(|(block, _)| block.place)
                     .collect();
-                allocation::delete_blocks(db, id, &changed).await?;
+                block::delete_blocks(db, id, &changed).await?;
                 change.prefix_length = Some(resized.prefix_length);
             }
             if let Err(error) = allocation::update(db, id, &change).await {
                 return Err(name_taken(error, &patch));
             }
             if let Some(resized) = &resized {
-                allocation::insert_blocks(db, id, resized.prefix_length, &resized.blocks).await?;
+                block::insert_blocks(db, id, resized.prefix_length, &resized.blocks).await?;
             }
             if !cooling.is_empty() {
                 cooldown::start(db, &cooling).await?;

@@ -9,7 +9,7 @@ use super::{
     space,
 };
 use crate::{
-    db::{Connection, allocation, free, range},
+    db::{Connection, block, free, range},
     error::{Error, Exhausted, Result},
 };
 
@@ -147,7 +147,7 @@ async fn not_free(
             }
         ));
     };
-    match allocation::overlapping(db, range.id, cidr).await {
+    match block::overlapping(db, range.id, cidr).await {
         Err(error) => error,
         Ok(conflicts) => match conflicts.first() {
             None => Error::bug(format!(

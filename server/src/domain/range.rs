@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     db::{
-        Connection, allocation, free,
+        Connection, block, free,
         range::{self, Stored},
     },
     error::{Conflict, Error, Result},
@@ -160,11 +160,11 @@ pub(super) fn check_range(
 /// Refuses to remove ranges that something is in.
 async fn check_empty(db: &mut Connection, owner: &Owner<'_>, ranges: &[Stored]) -> Result<()> {
     let ids: Vec<_> = ranges.iter().map(|stored| stored.range.id).collect();
-    let blocks = allocation::blocks_in(db, &ids).await?;
+    let blocks = block::blocks_in(db, &ids).await?;
     let Some(first) = blocks.first() else {
         return Ok(());
     };
-    let count = allocation::count_in(db, &ids).await?;
+    let count = block::count_in(db, &ids).await?;
     let range = ranges
         .iter()
         .map(|stored| stored.range.cidr)

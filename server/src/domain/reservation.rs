@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     db::{
-        Connection, allocation,
+        Connection, block,
         event::{self, Event},
         free, pool, range, reservation, vrf,
     },
@@ -219,7 +219,7 @@ async fn conflicts(
         if conflicts.len() >= NAMED {
             break;
         }
-        let blocks = allocation::overlapping(db, place.range, place.cidr).await?;
+        let blocks = block::overlapping(db, place.range, place.cidr).await?;
         // Those of reservations are there already.
         conflicts.extend(
             blocks

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     db::{
         Connection,
-        allocation::{Held, overlapping},
+        block::{Held, overlapping},
         cooldown, free,
     },
     error::{Error, Result},

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     db::{
-        Connection, allocation,
+        Connection, block,
         convert::Asked,
         cooldown::{self, Cooling},
         creation::{self, Existing, UsedKey, Wanted},
@@ -481,7 +481,7 @@ impl<'a> Batch<'a> {
                 ranges.join(", ")
             )));
         };
-        let conflicts = allocation::overlapping(db, range.id, cidr).await?;
+        let conflicts = block::overlapping(db, range.id, cidr).await?;
         let Some(first) = conflicts.first() else {
             if self.asks.len() == 1 {
                 return Err(Error::bug(format!(
