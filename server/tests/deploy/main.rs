@@ -1,0 +1,1 @@
+//! How ipam is deployed: images, scripts and manifests, driven without a container engine.
