@@ -40,7 +40,7 @@ main() {
     return
   fi
   shift
-  mkdir -p -m 700 "$secrets"
+  mkdir -p "$secrets"
   chmod 700 "$secrets"
   make_secret postgres_password ''
   make_secret api_key ipam_
