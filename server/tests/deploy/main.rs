@@ -6,3 +6,6 @@ mod compose;
 mod image;
 mod life;
 mod rolling;
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+mod kind;
