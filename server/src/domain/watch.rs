@@ -20,9 +20,16 @@ const KEPT: Duration = Duration::from_secs(5);
 /// Time for the answer, waiting for a connection included. The database itself gives up before.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The last answer: all pools, or none if the database was away.
+/// The last answer.
 #[derive(Debug, Default)]
-pub(super) struct Watch(Mutex<Option<(Instant, Option<Arc<[Pool]>>)>>);
+pub(super) struct Watch(Mutex<Option<Answer>>);
+
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    /// All pools, or none if the database was away.
+    pools: Option<Arc<[Pool]>>,
+}
 
 impl Ipam {
     /// All pools as they were at most a few seconds ago; none if the database is away, too slow, or takes no writes.
@@ -31,10 +38,10 @@ impl Ipam {
         // Whoever gives up waiting does not end the question: the next one would ask it again.
         let watched = detached(async move {
             let mut last = ipam.watch.0.lock().await;
-            if let Some((at, pools)) = &*last
-                && at.elapsed() < KEPT
+            if let Some(answer) = &*last
+                && answer.at.elapsed() < KEPT
             {
-                return Ok(pools.clone());
+                return Ok(answer.pools.clone());
             }
             let pools = match timeout(PATIENCE, ipam.ask_for_pools()).await {
                 Ok(Ok(pools)) => Some(pools.into()),
@@ -47,7 +54,10 @@ impl Ipam {
                     None
                 }
             };
-            *last = Some((Instant::now(), pools.clone()));
+            *last = Some(Answer {
+                at: Instant::now(),
+                pools: pools.clone(),
+            });
             Ok(pools)
         });
         watched.await.ok().flatten()
