@@ -48,6 +48,9 @@ pub struct Serve {
         value_parser = clap::value_parser!(u16).range(..=600)
     )]
     drain_delay: u16,
+    /// Answer /metrics without the API key; it tells the names of pools and how full they are
+    #[arg(long, env = "IPAM_METRICS_OPEN", value_parser = clap::builder::BoolishValueParser::new())]
+    metrics_open: bool,
     /// How log lines look
     #[arg(long, value_enum, env = "IPAM_LOG_FORMAT", default_value_t)]
     log_format: LogFormat,
@@ -107,7 +110,7 @@ impl Serve {
         }
         opened.check_durability().await?;
         let ipam = Ipam::new(opened.pool.clone());
-        let app = App::new(ipam.clone(), Auth::new(&key));
+        let app = App::new(ipam.clone(), Auth::new(&key)).with_open_metrics(self.metrics_open);
         let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
         let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
         let address = listener

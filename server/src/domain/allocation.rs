@@ -32,6 +32,7 @@ use crate::{
         vpc::{self, Owner},
     },
     error::{Error, Result},
+    metrics::Allocated,
 };
 
 /// The answer to a request for space.
@@ -73,12 +74,29 @@ impl Ipam {
         let is_dry = new.dry_run;
         let ask = check(&caller, new, key)?;
         if !is_dry {
-            return self.queues.submit(self, ask).await;
+            let answer = self.queues.submit(self, ask).await;
+            self.count(&answer, false);
+            return answer;
         }
         let ipam = self.clone();
         let answers = detached(async move { batch::together(&ipam, vec![ask], true).await });
-        let answer = answers.await?.pop();
-        answer.ok_or_else(|| Error::bug("a dry run was left undecided"))?
+        let answer = answers
+            .await?
+            .pop()
+            .ok_or_else(|| Error::bug("a dry run was left undecided"))?;
+        self.count(&answer, true);
+        answer
+    }
+
+    /// Counts a request for space that was met.
+    fn count(&self, answer: &Result<Outcome>, is_dry: bool) {
+        if let Ok(outcome) = answer {
+            self.metrics.allocated(match (is_dry, outcome.created) {
+                (true, _) => Allocated::DryRun,
+                (false, true) => Allocated::Created,
+                (false, false) => Allocated::Existing,
+            });
+        }
     }
 
     /// Allocates for several requests. Each answer comes after the commit.
@@ -123,7 +141,9 @@ impl Ipam {
                     Err(error) => Err(error),
                 }
             });
-            return Ok(BatchOutcome::Done(futures::future::join_all(answers).await));
+            let answers = futures::future::join_all(answers).await;
+            answers.iter().for_each(|answer| self.count(answer, false));
+            return Ok(BatchOutcome::Done(answers));
         }
         if new.atomic && asks.iter().any(Result::is_err) {
             return Ok(BatchOutcome::Refused(refused(asks)));
@@ -148,6 +168,9 @@ impl Ipam {
         if new.atomic && answers.iter().any(Result::is_err) {
             return Ok(BatchOutcome::Refused(refused(answers)));
         }
+        answers
+            .iter()
+            .for_each(|answer| self.count(answer, new.dry_run));
         Ok(BatchOutcome::Done(answers))
     }
 
@@ -324,6 +347,9 @@ impl Ipam {
                 transaction.rollback().await?;
             } else {
                 commit(transaction).await?;
+                if resized.is_some() {
+                    ipam.metrics.resized();
+                }
             }
             Ok(allocation)
         })
@@ -357,7 +383,9 @@ impl Ipam {
                     .collect(),
             )
             .await?;
-            commit(transaction).await
+            commit(transaction).await?;
+            ipam.metrics.released(1);
+            Ok(())
         })
         .await
     }

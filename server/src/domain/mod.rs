@@ -24,6 +24,7 @@ mod transfer;
 pub mod verify;
 pub mod vpc;
 pub mod vrf;
+mod watch;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub use crate::db::event::Caller;
 use crate::{
     db::{address_plan as address_plan_rows, error::is_connection},
     error::{Error, Result},
+    metrics::Metrics,
 };
 
 /// The domain over one database. Cheap to clone.
@@ -42,6 +44,8 @@ pub struct Ipam {
     db: PgPool,
     queues: Arc<queue::Queues>,
     memory: Arc<address_plan::Memory>,
+    watch: Arc<watch::Watch>,
+    metrics: Arc<Metrics>,
 }
 
 impl Ipam {
@@ -51,6 +55,8 @@ impl Ipam {
             db,
             queues: Arc::default(),
             memory: Arc::default(),
+            watch: Arc::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -62,6 +68,11 @@ impl Ipam {
     /// The connections, for what watches them.
     pub fn connections(&self) -> &PgPool {
         &self.db
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Whether the database answers, and takes writes.

@@ -11,6 +11,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use ipam_shared::{api::allocation::Recipe, ids::VrfId};
@@ -196,5 +197,8 @@ async fn run(ipam: Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<Step> {
     if asks.is_empty() {
         return Vec::new();
     }
-    batch::run(&ipam, turn, asks).await
+    let (start, requests) = (Instant::now(), asks.len());
+    let steps = batch::run(&ipam, turn, asks).await;
+    ipam.metrics.batch(requests, start.elapsed());
+    steps
 }

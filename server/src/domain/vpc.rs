@@ -161,7 +161,9 @@ impl Ipam {
                 let event = Event { action: "vpc.delete", subject: id.0, caller: &caller, detail };
                 event::insert(&mut transaction, &[event]).await?;
                 commit(transaction).await?;
-                return Ok(VpcDeleted { released_allocations: u64::try_from(ids.len()).unwrap_or(u64::MAX) });
+                let released_allocations = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                ipam.metrics.released(released_allocations);
+                return Ok(VpcDeleted { released_allocations });
             }
             Err(Error::Unavailable("the VPC gets new allocations faster than they can be released; try again", None))
         })

@@ -83,6 +83,9 @@ pub(super) async fn create_batch(
     match app.ipam.allocate_batch(caller, new, key).await? {
         BatchOutcome::Done(answers) => {
             let results: Vec<_> = answers.into_iter().map(result).collect();
+            for problem in results.iter().filter_map(|result| result.problem.as_ref()) {
+                app.ipam.metrics().refused(problem.code);
+            }
             Ok(Json(Batch {
                 succeeded: results
                     .iter()

@@ -99,10 +99,19 @@ pub async fn require(State(app): State<App>, mut request: Request, next: Next) -
             });
             return next.run(request).await;
         }
-        Err(Denied::Missing) => {
-            "send the API key as \"X-API-Key: KEY\" or \"Authorization: Bearer KEY\""
-        }
-        Err(Denied::Wrong) => "the API key is not known to this server",
+        Err(denied) => denied,
     };
-    Refusal::new(Code::Unauthorized, denied).into_response()
+    Refusal::from(denied).into_response()
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        let detail = match denied {
+            Denied::Missing => {
+                "send the API key as \"X-API-Key: KEY\" or \"Authorization: Bearer KEY\""
+            }
+            Denied::Wrong => "the API key is not known to this server",
+        };
+        Self::new(Code::Unauthorized, detail)
+    }
 }

@@ -103,6 +103,7 @@ pub(super) fn respond(problem: &Problem) -> Response {
     if problem.code == Code::Unauthorized {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    response.extensions_mut().insert(problem.code);
     response.extensions_mut().insert(problem.clone());
     response
 }

@@ -11,6 +11,7 @@ pub mod health;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
+mod metrics;
 pub mod openapi;
 pub mod pool;
 pub mod profile;
@@ -47,6 +48,8 @@ pub struct App {
     pub ipam: Ipam,
     /// Who may come in.
     pub auth: Auth,
+    /// Whether `/metrics` answers without a key.
+    is_metrics_open: bool,
     draining: Arc<AtomicBool>,
 }
 
@@ -56,7 +59,17 @@ impl App {
         Self {
             ipam,
             auth,
+            is_metrics_open: false,
             draining: Arc::default(),
+        }
+    }
+
+    /// With `/metrics` for everybody, or only with the key.
+    #[must_use]
+    pub fn with_open_metrics(self, is_metrics_open: bool) -> Self {
+        Self {
+            is_metrics_open,
+            ..self
         }
     }
 
@@ -106,6 +119,7 @@ fn described() -> OpenApiRouter<App> {
 
 /// The whole application.
 pub fn app(app: App) -> Router {
+    let counts = Arc::clone(app.ipam.metrics());
     let (api, _) = described().split_for_parts();
     let api = api
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
@@ -115,6 +129,7 @@ pub fn app(app: App) -> Router {
     let router = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
         .merge(openapi::swagger_ui())
         .merge(pages::routes())
         .merge(simple::routes())
@@ -123,7 +138,7 @@ pub fn app(app: App) -> Router {
         .method_not_allowed_fallback(simple::method_not_allowed)
         .with_state(app.clone());
     let router = router.layer(middleware::from_fn_with_state(app, leave_when_draining));
-    limits::layer(router)
+    limits::layer(router).layer(middleware::from_fn_with_state(counts, metrics::count))
 }
 
 /// A server that is about to stop asks clients and proxies, with every reply, to take another connection next time: one

@@ -1,6 +1,6 @@
 //! `/api/v1/import` and `/api/v1/export`: whole address plans.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use futures::stream;
+use futures::{TryFutureExt as _, stream};
 use ipam_shared::{
     api::transfer::{
         ExportParams, Format, ImportLine, ImportParams, ImportResult, MAX_IMPORT, Progress, Record,
@@ -88,7 +88,12 @@ pub(super) async fn import(
         return Ok(Json(work.await?).into_response());
     }
     let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(tell(work, watched, sender, request_id));
+    let metrics = Arc::clone(app.ipam.metrics());
+    tokio::spawn(async move {
+        // The status of the reply does not say it.
+        let work = work.inspect_err(|refusal| metrics.refused(refusal.0.code));
+        tell(work, watched, sender, request_id).await;
+    });
     Ok(lines(
         NDJSON,
         stream::unfold(receiver, async |mut receiver| {

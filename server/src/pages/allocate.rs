@@ -164,7 +164,9 @@ pub(super) async fn submit(
         Err(error) => match place(&error) {
             Some(problems) => {
                 log(&error);
-                refuse(&app, &signed_in, form, problems).await
+                let mut page = refuse(&app, &signed_in, form, problems).await?;
+                page.extensions_mut().insert(error.code());
+                Ok(page)
             }
             None => Err(error.into()),
         },

@@ -105,7 +105,9 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         conflicts: &failure.conflicts,
         request_id: id.map(RequestId::text).unwrap_or_default(),
     });
-    (response.status(), page).into_response()
+    let mut page = (response.status(), page).into_response();
+    page.extensions_mut().insert(failure.code);
+    page
 }
 
 /// The domain's words with a capital at the front and a full stop at the end.

@@ -7,6 +7,7 @@ mod changes;
 mod choices;
 mod lists;
 mod lookup;
+mod metrics;
 mod nesting;
 mod outage;
 mod pool_changes;

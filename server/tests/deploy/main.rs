@@ -1,11 +1,12 @@
 //! How ipam is deployed: images, scripts and manifests, driven without a container engine.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 #[path = "../support/client.rs"]
 mod client;
 mod compose;
 mod image;
-mod life;
-mod rolling;
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
-
 mod kind;
+mod life;
+mod observability;
+mod rolling;

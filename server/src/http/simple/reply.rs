@@ -8,6 +8,7 @@ use http::StatusCode;
 use ipam_shared::{
     api::profile::CGNAT_OFFSET,
     cidr::{Cidr, Family, RESERVED_ADDRESSES},
+    error::Code,
     labels::Labels,
 };
 use serde::Serialize;
@@ -149,6 +150,8 @@ pub(super) enum Refusal {
         message: String,
         details: Value,
     },
+    /// The same for an error of the domain, with our code for it, which is counted.
+    Failed(Box<Refusal>, Code),
     /// 422 with a list of what is wrong where.
     Faults(Vec<Fault>),
     /// `{"detail": …}`, the way its framework refused.
@@ -187,7 +190,8 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         log(&error);
-        match error {
+        let code = error.code();
+        let refusal = match error {
             // A profile is refused for one pool, the first that is full.
             Error::Exhausted(pools) => {
                 let (mut message, mut details) = (String::new(), Map::new());
@@ -236,7 +240,8 @@ impl From<Error> for Refusal {
                 "INTERNAL_ERROR",
                 "Internal error",
             ),
-        }
+        };
+        Self::Failed(Box::new(refusal), code)
     }
 }
 
@@ -268,6 +273,11 @@ impl IntoResponse for Refusal {
                 }),
             )
                 .into_response(),
+            Self::Failed(refusal, code) => {
+                let mut response = refusal.into_response();
+                response.extensions_mut().insert(code);
+                response
+            }
             Self::Faults(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(Detail { detail })).into_response()
             }

@@ -1,0 +1,96 @@
+//! `GET /metrics`, and the one place where requests are counted.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::error::Code;
+
+use super::{App, error::Refusal};
+use crate::metrics::{Metrics, TEXT_FORMAT, Watched};
+
+/// `GET /metrics`: what Prometheus reads. Names of pools are nobody's business, so that it takes the key unless the operator
+/// says otherwise. Answers whatever the database does.
+pub(super) async fn scrape(State(app): State<App>, headers: HeaderMap) -> Response {
+    if !app.is_metrics_open
+        && let Err(denied) = app.auth.check(&headers)
+    {
+        return Refusal::from(denied).into_response();
+    }
+    let pools = app.ipam.watched_pools().await;
+    let connections = app.ipam.connections();
+    let text = app.ipam.metrics().text(&Watched {
+        pools: pools.as_deref(),
+        connections: connections.size(),
+        idle_connections: connections.num_idle(),
+        max_connections: connections.options().get_max_connections(),
+    });
+    let headers = [
+        (header::CONTENT_TYPE, TEXT_FORMAT),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, text).into_response()
+}
+
+/// Counts a request with its outcome.
+pub(super) async fn count(
+    State(metrics): State<Arc<Metrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let in_flight = metrics.begin_request();
+    let start = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let status = response.status();
+    metrics.answered(route, known(&method), status.as_str(), start.elapsed());
+    if !method.is_safe()
+        && let Some(code) = refused(&response)
+    {
+        metrics.refused(code);
+    }
+    drop(in_flight);
+    response
+}
+
+/// Methods are what clients make of them; a label is one of these.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// The code of a refusal: the one that came with the reply, else what the status of the original API or of a page means.
+fn refused(response: &Response) -> Option<Code> {
+    if let Some(code) = response.extensions().get::<Code>() {
+        return Some(*code);
+    }
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return None;
+    }
+    Some(match status {
+        StatusCode::UNAUTHORIZED => Code::Unauthorized,
+        StatusCode::FORBIDDEN => Code::Forbidden,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        status if status.is_server_error() => Code::Internal,
+        _ => Code::InvalidRequest,
+    })
+}

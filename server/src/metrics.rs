@@ -1,0 +1,315 @@
+//! What a server counts, and how it is written down for Prometheus. Knows neither HTTP nor SQL: the middleware of `http`
+//! and the changes of `domain` count here, and what is only known when somebody asks is passed in.
+//!
+//! Counting costs some atomics. The labels of what is counted per request are looked up, not built, and their number is
+//! bounded: routes are those of the code, never paths, and codes are those of the list. Each name is explained in
+//! docs/OPERATIONS.md, and a test compares.
+
+mod process;
+
+use std::time::Duration;
+
+use ipam_shared::{api::pool::Pool, cidr::Family, error::Code};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder, core::Collector,
+};
+
+pub use prometheus::TEXT_FORMAT;
+
+/// Seconds, up to the longest that a request may take.
+const DURATIONS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// Requests decided in one transaction, up to the largest batch.
+const BATCHES: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+
+/// What became of a request for space that was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocated {
+    /// Space was taken.
+    Created,
+    /// An earlier try of the same request had taken it.
+    Existing,
+    /// Nothing was to be taken.
+    DryRun,
+}
+
+/// What the database says when somebody asks.
+#[derive(Debug)]
+pub struct Watched<'a> {
+    /// All pools; none if the database is away.
+    pub pools: Option<&'a [Pool]>,
+    /// Open connections to the database.
+    pub connections: u32,
+    /// Those of them that nobody uses.
+    pub idle_connections: usize,
+    /// Most connections that there may be.
+    pub max_connections: u32,
+}
+
+/// The counts of one server, since it started.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_durations: HistogramVec,
+    in_flight: IntGauge,
+    allocations: [IntCounter; 3],
+    refusals: IntCounterVec,
+    resizes: IntCounter,
+    releases: IntCounter,
+    batch_sizes: Histogram,
+    batch_durations: Histogram,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// A metric of ours. Their names and labels are constants, all of which every start makes.
+fn made<T>(made: prometheus::Result<T>) -> T {
+    made.expect("names and labels are valid")
+}
+
+/// Makes it part of what is written.
+fn registered<T: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<T>,
+) -> T {
+    let metric = made(metric);
+    made(registry.register(Box::new(metric.clone())));
+    metric
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        process::begin();
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help));
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            registered(&registry, Histogram::with_opts(options))
+        };
+        let requests = counters(
+            "ipam_http_requests_total",
+            "Requests that were answered",
+            &["route", "method", "status"],
+        );
+        let request_durations = registered(
+            &registry,
+            HistogramVec::new(
+                HistogramOpts::new(
+                    "ipam_http_request_duration_seconds",
+                    "Time until the answer began",
+                )
+                .buckets(DURATIONS.to_vec()),
+                &["route", "method"],
+            ),
+        );
+        let in_flight = registered(
+            &registry,
+            IntGauge::new(
+                "ipam_http_requests_in_flight",
+                "Requests that are being worked on",
+            ),
+        );
+        let allocations = counters(
+            "ipam_allocations_total",
+            "Requests for space that were met",
+            &["result"],
+        );
+        let allocations = ["created", "existing", "dry_run"]
+            .map(|result| allocations.with_label_values(&[result]));
+        let refusals = counters(
+            "ipam_refusals_total",
+            "Changes that were refused or failed",
+            &["code"],
+        );
+        // Rates are right from the first one on if there is a zero before it.
+        for code in Code::ALL {
+            refusals.with_label_values(&[code.as_str()]);
+        }
+        let build = Opts::new("ipam_build_info", "Always 1; the version of the server")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        registered(&registry, Gauge::with_opts(build)).set(1.0);
+        Self {
+            requests,
+            request_durations,
+            in_flight,
+            allocations,
+            refusals,
+            resizes: counter("ipam_resizes_total", "Allocations that got another size"),
+            releases: counter("ipam_releases_total", "Allocations that were released"),
+            batch_sizes: histogram(
+                "ipam_allocation_batch_requests",
+                "Requests for space decided in one transaction",
+                &BATCHES,
+            ),
+            batch_durations: histogram(
+                "ipam_allocation_batch_duration_seconds",
+                "Time to decide and commit a batch of requests for space",
+                &DURATIONS,
+            ),
+            registry,
+        }
+    }
+}
+
+/// A request that is being worked on, until this is dropped.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// A request begins.
+    pub fn begin_request(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A request was answered. `route` is the template of the code, and `method` one of a list: nothing of what clients
+    /// write may get here.
+    pub fn answered(&self, route: &str, method: &str, status: &str, duration: Duration) {
+        self.requests
+            .with_label_values(&[route, method, status])
+            .inc();
+        self.request_durations
+            .with_label_values(&[route, method])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// A change was refused.
+    pub fn refused(&self, code: Code) {
+        self.refusals.with_label_values(&[code.as_str()]).inc();
+    }
+
+    /// A request for space was met.
+    pub fn allocated(&self, what: Allocated) {
+        let [created, existing, dry_run] = &self.allocations;
+        match what {
+            Allocated::Created => created.inc(),
+            Allocated::Existing => existing.inc(),
+            Allocated::DryRun => dry_run.inc(),
+        }
+    }
+
+    /// An allocation got another size.
+    pub fn resized(&self) {
+        self.resizes.inc();
+    }
+
+    /// So many allocations were released.
+    pub fn released(&self, allocations: u64) {
+        self.releases.inc_by(allocations);
+    }
+
+    /// A batch of requests for space was decided.
+    pub fn batch(&self, requests: usize, duration: Duration) {
+        self.batch_sizes.observe(requests as f64);
+        self.batch_durations.observe(duration.as_secs_f64());
+    }
+
+    /// All of it, as Prometheus reads it.
+    pub fn text(&self, watched: &Watched<'_>) -> String {
+        let now = Registry::new();
+        let gauge = |name: &str, help: &str, value: f64| {
+            registered(&now, Gauge::new(name, help)).set(value);
+        };
+        gauge(
+            "ipam_database_up",
+            "1 if the database answered and takes writes, else 0",
+            f64::from(u8::from(watched.pools.is_some())),
+        );
+        gauge(
+            "ipam_database_connections_max",
+            "Most connections of this server to the database",
+            watched.max_connections.into(),
+        );
+        let connections = registered(
+            &now,
+            GaugeVec::new(
+                Opts::new(
+                    "ipam_database_connections",
+                    "Open connections of this server to the database",
+                ),
+                &["state"],
+            ),
+        );
+        let (open, idle) = (
+            f64::from(watched.connections),
+            watched.idle_connections as f64,
+        );
+        connections.with_label_values(&["idle"]).set(idle);
+        connections
+            .with_label_values(&["used"])
+            .set((open - idle).max(0.0));
+        for (name, help, value) in process::read() {
+            gauge(name, help, value);
+        }
+        write_pools(&now, watched.pools.unwrap_or_default());
+        let mut families = self.registry.gather();
+        families.extend(now.gather());
+        made(TextEncoder::new().encode_to_string(&families))
+    }
+}
+
+fn write_pools(registry: &Registry, pools: &[Pool]) {
+    let gauges = |name: &str, help: &str| {
+        registered(
+            registry,
+            GaugeVec::new(Opts::new(name, help), &["vrf", "pool"]),
+        )
+    };
+    let size = gauges("ipam_pool_addresses", "Addresses of the pool");
+    let used = gauges(
+        "ipam_pool_used_addresses",
+        "Addresses that are allocated, reserved, cooling down or cut out for other pools",
+    );
+    let free = gauges("ipam_pool_free_addresses", "Addresses that are free");
+    let largest = gauges(
+        "ipam_pool_largest_free_block_addresses",
+        "Addresses of the largest free block; 0 if the pool is full",
+    );
+    let largest_length = gauges(
+        "ipam_pool_largest_free_block_prefix_length",
+        "Prefix length of the largest free block; missing if the pool is full",
+    );
+    let default = gauges(
+        "ipam_pool_default_block_addresses",
+        "Addresses of a block of the default prefix length; missing if the pool has none",
+    );
+    for pool in pools {
+        let labels = [pool.vrf.as_str(), pool.name.as_str()];
+        let set = |gauges: &GaugeVec, value: f64| gauges.with_label_values(&labels).set(value);
+        set(&size, pool.total_addresses as f64);
+        set(&used, pool.used_addresses as f64);
+        let left = pool.total_addresses.saturating_sub(pool.used_addresses);
+        set(&free, left as f64);
+        let length = pool.largest_free_prefix_length;
+        set(
+            &largest,
+            length.map_or(0.0, |length| addresses(pool.family, length)),
+        );
+        if let Some(length) = length {
+            set(&largest_length, length.into());
+        }
+        if let Some(length) = pool.default_prefix_length {
+            set(&default, addresses(pool.family, length));
+        }
+    }
+}
+
+/// Addresses of a block. A power of two, so that a float holds it exactly.
+fn addresses(family: Family, prefix_length: u8) -> f64 {
+    f64::from(family.bits().saturating_sub(prefix_length)).exp2()
+}
