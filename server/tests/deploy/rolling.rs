@@ -238,7 +238,7 @@ async fn a_rolling_restart_loses_no_request() {
     let running = tokio::spawn(load(proxy.address, Arc::clone(&seen), Arc::clone(&stop)));
     tokio::time::sleep(Duration::from_secs(1)).await;
     for round in 0..ROUNDS {
-        for index in 0..servers.len() {
+        for index in [0, 1] {
             let other = 1 - index;
             let (mine, theirs) = (proxy.answered(index).await, proxy.answered(other).await);
             assert!(mine > 0, "server {index} got nothing to do");
