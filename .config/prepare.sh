@@ -6,7 +6,8 @@
 
 # Nothing that the caller's shell has set for other work decides what happens here, except where PostgreSQL is.
 if [ -n "${IPAM_PG_BIN-}" ]; then PATH=$IPAM_PG_BIN:$PATH; fi
-unset DATABASE_URL POSTGRES_HOST POSTGRES_PORT POSTGRES_DB POSTGRES_USER POSTGRES_PASSWORD API_KEY TERRAFORM_CONFIG
+unset DATABASE_URL DATABASE_URL_FILE POSTGRES_HOST POSTGRES_PORT POSTGRES_DB POSTGRES_USER POSTGRES_PASSWORD \
+  POSTGRES_PASSWORD_FILE API_KEY API_KEY_FILE TERRAFORM_CONFIG
 for name in $(compgen -e IPAM_ || true) $(compgen -e TF_ || true); do unset "$name"; done
 unset name
 # Terraform looks for news of itself otherwise.
@@ -193,6 +194,20 @@ need_chromium() {
   macOS:    brew install --cask chromium
   Fedora:   sudo dnf install chromium
 or set CHROMIUM to the path of Chromium or Chrome"
+}
+
+# Debian puts it where only root looks.
+need_haproxy() {
+  PATH=$PATH:/usr/sbin
+  has haproxy && return
+  case $(uname -s) in
+    Darwin) brew_install haproxy || true ;;
+    *) apt_install haproxy || true ;;
+  esac
+  has haproxy || die "HAProxy is missing, which a test puts in front of two servers. Install it, then run this again:
+  Debian, Ubuntu:  sudo apt-get install haproxy
+  macOS:           brew install haproxy
+  Fedora:          sudo dnf install haproxy"
 }
 
 # Prints the directory that cargo builds into, whoever set it.

@@ -72,19 +72,57 @@ pub fn read_or_make_key(data_dir: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// The database that the environment names: `DATABASE_URL`, else `POSTGRES_HOST`, `_PORT`, `_DB`, `_USER` and
-/// `_PASSWORD`. None if neither is set, and then the server manages one itself.
-pub fn database(url: Option<&str>) -> anyhow::Result<Option<PgConnectOptions>> {
-    if let Some(url) = url.map(str::trim).filter(|url| !url.is_empty()) {
+/// What a secret is set to: the value itself, or what is in a file, without the line feeds at its end, as containers get
+/// their secrets. `name` is the variable of the value; that of the file is called the same with `_FILE` behind it. An empty
+/// variable is not set.
+///
+/// # Errors
+/// When both are set, or the file can't be read or is empty. No error shows the secret.
+pub fn secret(
+    name: &str,
+    value: Option<&str>,
+    file: Option<&Path>,
+) -> anyhow::Result<Option<String>> {
+    let value = value.filter(|value| !value.trim().is_empty());
+    let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else {
+        return Ok(value.map(str::to_owned));
+    };
+    anyhow::ensure!(
+        value.is_none(),
+        "{name} and {name}_FILE are both set; set one of them"
+    );
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("{name}_FILE: cannot read {}", file.display()))?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    anyhow::ensure!(
+        !text.trim().is_empty(),
+        "{name}_FILE: {} is empty",
+        file.display()
+    );
+    Ok(Some(text.to_owned()))
+}
+
+/// The database that is set: `DATABASE_URL` (or its file), else what the variables `POSTGRES_HOST`, `_PORT`, `_DB`,
+/// `_USER` and `_PASSWORD` (or its file) say. None if neither is set, and then the server manages one itself.
+///
+/// # Errors
+/// When what is set makes no sense. No error shows a password.
+pub fn database(
+    url: Option<&str>,
+    url_file: Option<&Path>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Option<PgConnectOptions>> {
+    if let Some(url) = secret("DATABASE_URL", url, url_file)? {
         // The error of the driver may quote the URL, password included.
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
+        let options = PgConnectOptions::from_str(url.trim()).map_err(|_| {
             anyhow::anyhow!(
-                "DATABASE_URL is not a valid PostgreSQL URL: postgres://USER:PASSWORD@HOST:PORT/DB"
+                "DATABASE_URL, or what is in DATABASE_URL_FILE, is not a valid PostgreSQL URL: \
+                postgres://USER:PASSWORD@HOST:PORT/DB"
             )
         })?;
         return Ok(Some(options));
     }
-    let set = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
     let Some(host) = set("POSTGRES_HOST") else {
         return Ok(None);
     };
@@ -101,7 +139,9 @@ pub fn database(url: Option<&str>) -> anyhow::Result<Option<PgConnectOptions>> {
     if let Some(user) = set("POSTGRES_USER") {
         options = options.username(&user);
     }
-    if let Some(password) = set("POSTGRES_PASSWORD") {
+    let password = set("POSTGRES_PASSWORD");
+    let file = set("POSTGRES_PASSWORD_FILE").map(PathBuf::from);
+    if let Some(password) = secret("POSTGRES_PASSWORD", password.as_deref(), file.as_deref())? {
         options = options.password(&password);
     }
     Ok(Some(options))
@@ -110,6 +150,8 @@ pub fn database(url: Option<&str>) -> anyhow::Result<Option<PgConnectOptions>> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use sqlx::ConnectOptions as _;
 
     use super::*;
 
@@ -134,7 +176,94 @@ mod tests {
 
     #[test]
     fn a_bad_url_does_not_show_its_password() {
-        let error = database(Some("postgres//user:hunter2@host")).unwrap_err();
+        let error = database(Some("postgres//user:hunter2@host"), None, |_| None).unwrap_err();
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_comes_from_its_value_or_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let of = |value, file: Option<&Path>| secret("API_KEY", value, file);
+        let of_file = |content: &[u8]| {
+            std::fs::write(&file, content).unwrap();
+            of(None, Some(&file))
+        };
+        assert_eq!(of(None, None).unwrap(), None);
+        assert_eq!(of(Some(" "), Some(Path::new(""))).unwrap(), None);
+        assert_eq!(of(Some("hunter2"), None).unwrap().unwrap(), "hunter2");
+        for content in ["hunter2", "hunter2\n", "hunter2\r\n", "hunter2\n\n"] {
+            let secret = of_file(content.as_bytes()).unwrap().unwrap();
+            assert_eq!(secret, "hunter2", "{content:?}");
+        }
+        // White space may be a part of a password.
+        assert_eq!(of_file(b" a b \n").unwrap().unwrap(), " a b ");
+        // An empty variable beside the file is one that is not set.
+        assert_eq!(of(Some(""), Some(&file)).unwrap().unwrap(), " a b ");
+
+        for content in [&b""[..], b"\n", b"  \n"] {
+            let error = format!("{:#}", of_file(content).unwrap_err());
+            assert!(
+                error.contains("API_KEY_FILE") && error.contains("is empty"),
+                "{error}"
+            );
+        }
+        let error = format!("{:?}", of_file(b"hunter2\xff").unwrap_err());
+        assert!(!error.contains("hunter2"), "{error}");
+        let error = format!(
+            "{:#}",
+            of(None, Some(&dir.path().join("none"))).unwrap_err()
+        );
+        assert!(
+            error.contains("API_KEY_FILE: cannot read /") && error.contains("No such file"),
+            "{error}"
+        );
+        let error = format!("{:?}", of(Some("hunter2"), Some(&file)).unwrap_err());
+        assert!(error.contains("API_KEY and API_KEY_FILE"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_database_comes_from_files_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        std::fs::write(&file, "postgres://ipam:hunter2@db.example:5433/net\n").unwrap();
+        let options = database(None, Some(&file), |_| None).unwrap().unwrap();
+        let where_to = (
+            options.get_host(),
+            options.get_port(),
+            options.get_database(),
+        );
+        assert_eq!(where_to, ("db.example", 5433, Some("net")));
+        assert!(database(Some("postgres://other"), Some(&file), |_| None).is_err());
+
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let path = file.to_str().unwrap().to_owned();
+        let parts = |more: Option<(&'static str, &'static str)>| {
+            let path = path.clone();
+            database(None, None, move |name| match name {
+                "POSTGRES_HOST" => Some("db.example".to_owned()),
+                "POSTGRES_PASSWORD_FILE" => Some(path.clone()),
+                _ => more
+                    .filter(|more| more.0 == name)
+                    .map(|more| more.1.to_owned()),
+            })
+        };
+        let url = parts(None).unwrap().unwrap().to_url_lossy();
+        assert_eq!(
+            (url.host_str(), url.password()),
+            (Some("db.example"), Some("hunter2"))
+        );
+        let error = parts(Some(("POSTGRES_PASSWORD", "other"))).unwrap_err();
+        assert!(
+            error.to_string().contains("POSTGRES_PASSWORD_FILE"),
+            "{error}"
+        );
+        std::fs::remove_file(&file).unwrap();
+        let error = format!("{:#}", parts(None).unwrap_err());
+        assert!(
+            error.contains("POSTGRES_PASSWORD_FILE: cannot read"),
+            "{error}"
+        );
     }
 }

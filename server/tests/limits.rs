@@ -401,6 +401,13 @@ async fn a_stop_finishes_what_runs_and_takes_nothing_new() {
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        // A request that was on its way is answered, and the client is told to leave.
+        if let Ok(last) = idle.get("/readyz").await {
+            assert_eq!(
+                (last.status, &last.headers["connection"]),
+                (503, &"close".parse().unwrap())
+            );
+        }
         assert!(
             idle.get("/readyz").await.is_err(),
             "the idle connection is closed"

@@ -1,6 +1,11 @@
 //! How a verb reaches the server: where it is, and with which key.
 
-use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::Uri;
 use ipam_client::{Client, Error, Settings};
@@ -22,7 +27,7 @@ pub struct Connection {
         default_value = "http://127.0.0.1:8000"
     )]
     endpoint: String,
-    /// API key; if not given: API_KEY, else the key of the server on this machine, if this user may read it
+    /// API key; if not given: API_KEY or API_KEY_FILE, else the key of the server on this machine, if this user may read it
     #[arg(long, value_name = "KEY", env = "IPAM_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// Data directory of the server on this machine, where its key is [default: /var/lib/ipam for root, else
@@ -53,7 +58,17 @@ impl Connection {
     /// # Errors
     /// When there is no key, or the settings are not valid.
     pub fn client(&self) -> Result<Client, Failure> {
-        let key = self.key(std::env::var("API_KEY").ok())?;
+        let variable = settings::secret(
+            "API_KEY",
+            std::env::var("API_KEY").ok().as_deref(),
+            std::env::var_os("API_KEY_FILE").as_deref().map(Path::new),
+        );
+        // A file that this user may not read matters only when there is no other key.
+        let key = self.key(variable.as_ref().ok().cloned().flatten());
+        let key = match (key, variable) {
+            (Err(_), Err(error)) => return Err(Failure::Usage(format!("no API key: {error:#}"))),
+            (key, _) => key?,
+        };
         let patience = Duration::from_secs(self.retry_timeout.into());
         let settings = Settings {
             user_agent: concat!("ipam/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -113,8 +128,6 @@ impl From<Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn connection(endpoint: &str, api_key: Option<&str>, data_dir: &Path) -> Connection {

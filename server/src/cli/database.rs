@@ -1,14 +1,19 @@
 //! How a verb reaches the database: one that exists, or the one that is managed in the data directory.
 
-use std::{path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use sqlx::{
-    ConnectOptions as _, PgPool,
+    ConnectOptions as _, Connection as _, PgPool,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use super::waiting;
 use crate::{db, postgres::Managed, postgres::Options, settings};
+
+/// Longest wait for other servers that migrate the same database, and for a lock on a table.
+const MIGRATION_TURN: &str = "300s";
 
 /// Options of every verb that works on the database itself.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,6 +23,9 @@ pub struct Database {
     /// server manages a PostgreSQL of its own in the data directory
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// File that holds the URL; there is POSTGRES_PASSWORD_FILE too
+    #[arg(long, value_name = "FILE", env = "DATABASE_URL_FILE")]
+    database_url_file: Option<PathBuf>,
     /// Where a managed server keeps its database and key [default: /var/lib/ipam for root, else ~/.local/share/ipam]
     #[arg(long, value_name = "DIR", env = "IPAM_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -28,6 +36,14 @@ pub struct Database {
     #[arg(long, value_name = "N", env = "IPAM_DATABASE_CONNECTIONS", default_value_t = 16,
         value_parser = clap::value_parser!(u32).range(2..=1000))]
     database_connections: u32,
+    /// How long to wait at the start for a database that does not answer yet
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "IPAM_DATABASE_WAIT",
+        default_value_t = 60
+    )]
+    database_wait: u16,
 }
 
 /// A database to work on, and the PostgreSQL behind it if it is ours.
@@ -38,16 +54,25 @@ pub struct Opened {
     pub managed: Option<Managed>,
     /// Its data directory.
     pub data_dir: Option<PathBuf>,
+    /// How long to wait for it.
+    wait: Duration,
 }
 
 impl Database {
     /// Connects; starts the managed PostgreSQL if there is no other.
     pub async fn open(&self) -> anyhow::Result<Opened> {
-        if let Some(options) = settings::database(self.database_url.as_deref())? {
+        let wait = Duration::from_secs(self.database_wait.into());
+        let options = settings::database(
+            self.database_url.as_deref(),
+            self.database_url_file.as_deref(),
+            |name| env::var(name).ok(),
+        )?;
+        if let Some(options) = options {
             return Ok(Opened {
                 pool: self.pool(options),
                 managed: None,
                 data_dir: None,
+                wait,
             });
         }
         let data_dir = match &self.data_dir {
@@ -68,6 +93,7 @@ impl Database {
             pool: self.pool(options),
             managed: Some(managed),
             data_dir: Some(data_dir),
+            wait,
         })
     }
 
@@ -92,13 +118,29 @@ impl Database {
 }
 
 impl Opened {
-    /// Brings the schema up to date. Several servers may do so at once: they take turns.
+    /// Brings the schema up to date. Several servers may do so at once: they take turns. A schema that is newer than this
+    /// release is left alone.
+    ///
+    /// # Errors
+    /// When the database does not answer in time, or its schema can't be brought to what this release works with.
     pub async fn migrate(&self) -> anyhow::Result<()> {
-        wait_for(&self.pool).await?;
-        db::MIGRATOR
-            .run(&self.pool)
-            .await
-            .context("the database schema could not be brought up to date")
+        // A connection of its own: who waits for its turn waits longer than a request may, and the lock ends with it
+        // whatever happens.
+        let options = PgConnectOptions::clone(&self.pool.connect_options())
+            .options([("lock_timeout", MIGRATION_TURN)]);
+        let mut connection = waiting::connect(&options, self.wait).await?;
+        let migrated = db::MIGRATOR.run(&mut connection).await;
+        let newest = match migrated {
+            Err(MigrateError::VersionMissing(_)) => db::schema_version(&mut connection).await?,
+            _ => 0,
+        };
+        connection.close().await.ok();
+        match migrated {
+            Err(MigrateError::VersionMissing(missing)) => {
+                Err(anyhow::anyhow!(unknown_schema(missing, newest)))
+            }
+            migrated => migrated.context("the database schema could not be brought up to date"),
+        }
     }
 
     /// Says loudly when an acknowledged allocation could be lost in a crash, and refuses if the database is our own.
@@ -131,28 +173,23 @@ impl Opened {
     }
 }
 
-/// Waits for the database as long as that makes sense, and says what it waits for.
-async fn wait_for(pool: &PgPool) -> anyhow::Result<()> {
-    let started = std::time::Instant::now();
-    let mut pause = Duration::from_millis(100);
-    loop {
-        // A connection of its own, so that the error is the real one and not the pool's timeout.
-        let error = match pool.connect_options().connect().await {
-            Ok(connection) => {
-                sqlx::Connection::close(connection).await.ok();
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        let hopeless = matches!(&error, sqlx::Error::Database(error)
-            if error.code().is_some_and(|code| code.starts_with("28") || code == "3D000"));
-        if hopeless || started.elapsed() > Duration::from_secs(60) {
-            return Err(error).context(
-                "the database can't be used; check DATABASE_URL or the POSTGRES_ variables",
-            );
-        }
-        tracing::warn!(%error, "waiting for the database");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+/// Why a schema with migrations that this release does not have is not touched: `missing` is one of them, `newest` the
+/// newest that the database has.
+fn unknown_schema(missing: i64, newest: i64) -> String {
+    let release = env!("CARGO_PKG_VERSION");
+    let known = db::MIGRATOR.iter().map(|migration| migration.version);
+    let known = known.max().unwrap_or_default();
+    if newest > known {
+        format!(
+            "the schema of the database is newer than this release: the database is at version {newest}, and ipam \
+             {release} knows versions up to {known}. Nothing was changed. Run the release that upgraded the database, or a \
+             later one; or restore the backup that was made before the upgrade"
+        )
+    } else {
+        format!(
+            "the schema of the database was not made by a release of ipam: version {missing} is not known to ipam {release}, \
+             which knows versions up to {known}. Nothing was changed. Check that DATABASE_URL, or POSTGRES_HOST and \
+             POSTGRES_DB, name the right database; or run the release that the database was used with"
+        )
     }
 }

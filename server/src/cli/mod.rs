@@ -5,6 +5,7 @@ pub mod calculate;
 pub mod connection;
 pub mod database;
 pub mod export;
+pub mod healthcheck;
 pub mod history;
 pub mod import;
 pub mod list;
@@ -15,6 +16,7 @@ pub mod output;
 pub mod release;
 pub mod serve;
 pub mod verify;
+pub mod waiting;
 
 use std::{
     io::{self, Write as _},
@@ -47,6 +49,7 @@ enum Verb {
     Serve(Box<serve::Serve>),
     Migrate(migrate::Migrate),
     Verify(verify::Verify),
+    Healthcheck(healthcheck::Healthcheck),
     Allocate(allocate::Allocate),
     List(list::List),
     Lookup(lookup::Lookup),
@@ -72,6 +75,7 @@ pub fn run() -> ExitCode {
             Verb::Serve(serve) => serve.run().await.map(|()| String::new()).map_err(chain),
             Verb::Migrate(migrate) => migrate.run().await.map_err(chain),
             Verb::Verify(verify) => verify.run().await,
+            Verb::Healthcheck(healthcheck) => healthcheck.run().await,
             Verb::Allocate(allocate) => allocate.run().await,
             Verb::List(list) => list.run().await,
             Verb::Lookup(lookup) => lookup.run().await,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use super::database::Database;
@@ -39,6 +39,18 @@ pub struct Serve {
     /// Answer /metrics without the API key; it tells the names of pools and how full they are
     #[arg(long, env = "IPAM_METRICS_OPEN", value_parser = clap::builder::BoolishValueParser::new())]
     metrics_open: bool,
+    /// File that holds the administrator's API key
+    #[arg(long, value_name = "FILE", env = "API_KEY_FILE")]
+    api_key_file: Option<PathBuf>,
+    /// After a signal to stop, say on /readyz that no more requests are wanted, and go on answering for so long
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "IPAM_DRAIN_DELAY",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(..=600)
+    )]
+    drain_delay: u16,
     /// How log lines look
     #[arg(long, value_enum, env = "IPAM_LOG_FORMAT", default_value_t)]
     log_format: LogFormat,
@@ -61,7 +73,12 @@ impl Serve {
     /// When the address is taken, the database can't be used, or there is no key.
     pub async fn run(self) -> anyhow::Result<()> {
         telemetry::init(self.log_format);
-        let stop = stop_signal()?;
+        let mut stop = Signals::new()?;
+        let key = settings::secret(
+            "API_KEY",
+            self.api_key.as_deref(),
+            self.api_key_file.as_deref(),
+        )?;
         // Before the database is touched, so that a second start fails at once and does no harm.
         let listener = listen::bind(self.listen).with_context(|| {
             format!(
@@ -69,13 +86,12 @@ impl Serve {
                 self.listen
             )
         })?;
-        let mut stop = std::pin::pin!(stop);
         // A start may take long, such as when the database recovers from a crash; giving it up does no harm.
         let opened = tokio::select! {
             opened = self.database.open() => opened?,
-            () = &mut stop => return Ok(()),
+            () = stop.next() => return Ok(()),
         };
-        let served = self.serve(&opened, listener, stop).await;
+        let served = self.serve(&opened, listener, key, stop).await;
         let closed = opened.close().await;
         served.and(closed)
     }
@@ -84,12 +100,13 @@ impl Serve {
         &self,
         opened: &super::database::Opened,
         listener: TcpListener,
-        mut stop: impl Future<Output = ()> + Unpin,
+        key: Option<String>,
+        mut stop: Signals,
     ) -> anyhow::Result<()> {
-        let key = self.key(opened.data_dir.as_deref())?;
+        let key = administrators_key(key, opened.data_dir.as_deref())?;
         tokio::select! {
             migrated = opened.migrate() => migrated?,
-            () = &mut stop => return Ok(()),
+            () = stop.next() => return Ok(()),
         }
         opened.check_durability().await?;
         let ipam = Ipam::new(opened.pool.clone());
@@ -118,11 +135,23 @@ impl Serve {
                     None => std::future::pending().await,
                 }
             };
-            let error = tokio::select! {
-                () = stop => None,
-                error = died => Some(error),
+            let mut died = std::pin::pin!(died);
+            let mut error = tokio::select! {
+                () = stop.next() => None,
+                error = &mut died => Some(error),
             };
             draining.drain();
+            if error.is_none() && self.drain_delay > 0 {
+                tracing::info!(
+                    "stopping in {} s, for load balancers to see it; another signal skips the wait",
+                    self.drain_delay
+                );
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(self.drain_delay.into())) => {}
+                    () = stop.next() => {}
+                    late = died => error = Some(late),
+                }
+            }
             tracing::info!("stopping: running requests are finished first");
             error
         };
@@ -135,42 +164,51 @@ impl Serve {
             None => Ok(()),
         }
     }
+}
 
-    fn key(&self, data_dir: Option<&std::path::Path>) -> anyhow::Result<String> {
-        match (
-            self.api_key
-                .as_deref()
-                .map(str::trim)
-                .filter(|key| !key.is_empty()),
-            data_dir,
-        ) {
-            (Some(key), _) => Ok(key.to_owned()),
-            (None, Some(dir)) => {
-                let key = settings::read_or_make_key(dir)?;
-                tracing::info!(
-                    "the administrator's API key is in {}",
-                    settings::key_file(dir).display()
-                );
-                Ok(key)
-            }
-            (None, None) => anyhow::bail!(
-                "set API_KEY to the administrator's API key: a server on a database that it \
-                does not manage makes none"
-            ),
+/// The key that is set, else that of a managed server.
+fn administrators_key(
+    set: Option<String>,
+    data_dir: Option<&std::path::Path>,
+) -> anyhow::Result<String> {
+    match (set, data_dir) {
+        (Some(key), _) => Ok(key.trim().to_owned()),
+        (None, Some(dir)) => {
+            let key = settings::read_or_make_key(dir)?;
+            tracing::info!(
+                "the administrator's API key is in {}",
+                settings::key_file(dir).display()
+            );
+            Ok(key)
         }
+        (None, None) => anyhow::bail!(
+            "set API_KEY to the administrator's API key, or API_KEY_FILE to a file that holds it: a server on a \
+            database that it does not manage makes none"
+        ),
     }
 }
 
-/// Resolves at the first SIGINT or SIGTERM.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be caught")?;
-    Ok(async move {
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT can't be caught")?,
+            terminate: signal(SignalKind::terminate()).context("SIGTERM can't be caught")?,
+        })
+    }
+
+    /// Resolves at the next of them.
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
 
 /// Writes a file that a reader sees whole or not at all.

@@ -52,3 +52,12 @@ pub async fn unsafe_settings(db: &mut Connection) -> crate::error::Result<Vec<St
     .await?;
     Ok(rows.into_iter().map(|row| row.setting).collect())
 }
+
+/// The newest migration that was applied to the database, by whatever release.
+pub async fn schema_version(db: &mut Connection) -> crate::error::Result<i64> {
+    // Unchecked: the table is the migrator's, which makes it.
+    let version = sqlx::query_scalar("select max(version) from _sqlx_migrations")
+        .fetch_one(db)
+        .await?;
+    Ok(version)
+}

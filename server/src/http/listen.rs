@@ -6,6 +6,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use futures::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -13,8 +14,8 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::Semaphore,
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
 /// Connections at a time. Who comes later waits in the kernel's queue.
@@ -27,6 +28,9 @@ const HEADER_COUNT: usize = 100;
 const HEADER_BYTES: usize = 64 << 10;
 /// Time for running requests to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(25);
+
+/// Time for requests to arrive on connections that were opened before the server stopped listening.
+const ARRIVAL: Duration = Duration::from_millis(100);
 
 /// Connections that the kernel keeps until they are accepted. Its default of 128 is less than what a few dozen Terraform
 /// runs open at once, and who does not fit is kept waiting for seconds.
@@ -61,27 +65,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
         // Who closes its side after the request, as `nc` does, is answered all the same.
         .half_close(true)
         .keep_alive(true);
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let accept = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            () = &mut stop => break,
-            accepted = accept => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, or a client that left already: neither is a reason to stop.
-                if !is_about_client(&error) {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                continue;
-            }
-        };
+    let handle = |stream: TcpStream, permit: OwnedSemaphorePermit| {
         // Replies are small and complete; waiting for more to send would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
@@ -94,8 +78,40 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
                 tracing::debug!(%error, "a connection ended early");
             }
         });
+    };
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accept = async {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept => accepted,
+        };
+        match (permit, accepted) {
+            (Ok(permit), Ok((stream, _))) => handle(stream, permit),
+            (_, Err(error)) if !is_about_client(&error) => {
+                // Out of file descriptors is no reason to stop.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // A client that left already. The semaphore is never closed.
+            _ => {}
+        }
+    }
+    // Who is in the kernel's queue believes to be connected, and would be cut off with the listener.
+    while let (Ok(permit), Some(Ok((stream, _)))) = (
+        Arc::clone(&connections).try_acquire_owned(),
+        listener.accept().now_or_never(),
+    ) {
+        handle(stream, permit);
     }
     drop(listener);
+    // Requests that are on their way when connections are closed are lost, so those get the time to arrive.
+    if graceful.count() > 0 {
+        tokio::time::sleep(ARRIVAL).await;
+    }
     if tokio::time::timeout(DRAIN, graceful.shutdown())
         .await
         .is_err()

@@ -28,7 +28,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -129,6 +136,18 @@ pub fn app(app: App) -> Router {
         .merge(api)
         .fallback(simple::not_found)
         .method_not_allowed_fallback(simple::method_not_allowed)
-        .with_state(app);
+        .with_state(app.clone());
+    let router = router.layer(middleware::from_fn_with_state(app, leave_when_draining));
     limits::layer(router).layer(middleware::from_fn_with_state(counts, metrics::count))
+}
+
+/// A server that is about to stop asks clients and proxies, with every reply, to take another connection next time: one
+/// that is kept would be closed under a request that is on its way.
+async fn leave_when_draining(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if app.is_draining() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }

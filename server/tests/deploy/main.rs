@@ -1,3 +1,11 @@
 //! How ipam is deployed: images, scripts and manifests, driven without a container engine.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+#[path = "../support/client.rs"]
+mod client;
+mod compose;
+mod image;
+mod kind;
+mod life;
 mod observability;
+mod rolling;

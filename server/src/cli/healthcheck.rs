@@ -1,0 +1,158 @@
+//! `ipam healthcheck`: asks a server how it is, for containers without a shell or curl.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::{body::Bytes, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::output::{Failure, printable};
+
+/// An answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Most of an answer that is read, in bytes.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// Ask the server on this machine whether it can do its work: exit code 0 if so, else 1
+#[derive(Debug, clap::Args)]
+pub struct Healthcheck {
+    /// Address of the server, such as http://127.0.0.1:8000, if it is not the one of --listen
+    #[arg(long, value_name = "URL")]
+    url: Option<Uri>,
+    /// Where the server listens, as it was told; all addresses (0.0.0.0, [::]) means this machine
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "IPAM_LISTEN",
+        default_value = "127.0.0.1:8000"
+    )]
+    listen: SocketAddr,
+    /// Ask only whether the process is alive (/healthz), and not for its database
+    #[arg(long)]
+    live: bool,
+}
+
+impl Healthcheck {
+    /// # Errors
+    /// When the server says no, or nothing in time.
+    pub async fn run(self) -> Result<String, Failure> {
+        let (authority, host, port) = self.place()?;
+        let path = if self.live { "/healthz" } else { "/readyz" };
+        let refused = |why: String| Failure::Refused(format!("http://{authority}{path} {why}"));
+        let asked = ask(&authority, (&host, port), path);
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Err(_) => Err(refused(format!(
+                "did not answer within {} s",
+                PATIENCE.as_secs()
+            ))),
+            Ok(Err(error)) => Err(refused(format!("does not answer: {error}"))),
+            Ok(Ok((StatusCode::OK, _))) => Ok(format!("http://{authority}{path} says yes\n")),
+            Ok(Ok((status, said))) => Err(refused(format!(
+                "says no: {}{}{said}",
+                status.as_u16(),
+                if said.is_empty() { "" } else { ", " }
+            ))),
+        }
+    }
+
+    /// Whom to ask: as it stands in URLs, its host and its port.
+    fn place(&self) -> Result<(String, String, u16), Failure> {
+        if let Some(url) = &self.url {
+            let refuse = |why| Failure::Refused(format!("--url {url}: {why}"));
+            if url.scheme_str() != Some("http") || !matches!(url.path(), "" | "/") {
+                return Err(refuse("must look like http://HOST:PORT"));
+            }
+            let authority = url.authority().ok_or_else(|| refuse("names no host"))?;
+            let host = authority.host().trim_matches(['[', ']']);
+            let port = authority.port_u16().unwrap_or(80);
+            return Ok((authority.to_string(), host.to_owned(), port));
+        }
+        let mut address = self.listen;
+        if address.port() == 0 {
+            let why = "the server listens on a port that it chose itself; say which with --url";
+            return Err(Failure::Refused(why.to_owned()));
+        }
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Ok((
+            address.to_string(),
+            address.ip().to_string(),
+            address.port(),
+        ))
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The status, and the words if the server has any.
+async fn ask(
+    authority: &str,
+    place: (&str, u16),
+    path: &str,
+) -> Result<(StatusCode, String), Error> {
+    let stream = TcpStream::connect(place).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Ends with the process at the latest.
+    tokio::spawn(connection);
+    let request = Request::get(path)
+        .header(header::HOST, authority)
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let reply = sender.send_request(request).await?;
+    let status = reply.status();
+    let body = Limited::new(reply.into_body(), LONGEST_ANSWER);
+    let body = body.collect().await?.to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let message = body["message"].as_str().unwrap_or_default();
+    Ok((status, printable(message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(url: Option<&str>, listen: &str) -> Result<(String, String, u16), Failure> {
+        let healthcheck = Healthcheck {
+            url: url.map(|url| url.parse().unwrap()),
+            listen: listen.parse().unwrap(),
+            live: false,
+        };
+        healthcheck.place()
+    }
+
+    #[test]
+    fn it_asks_where_the_server_listens() {
+        for (listen, authority, host) in [
+            ("127.0.0.1:8000", "127.0.0.1:8000", "127.0.0.1"),
+            ("0.0.0.0:8000", "127.0.0.1:8000", "127.0.0.1"),
+            ("[::]:8000", "[::1]:8000", "::1"),
+            ("10.0.0.1:8000", "10.0.0.1:8000", "10.0.0.1"),
+        ] {
+            let expected = (authority.to_owned(), host.to_owned(), 8000);
+            assert_eq!(place(None, listen).unwrap(), expected, "{listen}");
+        }
+        assert!(place(None, "0.0.0.0:0").is_err());
+    }
+
+    #[test]
+    fn it_asks_where_it_is_told() {
+        let of = |url| place(Some(url), "0.0.0.0:0");
+        let named = ("ipam:81".to_owned(), "ipam".to_owned(), 81);
+        assert_eq!(of("http://ipam:81/").unwrap(), named);
+        let six = ("[::1]:81".to_owned(), "::1".to_owned(), 81);
+        assert_eq!(of("http://[::1]:81").unwrap(), six);
+        assert_eq!(of("http://ipam").unwrap().2, 80);
+        for url in ["https://ipam", "ipam:81", "/readyz", "http://ipam/base"] {
+            assert!(of(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Waiting for a database that does not answer yet, such as one that is started together with the server.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
+
+/// Longest time for one attempt: who does not even refuse is asked anew.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Pauses grow up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Connects, and tries it again for up to `patience`, saying what it waits for and why. What does not get better by
+/// waiting, such as a wrong password, is an error at once.
+///
+/// # Errors
+/// With the last error, and without the password.
+pub async fn connect(
+    options: &PgConnectOptions,
+    patience: Duration,
+) -> anyhow::Result<PgConnection> {
+    let place = place(options);
+    let begin = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match tokio::time::timeout(ATTEMPT, options.connect()).await {
+            Ok(Ok(connection)) => {
+                if pause > FIRST_PAUSE {
+                    tracing::info!("the database at {place} answers");
+                }
+                return Ok(connection);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::Io(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                format!("no answer within {} s", ATTEMPT.as_secs()),
+            )),
+        };
+        let waited = begin.elapsed();
+        if is_hopeless(&error) {
+            return Err(error)
+                .with_context(|| format!("the database at {place} can't be used; {ADVICE}"));
+        }
+        if waited >= patience {
+            return Err(error).with_context(|| {
+                format!(
+                    "the database at {place} did not answer within {} s (--database-wait); {ADVICE}",
+                    patience.as_secs()
+                )
+            });
+        }
+        tracing::warn!(
+            "waiting for the database at {place}, for {:.1} s of at most {} s so far: {error}",
+            waited.as_secs_f64(),
+            patience.as_secs()
+        );
+        tokio::time::sleep(spread(pause).min(patience - waited)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+const ADVICE: &str = "check that it runs, and DATABASE_URL or the POSTGRES_ variables";
+
+/// Where the database is, for people: no user and no password.
+fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or("(the user's name)");
+    match options.get_socket() {
+        Some(socket) => format!("{} ({database})", socket.display()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Wrong credentials, and a database that does not exist.
+fn is_hopeless(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error)
+        if error.code().is_some_and(|code| code.starts_with("28") || code == "3D000"))
+}
+
+/// Half of it to the whole, by chance, so that servers that lost their database together do not come back together.
+fn spread(pause: Duration) -> Duration {
+    let mut chance = [0_u8; 1];
+    // Without chance they come back together, which is no reason to fail.
+    _ = getrandom::fill(&mut chance);
+    pause.mul_f64(0.5 + f64::from(chance[0]) / 510.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread() {
+        let pauses: std::collections::BTreeSet<_> =
+            (0..100).map(|_| spread(LONGEST_PAUSE)).collect();
+        assert!(pauses.len() > 10, "{pauses:?}");
+        assert!(*pauses.first().unwrap() >= LONGEST_PAUSE / 2);
+        assert!(*pauses.last().unwrap() <= LONGEST_PAUSE);
+    }
+
+    #[tokio::test]
+    async fn it_gives_up_and_says_on_whom() {
+        // Bound and not listening: nobody else gets the port, and connections are refused.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(port)
+            .database("net")
+            .username("ipam")
+            .password("hunter2");
+        let begin = Instant::now();
+        let error = connect(&options, Duration::from_secs(1)).await.unwrap_err();
+        let (took, text) = (begin.elapsed(), format!("{error:#}"));
+        assert!(took >= Duration::from_secs(1) && took < ATTEMPT, "{took:?}");
+        let named = format!("the database at 127.0.0.1:{port}/net did not answer within 1 s");
+        assert!(text.starts_with(&named), "{text}");
+        assert!(
+            text.contains("refused") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}
