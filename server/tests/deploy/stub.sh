@@ -2,6 +2,7 @@
 # Stands in for kind, docker and kubectl in the tests of deploy/kind.sh: writes down what it is called with, remembers what
 # was made in files under STUB_STATE, and fails where the pattern STUB_FAIL says so.
 set -euo pipefail
+shopt -s extglob
 
 state=${STUB_STATE:?}
 call="${0##*/} $*"
@@ -26,6 +27,10 @@ case $call in
       "$kn get secret "*' --output go-template='*) cat "$state/ipam-key.api-key" ;;
       "$kn get secret "*) [ ! -e "$state/$7" ] || printf 'secret/%s\n' "$7" ;;
       "$kn create secret generic "*)
+        if [ -e "$state/$8" ]; then
+          printf 'stub: it exists\n' >&2
+          exit 1
+        fi
         touch "$state/$8"
         for word in "$@"; do
           if [[ $word == --from-file=*=* ]]; then
