@@ -18,6 +18,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid},
 };
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, UnixStream},
+};
 
 const DOCKERFILE: &str = include_str!("../../../deploy/Dockerfile");
 const USER: u32 = 65532;
@@ -279,6 +284,34 @@ impl Confinement {
     }
 }
 
+/// The URL of the same database by TCP. The socket of the tests' PostgreSQL is outside of the root directory, and lets only
+/// its own user in.
+async fn over_tcp(url: &str) -> String {
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let host = options.get_host().to_owned();
+    let directory = options.get_socket().cloned().or_else(|| {
+        let is_directory = host.starts_with('/');
+        is_directory.then(|| PathBuf::from(&host))
+    });
+    let Some(directory) = directory else {
+        return url.to_owned();
+    };
+    let socket = directory.join(format!(".s.PGSQL.{}", options.get_port()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut postgres = UnixStream::connect(&socket).await.expect("it listens");
+            tokio::spawn(async move {
+                // Whoever leaves first ends it.
+                _ = copy_bidirectional(&mut client, &mut postgres).await;
+            });
+        }
+    });
+    let database = options.get_database().expect("a database");
+    format!("postgres://{}@{address}/{database}", options.get_username())
+}
+
 struct Running(Child);
 
 impl Drop for Running {
@@ -296,7 +329,7 @@ async fn the_program_runs_as_in_the_image() {
     let port = listener.local_addr().expect("its address").port();
     drop(listener);
     let mut environment = environment(port);
-    environment.push(("DATABASE_URL".to_owned(), database.url()));
+    environment.push(("DATABASE_URL".to_owned(), over_tcp(&database.url()).await));
     environment.push(("API_KEY_FILE".to_owned(), "/run/secrets/api_key".to_owned()));
     let confinement = Confinement::new(environment);
     let log_file = tempfile::NamedTempFile::new().expect("a file");
