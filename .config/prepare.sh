@@ -38,18 +38,25 @@ as_root() {
   fi
 }
 
-# Installs Debian packages. The lists are fetched only when they don't know the package, which is how fresh containers come.
-apt_install() {
+apt_options=(-o DPkg::Lock::Timeout=300 -qq)
+
+# Fetches the lists of Debian's packages, if they don't know one of these packages, which is how fresh containers come.
+apt_lists() {
   has apt-get || return 1
-  local package options=(-o DPkg::Lock::Timeout=300 -qq)
+  local package
   for package in "$@"; do
     if ! apt-cache show "$package" >/dev/null 2>&1; then
-      as_root apt-get "${options[@]}" update || return 1
-      break
+      as_root apt-get "${apt_options[@]}" update
+      return
     fi
   done
+}
+
+# Installs Debian packages.
+apt_install() {
+  apt_lists "$@" || return 1
   say "installing $* with apt-get"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >&2
 }
 
 brew_install() {

@@ -12,6 +12,9 @@ use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sqlx::postgres::PgConnectOptions;
 
+/// Address and port to listen on, if nothing else is said.
+pub const LISTEN: &str = "127.0.0.1:8000";
+
 /// Where a managed server keeps its database and its key: `/var/lib/ipam` for root, whose home the database's user can't
 /// reach, else `$XDG_DATA_HOME/ipam` or `~/.local/share/ipam`.
 pub fn default_data_dir() -> Option<PathBuf> {

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::output::{Failure, printable};
+use crate::settings;
 
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,7 +30,7 @@ pub struct Healthcheck {
         long,
         value_name = "ADDR",
         env = "IPAM_LISTEN",
-        default_value = "127.0.0.1:8000"
+        default_value = settings::LISTEN
     )]
     listen: SocketAddr,
     /// Ask only whether the process is alive (/healthz), and not for its database

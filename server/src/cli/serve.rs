@@ -27,7 +27,7 @@ pub struct Serve {
         long,
         value_name = "ADDR",
         env = "IPAM_LISTEN",
-        default_value = "127.0.0.1:8000"
+        default_value = settings::LISTEN
     )]
     listen: SocketAddr,
     /// Write the address to this file once it listens, such as http://127.0.0.1:8000

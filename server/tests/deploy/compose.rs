@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use crate::programs;
+
 const COMPOSE: &str = include_str!("../../../deploy/compose.yaml");
 
 /// A copy of the script, since it writes beside itself, and a `docker` that does what the test says.
@@ -35,16 +37,10 @@ impl Machine {
             fs::set_permissions(machine.path("bin/docker"), mode).expect("our own file");
         }
         // All that the script needs, and not the docker that the machine may have.
-        for tool in [
+        let tools = [
             "bash", "sh", "od", "tr", "mkdir", "chmod", "mv", "dirname", "sed",
-        ] {
-            let found = ["/usr/bin", "/bin"]
-                .map(|dir| Path::new(dir).join(tool))
-                .into_iter()
-                .find(|path| path.exists())
-                .unwrap_or_else(|| panic!("{tool} is missing"));
-            std::os::unix::fs::symlink(found, machine.path("bin").join(tool)).expect("a link");
-        }
+        ];
+        programs::link(&tools, &machine.path("bin"));
         machine
     }
 

@@ -1,9 +1,9 @@
 //! What `deploy/Dockerfile` does, without a container engine: the program as the image runs it, and the provider's archive.
 //!
-//! The program is the one that the tests use anyway, since a second build in release mode would take longer than all
-//! tests together; the command of the Dockerfile is compared instead. As root the program runs under the image's user in a
-//! root directory that is mounted read-only and holds nothing but it, its libraries and its secrets. Without root it gets a
-//! user namespace, and is there the user that runs the test.
+//! The program is the one that the tests use anyway; `.ci/run` also runs the build command of the Dockerfile, and then these
+//! tests with the release program that it made. As root the program runs under the image's user in a root directory that is
+//! mounted read-only and holds nothing but it, its libraries and its secrets. Without root it gets a user namespace, and is
+//! there the user that runs the test.
 
 use std::{
     fs,
@@ -288,12 +288,7 @@ impl Confinement {
 /// its own user in.
 async fn over_tcp(url: &str) -> String {
     let options: PgConnectOptions = url.parse().expect("a URL");
-    let host = options.get_host().to_owned();
-    let directory = options.get_socket().cloned().or_else(|| {
-        let is_directory = host.starts_with('/');
-        is_directory.then(|| PathBuf::from(&host))
-    });
-    let Some(directory) = directory else {
+    let Some(directory) = options.get_socket() else {
         return url.to_owned();
     };
     let socket = directory.join(format!(".s.PGSQL.{}", options.get_port()));

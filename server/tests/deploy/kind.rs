@@ -2,13 +2,15 @@
 //! what they are called with (`stub.sh`), so that no container engine is needed.
 
 use std::{
-    env, fs,
+    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use tempfile::TempDir;
+
+use crate::programs;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const STUBS: [&str; 3] = ["kind", "docker", "kubectl"];
@@ -65,9 +67,7 @@ impl Machine {
             let stub = Path::new(ROOT).join("server/tests/deploy/stub.sh");
             symlink(stub, machine.path("bin").join(name)).unwrap();
         }
-        for name in PROGRAMS {
-            symlink(find(name), machine.path("bin").join(name)).unwrap();
-        }
+        programs::link(&PROGRAMS, &machine.path("bin"));
         machine
     }
 
@@ -138,13 +138,6 @@ impl Ran {
     fn has_call(&self, start: &str) -> bool {
         self.calls.iter().any(|call| call.starts_with(start))
     }
-}
-
-fn find(program: &str) -> PathBuf {
-    env::split_paths(&env::var_os("PATH").unwrap())
-        .map(|dir| dir.join(program))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("there is no {program}"))
 }
 
 /// Where the files with secrets are is new each time.

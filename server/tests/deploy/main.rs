@@ -9,4 +9,5 @@ mod image;
 mod kind;
 mod life;
 mod observability;
+mod programs;
 mod rolling;
