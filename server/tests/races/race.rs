@@ -456,6 +456,12 @@ async fn whatever_comes_and_goes_nothing_is_lost_and_nobody_waits_in_a_circle() 
                             .expect("no panic")
                             .push(reply.json["id"].as_str().expect("an id").to_owned());
                     }
+                    // What is known to be gone is not asked for for ever, else little is left to change.
+                    if matches!(reply.status, 204 | 410) {
+                        live.lock()
+                            .expect("no panic")
+                            .retain(|id| !some.ends_with(id));
+                    }
                     *outcomes.entry((kind, reply.status)).or_default() += 1;
                 }
                 outcomes
