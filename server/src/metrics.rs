@@ -40,12 +40,21 @@ pub enum Allocated {
 pub struct Watched<'a> {
     /// All pools; none if the database is away.
     pub pools: Option<&'a [Pool]>,
-    /// Open connections to the database.
-    pub connections: u32,
+    /// The connections to the database, by what they are for.
+    pub connections: &'a [WatchedConnections],
+}
+
+/// Connections to the database.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchedConnections {
+    /// What they are for: a label.
+    pub purpose: &'static str,
+    /// Those that are open.
+    pub open: u32,
     /// Those of them that nobody uses.
-    pub idle_connections: usize,
-    /// Most connections that there may be.
-    pub max_connections: u32,
+    pub idle: usize,
+    /// Most that there may be.
+    pub most: u32,
 }
 
 /// The counts of one server, since it started.
@@ -230,29 +239,7 @@ impl Metrics {
             "1 if the database answered and takes writes, else 0",
             f64::from(u8::from(watched.pools.is_some())),
         );
-        gauge(
-            "ipam_database_connections_max",
-            "Most connections of this server to the database",
-            watched.max_connections.into(),
-        );
-        let connections = registered(
-            &now,
-            GaugeVec::new(
-                Opts::new(
-                    "ipam_database_connections",
-                    "Open connections of this server to the database",
-                ),
-                &["state"],
-            ),
-        );
-        let (open, idle) = (
-            f64::from(watched.connections),
-            watched.idle_connections as f64,
-        );
-        connections.with_label_values(&["idle"]).set(idle);
-        connections
-            .with_label_values(&["used"])
-            .set((open - idle).max(0.0));
+        write_connections(&now, watched.connections);
         for (name, help, value) in process::read() {
             gauge(name, help, value);
         }
@@ -260,6 +247,30 @@ impl Metrics {
         let mut families = self.registry.gather();
         families.extend(now.gather());
         made(TextEncoder::new().encode_to_string(&families))
+    }
+}
+
+fn write_connections(registry: &Registry, connections: &[WatchedConnections]) {
+    let gauges = |name: &str, help: &str, labels: &[&str]| {
+        registered(registry, GaugeVec::new(Opts::new(name, help), labels))
+    };
+    let most = gauges(
+        "ipam_database_connections_max",
+        "Most connections of this server to the database",
+        &["purpose"],
+    );
+    let open = gauges(
+        "ipam_database_connections",
+        "Open connections of this server to the database",
+        &["purpose", "state"],
+    );
+    for kind in connections {
+        most.with_label_values(&[kind.purpose])
+            .set(kind.most.into());
+        let (all, idle) = (f64::from(kind.open), kind.idle as f64);
+        for (state, value) in [("idle", idle), ("used", (all - idle).max(0.0))] {
+            open.with_label_values(&[kind.purpose, state]).set(value);
+        }
     }
 }
 

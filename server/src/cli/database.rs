@@ -4,13 +4,18 @@ use std::{env, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgPool,
+    ConnectOptions as _, Connection as _,
     migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 use super::waiting;
-use crate::{db, postgres::Managed, postgres::Options, settings};
+use crate::{
+    db::{self, connections::Connections},
+    postgres::Managed,
+    postgres::Options,
+    settings,
+};
 
 /// Longest wait for other servers that migrate the same database, and for a lock on a table.
 const MIGRATION_TURN: &str = "300s";
@@ -32,7 +37,7 @@ pub struct Database {
     /// Where the binaries of PostgreSQL are, if they are not found by themselves
     #[arg(long, value_name = "DIR", env = "IPAM_PG_BIN")]
     pg_bin: Option<PathBuf>,
-    /// Most connections to the database
+    /// Most connections to the database, half of them for allocations
     #[arg(long, value_name = "N", env = "IPAM_DATABASE_CONNECTIONS", default_value_t = 16,
         value_parser = clap::value_parser!(u32).range(2..=1000))]
     database_connections: u32,
@@ -49,7 +54,7 @@ pub struct Database {
 /// A database to work on, and the PostgreSQL behind it if it is ours.
 pub struct Opened {
     /// Connections.
-    pub pool: PgPool,
+    pub connections: Connections,
     /// The managed PostgreSQL, to be stopped in the end.
     pub managed: Option<Managed>,
     /// Its data directory.
@@ -69,7 +74,7 @@ impl Database {
         )?;
         if let Some(options) = options {
             return Ok(Opened {
-                pool: self.pool(options),
+                connections: self.connections(options),
                 managed: None,
                 data_dir: None,
                 wait,
@@ -90,14 +95,14 @@ impl Database {
         .await?;
         let options = managed.connect_options();
         Ok(Opened {
-            pool: self.pool(options),
+            connections: self.connections(options),
             managed: Some(managed),
             data_dir: Some(data_dir),
             wait,
         })
     }
 
-    fn pool(&self, options: PgConnectOptions) -> PgPool {
+    fn connections(&self, options: PgConnectOptions) -> Connections {
         let options = options
             .application_name("ipam")
             // Nobody waits for ever: not for a lock, and not for a client that forgot its transaction.
@@ -107,13 +112,14 @@ impl Database {
             ])
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(2));
-        PgPoolOptions::new()
-            .max_connections(self.database_connections)
+        let pool = PgPoolOptions::new()
+            // Of each of the two kinds.
+            .max_connections(self.database_connections / 2)
             .min_connections(1)
             .acquire_timeout(Duration::from_secs(10))
             // A round trip before each use is dear; `Ipam::begin` replaces a connection that went stale.
-            .test_before_acquire(false)
-            .connect_lazy_with(options)
+            .test_before_acquire(false);
+        Connections::new(pool, options)
     }
 }
 
@@ -126,7 +132,7 @@ impl Opened {
     pub async fn migrate(&self) -> anyhow::Result<()> {
         // A connection of its own: who waits for its turn waits longer than a request may, and the lock ends with it
         // whatever happens.
-        let options = PgConnectOptions::clone(&self.pool.connect_options())
+        let options = PgConnectOptions::clone(&self.connections.usual.connect_options())
             .options([("lock_timeout", MIGRATION_TURN)]);
         let mut connection = waiting::connect(&options, self.wait).await?;
         let migrated = db::MIGRATOR.run(&mut connection).await;
@@ -145,7 +151,7 @@ impl Opened {
 
     /// Says loudly when an acknowledged allocation could be lost in a crash, and refuses if the database is our own.
     pub async fn check_durability(&self) -> anyhow::Result<()> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.connections.usual.acquire().await?;
         let found = db::unsafe_settings(&mut connection).await?;
         if found.is_empty() {
             return Ok(());
@@ -165,7 +171,7 @@ impl Opened {
 
     /// Closes the connections and stops what was started.
     pub async fn close(self) -> anyhow::Result<()> {
-        self.pool.close().await;
+        self.connections.close().await;
         if let Some(managed) = self.managed {
             managed.stop().await?;
         }

@@ -109,7 +109,7 @@ impl Serve {
             () = stop.next() => return Ok(()),
         }
         opened.check_durability().await?;
-        let ipam = Ipam::new(opened.pool.clone());
+        let ipam = Ipam::new(opened.connections.clone());
         let app = App::new(ipam.clone(), Auth::new(&key)).with_open_metrics(self.metrics_open);
         let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
         let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());

@@ -34,7 +34,7 @@ impl Verify {
     pub async fn run(self) -> Result<String, Failure> {
         telemetry::init(LogFormat::Auto);
         let opened = self.database.open().await.map_err(chain)?;
-        let report = Ipam::new(opened.pool.clone()).verify().await;
+        let report = Ipam::new(opened.connections.clone()).verify().await;
         opened.close().await.map_err(chain)?;
         let report = report.map_err(|error| chain(anyhow::Error::new(error)))?;
         let text = if self.json {

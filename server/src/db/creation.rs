@@ -266,105 +266,154 @@ pub struct Inserted {
     pub created_at: OffsetDateTime,
 }
 
-/// Inserts a batch, changes the free list, and appends the events, in one statement.
+/// The statement that inserts a batch, changes the free list, and appends the events. The pieces make sure that what was read
+/// still holds: what comes first, a condition for all else, what is made of the blocks that left the free list, and a
+/// condition for the allocations, on which nothing else depends.
+macro_rules! insert {
+    ($rows:ident, $changes:ident, $events:ident, [$first:literal, $hold:literal, $removed:literal, $all:literal]
+        $(, $more:expr)*) => {{
+        let free = free::Columns::of($changes);
+        let events = event::Columns::of($events);
+        query!(
+            "with " + $first + r#"removed as (
+                delete from free_block
+                using unnest($32::integer[], $33::smallint[], $34::cidr[]) as gone (range_id, host_bits, cidr)
+                where free_block.range_id = gone.range_id and free_block.host_bits = gone.host_bits
+                    and free_block.cidr = gone.cidr"# + $hold + r#"
+            ), "# + $removed + r#"added as (
+                insert into free_block (range_id, host_bits, cidr)
+                select * from unnest($35::integer[], $36::smallint[], $37::cidr[])
+            ), counted as (
+                update free_count set blocks = blocks + changed.change
+                from unnest($38::integer[], $39::smallint[], $40::bigint[]) as changed (range_id, host_bits, change)
+                where free_count.range_id = changed.range_id and free_count.host_bits = changed.host_bits
+            ), new_vpc as (
+                insert into vpc (vpc_id, vrf_id, name) select * from unnest($1::uuid[], $2::uuid[], $3::text[])
+            ), new_block as (
+                insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
+                    min_prefix_length, max_prefix_length)
+                select * from unnest($4::integer[], $5::cidr[], $6::cidr[], $7::uuid[], $8::integer[], $9::smallint[],
+                    $10::smallint[], $11::smallint[], $12::smallint[])
+            ), new_key as (
+                insert into idempotency_key (actor, key, fingerprint, allocation_id)
+                select * from unnest($13::text[], $14::text[], $15::bytea[], $16::uuid[])
+            ), new_event as (
+                insert into event (action, subject, actor, request_id, detail)
+                select * from unnest($41::text[], $42::uuid[], $43::text[], $44::uuid[], $45::jsonb[])
+            )
+            insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
+                requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by,
+                request_id, claim, request)
+            select * from unnest($17::uuid[], $18::uuid[], $19::text[], $20::uuid[], $21::smallint[], $22::smallint[],
+                $23::bigint[], $24::smallint[], $25::cidr[], $26::jsonb[], $27::text[], $28::boolean[], $29::text[],
+                $30::uuid[], $31::uuid[], $46::jsonb[])"# + $all + r#"
+            returning allocation_id, number, created_at"#,
+            &$rows.vpc_id,
+            &$rows.vpc_vrf,
+            &$rows.vpc_name,
+            &$rows.block_range,
+            &$rows.block_cidr,
+            &$rows.block_range_cidr,
+            &$rows.block_allocation,
+            &$rows.block_member as &[Option<i32>],
+            &$rows.block_prefix_length,
+            &$rows.block_size_offset,
+            &$rows.block_min,
+            &$rows.block_max,
+            &$rows.key_actor,
+            &$rows.key,
+            &$rows.key_fingerprint,
+            &$rows.key_allocation,
+            &$rows.id,
+            &$rows.vpc,
+            &$rows.name as &[Option<String>],
+            &$rows.profile as &[Option<Uuid>],
+            &$rows.prefix_length,
+            &$rows.members,
+            &$rows.requested_hosts as &[Option<i64>],
+            &$rows.requested_prefix_length as &[Option<i16>],
+            &$rows.requested_cidr as &[Option<IpNet>],
+            &$rows.labels,
+            &$rows.description,
+            &$rows.deletion_protection,
+            &$rows.created_by,
+            &$rows.request_id,
+            &$rows.claim,
+            &free.removed.0,
+            &free.removed.1,
+            &free.removed.2,
+            &free.added.0,
+            &free.added.1,
+            &free.added.2,
+            &free.counts.0,
+            &free.counts.1,
+            &free.counts.2,
+            &events.actions,
+            &events.subjects,
+            &events.actors,
+            &events.requests,
+            &events.details,
+            &$rows.request as &[Option<serde_json::Value>],
+            $($more),*
+        )
+        .map(|row| Inserted {
+            id: AllocationId(row.allocation_id),
+            number: row.number,
+            created_at: row.created_at,
+        })
+    }};
+}
+
+/// Inserts a batch for which the pools are locked.
 pub async fn insert(
     db: &mut Connection,
     rows: &NewRows,
     changes: &Changes,
     events: &[Event<'_>],
 ) -> Result<Vec<Inserted>, sqlx::Error> {
-    let free = free::Columns::of(changes);
-    let events = event::Columns::of(events);
-    let done = query!(
-        r#"with removed as (
-            delete from free_block using unnest($32::integer[], $33::smallint[], $34::cidr[]) as gone (range_id, host_bits, cidr)
-            where free_block.range_id = gone.range_id and free_block.host_bits = gone.host_bits
-                and free_block.cidr = gone.cidr
-        ), added as (
-            insert into free_block (range_id, host_bits, cidr)
-            select * from unnest($35::integer[], $36::smallint[], $37::cidr[])
-        ), counted as (
-            update free_count set blocks = blocks + changed.change
-            from unnest($38::integer[], $39::smallint[], $40::bigint[]) as changed (range_id, host_bits, change)
-            where free_count.range_id = changed.range_id and free_count.host_bits = changed.host_bits
-        ), new_vpc as (
-            insert into vpc (vpc_id, vrf_id, name) select * from unnest($1::uuid[], $2::uuid[], $3::text[])
-        ), new_block as (
-            insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
-                min_prefix_length, max_prefix_length)
-            select * from unnest($4::integer[], $5::cidr[], $6::cidr[], $7::uuid[], $8::integer[], $9::smallint[],
-                $10::smallint[], $11::smallint[], $12::smallint[])
-        ), new_key as (
-            insert into idempotency_key (actor, key, fingerprint, allocation_id)
-            select * from unnest($13::text[], $14::text[], $15::bytea[], $16::uuid[])
-        ), new_event as (
-            insert into event (action, subject, actor, request_id, detail)
-            select * from unnest($41::text[], $42::uuid[], $43::text[], $44::uuid[], $45::jsonb[])
-        )
-        insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
-            requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by, request_id,
-            claim, request)
-        select * from unnest($17::uuid[], $18::uuid[], $19::text[], $20::uuid[], $21::smallint[], $22::smallint[],
-            $23::bigint[], $24::smallint[], $25::cidr[], $26::jsonb[], $27::text[], $28::boolean[], $29::text[],
-            $30::uuid[], $31::uuid[], $46::jsonb[])
-        returning allocation_id, number, created_at"#,
-        &rows.vpc_id,
-        &rows.vpc_vrf,
-        &rows.vpc_name,
-        &rows.block_range,
-        &rows.block_cidr,
-        &rows.block_range_cidr,
-        &rows.block_allocation,
-        &rows.block_member as &[Option<i32>],
-        &rows.block_prefix_length,
-        &rows.block_size_offset,
-        &rows.block_min,
-        &rows.block_max,
-        &rows.key_actor,
-        &rows.key,
-        &rows.key_fingerprint,
-        &rows.key_allocation,
-        &rows.id,
-        &rows.vpc,
-        &rows.name as &[Option<String>],
-        &rows.profile as &[Option<Uuid>],
-        &rows.prefix_length,
-        &rows.members,
-        &rows.requested_hosts as &[Option<i64>],
-        &rows.requested_prefix_length as &[Option<i16>],
-        &rows.requested_cidr as &[Option<IpNet>],
-        &rows.labels,
-        &rows.description,
-        &rows.deletion_protection,
-        &rows.created_by,
-        &rows.request_id,
-        &rows.claim,
-        &free.removed.0,
-        &free.removed.1,
-        &free.removed.2,
-        &free.added.0,
-        &free.added.1,
-        &free.added.2,
-        &free.counts.0,
-        &free.counts.1,
-        &free.counts.2,
-        &events.actions,
-        &events.subjects,
-        &events.actors,
-        &events.requests,
-        &events.details,
-        &rows.request as &[Option<serde_json::Value>],
+    insert!(rows, changes, events, ["", "", "", ""])
+        .fetch_all(db)
+        .await
+}
+
+/// Inserts what was decided without a lock, as a transaction of its own. It locks the pools in the order of their ids, before
+/// all else, and does nothing if one of them has not the revision any more that was read, or if something is gone that is to
+/// be removed from the free list: that is a lost race (40001).
+///
+/// All that the database answers is read to its end, which comes after the commit.
+pub async fn insert_unlocked(
+    db: &mut Connection,
+    pools: &[(PoolId, i64)],
+    rows: &NewRows,
+    changes: &Changes,
+    events: &[Event<'_>],
+) -> Result<Vec<Inserted>, sqlx::Error> {
+    let (pools, revisions): (Vec<_>, Vec<_>) = pools.iter().map(|(id, at)| (id.0, *at)).unzip();
+    insert!(
+        rows,
+        changes,
+        events,
+        [
+            // A row that changed while its lock was waited for is joined anew.
+            "pools as materialized (
+                select case when count(*) = cardinality($47::uuid[]) then true else ipam_lost_race() end as hold
+                from (
+                    select from pool
+                        join unnest($47::uuid[], $48::bigint[]) as read (pool_id, revision) using (pool_id, revision)
+                    order by pool_id for no key update of pool
+                ) as locked
+            ), ",
+            " and (select hold from pools) returning 1",
+            "free as materialized (
+                select case when count(*) = cardinality($34) then true else ipam_lost_race() end as holds from removed
+            ), ",
+            " where (select hold from pools) and (select holds from free)"
+        ],
+        &pools,
+        &revisions
     )
     .fetch_all(db)
-    .await?;
-    Ok(done
-        .into_iter()
-        .map(|row| Inserted {
-            id: AllocationId(row.allocation_id),
-            number: row.number,
-            created_at: row.created_at,
-        })
-        .collect())
+    .await
 }
 
 /// Gives an allocation to whoever asked for the same again: a new claim, and the attributes of that request. Not if it

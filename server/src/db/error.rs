@@ -148,6 +148,12 @@ pub fn is_race(error: &sqlx::Error) -> bool {
     )
 }
 
+/// Whether somebody else held a lock for longer than a request waits.
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some("55P03")
+}
+
 /// Whether the connection, not the statement, failed.
 pub fn is_connection(error: &sqlx::Error) -> bool {
     match error {
@@ -163,6 +169,12 @@ pub fn is_connection(error: &sqlx::Error) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Whether a statement that commits may or may not have done so. One that a standby or a full server refused has not.
+pub fn is_unknown(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    is_connection(error) && !matches!(code.as_deref(), Some("25006" | "53300"))
 }
 
 impl From<sqlx::Error> for Error {

@@ -33,7 +33,11 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction, pool::PoolConnection};
 
 pub use crate::db::event::Caller;
 use crate::{
-    db::{address_plan as address_plan_rows, error::is_connection},
+    db::{
+        address_plan as address_plan_rows,
+        connections::Connections,
+        error::{is_connection, is_unknown},
+    },
     error::{Error, Result},
     metrics::Metrics,
 };
@@ -41,20 +45,22 @@ use crate::{
 /// The domain over one database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ipam {
-    db: PgPool,
+    db: Connections,
     queues: Arc<queue::Queues>,
     memory: Arc<address_plan::Memory>,
+    competition: Arc<batch::Competition>,
     watch: Arc<watch::Watch>,
     metrics: Arc<Metrics>,
 }
 
 impl Ipam {
     /// Over a database that has been migrated.
-    pub fn new(db: PgPool) -> Self {
+    pub fn new(db: impl Into<Connections>) -> Self {
         Self {
-            db,
+            db: db.into(),
             queues: Arc::default(),
             memory: Arc::default(),
+            competition: Arc::default(),
             watch: Arc::default(),
             metrics: Arc::default(),
         }
@@ -62,11 +68,11 @@ impl Ipam {
 
     /// A connection for reads that carry no rule.
     pub async fn read(&self) -> Result<PoolConnection<Postgres>> {
-        Ok(self.db.acquire().await?)
+        Ok(self.db.usual.acquire().await?)
     }
 
     /// The connections, for what watches them.
-    pub fn connections(&self) -> &PgPool {
+    pub fn connections(&self) -> &Connections {
         &self.db
     }
 
@@ -87,63 +93,57 @@ impl Ipam {
 
     /// Begins a transaction.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        self.begin_with("begin".to_owned()).await
+        begin(&self.db.usual, "begin".to_owned()).await
     }
 
     /// Begins a transaction that sees one moment, and writes nothing.
     async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        self.begin_with("begin isolation level repeatable read, read only".to_owned())
-            .await
+        let statement = "begin isolation level repeatable read, read only";
+        begin(&self.db.usual, statement.to_owned()).await
     }
 
-    /// Begins a transaction on the hot path, and locks pools in it. Its statements know their plans: each goes by an index,
-    /// whatever the tables hold. Left to itself PostgreSQL plans them anew at each call, or keeps a plan that it made while
-    /// the tables were small. All is in the statement that begins, since each round trip counts.
+    /// Begins a transaction on the hot path, and locks pools in it, all in one statement, since each round trip counts.
     async fn begin_hot(
         &self,
         pools: impl IntoIterator<Item = PoolId>,
     ) -> Result<Transaction<'static, Postgres>> {
-        self.begin_with(format!(
-            "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
-             set local enable_hashjoin = off; set local enable_mergejoin = off; set local jit = off; {}",
-            address_plan_rows::lock(pools)
-        ))
-        .await
+        let lock = address_plan_rows::lock(pools);
+        begin(&self.db.hot, format!("begin; {lock}")).await
     }
+}
 
-    /// A connection that went stale in the pool, such as one from before a restart of PostgreSQL, is replaced: nothing
-    /// was sent on it that could be done twice.
-    async fn begin_with(&self, statement: String) -> Result<Transaction<'static, Postgres>> {
-        for _ in 0..=self.db.options().get_max_connections() {
-            match self.db.begin_with(AssertSqlSafe(statement.clone())).await {
-                Err(error)
-                    if is_connection(&error)
-                        && !matches!(
-                            error,
-                            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
-                        ) =>
-                {
-                    // A refused new connection will not get better by asking at once; a stale one is gone now.
-                    if self.db.num_idle() == 0 {
-                        return Err(error.into());
-                    }
+/// Begins a transaction. A connection that went stale in the pool, such as one from before a restart of PostgreSQL, is
+/// replaced: nothing was sent on it that could be done twice.
+async fn begin(db: &PgPool, statement: String) -> Result<Transaction<'static, Postgres>> {
+    for _ in 0..=db.options().get_max_connections() {
+        match db.begin_with(AssertSqlSafe(statement.clone())).await {
+            Err(error)
+                if is_connection(&error)
+                    && !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) =>
+            {
+                // A refused new connection will not get better by asking at once; a stale one is gone now.
+                if db.num_idle() == 0 {
+                    return Err(error.into());
                 }
-                other => return Ok(other?),
             }
+            other => return Ok(other?),
         }
-        Ok(self.db.begin_with(AssertSqlSafe(statement)).await?)
     }
+    Ok(db.begin_with(AssertSqlSafe(statement)).await?)
 }
 
 /// Commits. When the connection breaks meanwhile nobody can know the outcome, and the error says so.
 async fn commit(transaction: Transaction<'static, Postgres>) -> Result<()> {
-    transaction.commit().await.map_err(|error| {
-        if is_connection(&error) {
-            Error::UnknownOutcome(error)
-        } else {
-            error.into()
-        }
-    })
+    transaction.commit().await.map_err(of_commit)
+}
+
+/// The error of a statement that commits.
+fn of_commit(error: sqlx::Error) -> Error {
+    if is_unknown(&error) {
+        Error::UnknownOutcome(error)
+    } else {
+        error.into()
+    }
 }
 
 /// Runs a change to its end even when the one who asked for it is gone, so that a dropped connection never leaves a

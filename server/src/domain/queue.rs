@@ -1,7 +1,7 @@
 //! Group commit: what waits is decided together, in one transaction.
 //!
-//! A request never waits for others to arrive: if nobody works on its queue, it starts at once and alone. While one batch
-//! is at work, a second transaction waits for its turn, that is for the pools that the first one holds, and what arrives
+//! A request never waits for others to arrive: if nobody works on its queue, it starts at once and alone, without a lock to
+//! wait for. While one batch is at work, a second transaction waits for its turn, that is for the pools that the first one holds, and what arrives
 //! until then is its batch. So the pools are never idle while somebody waits, and the answers of one batch are sent while
 //! the next is decided.
 //!
@@ -44,9 +44,17 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// Whether a task is on its way to take what waits.
     is_attended: bool,
+    /// Batches that have their turn and are not done.
+    at_work: usize,
 }
 
-/// The queues in which something waits.
+impl Queue {
+    fn is_over(&self) -> bool {
+        self.waiting.is_empty() && !self.is_attended && self.at_work == 0
+    }
+}
+
+/// The queues in which something waits or is at work.
 #[derive(Default)]
 pub(super) struct Queues(Mutex<HashMap<Key, Queue>>);
 
@@ -61,7 +69,9 @@ impl Queues {
     pub(super) async fn submit(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
         let key = ask.queue(ipam);
-        self.put(ipam, key, [Waiting { ask, reply }]);
+        self.change(ipam, &key, |queue| {
+            queue.waiting.push_back(Waiting { ask, reply });
+        });
         // Without an answer the batch panicked; whether it had committed is not known here.
         answer
             .await
@@ -72,28 +82,29 @@ impl Queues {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds requests at the end of a queue, and sees to it that somebody comes for them.
-    fn put(&self, ipam: &Ipam, key: Key, requests: impl IntoIterator<Item = Waiting>) {
-        let mut queues = self.lock();
-        let queue = queues.entry(key.clone()).or_default();
-        queue.waiting.extend(requests);
-        self.attend(ipam, key, queue);
-    }
-
-    fn attend(&self, ipam: &Ipam, key: Key, queue: &mut Queue) {
+    fn attend(&self, ipam: &Ipam, key: &Key, queue: &mut Queue) {
         let Some(first) = queue.waiting.front().filter(|_| !queue.is_attended) else {
             return;
         };
-        let (ipam, ask) = (ipam.clone(), first.ask.clone());
+        let (ipam, key, ask) = (ipam.clone(), key.clone(), first.ask.clone());
         queue.is_attended = true;
         tokio::spawn(async move { ipam.queues.serve(&ipam, key, ask).await });
     }
 
     /// Waits for the turn of a queue, and decides what waits by then. `ask` is one of them.
     async fn serve(&self, ipam: &Ipam, key: Key, ask: Ask) {
-        // Tasks of their own, so that a panic never leaves the queue without anybody who works on it.
-        let worker = ipam.clone();
-        let turn = tokio::spawn(async move { batch::turn(&worker, &ask).await }).await;
+        let is_idle = !ipam.competition.is_felt()
+            && self
+                .lock()
+                .get(&key)
+                .is_some_and(|queue| queue.at_work == 0 && queue.waiting.len() == 1);
+        let turn = if is_idle {
+            Ok(Ok(None))
+        } else {
+            // A task of its own, so that a panic never leaves the queue without anybody who works on it.
+            let worker = ipam.clone();
+            tokio::spawn(async move { batch::turn(&worker, &ask).await }).await
+        };
         let turn = match turn {
             Ok(Ok(turn)) => turn,
             Err(panic) => {
@@ -104,7 +115,7 @@ impl Queues {
             Ok(Err(Error::Unavailable(message, source))) => {
                 let is_away = source.as_ref().is_some_and(is_connection);
                 tracing::warn!(error = ?source, "a queue did not get its turn");
-                return self.refuse(ipam, key, message, is_away);
+                return self.refuse(ipam, &key, message, is_away);
             }
             Ok(Err(error)) => {
                 // Whoever waits gets an error of its own, from a try of its own.
@@ -112,13 +123,23 @@ impl Queues {
                 None
             }
         };
+        let batch = self.take(&key);
+        if batch.len() > 1 {
+            ipam.competition.feel();
+        }
         // Without a turn of its own, a batch has to be done before the next may begin.
-        let is_alone = turn.is_none();
-        let batch = self.take(ipam, &key, !is_alone);
+        let has_turn = turn.is_some();
+        if has_turn {
+            self.change(ipam, &key, |queue| {
+                queue.is_attended = false;
+                queue.at_work += 1;
+            });
+        }
         let (asks, replies): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|waiting| (waiting.ask, waiting.reply))
             .unzip();
+        // A task of its own, for the same reason.
         let worker = ipam.clone();
         let steps = tokio::spawn(run(worker, turn, asks)).await;
         let mut later = Vec::new();
@@ -134,23 +155,34 @@ impl Queues {
             }
             Err(panic) => tracing::error!(error = %panic, "a batch of allocations panicked"),
         }
+        self.change(ipam, &key, |queue| {
+            for waiting in later.into_iter().rev() {
+                queue.waiting.push_front(waiting);
+            }
+            if has_turn {
+                queue.at_work -= 1;
+            } else {
+                queue.is_attended = false;
+                if !queue.waiting.is_empty() {
+                    ipam.competition.feel();
+                }
+            }
+        });
+    }
+
+    /// Changes a queue, and sees to it that somebody comes for what waits in it.
+    fn change(&self, ipam: &Ipam, key: &Key, change: impl FnOnce(&mut Queue)) {
         let mut queues = self.lock();
         let queue = queues.entry(key.clone()).or_default();
-        for waiting in later.into_iter().rev() {
-            queue.waiting.push_front(waiting);
-        }
-        if is_alone {
-            queue.is_attended = false;
-        }
-        self.attend(ipam, key.clone(), queue);
-        if queue.waiting.is_empty() && !queue.is_attended {
-            queues.remove(&key);
+        change(queue);
+        self.attend(ipam, key, queue);
+        if queue.is_over() {
+            queues.remove(key);
         }
     }
 
-    /// The next batch. Of requests for the same name only the first is taken, so that the others find what it made. With
-    /// `release`, somebody else may come for the rest from now on.
-    fn take(&self, ipam: &Ipam, key: &Key, release: bool) -> Vec<Waiting> {
+    /// The next batch. Of requests for the same name only the first is taken, so that the others find what it made.
+    fn take(&self, key: &Key) -> Vec<Waiting> {
         let mut queues = self.lock();
         let Some(queue) = queues.get_mut(key) else {
             return Vec::new();
@@ -173,23 +205,17 @@ impl Queues {
         }
         rest.append(&mut queue.waiting);
         queue.waiting = rest;
-        if release {
-            queue.is_attended = false;
-            self.attend(ipam, key.clone(), queue);
-            if !queue.is_attended {
-                queues.remove(key);
-            }
-        }
         batch
     }
 
     /// Answers all who wait that it can't be done at the moment.
-    fn refuse(&self, ipam: &Ipam, key: Key, message: &'static str, is_away: bool) {
-        for waiting in self.take(ipam, &key, true) {
+    fn refuse(&self, ipam: &Ipam, key: &Key, message: &'static str, is_away: bool) {
+        for waiting in self.take(key) {
             // There is one cause for all, which has been logged.
             let cause = is_away.then_some(sqlx::Error::WorkerCrashed);
             drop(waiting.reply.send(Err(Error::Unavailable(message, cause))));
         }
+        self.change(ipam, key, |queue| queue.is_attended = false);
     }
 }
 

@@ -64,9 +64,8 @@ impl Ipam {
     }
 
     async fn ask_for_pools(&self) -> Result<Vec<Pool>> {
-        let mut transaction = self
-            .begin_with("begin read only; set local statement_timeout = '2s'".to_owned())
-            .await?;
+        let statement = "begin read only; set local statement_timeout = '2s'";
+        let mut transaction = super::begin(&self.db.usual, statement.to_owned()).await?;
         if !db::is_writable(&mut transaction).await? {
             return Err(Error::Unavailable("the database takes no writes", None));
         }

@@ -11,7 +11,7 @@ use axum::{
 use ipam_shared::error::Code;
 
 use super::{App, error::Refusal};
-use crate::metrics::{Metrics, TEXT_FORMAT, Watched};
+use crate::metrics::{Metrics, TEXT_FORMAT, Watched, WatchedConnections};
 
 /// `GET /metrics`: what Prometheus reads. Names of pools are nobody's business, so that it takes the key unless the operator
 /// says otherwise. Answers whatever the database does.
@@ -22,12 +22,18 @@ pub(super) async fn scrape(State(app): State<App>, headers: HeaderMap) -> Respon
         return Refusal::from(denied).into_response();
     }
     let pools = app.ipam.watched_pools().await;
-    let connections = app.ipam.connections();
+    let connections = app.ipam.connections().pools().map(|(purpose, pool)| {
+        let (open, idle) = (pool.size(), pool.num_idle());
+        WatchedConnections {
+            purpose,
+            open,
+            idle,
+            most: pool.options().get_max_connections(),
+        }
+    });
     let text = app.ipam.metrics().text(&Watched {
         pools: pools.as_deref(),
-        connections: connections.size(),
-        idle_connections: connections.num_idle(),
-        max_connections: connections.options().get_max_connections(),
+        connections: &connections,
     });
     let headers = [
         (header::CONTENT_TYPE, TEXT_FORMAT),

@@ -191,11 +191,17 @@ async fn what_is_counted_is_what_happened() {
         last.value("ipam_allocation_batch_duration_seconds_count", &[])
     );
     assert_eq!(last.value("ipam_database_up", &[]), 1.0);
-    assert_eq!(last.value("ipam_database_connections_max", &[]), 4.0);
-    // A connection is given back a moment after its use.
-    let connections = |state| last.value("ipam_database_connections", &[("state", state)]);
-    let open = connections("used") + connections("idle");
-    assert!((1.0..=4.0).contains(&open), "{open}");
+    for purpose in ["allocation", "other"] {
+        let most = last.value("ipam_database_connections_max", &[("purpose", purpose)]);
+        assert_eq!(most, 4.0);
+        // A connection is given back a moment after its use.
+        let connections = |state| {
+            let labels = [("purpose", purpose), ("state", state)];
+            last.value("ipam_database_connections", &labels)
+        };
+        let open = connections("used") + connections("idle");
+        assert!((1.0..=4.0).contains(&open), "{purpose}: {open}");
+    }
 }
 
 #[tokio::test]

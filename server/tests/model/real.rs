@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipam_server::{
+    db::connections::Connections,
     domain::{
         Caller, Ipam,
         allocation::{BatchOutcome, Outcome},
@@ -23,7 +24,7 @@ use ipam_shared::{
     labels::Labels,
 };
 use ipam_testing::TestDatabase;
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use crate::{
@@ -39,7 +40,7 @@ pub(crate) type Tally = BTreeMap<(&'static str, &'static str), usize>;
 
 /// One database, and two servers on it.
 pub(crate) struct Real {
-    db: PgPool,
+    db: Connections,
     servers: [Ipam; 2],
     pub(crate) tally: Tally,
     /// What was done in this sequence, and what came of it.
@@ -56,9 +57,7 @@ impl Real {
             ("jit", "off"),
             ("plan_cache_mode", "force_generic_plan"),
         ]);
-        let db = PgPoolOptions::new()
-            .max_connections(4)
-            .connect_lazy_with(options);
+        let db = Connections::new(PgPoolOptions::new().max_connections(4), options);
         Self {
             servers: [Ipam::new(db.clone()), Ipam::new(db.clone())],
             db,
@@ -70,7 +69,7 @@ impl Real {
     /// Runs a sequence; what went wrong, with all that led to it.
     pub(crate) async fn run(&mut self, sequence: &Sequence) -> Check<()> {
         self.log.clear();
-        let mut model = world::begin(&self.db, sequence).await;
+        let mut model = world::begin(&self.db.usual, sequence).await;
         self.servers = [Ipam::new(self.db.clone()), Ipam::new(self.db.clone())];
         let wrong = self.run_in(&mut model, sequence).await;
         wrong.map_err(|wrong| format!("{wrong}\nafter:\n  {}", self.log.join("\n  ")))
@@ -150,7 +149,7 @@ impl Real {
                 }
                 if dry_first {
                     self.batch(model, &server, &requests, *atomic, true).await?;
-                    stored::compare(&self.db, model).await?;
+                    stored::compare(&self.db.usual, model).await?;
                 }
                 self.batch(model, &server, &requests, *atomic, false)
                     .await?;
@@ -238,7 +237,7 @@ impl Real {
                     let answer = answer.map(|allocation| got(&allocation, number, false));
                     self.same(what, expected, answer)?;
                     if dry_run {
-                        stored::compare(&self.db, model).await?;
+                        stored::compare(&self.db.usual, model).await?;
                     } else {
                         *model = after;
                     }
@@ -342,7 +341,7 @@ impl Real {
                 );
                 let passed = passed
                     .bind(model.pools[number].id.0)
-                    .execute(&self.db)
+                    .execute(&self.db.usual)
                     .await;
                 passed.expect("time can be moved");
             }
@@ -373,7 +372,7 @@ impl Real {
                 self.same("change profile", Ok(()), answer.map(|_| ()))?;
             }
         }
-        stored::compare(&self.db, model).await
+        stored::compare(&self.db.usual, model).await
     }
 
     /// What the model says, which changes only if it says yes.
@@ -437,7 +436,7 @@ impl Real {
             };
             let answer = server.allocate(caller(), dry, None).await;
             self.outcome(model, "dry run", expected, answer, true)?;
-            stored::compare(&self.db, model).await?;
+            stored::compare(&self.db.usual, model).await?;
         }
         let expected = model.each(std::slice::from_ref(&new)).pop().expect("one");
         let answer = server.allocate(caller(), new, None).await;

@@ -125,7 +125,7 @@ async fn stored(ipam: &Ipam) -> HashMap<String, Vec<String>> {
         "select allocation_id::text, (select array_agg(cidr order by member_id) from block
             where block.allocation_id = allocation.allocation_id) from allocation",
     )
-    .fetch_all(ipam.connections())
+    .fetch_all(&ipam.connections().usual)
     .await
     .expect("the tables can be read");
     rows.into_iter()
@@ -297,7 +297,7 @@ async fn settled(ipam: &Ipam) -> HashMap<String, Vec<String>> {
             "select count(*) from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle' and backend_type = 'client backend'",
         )
-        .fetch_one(ipam.connections())
+        .fetch_one(&ipam.connections().usual)
         .await
         .expect("pg_stat_activity can be read");
         if busy == 0 {
@@ -315,7 +315,7 @@ async fn check(ipam: &Ipam) {
     let made: i64 = sqlx::query_scalar(
         "select count(distinct subject) from event where action = 'allocation.create'",
     )
-    .fetch_one(ipam.connections())
+    .fetch_one(&ipam.connections().usual)
     .await
     .expect("the log can be read");
     assert_eq!(made, report.extent.allocations);

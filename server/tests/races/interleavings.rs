@@ -349,21 +349,13 @@ async fn a_batch_and_a_move_into_the_same_new_vpc_do_not_wait_for_each_other() {
     for sql in ["begin", "select from allocation for update"] {
         sqlx::query(sql).execute(&mut second).await.unwrap();
     }
-    // While their turn waits for the pools, both are queued, and so share a batch: a task has run up to its wait when
-    // nothing else runs in this thread.
+    // Both are queued before anybody comes for them, since there is one thread, and so share a batch.
     stage.hold("select from pool for update").await;
-    let ipam = stage.ipam.clone();
-    let adopter = stage
-        .begin(0, async move {
-            ipam.allocate(caller(), ask("a", Some("n")), None).await
-        })
-        .await;
-    let ipam = stage.ipam.clone();
-    let maker =
-        tokio::spawn(async move { ipam.allocate(caller(), ask("new", Some("n")), None).await });
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    let [adopter, maker] = ["a", "new"].map(|vpc| {
+        let ipam = stage.ipam.clone();
+        tokio::spawn(async move { ipam.allocate(caller(), ask(vpc, Some("n")), None).await })
+    });
+    stage.begin(0, std::future::pending::<()>()).await.abort();
     stage.let_go().await;
     // The batch wants the allocation, and so does the move; both want the VPC that does not exist yet.
     stage.begin(0, std::future::pending::<()>()).await.abort();
@@ -385,5 +377,77 @@ async fn a_batch_and_a_move_into_the_same_new_vpc_do_not_wait_for_each_other() {
     // There is an allocation of that name in the new VPC now.
     let moved = mover.await.unwrap().map(|allocation| allocation.vpc);
     assert!(matches!(moved, Err(Error::NameTaken { .. })), "{moved:?}");
+    stage.check().await;
+}
+
+/// Another server on the same database.
+fn other_server(stage: &Stage) -> Ipam {
+    Ipam::new(stage.database.pool(4))
+}
+
+const HOLD_POOLS: &str = "select from pool order by pool_id for no key update";
+
+#[tokio::test]
+async fn what_was_decided_without_a_lock_is_decided_anew_when_somebody_else_took_it() {
+    let mut stage = Stage::new().await;
+    stage.hold(HOLD_POOLS).await;
+    let mut tasks = Vec::new();
+    for (others, vpc) in (0..).zip(["one", "two"]) {
+        let server = other_server(&stage);
+        let work = async move { server.allocate(caller(), ask(vpc, None), None).await };
+        tasks.push(stage.begin(others, work).await);
+    }
+    stage.let_go().await;
+    let mut cidrs = Vec::new();
+    for task in tasks {
+        cidrs.push(task.await.unwrap().unwrap().allocation.cidr);
+    }
+    assert_ne!(cidrs[0], cidrs[1]);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn what_was_decided_without_a_lock_is_decided_anew_when_its_free_block_became_part_of_a_larger_one()
+ {
+    let mut stage = Stage::new().await;
+    let first = stage.allocate("first", None).await.unwrap();
+    stage.hold(HOLD_POOLS).await;
+    let ipam = stage.ipam.clone();
+    let release = stage
+        .begin(
+            0,
+            async move { ipam.release(caller(), first.id, None).await },
+        )
+        .await;
+    // It has seen the other half of what is about to be whole again. No constraint knows of that.
+    let server = other_server(&stage);
+    let second = stage
+        .begin(1, async move {
+            server.allocate(caller(), ask("second", None), None).await
+        })
+        .await;
+    stage.let_go().await;
+    release.await.unwrap().unwrap();
+    let second = second.await.unwrap().unwrap().allocation;
+    assert_eq!(second.cidr, first.cidr);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn what_was_decided_without_a_lock_follows_the_rules_of_the_pool_at_that_moment() {
+    let mut stage = Stage::new().await;
+    let before = stage.allocate("first", None).await.unwrap();
+    stage
+        .hold("update pool set max_prefix_length = 24, revision = revision + 1 where name = 'primary'")
+        .await;
+    let server = stage.ipam.clone();
+    let late = stage
+        .begin(0, async move {
+            server.allocate(caller(), ask("late", None), None).await
+        })
+        .await;
+    stage.let_go().await;
+    let late = late.await.unwrap().unwrap().allocation;
+    assert_eq!((before.prefix_length, late.prefix_length), (25, 24));
     stage.check().await;
 }

@@ -154,6 +154,14 @@ impl<'a> Batch<'a> {
         Ok(Read::Ready(Box::new(batch)))
     }
 
+    /// The pools that it takes from, with the revisions that it relies on.
+    pub(super) fn pools(&self) -> Vec<(PoolId, i64)> {
+        prepare::pools(&self.prepared)
+            .into_iter()
+            .filter_map(|id| Some((id, self.plan.pool(id)?.revision)))
+            .collect()
+    }
+
     /// Reads the VPCs, what has the wanted names, and as much of the free list as the requests can use.
     async fn look(
         &mut self,

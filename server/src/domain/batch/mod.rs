@@ -7,9 +7,11 @@
 //! 5. Write what was decided in one statement, and commit.
 //!
 //! Nobody else can take a block between 3 and 5, since everybody locks the pool first; the exclusion constraint is there
-//! for who does not. If the database refuses a batch all the same, each of its requests is tried alone, so that only the
+//! for who does not. A request that is alone skips step 2, and 5 looks whether what it read still holds (`alone`). If the
+//! database refuses a batch all the same, each of its requests is tried alone, so that only the
 //! one at fault gets the error.
 
+mod alone;
 mod decide;
 mod prepare;
 mod rows;
@@ -26,8 +28,8 @@ use ipam_shared::{
 use serde_json::json;
 use sqlx::{Postgres, Transaction};
 
-pub(super) use self::decide::lower;
 use self::decide::{Batch, Decided, Read};
+pub(super) use self::{alone::Competition, decide::lower};
 use super::{
     Caller, Ipam,
     address_plan::{AddressPlan, Source},
@@ -144,6 +146,11 @@ pub(super) async fn turn(ipam: &Ipam, ask: &Ask) -> Result<Option<Turn>> {
 
 /// Decides requests that want the same pools; an answer for each, in their order.
 pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<Step> {
+    if let (None, [ask]) = (&turn, &asks[..])
+        && let Some(step) = alone::decide(ipam, ask).await
+    {
+        return vec![step];
+    }
     let alone = asks.len() == 1;
     match decide(ipam, turn, &asks, Mode::Each).await {
         Ok(steps) => steps,

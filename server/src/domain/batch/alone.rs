@@ -1,0 +1,109 @@
+//! One request that nobody competes with, in two round trips instead of four: what it needs is read without a lock, it is
+//! decided, and written in one statement that is a transaction of its own. That statement locks the pools and does nothing
+//! if what was read does not hold any more ([`creation::insert_unlocked`]).
+//!
+//! That is as safe as locking first. What a decision rests on is checked under the lock or by constraints: the revisions of
+//! the pools, which move on with their ranges; that each free block which is used up is still there; names and keys by being
+//! unique; VPC and profile by being referred to. What else may have changed, such as a free block that would have fitted
+//! better, is as if the request had come a moment earlier.
+//!
+//! Everything that is not simply a new allocation is left to a batch that locks first, also what loses a race.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Ask, Mode, Step, answer,
+    decide::{Batch, Decided, Read},
+    prepare,
+};
+use crate::{
+    db::{
+        creation::{self, NewRows},
+        error::{is_lock_timeout, is_unknown},
+    },
+    domain::{Ipam, of_commit},
+    error::{Error, Result},
+};
+
+/// How long to lock first after others were noticed.
+const CAUTION: Duration = Duration::from_secs(1);
+
+/// Whether others allocate at the same time: requests that waited here, or a race that was lost to another server. Then it is
+/// better to lock first, and to serve all that arrive until the lock is there.
+#[derive(Debug, Default)]
+pub(crate) struct Competition(Mutex<Option<Instant>>);
+
+impl Competition {
+    /// Whether others were noticed just now.
+    pub(crate) fn is_felt(&self) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < CAUTION)
+    }
+
+    /// Others were noticed.
+    pub(crate) fn feel(&self) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Instant::now());
+    }
+}
+
+/// Decides a request without locking first; none if that can't be done, and then nothing was.
+pub(super) async fn decide(ipam: &Ipam, ask: &Ask) -> Option<Step> {
+    if ipam.competition.is_felt() {
+        return None;
+    }
+    match try_decide(ipam, ask).await {
+        Ok(step) => step,
+        Err(Error::UnknownOutcome(error)) => {
+            tracing::error!(%error, "the connection broke during a commit");
+            Some(Step::Done(Box::new(Err(Error::UnknownOutcome(error)))))
+        }
+        // The batch that locks first finds out, and says so.
+        Err(error) => {
+            tracing::debug!(%error, "a request was not decided without locking first");
+            None
+        }
+    }
+}
+
+async fn try_decide(ipam: &Ipam, ask: &Ask) -> Result<Option<Step>> {
+    let asks = std::slice::from_ref(ask);
+    let plan = ipam.address_plan().await?;
+    let prepared = prepare::prepare(ipam, &plan, asks).await?;
+    let mut connection = ipam.db.hot.acquire().await?;
+    let db = &mut connection;
+    let Read::Ready(mut batch) =
+        Batch::read(db, ipam, asks, plan, prepared, Mode::Each, false).await?
+    else {
+        return Ok(None);
+    };
+    let cut = match batch.decide(db, 0).await {
+        Decided::Cut(cut) if !cut.is_back => cut,
+        _ => return Ok(None),
+    };
+    let (mut rows, mut events) = (NewRows::default(), Vec::new());
+    batch.add_rows(&cut, &mut rows, &mut events)?;
+    let (pools, changes) = (batch.pools(), batch.space.changes());
+    let written = creation::insert_unlocked(db, &pools, &rows, &changes, &events).await;
+    drop(connection);
+    let inserted = match written {
+        Ok(inserted) => inserted.into_iter().map(|row| (row.id, row)).collect(),
+        // Whoever holds the pools, such as an import, would be waited for as long once more.
+        Err(error) if is_lock_timeout(&error) => {
+            return Ok(Some(Step::Done(Box::new(Err(error.into())))));
+        }
+        Err(error) => {
+            if !is_unknown(&error) {
+                ipam.competition.feel();
+            }
+            return Err(of_commit(error));
+        }
+    };
+    let decided = vec![Decided::Cut(cut)];
+    let mut steps = answer(ipam, &batch, decided, inserted, HashMap::new(), false).await?;
+    Ok(steps.pop())
+}
