@@ -27,12 +27,7 @@ pub struct Connections {
 impl Connections {
     /// Pools of equal size, where connections are opened as they are needed.
     pub fn new(pool: PgPoolOptions, database: PgConnectOptions) -> Self {
-        Self {
-            hot: pool
-                .clone()
-                .connect_lazy_with(database.clone().options(HOT)),
-            usual: pool.connect_lazy_with(database),
-        }
+        pool.connect_lazy_with(database).into()
     }
 
     /// Both pools, each with what it is for.

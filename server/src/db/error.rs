@@ -3,6 +3,8 @@
 //! Constraints that a request can hit have a row in [`CONSTRAINTS`]; those that only a bug can break are listed in
 //! [`INTERNAL`], and a test reads the catalogue and fails when a constraint is in neither.
 
+use std::borrow::Cow;
+
 use crate::error::Error;
 
 /// What a broken constraint means to the caller.
@@ -138,20 +140,23 @@ pub fn meaning(error: &sqlx::Error) -> Option<Meaning> {
         .map(|(_, meaning)| *meaning)
 }
 
+/// The SQLSTATE, if the database said anything.
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
+}
+
 /// Whether the statement lost a race that a second try wins: a deadlock, a serialisation failure, a lock that took too
 /// long, or a row that somebody else inserted first.
 pub fn is_race(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
     matches!(
-        code.as_deref(),
+        code(error).as_deref(),
         Some("40001" | "40P01" | "55P03" | "23505" | "23P01" | "23503")
     )
 }
 
 /// Whether somebody else held a lock for longer than a request waits.
 pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.as_deref() == Some("55P03")
+    code(error).as_deref() == Some("55P03")
 }
 
 /// Whether the connection, not the statement, failed.
@@ -173,8 +178,7 @@ pub fn is_connection(error: &sqlx::Error) -> bool {
 
 /// Whether a statement that commits may or may not have done so. One that a standby or a full server refused has not.
 pub fn is_unknown(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    is_connection(error) && !matches!(code.as_deref(), Some("25006" | "53300"))
+    is_connection(error) && !matches!(code(error).as_deref(), Some("25006" | "53300"))
 }
 
 impl From<sqlx::Error> for Error {
@@ -186,11 +190,7 @@ impl From<sqlx::Error> for Error {
             );
         }
         // 22021: a text that the encoding can't hold, which after the checks of UTF-8 is one with a NUL character.
-        if error
-            .as_database_error()
-            .and_then(|error| error.code())
-            .is_some_and(|code| code == "22021")
-        {
+        if code(&error).as_deref() == Some("22021") {
             return Self::Invalid("a text of the request contains a NUL character".to_owned());
         }
         match meaning(&error) {

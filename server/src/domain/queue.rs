@@ -1,9 +1,9 @@
 //! Group commit: what waits is decided together, in one transaction.
 //!
 //! A request never waits for others to arrive: if nobody works on its queue, it starts at once and alone, without a lock to
-//! wait for. While one batch is at work, a second transaction waits for its turn, that is for the pools that the first one holds, and what arrives
-//! until then is its batch. So the pools are never idle while somebody waits, and the answers of one batch are sent while
-//! the next is decided.
+//! wait for. While one batch is at work, a second transaction waits for its turn, that is for the pools that the first one
+//! holds, and what arrives until then is its batch. So the pools are never idle while somebody waits, and the answers of one
+//! batch are sent while the next is decided.
 //!
 //! Requests for the same profile, or from the same pools, in the same VRF would wait for each other's locks anyway; others
 //! have queues of their own.
