@@ -116,9 +116,7 @@ impl Database {
             // Of each of the two kinds.
             .max_connections(self.database_connections / 2)
             .min_connections(1)
-            .acquire_timeout(Duration::from_secs(10))
-            // A round trip before each use is dear; `Ipam::begin` replaces a connection that went stale.
-            .test_before_acquire(false);
+            .acquire_timeout(Duration::from_secs(10));
         Connections::new(pool, options)
     }
 }

@@ -26,8 +26,17 @@ pub struct Connections {
 
 impl Connections {
     /// Pools of equal size, where connections are opened as they are needed.
+    ///
+    /// One that broke in a pool, such as by a restart of PostgreSQL, is replaced before anybody is told. For the usual ones
+    /// a ping finds out, whatever is asked next. The hot path has no round trip to spare: its transactions begin again.
     pub fn new(pool: PgPoolOptions, database: PgConnectOptions) -> Self {
-        pool.connect_lazy_with(database).into()
+        let hot = pool.clone().test_before_acquire(false);
+        Self {
+            usual: pool
+                .test_before_acquire(true)
+                .connect_lazy_with(database.clone()),
+            hot: hot.connect_lazy_with(database.options(HOT)),
+        }
     }
 
     /// Both pools, each with what it is for.
@@ -43,10 +52,11 @@ impl Connections {
 }
 
 impl From<PgPool> for Connections {
-    /// The pool for all else, and another one like it for the hot path.
-    fn from(usual: PgPool) -> Self {
-        let database = PgConnectOptions::clone(&usual.connect_options()).options(HOT);
-        let hot = usual.options().clone().connect_lazy_with(database);
-        Self { usual, hot }
+    /// Two pools with the options of one.
+    fn from(pool: PgPool) -> Self {
+        Self::new(
+            pool.options().clone(),
+            PgConnectOptions::clone(&pool.connect_options()),
+        )
     }
 }

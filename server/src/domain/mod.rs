@@ -29,7 +29,7 @@ mod watch;
 use std::sync::Arc;
 
 use ipam_shared::ids::PoolId;
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction, pool::PoolConnection};
+use sqlx::{AssertSqlSafe, Postgres, Transaction, pool::PoolConnection};
 
 pub use crate::db::event::Caller;
 use crate::{
@@ -93,43 +93,39 @@ impl Ipam {
 
     /// Begins a transaction.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        begin(&self.db.usual, "begin".to_owned()).await
+        Ok(self.db.usual.begin().await?)
     }
 
     /// Begins a transaction that sees one moment, and writes nothing.
     async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
         let statement = "begin isolation level repeatable read, read only";
-        begin(&self.db.usual, statement.to_owned()).await
+        Ok(self.db.usual.begin_with(statement).await?)
     }
 
-    /// Begins a transaction on the hot path, and locks pools in it, all in one statement, since each round trip counts.
+    /// Begins a transaction on the hot path, and locks pools in it, all in one statement, since each round trip counts. A
+    /// connection that broke in the pool is replaced: nothing was sent on it that could be done twice.
     async fn begin_hot(
         &self,
         pools: impl IntoIterator<Item = PoolId>,
     ) -> Result<Transaction<'static, Postgres>> {
-        let lock = address_plan_rows::lock(pools);
-        begin(&self.db.hot, format!("begin; {lock}")).await
-    }
-}
-
-/// Begins a transaction. A connection that went stale in the pool, such as one from before a restart of PostgreSQL, is
-/// replaced: nothing was sent on it that could be done twice.
-async fn begin(db: &PgPool, statement: String) -> Result<Transaction<'static, Postgres>> {
-    for _ in 0..=db.options().get_max_connections() {
-        match db.begin_with(AssertSqlSafe(statement.clone())).await {
-            Err(error)
-                if is_connection(&error)
-                    && !matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) =>
-            {
-                // A refused new connection will not get better by asking at once; a stale one is gone now.
-                if db.num_idle() == 0 {
-                    return Err(error.into());
-                }
+        let db = &self.db.hot;
+        let statement = format!("begin; {}", address_plan_rows::lock(pools));
+        for _ in 0..db.options().get_max_connections() {
+            // Without an idle one a new one is made: if that fails, asking again at once will not help.
+            let may_be_broken = db.num_idle() > 0;
+            match db.begin_with(AssertSqlSafe(statement.clone())).await {
+                Err(error)
+                    if may_be_broken
+                        && is_connection(&error)
+                        && !matches!(
+                            error,
+                            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+                        ) => {}
+                other => return Ok(other?),
             }
-            other => return Ok(other?),
         }
+        Ok(db.begin_with(AssertSqlSafe(statement)).await?)
     }
-    Ok(db.begin_with(AssertSqlSafe(statement)).await?)
 }
 
 /// Commits. When the connection breaks meanwhile nobody can know the outcome, and the error says so.

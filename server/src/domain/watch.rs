@@ -65,7 +65,7 @@ impl Ipam {
 
     async fn ask_for_pools(&self) -> Result<Vec<Pool>> {
         let statement = "begin read only; set local statement_timeout = '2s'";
-        let mut transaction = super::begin(&self.db.usual, statement.to_owned()).await?;
+        let mut transaction = self.db.usual.begin_with(statement).await?;
         if !db::is_writable(&mut transaction).await? {
             return Err(Error::Unavailable("the database takes no writes", None));
         }
