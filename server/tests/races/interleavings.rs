@@ -100,14 +100,14 @@ impl Stage {
     }
 }
 
-fn caller() -> Caller {
+pub(crate) fn caller() -> Caller {
     Caller {
         actor: "test".to_owned(),
         request_id: Uuid::new_v4(),
     }
 }
 
-fn ask(vpc: &str, name: Option<&str>) -> NewAllocation {
+pub(crate) fn ask(vpc: &str, name: Option<&str>) -> NewAllocation {
     NewAllocation {
         name: name.map(|name| name.parse().expect("a name")),
         ..NewAllocation::new(vpc.parse().expect("a name"), Size::Hosts(100))

@@ -5,3 +5,4 @@ mod client;
 mod crash;
 mod interleavings;
 mod race;
+mod round_trips;
