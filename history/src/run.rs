@@ -3,9 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::Permissions,
     ops::RangeInclusive,
-    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     sync::{
         Arc,
@@ -15,7 +13,7 @@ use std::{
 };
 
 use ipam_postgres::Managed;
-use ipam_testing::{TestServer, ipam_binary};
+use ipam_testing::{TestServer, cluster_dir, ipam_binary};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::{
@@ -76,12 +74,7 @@ pub struct Report {
 /// # Panics
 /// When something fails that has nothing to do with what is checked, such as PostgreSQL not coming up again.
 pub async fn run(plan: &Plan) -> Report {
-    // PostgreSQL may be another user, who has to pass through.
-    let dir = tempfile::Builder::new()
-        .prefix("ipam-history-")
-        .permissions(Permissions::from_mode(0o711))
-        .tempdir()
-        .expect("the directory for temporary files can be written to");
+    let dir = cluster_dir();
     let postgres = start_postgres(dir.path()).await;
     let saboteur = match plan.tamper {
         Some(tamper) => Some(

@@ -40,7 +40,7 @@ impl ThrowAwayCluster {
     /// # Errors
     /// As [`Managed::start`].
     pub async fn start() -> Result<Self, Error> {
-        let dir = make_dir().expect("the directory for temporary files can be written to");
+        let dir = cluster_dir();
         let mut janitor = start_janitor(dir.path()).expect("a shell can be started");
         // From here on the janitor removes it.
         let path = dir.keep();
@@ -102,12 +102,14 @@ pub(crate) async fn url() -> String {
     own.await.url()
 }
 
-/// Run by root, PostgreSQL is another user and has to pass through the directory.
-fn make_dir() -> io::Result<TempDir> {
+/// A temporary directory for a PostgreSQL. Run by root, that is another user, who has to pass through.
+#[must_use]
+pub fn cluster_dir() -> TempDir {
     tempfile::Builder::new()
         .prefix("ipam-test-")
         .permissions(Permissions::from_mode(0o711))
         .tempdir()
+        .expect("the directory for temporary files can be written to")
 }
 
 /// Waiting closes the janitor's input, which is what it waits for.

@@ -11,6 +11,6 @@ mod cluster;
 mod database;
 mod server;
 
-pub use cluster::{DATABASE_URL, ThrowAwayCluster};
+pub use cluster::{DATABASE_URL, ThrowAwayCluster, cluster_dir};
 pub use database::TestDatabase;
 pub use server::{TestServer, ipam_binary};

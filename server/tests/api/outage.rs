@@ -1,12 +1,9 @@
 //! The database goes away and comes back, under a real server that stays.
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use ipam_server::postgres::{Managed, Options};
-use ipam_testing::TestServer;
+use ipam_testing::{TestServer, cluster_dir};
 use serde_json::{Value, json};
 
 #[path = "../support/client.rs"]
@@ -24,17 +21,9 @@ async fn start(dir: &std::path::Path) -> Managed {
         .expect("PostgreSQL starts")
 }
 
-fn dir() -> tempfile::TempDir {
-    // PostgreSQL may be another user, who has to pass through.
-    tempfile::Builder::new()
-        .permissions(std::fs::Permissions::from_mode(0o711))
-        .tempdir()
-        .expect("the directory for temporary files can be written to")
-}
-
 #[tokio::test]
 async fn a_database_that_goes_away_is_told_and_found_again() {
-    let dir = dir();
+    let dir = cluster_dir();
     let postgres = start(dir.path()).await;
     let server = TestServer::start_with(&postgres.database_url(), &[]).await;
     let mut client = Client::connect(server.address()).await.unwrap();
@@ -98,6 +87,14 @@ async fn a_database_that_goes_away_is_told_and_found_again() {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // From the first request on.
+    for _ in 0..20 {
+        let reply = client
+            .get(&format!("/api/v1/allocations/{id}"))
+            .await
+            .unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.json);
+    }
     let again = client.post("/api/v1/allocations", &body).await.unwrap();
     assert_eq!((again.status, &again.json["id"]), (200, &made.json["id"]));
     drop(server);
@@ -107,7 +104,7 @@ async fn a_database_that_goes_away_is_told_and_found_again() {
 /// Every connection of the server is stale, and no request has met one yet.
 #[tokio::test]
 async fn nobody_is_told_of_a_restart_that_was_over_before_they_asked() {
-    let dir = dir();
+    let dir = cluster_dir();
     let postgres = start(dir.path()).await;
     let server = TestServer::start_with(&postgres.database_url(), &[]).await;
     let address = server.address();

@@ -7,7 +7,6 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::{
         Arc,
@@ -21,7 +20,7 @@ use ipam_server::{
     domain::Ipam,
     postgres::{Managed, Options},
 };
-use ipam_testing::TestServer;
+use ipam_testing::{TestServer, cluster_dir};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -134,10 +133,7 @@ async fn stored(ipam: &Ipam) -> HashMap<String, Vec<String>> {
 }
 
 async fn survives(victim: Victim) {
-    let dir = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(0o711))
-        .tempdir()
-        .expect("a directory");
+    let dir = cluster_dir();
     let mut postgres = start(dir.path()).await;
     let mut server = TestServer::start_with(&postgres.database_url(), &[]).await;
     let requests: Vec<_> = (0..REQUESTS).map(Request::new).collect();
