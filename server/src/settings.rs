@@ -105,8 +105,9 @@ pub fn secret(
     Ok(Some(text.to_owned()))
 }
 
-/// The database that is set: `DATABASE_URL` (or its file), else what the variables `POSTGRES_HOST`, `_PORT`, `_DB`,
-/// `_USER` and `_PASSWORD` (or its file) say. None if neither is set, and then the server manages one itself.
+/// Where the database that is set may be: `DATABASE_URL` (or its file), else what the variables `POSTGRES_HOST`, `_PORT`,
+/// `_DB`, `_USER` and `_PASSWORD` (or its file) say. Several hosts, separated by commas, are a primary and its standbys. None
+/// if neither is set, and then the server manages one itself.
 ///
 /// # Errors
 /// When what is set makes no sense. No error shows a password.
@@ -114,28 +115,15 @@ pub fn database(
     url: Option<&str>,
     url_file: Option<&Path>,
     variable: impl Fn(&str) -> Option<String>,
-) -> anyhow::Result<Option<PgConnectOptions>> {
+) -> anyhow::Result<Option<Vec<PgConnectOptions>>> {
     if let Some(url) = secret("DATABASE_URL", url, url_file)? {
-        // The error of the driver may quote the URL, password included.
-        let options = PgConnectOptions::from_str(url.trim()).map_err(|_| {
-            anyhow::anyhow!(
-                "DATABASE_URL, or what is in DATABASE_URL_FILE, is not a valid PostgreSQL URL: \
-                postgres://USER:PASSWORD@HOST:PORT/DB"
-            )
-        })?;
-        return Ok(Some(options));
+        return hosts_of_url(url.trim()).map(Some);
     }
     let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-    let Some(host) = set("POSTGRES_HOST") else {
+    let Some(hosts) = set("POSTGRES_HOST") else {
         return Ok(None);
     };
-    let mut options = PgConnectOptions::new().host(&host);
-    if let Some(port) = set("POSTGRES_PORT") {
-        options = options.port(
-            port.parse()
-                .with_context(|| format!("POSTGRES_PORT is not a port: {port:?}"))?,
-        );
-    }
+    let mut options = PgConnectOptions::new();
     if let Some(database) = set("POSTGRES_DB") {
         options = options.database(&database);
     }
@@ -147,7 +135,79 @@ pub fn database(
     if let Some(password) = secret("POSTGRES_PASSWORD", password.as_deref(), file.as_deref())? {
         options = options.password(&password);
     }
-    Ok(Some(options))
+    let hosts: Vec<_> = hosts.split(',').map(str::trim).collect();
+    let ports = set("POSTGRES_PORT");
+    let ports = ports
+        .iter()
+        .flat_map(|ports| ports.split(','))
+        .map(|port| {
+            port.trim()
+                .parse::<u16>()
+                .with_context(|| format!("POSTGRES_PORT is not a port: {port:?}"))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    anyhow::ensure!(
+        ports.len() <= 1 || ports.len() == hosts.len(),
+        "POSTGRES_PORT has {} ports for the {} hosts of POSTGRES_HOST; say one for all, or one for each",
+        ports.len(),
+        hosts.len()
+    );
+    let place = |(index, host): (usize, &&str)| {
+        let options = options.clone().host(host);
+        match ports.get(index).or(ports.first()) {
+            Some(port) => options.port(*port),
+            None => options,
+        }
+    };
+    Ok(Some(hosts.iter().enumerate().map(place).collect()))
+}
+
+/// A URL as libpq reads it: several hosts may stand where one does, and `target_session_attrs` may say that a primary is
+/// wanted, which ipam looks for in any case.
+fn hosts_of_url(url: &str) -> anyhow::Result<Vec<PgConnectOptions>> {
+    let invalid = || {
+        anyhow::anyhow!(
+            "DATABASE_URL, or what is in DATABASE_URL_FILE, is not a valid PostgreSQL URL: \
+            postgres://USER:PASSWORD@HOST:PORT/DB, or HOST:PORT,HOST:PORT for a primary and its standbys"
+        )
+    };
+    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let path = without_target_session_attrs(path)?;
+    hosts
+        .split(',')
+        // The error of the driver may quote the URL, password included.
+        .map(|host| {
+            PgConnectOptions::from_str(&format!("{scheme}://{user}{host}{path}"))
+                .map_err(|_| invalid())
+        })
+        .collect()
+}
+
+fn without_target_session_attrs(path: &str) -> anyhow::Result<String> {
+    let Some((path, query)) = path.split_once('?') else {
+        return Ok(path.to_owned());
+    };
+    let mut kept = Vec::new();
+    for parameter in query.split('&') {
+        match parameter.strip_prefix("target_session_attrs=") {
+            Some("any" | "read-write" | "primary") => {}
+            Some(other) => anyhow::bail!(
+                "target_session_attrs={other} in DATABASE_URL can't be: ipam writes, so that it needs the primary; \
+                leave it out, or say read-write"
+            ),
+            None => kept.push(parameter),
+        }
+    }
+    Ok(match kept.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", kept.join("&")),
+    })
 }
 
 #[cfg(test)]
@@ -232,6 +292,9 @@ mod tests {
         let file = dir.path().join("secret");
         std::fs::write(&file, "postgres://ipam:hunter2@db.example:5433/net\n").unwrap();
         let options = database(None, Some(&file), |_| None).unwrap().unwrap();
+        let [options] = &options[..] else {
+            panic!("one host: {options:?}")
+        };
         let where_to = (
             options.get_host(),
             options.get_port(),
@@ -252,7 +315,7 @@ mod tests {
                     .map(|more| more.1.to_owned()),
             })
         };
-        let url = parts(None).unwrap().unwrap().to_url_lossy();
+        let url = parts(None).unwrap().unwrap()[0].to_url_lossy();
         assert_eq!(
             (url.host_str(), url.password()),
             (Some("db.example"), Some("hunter2"))
@@ -268,5 +331,61 @@ mod tests {
             error.contains("POSTGRES_PASSWORD_FILE: cannot read"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_primary_and_its_standbys_are_several_hosts() {
+        let places = |url: &str| {
+            let hosts = database(Some(url), None, |_| None)?.unwrap();
+            anyhow::Ok(
+                hosts
+                    .iter()
+                    .map(|host| {
+                        let url = host.to_url_lossy();
+                        assert_eq!(url.password(), Some("p%40w"), "{url}");
+                        format!(
+                            "{}:{}/{}",
+                            host.get_host(),
+                            host.get_port(),
+                            host.get_database().unwrap()
+                        )
+                    })
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            places("postgres://u:p%40w@a,b:5433,[::1]:5434/net?target_session_attrs=read-write&sslmode=prefer").unwrap(),
+            ["a:5432/net", "b:5433/net", "[::1]:5434/net"]
+        );
+        assert_eq!(
+            places("postgres://u:p%40w@a/net?target_session_attrs=any").unwrap(),
+            ["a:5432/net"]
+        );
+        for attribute in ["standby", "read-only", "prefer-standby"] {
+            let error = places(&format!(
+                "postgres://u:p%40w@a,b/net?target_session_attrs={attribute}"
+            ))
+            .unwrap_err();
+            assert!(error.to_string().contains("needs the primary"), "{error}");
+        }
+        assert!(places("postgres://u:p%40w@a:b,c/net").is_err());
+
+        let parts = |ports: &'static str| {
+            database(None, None, move |name| match name {
+                "POSTGRES_HOST" => Some("a, b".to_owned()),
+                "POSTGRES_PORT" => Some(ports.to_owned()),
+                _ => None,
+            })
+        };
+        let found = |ports| -> Vec<_> {
+            let hosts = parts(ports).unwrap().unwrap();
+            hosts
+                .iter()
+                .map(|host| format!("{}:{}", host.get_host(), host.get_port()))
+                .collect()
+        };
+        assert_eq!(found("5433"), ["a:5433", "b:5433"]);
+        assert_eq!(found("5433,5434"), ["a:5433", "b:5434"]);
+        assert!(parts("1,2,3").is_err());
     }
 }

@@ -11,7 +11,7 @@ use ipam_server::{
     },
 };
 use ipam_shared::cidr::Cidr;
-use sqlx::{PgConnection, Row as _};
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::world::{Kind, Known};
@@ -23,7 +23,7 @@ const PER_VPC: usize = 100;
 
 /// `blocks` blocks, two for each allocation; what was allocated.
 pub(crate) async fn fill(
-    db: &mut PgConnection,
+    db: &mut db::Connection,
     kind: &Kind,
     blocks: usize,
     ranges: [Range; 2],

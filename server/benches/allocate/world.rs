@@ -156,7 +156,11 @@ impl World {
             .await?;
         let bare = pools(&mut connection, kind, "bare", "bare-").await?;
         let start = Instant::now();
-        let known = fill(&mut connection, kind, size, ranges).await?;
+        // A connection as the server's are, which may take long here.
+        let mut filler = db::Connection::from(PgConnection::connect(&url).await?);
+        filler.set_patience(db::connection::LONG_PATIENCE);
+        let known = fill(&mut filler, kind, size, ranges).await?;
+        drop(filler);
         seal(&url).await?;
         // What the fill left to do is done before the measurement, not in it.
         for statement in ["vacuum analyze", "checkpoint"] {

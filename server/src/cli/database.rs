@@ -20,6 +20,9 @@ use crate::{
 /// Longest wait for other servers that migrate the same database, and for a lock on a table.
 const MIGRATION_TURN: &str = "300s";
 
+/// Time for connections to end when the server stops, after its requests have.
+const CLOSE: Duration = Duration::from_secs(3);
+
 /// Options of every verb that works on the database itself.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Database")]
@@ -37,9 +40,9 @@ pub struct Database {
     /// Where the binaries of PostgreSQL are, if they are not found by themselves
     #[arg(long, value_name = "DIR", env = "IPAM_PG_BIN")]
     pg_bin: Option<PathBuf>,
-    /// Most connections to the database, half of them for allocations
-    #[arg(long, value_name = "N", env = "IPAM_DATABASE_CONNECTIONS", default_value_t = 16,
-        value_parser = clap::value_parser!(u32).range(2..=1000))]
+    /// Most connections to the database: two fifths of them for allocations, two for reads, one for other changes
+    #[arg(long, value_name = "N", env = "IPAM_DATABASE_CONNECTIONS", default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(3..=1000))]
     database_connections: u32,
     /// How long to wait at the start for a database that does not answer yet
     #[arg(
@@ -95,29 +98,32 @@ impl Database {
         .await?;
         let options = managed.connect_options();
         Ok(Opened {
-            connections: self.connections(options),
+            connections: self.connections(vec![options]),
             managed: Some(managed),
             data_dir: Some(data_dir),
             wait,
         })
     }
 
-    fn connections(&self, options: PgConnectOptions) -> Connections {
-        let options = options
-            .application_name("ipam")
-            // Nobody waits for ever: not for a lock, and not for a client that forgot its transaction.
-            .options([
-                ("lock_timeout", "10s"),
-                ("idle_in_transaction_session_timeout", "30s"),
-            ])
-            .log_statements(tracing::log::LevelFilter::Trace)
-            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(2));
-        let pool = PgPoolOptions::new()
-            // Of each of the two kinds.
-            .max_connections(self.database_connections / 2)
-            .min_connections(1)
-            .acquire_timeout(Duration::from_secs(10));
-        Connections::new(pool, options)
+    fn connections(&self, hosts: Vec<PgConnectOptions>) -> Connections {
+        let hosts = hosts.into_iter().map(|host| {
+            host.application_name("ipam")
+                // Nobody waits for ever: not for a lock, and not for a client that forgot its transaction, or is cut off:
+                // what it holds is free again after 15 s.
+                .options([
+                    ("lock_timeout", "10s"),
+                    ("idle_in_transaction_session_timeout", "15s"),
+                    ("client_connection_check_interval", "5s"),
+                    ("tcp_user_timeout", "15s"),
+                    ("tcp_keepalives_idle", "10s"),
+                    ("tcp_keepalives_interval", "5s"),
+                    ("tcp_keepalives_count", "3"),
+                ])
+                .log_statements(tracing::log::LevelFilter::Trace)
+                .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(2))
+        });
+        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10));
+        Connections::new(self.database_connections, pool, hosts.collect())
     }
 }
 
@@ -130,9 +136,13 @@ impl Opened {
     pub async fn migrate(&self) -> anyhow::Result<()> {
         // A connection of its own: who waits for its turn waits longer than a request may, and the lock ends with it
         // whatever happens.
-        let options = PgConnectOptions::clone(&self.connections.usual.connect_options())
-            .options([("lock_timeout", MIGRATION_TURN)]);
-        let mut connection = waiting::connect(&options, self.wait).await?;
+        let hosts: Vec<_> = (self.connections.hosts().iter().cloned())
+            .map(|host| host.options([("lock_timeout", MIGRATION_TURN)]))
+            .collect();
+        let mut connection = waiting::connect(&hosts, self.wait).await?;
+        if hosts.len() > 1 {
+            self.connections.find_primary().await;
+        }
         let migrated = db::MIGRATOR.run(&mut connection).await;
         let newest = match migrated {
             Err(MigrateError::VersionMissing(_)) => db::schema_version(&mut connection).await?,
@@ -149,7 +159,7 @@ impl Opened {
 
     /// Says loudly when an acknowledged allocation could be lost in a crash, and refuses if the database is our own.
     pub async fn check_durability(&self) -> anyhow::Result<()> {
-        let mut connection = self.connections.usual.acquire().await?;
+        let mut connection = self.connections.read().await?;
         let found = db::unsafe_settings(&mut connection).await?;
         if found.is_empty() {
             return Ok(());
@@ -169,7 +179,11 @@ impl Opened {
 
     /// Closes the connections and stops what was started.
     pub async fn close(self) -> anyhow::Result<()> {
-        self.connections.close().await;
+        // Those that wait for a database which does not answer are not waited for.
+        let closed = tokio::time::timeout(CLOSE, self.connections.close());
+        if closed.await.is_err() {
+            tracing::warn!("some connections to the database were still at work and are cut off");
+        }
         if let Some(managed) = self.managed {
             managed.stop().await?;
         }

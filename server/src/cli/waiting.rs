@@ -5,43 +5,45 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 
+use crate::db;
+
 /// Longest time for one attempt: who does not even refuse is asked anew.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses grow up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Connects, and tries it again for up to `patience`, saying what it waits for and why. What does not get better by
-/// waiting, such as a wrong password, is an error at once.
+/// Connects to the primary among these hosts, and tries it again for up to `patience`, saying what it waits for and why. What
+/// does not get better by waiting, such as a wrong password, is an error at once. A standby is waited for: it may be promoted.
 ///
 /// # Errors
 /// With the last error, and without the password.
 pub async fn connect(
-    options: &PgConnectOptions,
+    hosts: &[PgConnectOptions],
     patience: Duration,
 ) -> anyhow::Result<PgConnection> {
-    let place = place(options);
     let begin = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match tokio::time::timeout(ATTEMPT, options.connect()).await {
-            Ok(Ok(connection)) => {
-                if pause > FIRST_PAUSE {
-                    tracing::info!("the database at {place} answers");
+        let mut last = None;
+        for host in hosts {
+            match attempt(host).await {
+                Ok(connection) => {
+                    if pause > FIRST_PAUSE {
+                        tracing::info!("the database at {} answers", place(host));
+                    }
+                    return Ok(connection);
                 }
-                return Ok(connection);
+                Err(error) if is_hopeless(&error) => {
+                    return Err(error).with_context(|| {
+                        format!("the database at {} can't be used; {ADVICE}", place(host))
+                    });
+                }
+                Err(error) => last = Some((place(host), error)),
             }
-            Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::Io(std::io::Error::new(
-                std::io::ErrorKind::TimedOut,
-                format!("no answer within {} s", ATTEMPT.as_secs()),
-            )),
-        };
-        let waited = begin.elapsed();
-        if is_hopeless(&error) {
-            return Err(error)
-                .with_context(|| format!("the database at {place} can't be used; {ADVICE}"));
         }
+        let (place, error) = last.context("there is no database to connect to")?;
+        let waited = begin.elapsed();
         if waited >= patience {
             return Err(error).with_context(|| {
                 format!(
@@ -58,6 +60,27 @@ pub async fn connect(
         tokio::time::sleep(spread(pause).min(patience - waited)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Connects to a primary.
+async fn attempt(host: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let connected = async {
+        let mut connection = host.connect().await?;
+        if !db::is_writable(&mut connection).await? {
+            return Err(sqlx::Error::Io(std::io::Error::other(
+                "it is a standby, which takes no writes",
+            )));
+        }
+        Ok(connection)
+    };
+    tokio::time::timeout(ATTEMPT, connected)
+        .await
+        .unwrap_or_else(|_| {
+            Err(sqlx::Error::Io(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                format!("no answer within {} s", ATTEMPT.as_secs()),
+            )))
+        })
 }
 
 const ADVICE: &str = "check that it runs, and DATABASE_URL or the POSTGRES_ variables";
@@ -111,7 +134,9 @@ mod tests {
             .username("ipam")
             .password("hunter2");
         let begin = Instant::now();
-        let error = connect(&options, Duration::from_secs(1)).await.unwrap_err();
+        let error = connect(&[options], Duration::from_secs(1))
+            .await
+            .unwrap_err();
         let (took, text) = (begin.elapsed(), format!("{error:#}"));
         assert!(took >= Duration::from_secs(1) && took < ATTEMPT, "{took:?}");
         let named = format!("the database at 127.0.0.1:{port}/net did not answer within 1 s");

@@ -1,8 +1,18 @@
-//! Connections to the database, of two kinds.
+//! The connections to the database: of three kinds, to one host or to the primary among several.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use sqlx::{
-    PgPool,
+    ConnectOptions as _, Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{
+    connection::{Connection, Transaction},
+    error::is_connection,
 };
 
 /// Settings with which each statement of the hot path goes by an index, whatever the tables hold. Left to itself PostgreSQL
@@ -15,48 +25,235 @@ const HOT: [(&str, &str); 5] = [
     ("jit", "off"),
 ];
 
-/// Two pools of connections to one database. So a crowd of readers leaves allocations theirs, and the other way round.
+/// How long an idle connection may take to show that it is alive.
+const PING: Duration = Duration::from_secs(2);
+/// Longest time for one host to say whether it is the primary.
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// Whether connections that are idle can be believed to work.
+///
+/// When one gave no answer, or turned out to lead to a standby, all that became idle before are closed instead of used: they
+/// go through the same network to the same host.
+#[derive(Debug, Default)]
+pub(super) struct Trust(Mutex<Option<Instant>>);
+
+impl Trust {
+    /// From now on only those are used that were of use later than now.
+    pub(super) fn lose(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn holds(&self, idle_for: Duration) -> bool {
+        let lost = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.is_none_or(|lost| lost.elapsed() > idle_for)
+    }
+}
+
+/// Three pools of connections to one database. So a crowd of readers leaves allocations theirs, and writes that wait for
+/// locks or a standby leave the readers theirs.
 #[derive(Clone, Debug)]
 pub struct Connections {
-    /// For all else.
+    /// For reads.
     pub usual: PgPool,
+    /// For changes other than those of the hot path.
+    pub changes: PgPool,
     /// For the statements that allocate, resize and release. These have fixed plans.
     pub hot: PgPool,
+    trust: Arc<Trust>,
+    /// Where the database may be; more than one if there are standbys.
+    hosts: Arc<[PgConnectOptions]>,
+    /// Held by who looks for the primary; when it was looked for last.
+    search: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 impl Connections {
-    /// Pools of equal size, where connections are opened as they are needed.
+    /// Pools where connections are opened as they are needed: two fifths of them for the hot path, two for reads and one for
+    /// other changes.
     ///
-    /// One that broke in a pool, such as by a restart of PostgreSQL, is replaced before anybody is told. For the usual ones
-    /// a ping finds out, whatever is asked next. The hot path has no round trip to spare: its transactions begin again.
-    pub fn new(pool: PgPoolOptions, database: PgConnectOptions) -> Self {
-        let hot = pool.clone().test_before_acquire(false);
+    /// One that broke in a pool, such as by a restart of PostgreSQL, is replaced before anybody is told. For those that read or
+    /// change a ping finds out, whatever is asked next. The hot path has no round trip to spare: its transactions begin again.
+    pub fn new(most: u32, pool: PgPoolOptions, hosts: Vec<PgConnectOptions>) -> Self {
+        let trust = Arc::<Trust>::default();
+        let changes = (most / 5).max(1);
+        let hot = (most.saturating_sub(changes) / 2).max(1);
+        let usual = most.saturating_sub(changes + hot).max(1);
+        Self::of(pool, hosts, trust, [usual, changes, hot])
+    }
+
+    fn of(
+        pool: PgPoolOptions,
+        hosts: Vec<PgConnectOptions>,
+        trust: Arc<Trust>,
+        [usual, changes, hot]: [u32; 3],
+    ) -> Self {
+        let first = hosts.first().cloned().unwrap_or_default();
+        let made = |most, is_hot: bool| {
+            let trust = Arc::clone(&trust);
+            let pool = pool
+                .clone()
+                .max_connections(most)
+                .test_before_acquire(false)
+                .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
+                .before_acquire(move |connection, meta| {
+                    let is_trusted = trust.holds(meta.idle_for);
+                    Box::pin(async move {
+                        if !is_trusted || is_hot {
+                            return Ok(is_trusted);
+                        }
+                        let ping = tokio::time::timeout(PING, connection.ping()).await;
+                        Ok(matches!(ping, Ok(Ok(()))))
+                    })
+                });
+            pool.connect_lazy_with(options(&first, is_hot))
+        };
         Self {
-            usual: pool
-                .test_before_acquire(true)
-                .connect_lazy_with(database.clone()),
-            hot: hot.connect_lazy_with(database.options(HOT)),
+            usual: made(usual, false),
+            changes: made(changes, false),
+            hot: made(hot, true),
+            trust: Arc::clone(&trust),
+            hosts: hosts.into(),
+            search: Arc::default(),
         }
     }
 
-    /// Both pools, each with what it is for.
-    pub fn pools(&self) -> [(&'static str, &PgPool); 2] {
-        [("allocation", &self.hot), ("other", &self.usual)]
+    /// All pools, each with what it is for.
+    pub fn pools(&self) -> [(&'static str, &PgPool); 3] {
+        [
+            ("allocation", &self.hot),
+            ("change", &self.changes),
+            ("read", &self.usual),
+        ]
     }
 
     /// Closes all of them, once nobody uses them any more.
     pub async fn close(&self) {
-        self.usual.close().await;
-        self.hot.close().await;
+        futures::future::join_all(self.pools().map(|(_, pool)| pool.close())).await;
+    }
+
+    /// A connection for a read.
+    pub async fn read(&self) -> sqlx::Result<Connection> {
+        self.acquire(&self.usual).await
+    }
+
+    /// A connection for a change that locks nothing before it writes.
+    pub async fn hot(&self) -> sqlx::Result<Connection> {
+        self.acquire(&self.hot).await
+    }
+
+    /// Begins a transaction that reads.
+    pub async fn begin_read(&self, statement: &str) -> sqlx::Result<Transaction> {
+        Transaction::begin(self.read().await?, statement.to_owned()).await
+    }
+
+    /// Begins a transaction that changes something.
+    pub async fn begin_change(&self) -> sqlx::Result<Transaction> {
+        Transaction::begin(self.acquire(&self.changes).await?, "begin".to_owned()).await
+    }
+
+    /// Begins a transaction on the hot path with a statement of several, since each round trip counts. A connection that broke
+    /// in the pool is replaced: nothing was sent on it that could be done twice.
+    pub async fn begin_hot(&self, statement: &str) -> sqlx::Result<Transaction> {
+        for _ in 0..self.hot.options().get_max_connections() {
+            // Without an idle one a new one is made: if that fails, asking again at once will not help.
+            let may_be_broken = self.hot.num_idle() > 0;
+            let connection = self.hot().await?;
+            match Transaction::begin(connection, statement.to_owned()).await {
+                Err(error) if may_be_broken && is_connection(&error) && !is_slow(&error) => {}
+                other => return other,
+            }
+        }
+        Transaction::begin(self.hot().await?, statement.to_owned()).await
+    }
+
+    async fn acquire(&self, pool: &PgPool) -> sqlx::Result<Connection> {
+        let acquired = match pool.acquire().await {
+            Err(error) if is_connection(&error) && self.hosts.len() > 1 => {
+                self.find_primary().await;
+                pool.acquire().await
+            }
+            acquired => acquired,
+        };
+        Ok(Connection::pooled(acquired?, Arc::clone(&self.trust)))
+    }
+
+    /// Looks which of the hosts is the primary, and leads all new connections there. Who comes while another one looks
+    /// waits for what that one finds.
+    pub async fn find_primary(&self) {
+        let asked = Instant::now();
+        let mut last = self.search.lock().await;
+        if last.is_some_and(|last| last > asked) {
+            return;
+        }
+        for host in &*self.hosts {
+            let found = tokio::time::timeout(ATTEMPT, async {
+                let mut connection = host.connect().await?;
+                let writable = super::is_writable(&mut connection).await?;
+                connection.close().await.ok();
+                Ok::<_, sqlx::Error>(writable)
+            });
+            match found.await {
+                Ok(Ok(true)) => {
+                    tracing::info!("{}:{} is the primary", host.get_host(), host.get_port());
+                    for (purpose, pool) in self.pools() {
+                        pool.set_connect_options(options(host, purpose == "allocation"));
+                    }
+                    self.trust.lose();
+                    break;
+                }
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "{}:{} does not answer", host.get_host(), host.get_port());
+                }
+                Err(_) => {
+                    tracing::warn!("{}:{} does not answer", host.get_host(), host.get_port());
+                }
+            }
+        }
+        *last = Some(Instant::now());
+    }
+
+    /// Where the database may be.
+    pub fn hosts(&self) -> &[PgConnectOptions] {
+        &self.hosts
     }
 }
 
+/// Whether it took so long that nobody should try it once more.
+fn is_slow(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        _ => false,
+    }
+}
+
+fn options(host: &PgConnectOptions, is_hot: bool) -> PgConnectOptions {
+    if is_hot {
+        host.clone().options(HOT)
+    } else {
+        host.clone()
+    }
+}
+
+/// A connection to a standby is none: it is found out at the start, and not by each change that fails.
+async fn refuse_standby(connection: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    if super::is_writable(connection).await? {
+        return Ok(());
+    }
+    Err(sqlx::Error::Io(std::io::Error::other(
+        "the database is a standby, which takes no writes",
+    )))
+}
+
 impl From<PgPool> for Connections {
-    /// Two pools with the options of one.
+    /// Pools that are as large as one, and lead where it leads.
     fn from(pool: PgPool) -> Self {
-        Self::new(
+        let most = pool.options().get_max_connections();
+        Self::of(
             pool.options().clone(),
-            PgConnectOptions::clone(&pool.connect_options()),
+            vec![PgConnectOptions::clone(&pool.connect_options())],
+            Arc::default(),
+            [most; 3],
         )
     }
 }

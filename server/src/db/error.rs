@@ -176,6 +176,11 @@ pub fn is_connection(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the database is a standby, which takes no writes.
+pub fn is_read_only(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("25006")
+}
+
 /// Whether a statement that commits may or may not have done so. One that a standby or a full server refused has not.
 pub fn is_unknown(error: &sqlx::Error) -> bool {
     is_connection(error) && !matches!(code(error).as_deref(), Some("25006" | "53300"))
@@ -186,6 +191,14 @@ impl From<sqlx::Error> for Error {
         if is_connection(&error) {
             return Self::Unavailable(
                 "the database can't be reached at the moment; try again",
+                Some(error),
+            );
+        }
+        // 53: insufficient resources, such as a full disk; 58030: the disk failed.
+        if code(&error).is_some_and(|code| code.starts_with("53") || code == "58030") {
+            return Self::Unavailable(
+                "the database has run out of disk space or memory, and saves nothing until its operator makes room; \
+                 nothing was changed",
                 Some(error),
             );
         }

@@ -5,6 +5,7 @@
 pub mod address_plan;
 pub mod allocation;
 pub mod block;
+pub mod connection;
 pub mod connections;
 pub mod convert;
 pub mod cooldown;
@@ -32,11 +33,12 @@ use sqlx::migrate::Migrator;
 /// The schema, embedded in the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
-/// A connection, inside or outside of a transaction.
-pub type Connection = sqlx::PgConnection;
+pub use connection::{Connection, Transaction};
 
 /// Whether this is a primary, which takes writes.
-pub async fn is_writable(db: &mut Connection) -> crate::error::Result<bool> {
+pub async fn is_writable<'c>(
+    db: impl sqlx::Executor<'c, Database = sqlx::Postgres>,
+) -> sqlx::Result<bool> {
     let row = sqlx::query!(r#"select not pg_is_in_recovery() as "writable!""#)
         .fetch_one(db)
         .await?;
@@ -55,7 +57,7 @@ pub async fn unsafe_settings(db: &mut Connection) -> crate::error::Result<Vec<St
 }
 
 /// The newest migration that was applied to the database, by whatever release.
-pub async fn schema_version(db: &mut Connection) -> crate::error::Result<i64> {
+pub async fn schema_version(db: &mut sqlx::PgConnection) -> crate::error::Result<i64> {
     // Unchecked: the table is the migrator's, which makes it.
     let version = sqlx::query_scalar("select max(version) from _sqlx_migrations")
         .fetch_one(db)

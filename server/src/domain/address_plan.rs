@@ -356,7 +356,7 @@ impl Ipam {
     pub(crate) async fn address_plan(&self) -> Result<Arc<AddressPlan>> {
         match self.known_address_plan() {
             Some(plan) => Ok(plan),
-            None => self.read_address_plan(&mut *self.read().await?).await,
+            None => self.read_address_plan(&mut self.read().await?).await,
         }
     }
 

@@ -29,14 +29,12 @@ mod watch;
 use std::sync::Arc;
 
 use ipam_shared::ids::PoolId;
-use sqlx::{AssertSqlSafe, Postgres, Transaction, pool::PoolConnection};
 
 pub use crate::db::event::Caller;
 use crate::{
     db::{
-        address_plan as address_plan_rows,
-        connections::Connections,
-        error::{is_connection, is_unknown},
+        Connection, Transaction, address_plan as address_plan_rows, connections::Connections,
+        error::is_unknown,
     },
     error::{Error, Result},
     metrics::Metrics,
@@ -67,8 +65,8 @@ impl Ipam {
     }
 
     /// A connection for reads that carry no rule.
-    pub async fn read(&self) -> Result<PoolConnection<Postgres>> {
-        Ok(self.db.usual.acquire().await?)
+    pub async fn read(&self) -> Result<Connection> {
+        Ok(self.db.read().await?)
     }
 
     /// The connections, for what watches them.
@@ -92,44 +90,25 @@ impl Ipam {
     }
 
     /// Begins a transaction.
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self.db.usual.begin().await?)
+    async fn begin(&self) -> Result<Transaction> {
+        Ok(self.db.begin_change().await?)
     }
 
     /// Begins a transaction that sees one moment, and writes nothing.
-    async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
+    async fn begin_snapshot(&self) -> Result<Transaction> {
         let statement = "begin isolation level repeatable read, read only";
-        Ok(self.db.usual.begin_with(statement).await?)
+        Ok(self.db.begin_read(statement).await?)
     }
 
-    /// Begins a transaction on the hot path, and locks pools in it, all in one statement, since each round trip counts. A
-    /// connection that broke in the pool is replaced: nothing was sent on it that could be done twice.
-    async fn begin_hot(
-        &self,
-        pools: impl IntoIterator<Item = PoolId>,
-    ) -> Result<Transaction<'static, Postgres>> {
-        let db = &self.db.hot;
+    /// Begins a transaction on the hot path, and locks pools in it.
+    async fn begin_hot(&self, pools: impl IntoIterator<Item = PoolId>) -> Result<Transaction> {
         let statement = format!("begin; {}", address_plan_rows::lock(pools));
-        for _ in 0..db.options().get_max_connections() {
-            // Without an idle one a new one is made: if that fails, asking again at once will not help.
-            let may_be_broken = db.num_idle() > 0;
-            match db.begin_with(AssertSqlSafe(statement.clone())).await {
-                Err(error)
-                    if may_be_broken
-                        && is_connection(&error)
-                        && !matches!(
-                            error,
-                            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
-                        ) => {}
-                other => return Ok(other?),
-            }
-        }
-        Ok(db.begin_with(AssertSqlSafe(statement)).await?)
+        Ok(self.db.begin_hot(&statement).await?)
     }
 }
 
 /// Commits. When the connection breaks meanwhile nobody can know the outcome, and the error says so.
-async fn commit(transaction: Transaction<'static, Postgres>) -> Result<()> {
+async fn commit(transaction: Transaction) -> Result<()> {
     transaction.commit().await.map_err(of_commit)
 }
 
@@ -154,7 +133,7 @@ async fn detached<T: Send + 'static>(
 
 /// Deleted is not unknown: an id of something that was ended by `action` answers when and by whom, another one `text`.
 async fn missing(
-    db: &mut crate::db::Connection,
+    db: &mut Connection,
     id: Option<uuid::Uuid>,
     action: &str,
     what: &str,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Ipam, seal};
 use crate::{
     db::{
+        connection::LONG_PATIENCE,
         error::{CONSTRAINTS, INTERNAL},
         verify::{self, Extent, space},
     },
@@ -36,6 +37,7 @@ impl Ipam {
     pub async fn verify(&self) -> Result<Report> {
         let mut transaction = self.begin_snapshot().await?;
         let db = &mut *transaction;
+        db.set_patience(LONG_PATIENCE);
         let extent = verify::extent(db).await?;
         let mut findings = Vec::new();
         let mut add = |check: &'static str, found: Vec<String>| {

@@ -65,8 +65,8 @@ impl Ipam {
 
     async fn ask_for_pools(&self) -> Result<Vec<Pool>> {
         let statement = "begin read only; set local statement_timeout = '2s'";
-        let mut transaction = self.db.usual.begin_with(statement).await?;
-        if !db::is_writable(&mut transaction).await? {
+        let mut transaction = self.db.begin_read(statement).await?;
+        if !db::is_writable(&mut *transaction).await? {
             return Err(Error::Unavailable("the database takes no writes", None));
         }
         let pools = pool::all(&mut transaction).await?;

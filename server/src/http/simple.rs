@@ -356,7 +356,7 @@ async fn delete_vpc(
     let Ok(Path(name)) = path else {
         return deleted(false);
     };
-    let found = db::vpc::find_id(&mut *app.ipam.read().await?, None, name.as_str()).await?;
+    let found = db::vpc::find_id(&mut app.ipam.read().await?, None, name.as_str()).await?;
     let Some(id) = found else {
         return deleted(false);
     };

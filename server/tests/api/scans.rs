@@ -61,7 +61,7 @@ pub(crate) async fn rows_read(api: &Api) -> BTreeMap<String, i64> {
     // The one connection of the server tells what it counted.
     let mut connection = api.ipam.read().await.expect("a connection");
     sqlx::query("select pg_stat_force_next_flush()")
-        .execute(&mut *connection)
+        .execute(&mut connection)
         .await
         .expect("flushed");
     drop(connection);
@@ -340,7 +340,7 @@ async fn no_request_reads_a_table_from_end_to_end() {
     let before = rows_read(&api).await;
     let mut connection = api.ipam.read().await.unwrap();
     sqlx::query("select count(labels) from allocation")
-        .execute(&mut *connection)
+        .execute(&mut connection)
         .await
         .unwrap();
     drop(connection);

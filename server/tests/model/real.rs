@@ -57,7 +57,7 @@ impl Real {
             ("jit", "off"),
             ("plan_cache_mode", "force_generic_plan"),
         ]);
-        let db = Connections::new(PgPoolOptions::new().max_connections(4), options);
+        let db = Connections::new(12, PgPoolOptions::new(), vec![options]);
         Self {
             servers: [Ipam::new(db.clone()), Ipam::new(db.clone())],
             db,

@@ -65,8 +65,8 @@ pub(crate) async fn compare(db: &PgPool, model: &Model) -> Result<(), String> {
     if model.clock % 3 > 0 {
         return Ok(());
     }
-    let mut connection = db.acquire().await.expect("a connection");
-    let shown = ipam_server::db::pool::all(&mut connection)
+    let connection = db.acquire().await.expect("a connection");
+    let shown = ipam_server::db::pool::all(&mut connection.detach().into())
         .await
         .map_err(|error| error.to_string())?;
     for shown in shown {

@@ -8,7 +8,7 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    db::{Connection, convert},
+    db::{Connection, connection::LONG_PATIENCE, convert},
     domain::plan::{Place, RangeId},
     error::{Conflict, Result},
 };
@@ -23,6 +23,7 @@ pub async fn snapshot(db: &mut Connection) -> Result<()> {
 
 /// The server may think for a while between two statements.
 pub async fn be_patient(db: &mut Connection) -> Result<()> {
+    db.set_patience(LONG_PATIENCE);
     query!("set local idle_in_transaction_session_timeout = '10min'")
         .execute(&mut *db)
         .await?;

@@ -74,7 +74,7 @@ async fn try_decide(ipam: &Ipam, ask: &Ask) -> Result<Option<Step>> {
     let asks = std::slice::from_ref(ask);
     let plan = ipam.address_plan().await?;
     let prepared = prepare::prepare(ipam, &plan, asks).await?;
-    let mut connection = ipam.db.hot.acquire().await?;
+    let mut connection = ipam.db.hot().await?;
     let db = &mut connection;
     let Read::Ready(mut batch) =
         Batch::read(db, ipam, asks, plan, prepared, Mode::Each, false).await?

@@ -26,7 +26,6 @@ use ipam_shared::{
     ids::{AllocationId, Claim, PoolId, VrfId},
 };
 use serde_json::json;
-use sqlx::{Postgres, Transaction};
 
 use self::decide::{Batch, Decided, Read};
 pub(super) use self::{alone::Competition, decide::lower};
@@ -38,8 +37,9 @@ use super::{
 };
 use crate::{
     db::{
-        allocation, cooldown,
+        Transaction, allocation, cooldown,
         creation::{self, Existing, Inserted, NewRows},
+        error::{is_connection, is_lock_timeout, is_race as is_lost},
         event::Event,
     },
     error::{Error, Exhausted, Result},
@@ -116,7 +116,7 @@ enum Mode {
 /// A transaction that holds the pools of a queue. It is begun before it is known which requests it will serve, so that all
 /// that arrive while it waits for the one before are among them.
 pub(super) struct Turn {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Transaction,
     plan: Arc<AddressPlan>,
     pools: BTreeSet<PoolId>,
 }
@@ -161,6 +161,12 @@ pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<
                 .map(|_| Step::Done(Box::new(Err(error()))))
                 .collect()
         }
+        // Whoever holds the pools, or keeps the database from answering, would be waited for as long once more for each.
+        Err(error) if let Some(message) = waited(&error) => {
+            tracing::warn!(cause = ?error, requests = asks.len(), "a batch was given up");
+            let error = |_: &Ask| Step::Done(Box::new(Err(Error::Unavailable(message, None))));
+            asks.iter().map(error).collect()
+        }
         Err(error) if alone => vec![Step::Done(Box::new(again(ipam, asks, error).await))],
         Err(error) => {
             tracing::warn!(error = %error, requests = asks.len(), "a batch was refused; its requests are tried alone");
@@ -175,6 +181,16 @@ pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<
             }
             steps
         }
+    }
+}
+
+/// What to say if a request was not decided because something took as long as a request may wait: a lock, or an answer.
+fn waited(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Unavailable(message, Some(cause)) => {
+            (is_lock_timeout(cause) || is_connection(cause)).then_some(*message)
+        }
+        _ => None,
     }
 }
 
@@ -202,7 +218,7 @@ fn is_race(error: &Error) -> bool {
     matches!(
         error,
         Error::NameTaken { .. } | Error::Overlap { .. } | Error::InUse { .. }
-    ) || matches!(error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error))
+    ) || matches!(error, Error::Unavailable(_, Some(error)) if is_lost(error) && !is_lock_timeout(error))
 }
 
 /// Decides requests all or nothing, or, in a dry run, says what they would get together. With `atomic`, nothing was written
@@ -343,7 +359,7 @@ async fn load(
 /// Writes what was decided, and commits. Not if an atomic batch adopts what was changed since it was read: then nothing is
 /// written, and it has to be decided anew.
 async fn write(
-    mut transaction: Transaction<'static, Postgres>,
+    mut transaction: Transaction,
     batch: &mut Batch<'_>,
     decided: &mut [Decided],
     inserted: &mut HashMap<AllocationId, Inserted>,

@@ -37,7 +37,6 @@ use ipam_shared::{
     ids::VrfId,
     name::Name,
 };
-use sqlx::{Postgres, Transaction};
 use tokio::sync::{Semaphore, watch};
 
 use self::{
@@ -50,6 +49,7 @@ use super::{Caller, Ipam, commit, detached};
 use crate::{
     db::{
         Connection,
+        connection::LONG_PATIENCE,
         transfer::{
             find::{self, FoundVpc},
             read,
@@ -157,6 +157,7 @@ impl Ipam {
     async fn refresh_statistics(&self) {
         let done = async {
             let mut connection = self.read().await?;
+            connection.set_patience(LONG_PATIENCE);
             find::analyze(&mut connection).await
         };
         if let Err(error) = done.await {
@@ -170,8 +171,8 @@ impl Ipam {
         let ipam = self.clone();
         tokio::spawn(async move {
             let done = async {
-                let mut transaction = ipam.begin().await?;
-                find::snapshot(&mut transaction).await?;
+                let mut transaction = ipam.begin_snapshot().await?;
+                transaction.set_patience(LONG_PATIENCE);
                 export::export(&mut transaction, format, &sender).await?;
                 transaction.rollback().await?;
                 Ok(())
@@ -249,7 +250,7 @@ impl File {
 
 /// Looks for everything that stands in the way of a file. Whether what a fresh database holds gives way to it.
 async fn check_file(
-    db: &mut Transaction<'static, Postgres>,
+    db: &mut Connection,
     file: File,
     conflicts: Conflicts,
     dry_run: bool,
