@@ -38,6 +38,8 @@ pub enum Allocated {
 /// What the database says when somebody asks.
 #[derive(Debug)]
 pub struct Watched<'a> {
+    /// Whether something could be committed.
+    pub takes_changes: bool,
     /// All pools; none if the database is away.
     pub pools: Option<&'a [Pool]>,
     /// The connections to the database, by what they are for.
@@ -238,6 +240,11 @@ impl Metrics {
             "ipam_database_up",
             "1 if the database answered and takes writes, else 0",
             f64::from(u8::from(watched.pools.is_some())),
+        );
+        gauge(
+            "ipam_database_takes_changes",
+            "1 if a change could be committed, also on its standby if there is one that commits wait for, else 0",
+            f64::from(u8::from(watched.takes_changes)),
         );
         write_connections(&now, watched.connections);
         for (name, help, value) in process::read() {

@@ -45,6 +45,27 @@ pub async fn is_writable<'c>(
     Ok(row.writable)
 }
 
+/// Whether commits of this database have waited for a standby for seconds.
+pub async fn commits_wait(db: &mut Connection) -> crate::error::Result<bool> {
+    let row = sqlx::query!(
+        r#"select exists (
+            select from pg_stat_activity where datname = current_database() and wait_event = 'SyncRep'
+                and state_change < clock_timestamp() - interval '2 s'
+        ) as "wait!""#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.wait)
+}
+
+/// Writes a few bytes to the log of the database, and to nothing else: the commit that follows is as real as any.
+pub async fn leave_trace(db: &mut Connection) -> crate::error::Result<()> {
+    sqlx::query!("select pg_logical_emit_message(true, 'ipam', '') is null as done")
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
 /// Settings of the server, or of the database or role, with which an acknowledged allocation could be lost in a crash.
 pub async fn unsafe_settings(db: &mut Connection) -> crate::error::Result<Vec<String>> {
     let rows = sqlx::query!(

@@ -7,6 +7,7 @@ pub(crate) mod address_plan;
 pub mod allocation;
 mod batch;
 pub mod cooldown;
+pub mod health;
 pub mod lookup;
 mod nest;
 pub mod plan;
@@ -48,6 +49,7 @@ pub struct Ipam {
     memory: Arc<address_plan::Memory>,
     competition: Arc<batch::Competition>,
     watch: Arc<watch::Watch>,
+    health: Arc<health::LastHealth>,
     metrics: Arc<Metrics>,
 }
 
@@ -60,6 +62,7 @@ impl Ipam {
             memory: Arc::default(),
             competition: Arc::default(),
             watch: Arc::default(),
+            health: Arc::default(),
             metrics: Arc::default(),
         }
     }
@@ -77,16 +80,6 @@ impl Ipam {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// Whether the database answers, and takes writes.
-    pub async fn is_reachable(&self) -> bool {
-        let Ok(mut connection) = self.read().await else {
-            return false;
-        };
-        crate::db::is_writable(&mut connection)
-            .await
-            .unwrap_or(false)
     }
 
     /// Begins a transaction.

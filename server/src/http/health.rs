@@ -1,6 +1,6 @@
 //! Whether the process is alive, and whether it can do its work.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::{
     Json,
@@ -17,20 +17,24 @@ pub(super) async fn alive() -> Response {
     Json(json!({ "status": "ok", "timestamp": now() })).into_response()
 }
 
-/// `GET /readyz`: requests can be answered.
+/// `GET /readyz`: requests can be answered. Says no when nothing can be read; that nothing can be changed is trouble that all
+/// servers share, so that the body says it and reads go on.
 pub(super) async fn ready(State(app): State<App>) -> Response {
     if app.is_draining() {
         let body = json!({ "code": "SERVICE_UNAVAILABLE", "message": "The server is stopping", "details": null });
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
-    match tokio::time::timeout(Duration::from_secs(3), app.ipam.is_reachable()).await {
-        Ok(true) => Json(json!({ "status": "ready", "timestamp": now() })).into_response(),
-        // 500 and these words are what the original answers.
-        Ok(false) | Err(_) => {
-            let body = json!({ "code": "SERVICE_UNAVAILABLE", "message": "Database not ready", "details": null });
-            (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
-        }
+    let health = app.ipam.health().await;
+    let part = |why: &Option<String>| why.clone().unwrap_or_else(|| "ok".to_owned());
+    let parts = json!({ "reads": part(&health.reads), "writes": part(&health.writes) });
+    if health.reads.is_none() {
+        return Json(json!({ "status": "ready", "timestamp": now(), "parts": parts }))
+            .into_response();
     }
+    // 500 and these words are what the original answers.
+    let body =
+        json!({ "code": "SERVICE_UNAVAILABLE", "message": "Database not ready", "details": parts });
+    (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
 }
 
 /// Seconds since 1970.

@@ -31,7 +31,9 @@ pub(super) async fn scrape(State(app): State<App>, headers: HeaderMap) -> Respon
             most: pool.options().get_max_connections(),
         }
     });
+    let health = app.ipam.health().await;
     let text = app.ipam.metrics().text(&Watched {
+        takes_changes: health.writes.is_none(),
         pools: pools.as_deref(),
         connections: &connections,
     });

@@ -191,7 +191,7 @@ async fn what_is_counted_is_what_happened() {
         last.value("ipam_allocation_batch_duration_seconds_count", &[])
     );
     assert_eq!(last.value("ipam_database_up", &[]), 1.0);
-    for purpose in ["allocation", "other"] {
+    for purpose in ["allocation", "change", "read"] {
         let most = last.value("ipam_database_connections_max", &[("purpose", purpose)]);
         assert_eq!(most, 4.0);
         // A connection is given back a moment after its use.

@@ -1,0 +1,101 @@
+//! Whether the database can be read and written. However many ask, it is looked at once a second.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Mutex, time::timeout};
+
+use super::{Ipam, detached};
+use crate::{
+    db,
+    error::{Error, Result},
+};
+
+/// How long an answer holds.
+const KEPT: Duration = Duration::from_secs(1);
+/// Time for each of the two looks, waiting for a connection included.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why nothing can be read, if so.
+    pub reads: Option<String>,
+    /// Why nothing can be changed, if so.
+    pub writes: Option<String>,
+}
+
+/// What was found last, and when.
+#[derive(Debug, Default)]
+pub(super) struct LastHealth(Mutex<Option<(Instant, Arc<Health>)>>);
+
+impl Ipam {
+    /// What reads and changes would meet, as it was at most a second ago.
+    pub async fn health(&self) -> Arc<Health> {
+        let ipam = self.clone();
+        // Whoever gives up waiting does not end the look: the next one would begin it again.
+        let looked = detached(async move {
+            let mut last = ipam.health.0.lock().await;
+            if let Some((at, health)) = &*last
+                && at.elapsed() < KEPT
+            {
+                return Ok(Arc::clone(health));
+            }
+            let health = Arc::new(ipam.look().await);
+            *last = Some((Instant::now(), Arc::clone(&health)));
+            Ok(health)
+        });
+        looked.await.unwrap_or_else(|error| {
+            Arc::new(Health {
+                reads: Some(error.to_string()),
+                writes: Some(error.to_string()),
+            })
+        })
+    }
+
+    async fn look(&self) -> Health {
+        let reads = why(timeout(PATIENCE, self.look_at_reads()).await);
+        let writes = match &reads {
+            Some(reason) => Some(reason.clone()),
+            None => why(timeout(PATIENCE, self.look_at_writes()).await),
+        };
+        if let Some(reason) = &writes {
+            tracing::warn!("the database takes no changes: {reason}");
+        }
+        Health { reads, writes }
+    }
+
+    async fn look_at_reads(&self) -> Result<()> {
+        let mut connection = self.read().await?;
+        if db::is_writable(&mut connection).await? {
+            Ok(())
+        } else {
+            Err(Error::Unavailable("the database is a standby", None))
+        }
+    }
+
+    /// Commits something, unless commits are known to wait: each that is given up goes on waiting in the database.
+    async fn look_at_writes(&self) -> Result<()> {
+        let mut connection = self.read().await?;
+        if db::commits_wait(&mut connection).await? {
+            return Err(Error::Unavailable(
+                "commits wait for a standby that does not answer",
+                None,
+            ));
+        }
+        drop(connection);
+        let mut transaction = self.begin().await?;
+        db::leave_trace(&mut transaction).await?;
+        super::commit(transaction).await
+    }
+}
+
+fn why(looked: std::result::Result<Result<()>, tokio::time::error::Elapsed>) -> Option<String> {
+    match looked {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}
