@@ -1,9 +1,13 @@
 //! Connections to the database, of two kinds.
 
+use std::sync::Arc;
+
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+use crate::db::identity::{self, Standing};
 
 /// Settings with which each statement of the hot path goes by an index, whatever the tables hold. Left to itself PostgreSQL
 /// plans them anew at each call, or keeps a plan that it made while the tables were small.
@@ -22,6 +26,8 @@ pub struct Connections {
     pub usual: PgPool,
     /// For the statements that allocate, resize and release. These have fixed plans.
     pub hot: PgPool,
+    /// Whether they lead to a database that was restored.
+    pub standing: Arc<Standing>,
 }
 
 impl Connections {
@@ -30,12 +36,15 @@ impl Connections {
     /// One that broke in a pool, such as by a restart of PostgreSQL, is replaced before anybody is told. For the usual ones
     /// a ping finds out, whatever is asked next. The hot path has no round trip to spare: its transactions begin again.
     pub fn new(pool: PgPoolOptions, database: PgConnectOptions) -> Self {
+        let standing = Arc::default();
+        let pool = identity::watched(pool, &standing);
         let hot = pool.clone().test_before_acquire(false);
         Self {
             usual: pool
                 .test_before_acquire(true)
                 .connect_lazy_with(database.clone()),
             hot: hot.connect_lazy_with(database.options(HOT)),
+            standing,
         }
     }
 

@@ -6,9 +6,10 @@ use super::{Ipam, seal};
 use crate::{
     db::{
         error::{CONSTRAINTS, INTERNAL},
+        identity,
         verify::{self, Extent, space},
     },
-    error::Result,
+    error::{RESTORED, Result},
 };
 
 /// What was looked at and what was found.
@@ -37,6 +38,7 @@ impl Ipam {
         let mut transaction = self.begin_snapshot().await?;
         let db = &mut *transaction;
         let extent = verify::extent(db).await?;
+        let restored = identity::find(db).await?;
         let mut findings = Vec::new();
         let mut add = |check: &'static str, found: Vec<String>| {
             findings.extend(found.into_iter().map(|finding| Finding { check, finding }));
@@ -47,6 +49,9 @@ impl Ipam {
             .chain(INTERNAL.iter().copied())
             .map(str::to_owned)
             .collect();
+        if restored.is_some_and(|found| found.is_restored) {
+            add("restored", vec![RESTORED.to_owned()]);
+        }
         add(
             "constraints",
             verify::missing_constraints(db, &names).await?,

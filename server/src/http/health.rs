@@ -11,6 +11,7 @@ use axum::{
 use serde_json::json;
 
 use super::App;
+use crate::error::RESTORED;
 
 /// `GET /healthz`: the process is alive. Says nothing of the database, so that nobody restarts a server for its sake.
 pub(super) async fn alive() -> Response {
@@ -24,6 +25,11 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
     match tokio::time::timeout(Duration::from_secs(3), app.ipam.is_reachable()).await {
+        // All servers share this, so none of them is left out: reads go on.
+        Ok(true) if app.ipam.is_restored() => {
+            let body = json!({ "status": "ready", "timestamp": now(), "restored": RESTORED });
+            Json(body).into_response()
+        }
         Ok(true) => Json(json!({ "status": "ready", "timestamp": now() })).into_response(),
         // 500 and these words are what the original answers.
         Ok(false) | Err(_) => {

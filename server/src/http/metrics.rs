@@ -34,6 +34,7 @@ pub(super) async fn scrape(State(app): State<App>, headers: HeaderMap) -> Respon
     let text = app.ipam.metrics().text(&Watched {
         pools: pools.as_deref(),
         connections: &connections,
+        is_restored: app.ipam.is_restored(),
     });
     let headers = [
         (header::CONTENT_TYPE, TEXT_FORMAT),
