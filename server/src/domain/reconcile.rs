@@ -295,3 +295,112 @@ fn without(cidr: Cidr, other: Cidr) -> Vec<Cidr> {
     left.extend(without(high, other));
     left
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cidr(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    fn owned(cidr: Cidr, owner: u128) -> Taken {
+        Taken {
+            cidr,
+            allocation: Some(uuid::Uuid::from_u128(owner)),
+            name: Some("prod/x".to_owned()),
+            is_reserved: false,
+            is_child_range: false,
+        }
+    }
+
+    fn check(wanted: &[(&str, u128)], here: Vec<Taken>) -> (Vec<String>, usize) {
+        let wanted = wanted.iter().map(|(text, owner)| Wanted {
+            vrf: DEFAULT_VRF.to_owned(),
+            cidr: cidr(text),
+            owner: Some(uuid::Uuid::from_u128(*owner)),
+            what: (*text).to_owned(),
+        });
+        let here = HashMap::from([(DEFAULT_VRF.to_owned(), here)]);
+        let (missing, conflicts) = missing(wanted.collect(), &here);
+        let missing = missing.iter().map(|one| one.cidr.to_string());
+        (missing.collect(), conflicts.len())
+    }
+
+    #[test]
+    fn only_what_the_database_does_not_know_is_missing() {
+        let here = vec![
+            owned(cidr("10.0.0.0/24"), 1),
+            Taken {
+                is_reserved: true,
+                allocation: None,
+                ..owned(cidr("10.0.2.0/23"), 0)
+            },
+            Taken {
+                is_child_range: true,
+                allocation: None,
+                name: None,
+                ..owned(cidr("10.1.0.0/16"), 0)
+            },
+            owned(cidr("10.1.0.0/24"), 2),
+            owned(cidr("10.2.0.0/25"), 3),
+        ];
+        let none: Vec<String> = Vec::new();
+        for (wanted, missing, conflicts) in [
+            // The same, a part of it after it shrank, and the rest of it after it grew.
+            (("10.0.0.0/24", 1), none.clone(), 0),
+            (("10.0.0.0/25", 1), none.clone(), 0),
+            (("10.0.0.0/23", 1), vec!["10.0.1.0/24".to_owned()], 0),
+            // What is reserved is out of circulation, also by a run that did not come to its end.
+            (("10.0.3.0/24", 9), none.clone(), 0),
+            (("10.0.0.0/22", 1), vec!["10.0.1.0/24".to_owned()], 0),
+            // In the range of a child pool only what is in there counts; around it the pool is in the way.
+            (("10.1.1.0/24", 9), vec!["10.1.1.0/24".to_owned()], 0),
+            (("10.1.0.0/25", 9), none.clone(), 1),
+            (("10.0.0.0/15", 9), none.clone(), 3),
+            // Somebody else has it, or a part of it, here.
+            (("10.2.0.0/24", 9), none.clone(), 1),
+            (("10.2.0.0/26", 9), none.clone(), 1),
+            (("10.3.0.0/24", 9), vec!["10.3.0.0/24".to_owned()], 0),
+            (("2001:db8::/32", 9), vec!["2001:db8::/32".to_owned()], 0),
+        ] {
+            assert_eq!(
+                check(&[wanted], here.clone()),
+                (missing, conflicts),
+                "{wanted:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_block_is_wanted_in_the_vrf_of_its_pool() {
+        let export = r#"{"kind":"vrf","vrf":"dev"}
+{"kind":"pool","vrf":"dev","pool":"cgnat","cidr":"100.64.0.0/10"}
+{"kind":"pool","pool":"primary","cidr":"10.0.0.0/16"}
+{"vrf":"dev","vpc":"a","name":"x","pool":"cgnat","cidr":"100.64.0.0/18"}
+{"vrf":"dev","vpc":"a","name":"x","pool":"primary","cidr":"10.0.0.0/23"}
+{"vrf":"dev","vpc":"a","pool":"default/primary","cidr":"10.0.2.0/24"}
+{"kind":"reservation","vrf":"dev","cidr":"192.0.2.0/24","reason":"office"}"#;
+        let records = read_records(export.as_bytes(), Format::Json).unwrap();
+        let found = wanted(&records).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| (one.cidr.to_string(), one.vrf.as_str()))
+            .collect();
+        let expected = [
+            ("100.64.0.0/18", "dev"),
+            ("10.0.0.0/23", "default"),
+            ("10.0.2.0/24", "default"),
+            ("192.0.2.0/24", "dev"),
+        ];
+        assert_eq!(found, expected.map(|(cidr, vrf)| (cidr.to_owned(), vrf)));
+        let pools = &records[..3];
+        assert!(
+            wanted(pools)
+                .unwrap_err()
+                .to_string()
+                .contains("right file")
+        );
+        assert!(read_records(b"cidr,vpc\n10.0.0.0/99,a\n", Format::Csv).is_err());
+    }
+}
