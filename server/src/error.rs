@@ -9,6 +9,12 @@ use crate::text::moment;
 /// Result of a domain or database function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What is wrong with a database that was restored, and what to do.
+pub const RESTORED: &str = "the database was restored from a backup, or moved: it remembers that it was made elsewhere. What was \
+    allocated after the backup is not in it and would be given to somebody else, so that no space is handed out; reads and \
+    releases go on. An operator ends this with `ipam reconcile --export FILE`, with an export that is newer than the backup, or \
+    with `--accept-loss`, or with `--moved` if nothing was changed after the dump";
+
 /// Why the domain refused or failed. `Display` is written for the person who asked; what only operators may see is in
 /// the source chain, which goes to the log.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +89,9 @@ pub enum Error {
     /// The database is away or too busy.
     #[error("{0}")]
     Unavailable(&'static str, #[source] Option<sqlx::Error>),
+    /// The database was restored, and not reconciled yet.
+    #[error("{RESTORED}")]
+    Restored,
     /// The connection broke while a commit was under way.
     #[error(
         "the database went away while it was saving, so the outcome is not known; repeat the same request with the \
@@ -211,6 +220,7 @@ impl Error {
             Self::KeyReused(_) => Code::IdempotencyKeyReused,
             Self::Stale { .. } => Code::Stale,
             Self::Unavailable(..) => Code::Unavailable,
+            Self::Restored => Code::Restored,
             Self::UnknownOutcome(_) => Code::UnknownOutcome,
             Self::Internal(_) => Code::Internal,
         }

@@ -44,6 +44,8 @@ pub struct Watched<'a> {
     pub pools: Option<&'a [Pool]>,
     /// The connections to the database, by what they are for.
     pub connections: &'a [WatchedConnections],
+    /// Whether the database was restored and not reconciled yet.
+    pub is_restored: bool,
 }
 
 /// Connections to the database.
@@ -245,6 +247,11 @@ impl Metrics {
             "ipam_database_takes_changes",
             "1 if a change could be committed, also on its standby if there is one that commits wait for, else 0",
             f64::from(u8::from(watched.takes_changes)),
+        );
+        gauge(
+            "ipam_restored",
+            "1 if the database was restored and hands out no space until it is reconciled, else 0",
+            f64::from(u8::from(watched.is_restored)),
         );
         write_connections(&now, watched.connections);
         for (name, help, value) in process::read() {

@@ -124,6 +124,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         parent_pool_id) values (t.id(7), t.vrf('default'), 'x', 4, 20, 26, t.id(7))"),
     ("address_plan_pkey", "23505", "insert into address_plan default values"),
     ("address_plan_singleton_check", "23514", "insert into address_plan (singleton) values (false)"),
+    ("origin_pkey", "23505", "insert into origin (database_id, relation_id) values (1, 1), (1, 1)"),
+    ("origin_singleton_check", "23514", "insert into origin (singleton, database_id, relation_id) values (false, 1, 1)"),
     // Ranges of one VRF: no overlap but by nesting.
     ("pool_range_pkey", "23505", "insert into pool_range (range_id, pool_id, vrf_id, family, cidr) overriding system value
         values (t.range('primary'), t.pool('primary'), t.vrf('default'), 4, '172.16.0.0/16')"),

@@ -9,8 +9,10 @@
 
 mod cluster;
 mod database;
+mod dump;
 mod server;
 
 pub use cluster::{DATABASE_URL, ThrowAwayCluster, cluster_dir};
 pub use database::TestDatabase;
+pub use dump::{dump, restore};
 pub use server::{TestServer, ipam_binary};

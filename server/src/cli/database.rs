@@ -148,7 +148,13 @@ impl Opened {
             Err(MigrateError::VersionMissing(_)) => db::schema_version(&mut connection).await?,
             _ => 0,
         };
+        let noted = match migrated {
+            // The first start on a database remembers where that is.
+            Ok(()) => db::identity::insert(&mut connection).await,
+            Err(_) => Ok(()),
+        };
         connection.close().await.ok();
+        noted.context("where the database is could not be noted")?;
         match migrated {
             Err(MigrateError::VersionMissing(missing)) => {
                 Err(anyhow::anyhow!(unknown_schema(missing, newest)))

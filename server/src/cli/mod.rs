@@ -13,6 +13,7 @@ pub mod lookup;
 pub mod migrate;
 pub mod openapi;
 pub mod output;
+pub mod reconcile;
 pub mod release;
 pub mod serve;
 pub mod verify;
@@ -49,6 +50,7 @@ enum Verb {
     Serve(Box<serve::Serve>),
     Migrate(migrate::Migrate),
     Verify(verify::Verify),
+    Reconcile(reconcile::Reconcile),
     Healthcheck(healthcheck::Healthcheck),
     Allocate(allocate::Allocate),
     List(list::List),
@@ -75,6 +77,7 @@ pub fn run() -> ExitCode {
             Verb::Serve(serve) => serve.run().await.map(|()| String::new()).map_err(chain),
             Verb::Migrate(migrate) => migrate.run().await.map_err(chain),
             Verb::Verify(verify) => verify.run().await,
+            Verb::Reconcile(reconcile) => reconcile.run().await,
             Verb::Healthcheck(healthcheck) => healthcheck.run().await,
             Verb::Allocate(allocate) => allocate.run().await,
             Verb::List(list) => list.run().await,

@@ -110,6 +110,9 @@ impl Serve {
         }
         opened.check_durability().await?;
         let ipam = Ipam::new(opened.connections.clone());
+        // The first connection finds out whether the database was restored.
+        drop(ipam.read().await?);
+        let origin = tokio::spawn(ipam.clone().look_at_origin_forever());
         let app = App::new(ipam.clone(), Auth::new(&key)).with_open_metrics(self.metrics_open);
         let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
         let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
@@ -159,6 +162,7 @@ impl Serve {
         listen::serve(listener, http::app(app), async { died = stop.await }).await;
         sealer.abort();
         cooldowns.abort();
+        origin.abort();
         match died {
             Some(error) => Err(error).context("the managed PostgreSQL ended"),
             None => Ok(()),

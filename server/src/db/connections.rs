@@ -13,6 +13,7 @@ use sqlx::{
 use super::{
     connection::{Connection, Transaction},
     error::is_connection,
+    identity::{self, Standing},
 };
 
 /// Settings with which each statement of the hot path goes by an index, whatever the tables hold. Left to itself PostgreSQL
@@ -59,6 +60,8 @@ pub struct Connections {
     pub changes: PgPool,
     /// For the statements that allocate, resize and release. These have fixed plans.
     pub hot: PgPool,
+    /// Whether they lead to a database that was restored.
+    pub standing: Arc<Standing>,
     trust: Arc<Trust>,
     /// Where the database may be; more than one if there are standbys.
     hosts: Arc<[PgConnectOptions]>,
@@ -87,13 +90,20 @@ impl Connections {
         [usual, changes, hot]: [u32; 3],
     ) -> Self {
         let first = hosts.first().cloned().unwrap_or_default();
+        let standing = Arc::<Standing>::default();
         let made = |most, is_hot: bool| {
-            let trust = Arc::clone(&trust);
+            let (trust, standing) = (Arc::clone(&trust), Arc::clone(&standing));
             let pool = pool
                 .clone()
                 .max_connections(most)
                 .test_before_acquire(false)
-                .after_connect(|connection, _| Box::pin(refuse_standby(connection)))
+                .after_connect(move |connection, _| {
+                    let standing = Arc::clone(&standing);
+                    Box::pin(async move {
+                        refuse_standby(connection).await?;
+                        identity::look(connection, &standing).await
+                    })
+                })
                 .before_acquire(move |connection, meta| {
                     let is_trusted = trust.holds(meta.idle_for);
                     Box::pin(async move {
@@ -110,6 +120,7 @@ impl Connections {
             usual: made(usual, false),
             changes: made(changes, false),
             hot: made(hot, true),
+            standing: Arc::clone(&standing),
             trust: Arc::clone(&trust),
             hosts: hosts.into(),
             search: Arc::default(),

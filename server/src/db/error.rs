@@ -89,6 +89,8 @@ pub const INTERNAL: &[&str] = &[
     "free_count_range_fkey",
     "idempotency_key_fingerprint_check",
     "idempotency_key_length_check",
+    "origin_pkey",
+    "origin_singleton_check",
     "past_block_owner_check",
     "past_block_pkey",
     "past_block_time_check",

@@ -72,6 +72,7 @@ impl Ipam {
         key: Option<String>,
     ) -> Result<Outcome> {
         let is_dry = new.dry_run;
+        self.may_hand_out()?;
         let ask = check(&caller, new, key)?;
         if !is_dry {
             let answer = self.queues.submit(self, ask).await;
@@ -106,6 +107,7 @@ impl Ipam {
         new: NewBatch,
         key: Option<String>,
     ) -> Result<BatchOutcome> {
+        self.may_hand_out()?;
         if !(1..=MAX_BATCH).contains(&new.requests.len()) {
             return Err(Error::Invalid(format!(
                 "a batch has 1 to {MAX_BATCH} requests, this one has {}",
@@ -244,6 +246,9 @@ impl Ipam {
         let ipam = self.clone();
         detached(async move {
             let mut transaction = ipam.begin_hot([]).await?;
+            if size.is_some() {
+                ipam.may_hand_out()?;
+            }
             let db = &mut *transaction;
             // Pools, the VPC, the allocation: that is the order of locks.
             let ranges = if size.is_some() {

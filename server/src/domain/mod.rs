@@ -16,6 +16,7 @@ mod pool_rules;
 mod profile;
 mod queue;
 mod range;
+pub mod reconcile;
 mod reservation;
 mod resize;
 pub mod seal;

@@ -47,6 +47,7 @@ impl Ipam {
         let ipam = self.clone();
         detached(async move {
             let mut transaction = ipam.begin().await?;
+            ipam.may_hand_out()?;
             let vrf_name = new.vrf.as_ref().map_or(DEFAULT_VRF, |name| name.as_str());
             let vrf = vrf::lock(&mut transaction, None, Some(vrf_name)).await?;
             let vrf = vrf.ok_or_else(|| {
@@ -141,6 +142,9 @@ impl Ipam {
         let ipam = self.clone();
         detached(async move {
             let mut transaction = ipam.begin().await?;
+            if patch.ranges.is_some() || !patch.add_range_prefix_lengths.is_empty() {
+                ipam.may_hand_out()?;
+            }
             let (vrf, before, parent) = lock(&mut transaction, id).await?;
             check_revision(if_match, before.revision)?;
             if patch == PoolPatch::default() {

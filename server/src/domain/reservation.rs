@@ -41,6 +41,16 @@ impl Ipam {
         caller: Caller,
         new: NewReservation,
     ) -> Result<(Reservation, bool)> {
+        self.may_hand_out()?;
+        self.take_out(caller, new).await
+    }
+
+    /// Reserves also in a database that was restored.
+    pub(super) async fn take_out(
+        &self,
+        caller: Caller,
+        new: NewReservation,
+    ) -> Result<(Reservation, bool)> {
         check_reason(&new.reason)?;
         let ipam = self.clone();
         detached(async move {

@@ -7,9 +7,10 @@ use crate::{
     db::{
         connection::LONG_PATIENCE,
         error::{CONSTRAINTS, INTERNAL},
+        identity,
         verify::{self, Extent, space},
     },
-    error::Result,
+    error::{RESTORED, Result},
 };
 
 /// What was looked at and what was found.
@@ -39,6 +40,7 @@ impl Ipam {
         let db = &mut *transaction;
         db.set_patience(LONG_PATIENCE);
         let extent = verify::extent(db).await?;
+        let restored = identity::find(&mut *db).await?;
         let mut findings = Vec::new();
         let mut add = |check: &'static str, found: Vec<String>| {
             findings.extend(found.into_iter().map(|finding| Finding { check, finding }));
@@ -49,6 +51,9 @@ impl Ipam {
             .chain(INTERNAL.iter().copied())
             .map(str::to_owned)
             .collect();
+        if restored.is_some_and(|found| found.is_restored) {
+            add("restored", vec![RESTORED.to_owned()]);
+        }
         add(
             "constraints",
             verify::missing_constraints(db, &names).await?,

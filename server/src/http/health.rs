@@ -11,6 +11,7 @@ use axum::{
 use serde_json::json;
 
 use super::App;
+use crate::error::RESTORED;
 
 /// `GET /healthz`: the process is alive. Says nothing of the database, so that nobody restarts a server for its sake.
 pub(super) async fn alive() -> Response {
@@ -28,8 +29,11 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     let part = |why: &Option<String>| why.clone().unwrap_or_else(|| "ok".to_owned());
     let parts = json!({ "reads": part(&health.reads), "writes": part(&health.writes) });
     if health.reads.is_none() {
-        return Json(json!({ "status": "ready", "timestamp": now(), "parts": parts }))
-            .into_response();
+        let mut body = json!({ "status": "ready", "timestamp": now(), "parts": parts });
+        if app.ipam.is_restored() {
+            body["restored"] = RESTORED.into();
+        }
+        return Json(body).into_response();
     }
     // 500 and these words are what the original answers.
     let body =

@@ -36,6 +36,7 @@ pub(super) async fn scrape(State(app): State<App>, headers: HeaderMap) -> Respon
         takes_changes: health.writes.is_none(),
         pools: pools.as_deref(),
         connections: &connections,
+        is_restored: app.ipam.is_restored(),
     });
     let headers = [
         (header::CONTENT_TYPE, TEXT_FORMAT),

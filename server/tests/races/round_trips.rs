@@ -62,7 +62,9 @@ async fn a_request_that_is_alone_takes_two_round_trips() {
     assert!(statements.take().len() > 2, "they are not counted");
     for (vpc, name) in [("known", None), ("new", None), ("new", Some("named"))] {
         ipam.allocate(caller(), ask(vpc, name), None).await.unwrap();
-        let sent = statements.take();
+        let mut sent = statements.take();
+        // The last connection may not be back yet, and a new one looks where it leads before it is used.
+        sent.retain(|statement| !statement.contains("here.system_identifier"));
         assert_eq!(sent.len(), 2, "{vpc} {name:?}: {sent:#?}");
     }
 }

@@ -75,6 +75,8 @@ async fn try_decide(ipam: &Ipam, ask: &Ask) -> Result<Option<Step>> {
     let plan = ipam.address_plan().await?;
     let prepared = prepare::prepare(ipam, &plan, asks).await?;
     let mut connection = ipam.db.hot().await?;
+    // It may lead to another database than those before.
+    ipam.may_hand_out()?;
     let db = &mut connection;
     let Read::Ready(mut batch) =
         Batch::read(db, ipam, asks, plan, prepared, Mode::Each, false).await?

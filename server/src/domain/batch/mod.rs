@@ -284,6 +284,8 @@ async fn decide(
             None if mode == Mode::Dry => (ipam.begin_hot([]).await?, pools),
             None => (ipam.begin_hot(pools.iter().copied()).await?, pools),
         };
+        // A new connection may lead to another database than those before.
+        ipam.may_hand_out()?;
         let mut read =
             Batch::read(&mut transaction, ipam, asks, plan, prepared, mode, false).await?;
         if matches!(read, Read::Stale) && asks.iter().all(Ask::is_of_profile) {

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, HashSet};
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
-        transfer::{Format, ImportResult, Phase, Progress},
+        transfer::{Format, ImportResult, Phase, Progress, Record},
     },
     ids::VrfId,
     name::Name,
@@ -60,6 +60,19 @@ use crate::{
 
 /// One import at a time: each may hold a file of the largest size several times over in memory.
 static TURN: Semaphore = Semaphore::const_new(1);
+
+/// The records of a file that was exported, all of which have to be whole.
+pub(super) fn read_records(file: &[u8], format: Format) -> Result<Vec<Record>> {
+    let mut conflicts = Conflicts::default();
+    let lines = parse::parse(file, format, &mut conflicts)?;
+    match conflicts.finish().0.first() {
+        Some(first) => Err(Error::Invalid(format!(
+            "line {} of the export can't be read: {}",
+            first.line, first.detail
+        ))),
+        None => Ok(lines.into_iter().map(|line| line.record).collect()),
+    }
+}
 
 /// Whoever watches an import.
 pub(super) struct Report(watch::Sender<Progress>);
@@ -126,6 +139,7 @@ impl Ipam {
             .map_err(|error| Error::Internal(error.into()))??;
         report.tell(Phase::Check, 0, records);
         let mut transaction = self.begin().await?;
+        self.may_hand_out()?;
         let whole = file.is_whole();
         let (check, clear) = check_file(&mut transaction, file, conflicts, dry_run, whole).await?;
         report.tell(Phase::Check, records, records);

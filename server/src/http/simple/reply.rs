@@ -230,7 +230,7 @@ impl From<Error> for Refusal {
                 "DB_CONNECTION_ERROR",
                 "Database unavailable",
             ),
-            Error::Unavailable(..) | Error::UnknownOutcome(_) => Self::coded(
+            Error::Unavailable(..) | Error::UnknownOutcome(_) | Error::Restored => Self::coded(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "RETRY_EXHAUSTED",
                 error.to_string(),

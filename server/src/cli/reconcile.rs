@@ -1,0 +1,126 @@
+//! `ipam reconcile`: lets a database that was restored from a backup hand out space again.
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use anyhow::Context as _;
+use ipam_shared::api::transfer::Format;
+use uuid::Uuid;
+
+use super::{
+    chain,
+    database::Database,
+    import::{FormatArg, by_name},
+    output::Failure,
+};
+use crate::{
+    domain::{
+        Caller, Ipam,
+        reconcile::{Evidence, Reconciled},
+    },
+    telemetry::{self, LogFormat},
+};
+
+/// So many conflicts are named.
+const SHOWN: usize = 50;
+
+/// Let a restored database hand out space again, after what is newer than its backup was taken out of circulation
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 reconciled, or there was nothing to do; 1 refused, and the servers go on refusing.\n\
+    A managed server must be stopped first, or name its database with --database-url; others may run meanwhile."
+)]
+pub struct Reconcile {
+    /// An export that is newer than the backup, made by `ipam export`: its blocks are reserved where the database does not
+    /// know them
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["accept_loss", "moved"])]
+    export: Option<PathBuf>,
+    /// What the export is; if not given, by the name of the file
+    #[arg(long, value_enum, requires = "export")]
+    format: Option<FormatArg>,
+    /// What was allocated after the backup, and no export knows, may be given to somebody else
+    #[arg(long)]
+    accept_loss: bool,
+    /// The database was moved here on purpose, and nothing was changed after it was dumped
+    #[arg(long, conflicts_with_all = ["export", "accept_loss"])]
+    moved: bool,
+    #[command(flatten)]
+    database: Database,
+}
+
+impl Reconcile {
+    /// What was done.
+    ///
+    /// # Errors
+    /// When the export can't be read or does not fit, or the database can't be used.
+    pub async fn run(self) -> Result<String, Failure> {
+        telemetry::init(LogFormat::Auto);
+        let export = match &self.export {
+            None => None,
+            Some(path) => {
+                let format = self
+                    .format
+                    .map(Format::from)
+                    .or_else(|| by_name(path))
+                    .unwrap_or_default();
+                let file = fs::read(path)
+                    .with_context(|| format!("cannot read {}", path.display()))
+                    .map_err(chain)?;
+                Some((file, format))
+            }
+        };
+        let evidence = Evidence {
+            export,
+            accept_loss: self.accept_loss,
+            moved: self.moved,
+        };
+        let opened = self.database.open().await.map_err(chain)?;
+        let done = async {
+            opened.migrate().await?;
+            let caller = Caller {
+                actor: "ipam reconcile".to_owned(),
+                request_id: Uuid::new_v4(),
+            };
+            let ipam = Ipam::new(opened.connections.clone());
+            anyhow::Ok(ipam.reconcile(caller, evidence).await?)
+        };
+        let done = done.await;
+        opened.close().await.map_err(chain)?;
+        let done = done.map_err(chain)?;
+        let text = text(&done);
+        if done.conflicts.is_empty() || self.accept_loss {
+            Ok(text)
+        } else {
+            Err(Failure::Refused(text))
+        }
+    }
+}
+
+fn text(done: &Reconciled) -> String {
+    if !done.was_restored {
+        return "The database is where it was made: there is nothing to reconcile.\n".to_owned();
+    }
+    let mut text = String::new();
+    if !done.conflicts.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} networks of the export can't be taken out of circulation:",
+            done.conflicts.len()
+        );
+        for conflict in done.conflicts.iter().take(SHOWN) {
+            let _ = writeln!(text, "  {conflict}");
+        }
+        if done.conflicts.len() > SHOWN {
+            let _ = writeln!(text, "  and {} more", done.conflicts.len() - SHOWN);
+        }
+        let _ = writeln!(
+            text,
+            "Clear them up and run this again; with --accept-loss they are left as they are."
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{} networks were reserved that the database did not know.",
+        done.reserved
+    );
+    text
+}

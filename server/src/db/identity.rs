@@ -1,0 +1,115 @@
+//! Whether the database is where it was made, or was restored from a dump somewhere else. Looked at on each new connection,
+//! before anything else is done on it, and now and then by [`look`].
+
+use std::{
+    collections::HashSet,
+    sync::{PoisonError, RwLock},
+};
+
+use sqlx::{Executor, Postgres, postgres::types::Oid, query};
+
+use crate::db::Connection;
+
+/// A database: its cluster, itself, and the table that remembers where it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// None if the role may not read it.
+    pub system_identifier: Option<i64>,
+    database: Oid,
+    relation: Oid,
+}
+
+/// What a look found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Where the database is.
+    pub here: Place,
+    /// Whether it remembers another place.
+    pub is_restored: bool,
+}
+
+/// The places that connections of this server lead to and that hold a restored database; usually none. A place is struck
+/// off only by a look at that very place, for other connections may lead elsewhere.
+#[derive(Debug, Default)]
+pub struct Standing(RwLock<HashSet<Place>>);
+
+impl Standing {
+    /// Whether any connection leads to a restored database.
+    pub fn is_restored(&self) -> bool {
+        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        !places.is_empty()
+    }
+
+    /// Notes what was found, and says in the log what is new.
+    fn note(&self, found: Found) {
+        let mut places = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if found.is_restored && places.insert(found.here) {
+            tracing::error!("{}", crate::error::RESTORED);
+        } else if !found.is_restored && places.remove(&found.here) {
+            tracing::info!("the database was reconciled: space is handed out again");
+        }
+    }
+}
+
+/// Looks where the database is, and notes it.
+pub async fn look<'c>(
+    db: impl Executor<'c, Database = Postgres>,
+    standing: &Standing,
+) -> sqlx::Result<()> {
+    if let Some(found) = find(db).await? {
+        standing.note(found);
+    }
+    Ok(())
+}
+
+/// Where the database is; none if its schema does not know of such things yet.
+pub async fn find<'c>(db: impl Executor<'c, Database = Postgres>) -> sqlx::Result<Option<Found>> {
+    let row = query!(
+        r#"select here.system_identifier, here.database_id as "database_id!", here.relation_id as "relation_id!",
+            coalesce((origin.database_id, origin.relation_id) <> (here.database_id, here.relation_id)
+                or origin.system_identifier <> here.system_identifier, false) as "is_restored!"
+        from ipam_present_origin() as here left join origin on true"#
+    )
+    .fetch_one(db)
+    .await;
+    let row = match row {
+        Ok(row) => row,
+        // Neither the function nor the table, before the schema is brought up to date.
+        Err(sqlx::Error::Database(error))
+            if matches!(error.code().as_deref(), Some("42883" | "42P01")) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Found {
+        here: Place {
+            system_identifier: row.system_identifier,
+            database: row.database_id,
+            relation: row.relation_id,
+        },
+        is_restored: row.is_restored,
+    }))
+}
+
+/// Remembers that the database was made here, unless it remembers a place already.
+pub async fn insert(db: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    query!(
+        "insert into origin (system_identifier, database_id, relation_id)
+        select system_identifier, database_id, relation_id from ipam_present_origin() on conflict do nothing"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// From now on the database is at home here.
+pub async fn update(db: &mut Connection) -> sqlx::Result<()> {
+    query!(
+        "update origin set (system_identifier, database_id, relation_id, noted_at) =
+            (select system_identifier, database_id, relation_id, clock_timestamp() from ipam_present_origin())"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
