@@ -131,7 +131,9 @@ async fn a_burst_of_connections_is_kept_until_the_server_gets_to_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_cut_and_keep_nobody_out() {
-    let (database, server) = start().await;
+    let database = TestDatabase::new().await;
+    // Shorter than anybody's, so that the test sees its end.
+    let server = TestServer::start_with(&database.url(), &[("IPAM_KEEP_ALIVE", "8")]).await;
     let address = server.address();
     let body = json!({"vpc": "slow", "hosts": 5}).to_string();
     let whole = request("POST", ALLOCATIONS, &body);
@@ -215,6 +217,16 @@ async fn slow_clients_are_cut_and_keep_nobody_out() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_as_long_as_proxies_keep_theirs() {
+    let (_database, server) = start().await;
+    let mut client = Client::connect(server.address()).await.unwrap();
+    assert_eq!(client.get("/healthz").await.unwrap().status, 200);
+    // It was ten seconds once, and every proxy's requests were lost now and then.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(client.get("/healthz").await.unwrap().status, 200);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use ipam_shared::error::Code;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{App, error::Refusal, request_id::RequestId};
+use super::{App, error::Refusal, listen::Peer, request_id::RequestId};
 use crate::domain::Caller;
 
 /// What the administrator is called in the audit log.
@@ -88,6 +88,9 @@ fn hash(key: &str) -> [u8; 32] {
 pub async fn require(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let denied = match app.auth.check(request.headers()) {
         Ok(actor) => {
+            if let Some(peer) = request.extensions().get::<Peer>() {
+                peer.trust();
+            }
             let request_id = request
                 .extensions()
                 .get::<RequestId>()
