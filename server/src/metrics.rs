@@ -75,6 +75,7 @@ pub struct Metrics {
     connections: IntGauge,
     most_connections: IntGauge,
     closed: [IntCounter; 2],
+    wrong_keys: IntCounter,
     allocations: [IntCounter; 3],
     refusals: IntCounterVec,
     resizes: IntCounter,
@@ -172,6 +173,7 @@ impl Default for Metrics {
             connections: gauge("ipam_http_connections", "Open connections of clients"),
             most_connections: gauge("ipam_http_connections_max", "Most connections of clients"),
             closed,
+            wrong_keys: counter("ipam_wrong_keys_total", "API keys that are not known"),
             allocations,
             refusals,
             resizes: counter("ipam_resizes_total", "Allocations that got another size"),
@@ -233,6 +235,11 @@ impl Metrics {
     pub fn most_connections(&self, most: usize) {
         self.most_connections
             .set(i64::try_from(most).unwrap_or(i64::MAX));
+    }
+
+    /// Somebody sent a key that is not known.
+    pub fn wrong_key(&self) {
+        self.wrong_keys.inc();
     }
 
     /// So many connections had to go.

@@ -229,6 +229,64 @@ async fn a_connection_is_kept_for_as_long_as_proxies_keep_theirs() {
     assert_eq!(client.get("/healthz").await.unwrap().status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_keys_cost_time_and_are_logged_with_their_address() {
+    let (_database, server) = start().await;
+    let address = server.address();
+    let begin = Instant::now();
+    let guesses: Vec<_> = (0..10)
+        .map(|number| {
+            tokio::spawn(async move {
+                let request = format!(
+                    "GET /api/v1/pools HTTP/1.1\r\nHost: ipam\r\nX-API-Key: guess-{number}\r\n\r\n"
+                );
+                exchange(address, request.as_bytes()).await
+            })
+        })
+        .collect();
+    // The right key is not held up, though it comes from the same address.
+    let mut client = Client::connect(address).await.unwrap();
+    assert_eq!(client.get("/api/v1/pools").await.unwrap().status, 200);
+    assert!(
+        begin.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        begin.elapsed()
+    );
+    for guess in guesses {
+        let said = guess.await.unwrap();
+        assert!(said.starts_with("HTTP/1.1 401"), "{said}");
+    }
+    assert!(
+        begin.elapsed() >= Duration::from_millis(1900),
+        "{:?}",
+        begin.elapsed()
+    );
+    let log = server.log();
+    assert!(
+        log.contains("wrong API key") && log.contains("127.0.0.1") && !log.contains("guess-"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn who_signs_in_sends_no_megabytes() {
+    let (_database, server) = start().await;
+    let form = |origin: &str, length: usize| {
+        format!(
+            "POST /ui/sign-in HTTP/1.1\r\nHost: ipam\r\nOrigin: http://{origin}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    // A form of another site is refused before its body arrives.
+    let said = exchange(server.address(), form("evil.example", 900_000).as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 403"), "{said}");
+    let said = exchange(server.address(), form("ipam", 900_000).as_bytes()).await;
+    assert!(!said.starts_with("HTTP/1.1 2"), "{said}");
+    let large = format!("{}key={}", form("ipam", 5_000), "x".repeat(4_996));
+    let said = exchange(server.address(), large.as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
+}
+
 #[tokio::test]
 async fn heads_that_are_too_large_are_refused() {
     let (_database, server) = start().await;
