@@ -202,9 +202,14 @@ fn administrators_key(
     data_dir: Option<&std::path::Path>,
 ) -> anyhow::Result<String> {
     match (set, data_dir) {
-        (Some(key), _) => Ok(key.trim().to_owned()),
+        (Some(key), _) => {
+            let key = key.trim().to_owned();
+            settings::check_key(&key)?;
+            Ok(key)
+        }
         (None, Some(dir)) => {
             let key = settings::read_or_make_key(dir)?;
+            settings::check_key(&key)?;
             tracing::info!(
                 "the administrator's API key is in {}",
                 settings::key_file(dir).display()
