@@ -35,6 +35,15 @@ pub enum Allocated {
     DryRun,
 }
 
+/// Why a connection was closed before its client wanted it to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// All places were taken.
+    Crowded,
+    /// Its address had all the connections that one may have.
+    Address,
+}
+
 /// What the database says when somebody asks.
 #[derive(Debug)]
 pub struct Watched<'a> {
@@ -67,6 +76,10 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_durations: HistogramVec,
     in_flight: IntGauge,
+    connections: IntGauge,
+    most_connections: IntGauge,
+    closed: [IntCounter; 2],
+    wrong_keys: IntCounter,
     allocations: [IntCounter; 3],
     refusals: IntCounterVec,
     resizes: IntCounter,
@@ -131,6 +144,13 @@ impl Default for Metrics {
                 "Requests that are being worked on",
             ),
         );
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
+        let closed = counters(
+            "ipam_http_connections_closed_total",
+            "Connections that had to make room for others, or got no place",
+            &["reason"],
+        );
+        let closed = ["crowded", "address"].map(|reason| closed.with_label_values(&[reason]));
         let allocations = counters(
             "ipam_allocations_total",
             "Requests for space that were met",
@@ -154,6 +174,10 @@ impl Default for Metrics {
             requests,
             request_durations,
             in_flight,
+            connections: gauge("ipam_http_connections", "Open connections of clients"),
+            most_connections: gauge("ipam_http_connections_max", "Most connections of clients"),
+            closed,
+            wrong_keys: counter("ipam_wrong_keys_total", "API keys that are not known"),
             allocations,
             refusals,
             resizes: counter("ipam_resizes_total", "Allocations that got another size"),
@@ -199,6 +223,37 @@ impl Metrics {
         self.request_durations
             .with_label_values(&[route, method])
             .observe(duration.as_secs_f64());
+    }
+
+    /// A client got a place.
+    pub fn connected(&self) {
+        self.connections.inc();
+    }
+
+    /// And gave it up.
+    pub fn disconnected(&self) {
+        self.connections.dec();
+    }
+
+    /// How many may have one.
+    pub fn most_connections(&self, most: usize) {
+        self.most_connections
+            .set(i64::try_from(most).unwrap_or(i64::MAX));
+    }
+
+    /// Somebody sent a key that is not known.
+    pub fn wrong_key(&self) {
+        self.wrong_keys.inc();
+    }
+
+    /// So many connections had to go.
+    pub fn closed(&self, why: Closed, connections: usize) {
+        let [crowded, address] = &self.closed;
+        let counter = match why {
+            Closed::Crowded => crowded,
+            Closed::Address => address,
+        };
+        counter.inc_by(connections as u64);
     }
 
     /// A change was refused.

@@ -75,6 +75,23 @@ pub fn read_or_make_key(data_dir: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// Shortest administrator's key, in characters.
+const SHORTEST_KEY: usize = 16;
+
+/// Refuses an administrator's key that can be guessed.
+///
+/// # Errors
+/// When it is too short. The error does not show it.
+pub fn check_key(key: &str) -> anyhow::Result<()> {
+    let length = key.chars().count();
+    anyhow::ensure!(
+        length >= SHORTEST_KEY,
+        "the administrator's API key has {length} characters, and needs at least {SHORTEST_KEY}, as it opens everything; \
+        make one with: openssl rand -base64 32"
+    );
+    Ok(())
+}
+
 /// What a secret is set to: the value itself, or what is in a file, without the line feeds at its end, as containers get
 /// their secrets. `name` is the variable of the value; that of the file is called the same with `_FILE` behind it. An empty
 /// variable is not set.
@@ -235,6 +252,14 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         std::fs::write(key_file(dir.path()), "\n").unwrap();
         assert!(read_or_make_key(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_is_refused() {
+        let error = check_key("hunter2-hunter2").unwrap_err().to_string();
+        assert!(error.contains("openssl rand"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+        assert!(check_key("hunter2-hunter2-").is_ok());
     }
 
     #[test]

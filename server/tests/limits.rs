@@ -131,7 +131,9 @@ async fn a_burst_of_connections_is_kept_until_the_server_gets_to_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_cut_and_keep_nobody_out() {
-    let (database, server) = start().await;
+    let database = TestDatabase::new().await;
+    // Shorter than anybody's, so that the test sees its end.
+    let server = TestServer::start_with(&database.url(), &[("IPAM_KEEP_ALIVE", "8")]).await;
     let address = server.address();
     let body = json!({"vpc": "slow", "hosts": 5}).to_string();
     let whole = request("POST", ALLOCATIONS, &body);
@@ -215,6 +217,74 @@ async fn slow_clients_are_cut_and_keep_nobody_out() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_as_long_as_proxies_keep_theirs() {
+    let (_database, server) = start().await;
+    let mut client = Client::connect(server.address()).await.unwrap();
+    assert_eq!(client.get("/healthz").await.unwrap().status, 200);
+    // It was ten seconds once, and every proxy's requests were lost now and then.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(client.get("/healthz").await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_keys_cost_time_and_are_logged_with_their_address() {
+    let (_database, server) = start().await;
+    let address = server.address();
+    let begin = Instant::now();
+    let guesses: Vec<_> = (0..10)
+        .map(|number| {
+            tokio::spawn(async move {
+                let request = format!(
+                    "GET /api/v1/pools HTTP/1.1\r\nHost: ipam\r\nX-API-Key: guess-{number}\r\n\r\n"
+                );
+                exchange(address, request.as_bytes()).await
+            })
+        })
+        .collect();
+    // The right key is not held up, though it comes from the same address.
+    let mut client = Client::connect(address).await.unwrap();
+    assert_eq!(client.get("/api/v1/pools").await.unwrap().status, 200);
+    assert!(
+        begin.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        begin.elapsed()
+    );
+    for guess in guesses {
+        let said = guess.await.unwrap();
+        assert!(said.starts_with("HTTP/1.1 401"), "{said}");
+    }
+    assert!(
+        begin.elapsed() >= Duration::from_millis(1900),
+        "{:?}",
+        begin.elapsed()
+    );
+    let log = server.log();
+    assert!(
+        log.contains("wrong API key") && log.contains("127.0.0.1") && !log.contains("guess-"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn who_signs_in_sends_no_megabytes() {
+    let (_database, server) = start().await;
+    let form = |origin: &str, length: usize| {
+        format!(
+            "POST /ui/sign-in HTTP/1.1\r\nHost: ipam\r\nOrigin: http://{origin}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    // A form of another site is refused before its body arrives.
+    let said = exchange(server.address(), form("evil.example", 900_000).as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 403"), "{said}");
+    let said = exchange(server.address(), form("ipam", 900_000).as_bytes()).await;
+    assert!(!said.starts_with("HTTP/1.1 2"), "{said}");
+    let large = format!("{}key={}", form("ipam", 5_000), "x".repeat(4_996));
+    let said = exchange(server.address(), large.as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use crate::load::{Client, request};
 
 /// The administrator's key.
-pub(crate) const KEY: &str = "bench-key";
+pub(crate) const KEY: &str = "bench-key-0123456789abcdef";
 
 pub(crate) struct Server {
     process: Child,

@@ -1,6 +1,6 @@
 //! `ipam serve`: the server, until it is told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -48,6 +48,23 @@ pub struct Serve {
         value_parser = clap::value_parser!(u16).range(..=600)
     )]
     drain_delay: u16,
+    /// How long a connection is kept that sends no further request; longer than any proxy in front keeps it
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "IPAM_KEEP_ALIVE",
+        default_value_t = listen::KEEP_ALIVE,
+        value_parser = clap::value_parser!(u16).range(1..=3600)
+    )]
+    keep_alive: u16,
+    /// Most connections of one address, or of one /64 of IPv6; half of all if not given
+    #[arg(
+        long,
+        value_name = "N",
+        env = "IPAM_CONNECTIONS_PER_ADDRESS",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    connections_per_address: Option<u32>,
     /// Answer /metrics without the API key; it tells the names of pools and how full they are
     #[arg(long, env = "IPAM_METRICS_OPEN", value_parser = clap::builder::BoolishValueParser::new())]
     metrics_open: bool,
@@ -94,6 +111,16 @@ impl Serve {
         let served = self.serve(&opened, listener, key, stop).await;
         let closed = opened.close().await;
         served.and(closed)
+    }
+
+    fn limits(&self, opened: &super::database::Opened) -> listen::Limits {
+        let pools = opened.connections.pools();
+        let most = pools.map(|(_, pool)| pool.options().get_max_connections());
+        // One more for each, which replaces one that broke.
+        let reserved = 2 * most.into_iter().sum::<u32>() as usize;
+        let per_address = self.connections_per_address.map(|most| most as usize);
+        let keep_alive = Duration::from_secs(self.keep_alive.into());
+        listen::Limits::of_this_process(reserved, per_address, keep_alive)
     }
 
     async fn serve(
@@ -159,7 +186,10 @@ impl Serve {
             error
         };
         let mut died = None;
-        listen::serve(listener, http::app(app), async { died = stop.await }).await;
+        let limits = self.limits(opened);
+        let metrics = Arc::clone(app.ipam.metrics());
+        let stop = async { died = stop.await };
+        listen::serve(listener, http::app(app), limits, metrics, stop).await;
         sealer.abort();
         cooldowns.abort();
         origin.abort();
@@ -176,9 +206,14 @@ fn administrators_key(
     data_dir: Option<&std::path::Path>,
 ) -> anyhow::Result<String> {
     match (set, data_dir) {
-        (Some(key), _) => Ok(key.trim().to_owned()),
+        (Some(key), _) => {
+            let key = key.trim().to_owned();
+            settings::check_key(&key)?;
+            Ok(key)
+        }
         (None, Some(dir)) => {
             let key = settings::read_or_make_key(dir)?;
+            settings::check_key(&key)?;
             tracing::info!(
                 "the administrator's API key is in {}",
                 settings::key_file(dir).display()

@@ -1,10 +1,15 @@
 //! Who may come in. There is one key so far, the administrator's.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -12,15 +17,43 @@ use ipam_shared::error::Code;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::{App, error::Refusal, request_id::RequestId};
+use super::{App, error::Refusal, listen::Peer, request_id::RequestId};
 use crate::domain::Caller;
 
 /// What the administrator is called in the audit log.
 pub const ADMIN: &str = "admin";
 
+/// What a wrong key costs the address that sends it. Those that it sends at the same moment wait for each other.
+const WRONG_KEY: Duration = Duration::from_millis(200);
+/// Longest time that an answer is kept back.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Addresses that are remembered. Beyond that those that may go on are forgotten.
+const REMEMBERED: usize = 4096;
+
 /// The keys that are known, as hashes.
 #[derive(Clone)]
-pub struct Auth(Arc<[u8; 32]>);
+pub struct Auth(Arc<[u8; 32]>, Arc<WrongKeys>);
+
+/// When each address that sent wrong keys may go on.
+#[derive(Default)]
+struct WrongKeys(Mutex<HashMap<IpAddr, Instant>>);
+
+impl WrongKeys {
+    /// How long the next answer for that address is kept back.
+    fn delay(&self, address: IpAddr) -> Duration {
+        let now = Instant::now();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.retain(|_, until| *until > now);
+        }
+        if all.len() >= REMEMBERED && !all.contains_key(&address) {
+            return LONGEST;
+        }
+        let until = all.entry(address).or_insert(now);
+        *until = ((*until).max(now) + WRONG_KEY).min(now + LONGEST);
+        *until - now
+    }
+}
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,7 +73,7 @@ pub enum Denied {
 impl Auth {
     /// With the administrator's key.
     pub fn new(key: &str) -> Self {
-        Self(Arc::new(hash(key)))
+        Self(Arc::new(hash(key)), Arc::default())
     }
 
     /// Whose key it is. The comparison takes the same time whatever the key.
@@ -84,10 +117,36 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
+/// Wrong keys cost time, whatever they are sent to, and are counted and logged with their address. The right key is never
+/// held up, so nobody is locked out by what others of the same address do.
+pub(super) async fn slow_down(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_wrong = app.auth.check(request.headers()) == Err(Denied::Wrong);
+    let peer = request.extensions().get::<Peer>().cloned();
+    let response = next.run(request).await;
+    if is_wrong && response.status() == StatusCode::UNAUTHORIZED {
+        wrong_key(&app, peer.as_ref()).await;
+    }
+    response
+}
+
+/// Somebody sent a wrong key: says so in the log, never the key, and keeps the answer back.
+pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
+    app.ipam.metrics().wrong_key();
+    let Some(peer) = peer else {
+        tracing::warn!("somebody sent a wrong API key");
+        return;
+    };
+    tracing::warn!(peer = %peer.address(), "somebody sent a wrong API key");
+    peer.delay(app.auth.1.delay(peer.address())).await;
+}
+
 /// Lets nobody pass without a key, and says who it is.
 pub async fn require(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let denied = match app.auth.check(request.headers()) {
         Ok(actor) => {
+            if let Some(peer) = request.extensions().get::<Peer>() {
+                peer.trust();
+            }
             let request_id = request
                 .extensions()
                 .get::<RequestId>()
@@ -113,5 +172,35 @@ impl From<Denied> for Refusal {
             Denied::Wrong => "the API key is not known to this server",
         };
         Self::new(Code::Unauthorized, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_keys_cost_the_address_that_sends_them_and_no_other() {
+        let wrong = WrongKeys::default();
+        let (guesser, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        assert!(wrong.delay(guesser) <= WRONG_KEY);
+        assert!(
+            wrong.delay(guesser) > WRONG_KEY,
+            "it waits for the one before"
+        );
+        for _ in 0..100 {
+            assert!(wrong.delay(guesser) <= LONGEST);
+        }
+        assert!(wrong.delay(guesser) > LONGEST - WRONG_KEY);
+        assert!(wrong.delay(other) <= WRONG_KEY);
+    }
+
+    #[test]
+    fn addresses_are_forgotten_before_they_fill_the_memory() {
+        let wrong = WrongKeys::default();
+        for number in 0..2 * REMEMBERED as u32 {
+            wrong.delay(std::net::Ipv4Addr::from(number).into());
+        }
+        assert!(wrong.0.lock().unwrap().len() <= REMEMBERED);
     }
 }

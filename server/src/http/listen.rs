@@ -1,27 +1,47 @@
 //! The accept loop: limits on connections and headers, and a stop that loses no request.
 //!
-//! It is our own because the framework's sets no time limit on headers, so that a few hundred clients that send nothing
-//! could keep everybody else out.
+//! It is our own because the framework's limits neither heads nor replies, so that a few hundred clients that send nothing,
+//! or read nothing, could keep everybody else out.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+mod connection;
+mod places;
 
-use axum::Router;
-use futures::FutureExt as _;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
 };
+
+use axum::{Router, extract::Request};
+use futures::FutureExt as _;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tower::ServiceExt as _;
 
-/// Connections at a time. Who comes later waits in the kernel's queue.
+use self::{
+    connection::{Arriving, Connection, Leaving, Watched},
+    places::Places,
+};
+use crate::metrics::Metrics;
+
+/// Most connections at a time, if there are files for so many.
 const CONNECTIONS: usize = 4096;
-/// Time for the headers of a request; also how long an idle connection is kept.
-const HEADERS: Duration = Duration::from_secs(10);
+/// Files for all that is no connection of a client: the log, the runtime, the listener, a client that was just accepted and
+/// one that is being closed, and a new connection to the database beside one that broke.
+const OTHER_FILES: usize = 96;
+/// How long an idle connection is kept, if nothing else is said. Proxies that keep theirs for longer than that now and
+/// then send a request into one that closes; most keep them for a minute.
+pub const KEEP_ALIVE: u16 = 75;
+/// What the kernel keeps of a reply that is not read yet, in bytes. Left to itself it takes megabytes for each client.
+const SEND_BUFFER: u32 = 64 << 10;
+/// Pause between two looks for a connection that can make room.
+const CROWDED: Duration = Duration::from_millis(20);
 /// Most headers of a request.
 const HEADER_COUNT: usize = 100;
 /// Largest request line and headers together, in bytes; somewhat more passes when it arrives at once.
@@ -48,41 +68,156 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restart must not wait for the connections of the server before.
     socket.set_reuseaddr(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
+/// How many connections there may be, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most connections at a time.
+    pub connections: usize,
+    /// Most connections of one address.
+    pub per_address: usize,
+    /// How long a connection is kept that sends no further request.
+    pub keep_alive: Duration,
+}
+
+impl Limits {
+    /// Raises this process's limit of open files as far as it may, and takes as many connections as there are files for
+    /// beside `reserved` ones of others. By default an address may have half of the connections: enough for a proxy, or for
+    /// everybody behind one address, and never all of them.
+    pub fn of_this_process(
+        reserved: usize,
+        per_address: Option<usize>,
+        keep_alive: Duration,
+    ) -> Self {
+        let files = raise_file_limit().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the limit of open files could not be read");
+            1024
+        });
+        let connections = files.saturating_sub(reserved + OTHER_FILES);
+        let connections = connections.clamp(16, CONNECTIONS);
+        if connections < CONNECTIONS {
+            tracing::warn!(
+                files,
+                connections,
+                "fewer than {CONNECTIONS} connections are taken, because this process may open few files; raise its limit \
+                 (LimitNOFILE= of systemd, ulimit -n)"
+            );
+        }
+        Self {
+            connections,
+            per_address: per_address.unwrap_or(connections / 2).max(1),
+            keep_alive,
+        }
+    }
+}
+
+/// Files that this process may have open from now on.
+fn raise_file_limit() -> io::Result<usize> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // Systems that know a lower limit of their own refuse; then it stays as it is.
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    };
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// The connection that a request came on, in its extensions.
+#[derive(Clone, Debug)]
+pub struct Peer(Arc<Connection>);
+
+impl Peer {
+    /// Who is at the other end: a client, or a proxy.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.0.peer
+    }
+
+    /// Somebody showed the right key, so the connection is kept when others have to go.
+    pub(crate) fn trust(&self) {
+        self.0.trust();
+    }
+
+    /// Keeps an answer back. Meanwhile somebody else may get the place.
+    pub(crate) async fn delay(&self, duration: Duration) {
+        self.0.delay();
+        tokio::time::sleep(duration).await;
+        self.0.go_on();
+    }
+}
+
+async fn answer(
+    app: Router,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> io::Result<hyper::Response<Leaving>> {
+    if !connection.begin() {
+        return Err(io::Error::other("the connection has to make room"));
+    }
+    let mut request = request.map(|body| Arriving(body, Arc::clone(&connection)));
+    request
+        .extensions_mut()
+        .insert(Peer(Arc::clone(&connection)));
+    let response = match app.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    Ok(response.map(|body| Leaving(body, connection)))
+}
+
 /// Serves until `stop` resolves, then lets running requests end.
-pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
-    let service = TowerToHyperService::new(app);
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()>,
+) {
+    metrics.most_connections(limits.connections);
+    let free = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.per_address, metrics);
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+    // How long a head may take is known better where its bytes arrive.
+    http.header_read_timeout(None)
         .max_headers(HEADER_COUNT)
         .max_buf_size(HEADER_BYTES)
         // Who closes its side after the request, as `nc` does, is answered all the same.
         .half_close(true)
         .keep_alive(true);
-    let handle = |stream: TcpStream, permit: OwnedSemaphorePermit| {
+    let handle = |stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit| {
+        let Some(place) = places.take(peer.ip()) else {
+            tracing::debug!(%peer, "an address has all the connections that it may have, and all are at work");
+            return;
+        };
         // Replies are small and complete; waiting for more to send would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let connection =
-            graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
+        let connection = Arc::clone(&place.connection);
+        let watched = Watched::new(stream, Arc::clone(&connection), limits.keep_alive);
+        let app = app.clone();
+        let service =
+            service_fn(move |request| answer(app.clone(), Arc::clone(&connection), request));
+        let served = graceful.watch(http.serve_connection(TokioIo::new(watched), service));
         tokio::spawn(async move {
             let _permit = permit;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = served => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                () = place.connection.evicted() => tracing::debug!("a connection made room"),
             }
         });
     };
     let mut stop = std::pin::pin!(stop);
     loop {
         let accept = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
+            let permit = place(&free, &places).await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -90,7 +225,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
             accepted = accept => accepted,
         };
         match (permit, accepted) {
-            (Ok(permit), Ok((stream, _))) => handle(stream, permit),
+            (Some(permit), Ok((stream, peer))) => handle(stream, peer, permit),
             (_, Err(error)) if !is_about_client(&error) => {
                 // Out of file descriptors is no reason to stop.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -101,11 +236,11 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
         }
     }
     // Who is in the kernel's queue believes to be connected, and would be cut off with the listener.
-    while let (Ok(permit), Some(Ok((stream, _)))) = (
-        Arc::clone(&connections).try_acquire_owned(),
+    while let (Ok(permit), Some(Ok((stream, peer)))) = (
+        Arc::clone(&free).try_acquire_owned(),
         listener.accept().now_or_never(),
     ) {
-        handle(stream, permit);
+        handle(stream, peer, permit);
     }
     drop(listener);
     // Requests that are on their way when connections are closed are lost, so those get the time to arrive.
@@ -120,6 +255,21 @@ pub async fn serve(listener: TcpListener, app: Router, stop: impl Future<Output 
             "some requests did not end within {} seconds and were cut off",
             DRAIN.as_secs()
         );
+    }
+}
+
+/// Waits for a place, and makes room if all are taken: the last one too, so that whoever comes next is accepted at once.
+async fn place(free: &Arc<Semaphore>, places: &Places) -> Option<OwnedSemaphorePermit> {
+    loop {
+        if let Ok(permit) = Arc::clone(free).try_acquire_owned() {
+            return Some(permit);
+        }
+        places.make_room();
+        // Those that were told to leave do so now; if nobody could be, somebody can be soon.
+        let freed = Arc::clone(free).acquire_owned();
+        if let Ok(permit) = tokio::time::timeout(CROWDED, freed).await {
+            return permit.ok();
+        }
     }
 }
 

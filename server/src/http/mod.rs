@@ -137,7 +137,9 @@ pub fn app(app: App) -> Router {
         .fallback(simple::not_found)
         .method_not_allowed_fallback(simple::method_not_allowed)
         .with_state(app.clone());
-    let router = router.layer(middleware::from_fn_with_state(app, leave_when_draining));
+    let router = router
+        .layer(middleware::from_fn_with_state(app.clone(), auth::slow_down))
+        .layer(middleware::from_fn_with_state(app, leave_when_draining));
     limits::layer(router).layer(middleware::from_fn_with_state(counts, metrics::count))
 }
 

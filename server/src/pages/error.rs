@@ -29,6 +29,14 @@ impl Failure {
         Self::new(Code::InvalidRequest, message)
     }
 
+    /// The form is larger than any that a page of ours sends.
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            Code::BodyTooLarge,
+            "this form is larger than any that is filled in on this page, or did not arrive whole",
+        )
+    }
+
     /// There is no such page.
     pub(super) fn not_found(message: &str) -> Self {
         Self::new(Code::NotFound, message)

@@ -7,10 +7,7 @@
 //!
 //! The signing key is derived from the API key, so a new API key signs everybody out.
 
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::{
     extract::{Form, FromRequest, FromRequestParts, Query, Request, State},
@@ -26,13 +23,18 @@ use sha2::Sha256;
 use super::{assets::Assets, error::Failure, page};
 use crate::{
     domain::Caller,
-    http::{App, auth::Auth, request_id::RequestId},
+    http::{
+        App,
+        auth::{Auth, wrong_key},
+        listen::Peer,
+        request_id::RequestId,
+    },
 };
 
 /// How long a sign-in lasts, whatever is done meanwhile.
 const LIFETIME: Duration = Duration::from_hours(12);
-/// What a wrong key costs whoever sends it.
-const WRONG_KEY_DELAY: Duration = Duration::from_millis(500);
+/// Largest form of somebody who signs in, in bytes.
+const SIGN_IN: usize = 4 << 10;
 
 /// Somebody who is signed in. As an argument of a handler it sends everybody else to the sign-in page.
 #[derive(Clone, Debug)]
@@ -291,41 +293,26 @@ pub(super) struct SignIn {
     next: String,
 }
 
-/// Wrong keys that are being answered at this moment.
-static WRONG: AtomicU32 = AtomicU32::new(0);
-
-struct Counted;
-
-impl Counted {
-    fn new() -> (Self, u32) {
-        (Self, WRONG.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        WRONG.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// `POST /ui/sign-in`
-pub(super) async fn sign_in(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Form(SignIn { key, next }): Form<SignIn>,
-) -> Response {
+pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
     // There is no session yet that a token could belong to. That the form is ours keeps others from signing a browser
     // in under a key of theirs.
-    if !is_same_origin(&headers) {
+    if !is_same_origin(headers) {
         return Failure::forged().into_response();
     }
+    // Nobody is known yet, so that nobody's megabytes are read.
+    let Ok(body) = axum::body::to_bytes(body, SIGN_IN).await else {
+        return Failure::too_large().into_response();
+    };
+    let SignIn { key, next } = match parse(body, &app).await {
+        Ok(form) => form,
+        Err(failure) => return failure,
+    };
     let next = local(&next);
     let Ok(actor) = app.auth.check_key(key.trim()) else {
-        tracing::warn!("somebody tried to sign in with a wrong key");
-        // Guessing gets slower the more of it there is. The right key is never held up, so nobody is locked out.
-        let (counted, others) = Counted::new();
-        tokio::time::sleep(WRONG_KEY_DELAY * (1 + others / 16).min(10)).await;
-        drop(counted);
+        wrong_key(&app, parts.extensions.get::<Peer>()).await;
         let answer = page(&SignInPage {
             assets: Assets::get(),
             next: next.to_owned(),
@@ -339,7 +326,7 @@ pub(super) async fn sign_in(
             .into_response();
     }
     let value = Sessions::new(&app.auth).issue(actor, id, now());
-    let mut session = cookie(&headers, value);
+    let mut session = cookie(headers, value);
     session.set_max_age(Some(time::Duration::seconds_f64(LIFETIME.as_secs_f64())));
     (CookieJar::new().add(session), Redirect::to(next)).into_response()
 }

@@ -60,7 +60,10 @@ async fn a_schema_that_is_newer_is_refused_and_left_alone() {
         .await
         .expect("deleted");
     let url = database.url();
-    let environment = [("DATABASE_URL", url.as_str()), ("API_KEY", "key")];
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("API_KEY", "key-0123456789abcdef"),
+    ];
     for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"]] {
         let output = run(arguments, &environment);
         let said = text(&output.stderr);
@@ -94,7 +97,7 @@ async fn a_server_says_what_it_waits_for_and_gives_up() {
     let url = format!("postgres://ipam:hunter2@127.0.0.1:{port}/net");
     let environment = [
         ("DATABASE_URL", url.as_str()),
-        ("API_KEY", "key"),
+        ("API_KEY", "key-0123456789abcdef"),
         ("IPAM_DATABASE_WAIT", "1"),
     ];
     let output = run(&["serve", "--listen", "127.0.0.1:0"], &environment);

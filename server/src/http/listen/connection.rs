@@ -1,0 +1,422 @@
+//! What one connection is doing, and the limits on how long it may take: a head within ten seconds of its first byte, some
+//! progress of a reply within ten seconds, the next request before the connection has idled for too long.
+//!
+//! They are kept below HTTP, where bytes are read and written, because the framework's limit on heads counts the idle time
+//! before them too, and it has none for replies that nobody reads.
+
+use std::{
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::Notify,
+    time::Sleep,
+};
+
+/// Time for the head of a request, from its first byte, or from the connection for the first one.
+pub(super) const HEAD: Duration = Duration::from_secs(10);
+/// Longest time without any progress of a reply that somebody has to read.
+pub(super) const STALL: Duration = Duration::from_secs(10);
+/// Who has waited for less than that may just be slow.
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum State {
+    /// It has sent no request yet.
+    Fresh,
+    /// The head of its second or a later request is arriving.
+    Head,
+    /// It was answered, and may send another request.
+    Idle,
+    /// The body of a request is awaited.
+    Receiving,
+    /// A request is worked on, or its reply is sent.
+    Working,
+    /// The answer to a wrong key is kept back.
+    Delayed,
+    /// It has to make room. No request begins on it any more.
+    Evicted,
+}
+
+const STATES: [State; 7] = [
+    State::Fresh,
+    State::Head,
+    State::Idle,
+    State::Receiving,
+    State::Working,
+    State::Delayed,
+    State::Evicted,
+];
+
+/// Who makes room before whom: the smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// Whether it showed the right key.
+    pub(super) known: bool,
+    /// Whether it has only begun to wait.
+    pub(super) young: bool,
+    /// Since when it waits.
+    pub(super) since: u64,
+}
+
+/// One connection, as the accept loop, its own task, and its requests see it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Who is at the other end.
+    pub(super) peer: IpAddr,
+    state: AtomicU8,
+    /// Since when it is in that state.
+    since: AtomicU64,
+    /// Since when it reads nothing of its reply; 0 if it does.
+    stalled: AtomicU64,
+    /// Whether a request on it had the right key.
+    known: AtomicBool,
+    evicted: Notify,
+}
+
+/// Milliseconds on a clock that never goes back, never 0.
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    1 + u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+}
+
+impl Connection {
+    pub(super) fn new(peer: IpAddr) -> Self {
+        Self {
+            peer,
+            state: AtomicU8::new(State::Fresh as u8),
+            since: AtomicU64::new(now()),
+            stalled: AtomicU64::new(0),
+            known: AtomicBool::new(false),
+            evicted: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> State {
+        STATES
+            .get(usize::from(self.state.load(Ordering::Acquire)))
+            .copied()
+            .unwrap_or(State::Evicted)
+    }
+
+    /// Goes over to another state, if it is in one of `from`. False if it was not.
+    fn turn(&self, from: &[State], to: State) -> bool {
+        let turned = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                from.iter()
+                    .any(|from| *from as u8 == state)
+                    .then_some(to as u8)
+            })
+            .is_ok();
+        if turned {
+            self.since.store(now(), Ordering::Relaxed);
+        }
+        turned
+    }
+
+    /// A request begins, unless the connection was told to make room meanwhile.
+    pub(super) fn begin(&self) -> bool {
+        let from = [State::Fresh, State::Head, State::Idle, State::Working];
+        self.turn(&from, State::Working)
+    }
+
+    /// The answer to a wrong key is kept back, and somebody else may have the place.
+    pub(super) fn delay(&self) {
+        self.turn(&[State::Working, State::Receiving], State::Delayed);
+    }
+
+    /// And is given now.
+    pub(super) fn go_on(&self) {
+        self.turn(&[State::Delayed], State::Working);
+    }
+
+    /// A request was answered.
+    pub(super) fn answer(&self) {
+        let from = [
+            State::Fresh,
+            State::Working,
+            State::Receiving,
+            State::Delayed,
+        ];
+        self.turn(&from, State::Idle);
+    }
+
+    /// Somebody showed the right key.
+    pub(super) fn trust(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection can make room for another, and its turn to do so. Strangers come first, of these who has waited
+    /// for a while, and then the oldest. Whose request may still be on its way is spared.
+    pub(super) fn spare(&self) -> Option<Turn> {
+        let known = self.known.load(Ordering::Relaxed);
+        let stalled = self.stalled.load(Ordering::Relaxed);
+        let since = match stalled {
+            0 => self.since.load(Ordering::Relaxed),
+            stalled => stalled,
+        };
+        let young = now().saturating_sub(since) < YOUNG.as_millis() as u64;
+        let is_spare = match self.state() {
+            State::Evicted => false,
+            _ if stalled > 0 => true,
+            State::Fresh | State::Head => !young,
+            State::Receiving => !known,
+            State::Idle | State::Delayed => true,
+            State::Working => false,
+        };
+        is_spare.then_some(Turn {
+            known,
+            young,
+            since,
+        })
+    }
+
+    /// Whether its request may still be on its way.
+    pub(super) fn is_arriving(&self) -> bool {
+        matches!(self.state(), State::Fresh | State::Head)
+    }
+
+    /// Makes room, unless a request has begun since it was found spare.
+    pub(super) fn evict(&self) -> bool {
+        if self.spare().is_none() {
+            return false;
+        }
+        let state = self.state();
+        let evicted = state != State::Evicted && self.turn(&[state], State::Evicted);
+        if evicted {
+            self.evicted.notify_one();
+        }
+        evicted
+    }
+
+    /// Resolves when it has to make room.
+    pub(super) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+
+    /// When it has waited for too long for what comes from the other end.
+    fn end_of_patience(&self, keep_alive: Duration) -> Option<u64> {
+        let patience = match self.state() {
+            // A first request that is on its way has no more time than the connection.
+            State::Fresh | State::Head => HEAD,
+            // Who still reads is not idle.
+            State::Idle if self.stalled.load(Ordering::Relaxed) == 0 => keep_alive,
+            _ => return None,
+        };
+        let since = self.since.load(Ordering::Relaxed);
+        Some(since.saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A timer that is only touched when it has to ring earlier than it is set to.
+#[derive(Debug, Default)]
+struct Timer(Option<(u64, Pin<Box<Sleep>>)>);
+
+impl Timer {
+    /// Ready once it is `at`.
+    fn poll(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let left = at.saturating_sub(now());
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            match &mut self.0 {
+                Some((set, sleep)) if *set <= at => {
+                    ready!(sleep.as_mut().poll(cx));
+                    // It rang for an earlier time that is not meant any more, or a millisecond early.
+                    self.0 = None;
+                }
+                timer => {
+                    let sleep = tokio::time::sleep(Duration::from_millis(left));
+                    *timer = Some((at, Box::pin(sleep)));
+                }
+            }
+        }
+    }
+}
+
+/// The bytes of a connection, read and written within its limits.
+#[derive(Debug)]
+pub(super) struct Watched {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    keep_alive: Duration,
+    reading: Timer,
+    writing: Timer,
+}
+
+impl Watched {
+    pub(super) fn new(
+        stream: TcpStream,
+        connection: Arc<Connection>,
+        keep_alive: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            connection,
+            keep_alive,
+            reading: Timer::default(),
+            writing: Timer::default(),
+        }
+    }
+
+    fn wrote(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let stalled = &self.connection.stalled;
+        if result.is_ready() {
+            if stalled.swap(0, Ordering::Relaxed) > 0 {
+                self.writing = Timer::default();
+                // The next request has its time from the moment at which this reply was taken.
+                self.connection.turn(&[State::Idle], State::Idle);
+            }
+            return result;
+        }
+        let since = match stalled.compare_exchange(0, now(), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => now(),
+            Err(since) => since,
+        };
+        let end = since.saturating_add(STALL.as_millis() as u64);
+        ready!(self.writing.poll(end, cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the reply was not read",
+        )))
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            if buffer.filled().len() > before {
+                this.connection.turn(&[State::Idle], State::Head);
+            }
+            return read;
+        }
+        let Some(end) = this.connection.end_of_patience(this.keep_alive) else {
+            return Poll::Pending;
+        };
+        ready!(this.reading.poll(end, cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "no request arrived in time",
+        )))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.wrote(result, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        this.wrote(result, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// The body of a request, which says when it is awaited.
+pub(super) struct Arriving(pub(super) Incoming, pub(super) Arc<Connection>);
+
+impl hyper::body::Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self(body, connection) = self.get_mut();
+        let frame = Pin::new(body).poll_frame(cx);
+        if frame.is_pending() {
+            connection.turn(&[State::Working], State::Receiving);
+        } else {
+            connection.turn(&[State::Receiving], State::Working);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// The body of a reply, with whose end the connection idles.
+pub(super) struct Leaving(pub(super) Body, pub(super) Arc<Connection>);
+
+impl hyper::body::Body for Leaving {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.1.answer();
+    }
+}

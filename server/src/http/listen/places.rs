@@ -1,0 +1,258 @@
+//! Who has a place, and who gives one up. When all are taken, connections that wait for something are closed, strangers
+//! before those that showed the key, of the address that has the most, and the oldest first: so a crowd that sends nothing,
+//! or reads nothing, keeps neither health checks nor anybody's work out.
+
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::connection::Connection;
+use crate::metrics::{Closed, Metrics};
+
+/// Connections that make room at once when all places are taken, so that a crowd is not searched for each newcomer.
+const ROOM: usize = 32;
+
+/// Pause between two searches of the connections of one address, if the first found none that can make room: a burst would
+/// be searched for each of its members.
+const SEARCH: Duration = Duration::from_millis(20);
+
+/// The connections that are open.
+#[derive(Debug)]
+pub(super) struct Places {
+    open: Mutex<Open>,
+    per_address: usize,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    connections: HashMap<u64, Arc<Connection>>,
+    /// How many of them each address has.
+    addresses: HashMap<IpAddr, usize>,
+    /// The address that was last searched in vain, when, and whether one more of it may come in.
+    searched: Option<(IpAddr, Instant, bool)>,
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    id: u64,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().remove(self.id);
+        self.places.metrics.disconnected();
+    }
+}
+
+/// Whom an address belongs to: of IPv6 everybody has at least a /64.
+fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
+    }
+}
+
+impl Open {
+    fn remove(&mut self, id: u64) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        if let Some(count) = self.addresses.get_mut(&connection.peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&connection.peer);
+            }
+        }
+    }
+
+    /// Closes up to `count` connections, of one address or of any. How many.
+    fn make_room(&mut self, count: usize, of: Option<IpAddr>) -> usize {
+        let mut spare: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| of.is_none_or(|address| connection.peer == address))
+            .filter_map(|(id, connection)| {
+                let turn = connection.spare()?;
+                let of_address = self.addresses.get(&connection.peer).copied();
+                let turn = (turn.known, turn.young, Reverse(of_address), turn.since);
+                Some((turn, *id))
+            })
+            .collect();
+        spare.sort_unstable();
+        let mut closed = 0;
+        for (_, id) in spare {
+            if closed == count {
+                break;
+            }
+            if self.connections.get(&id).is_some_and(|one| one.evict()) {
+                self.remove(id);
+                closed += 1;
+            }
+        }
+        closed
+    }
+}
+
+impl Places {
+    pub(super) fn new(per_address: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::default(),
+            per_address,
+            metrics,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection of that address. If the address has as many as it may, one of its own makes room; none if all
+    /// of these are busy. Connections whose first request is on its way are let in beyond that: a burst is no crowd yet.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = owner(address);
+        let mut open = self.lock();
+        let count = open.addresses.get(&address).copied().unwrap_or_default();
+        if count >= self.per_address && !self.make_room_at(&mut open, address, count) {
+            return None;
+        }
+        let id = open.next;
+        open.next += 1;
+        let connection = Arc::new(Connection::new(address));
+        open.connections.insert(id, Arc::clone(&connection));
+        *open.addresses.entry(address).or_default() += 1;
+        self.metrics.connected();
+        Some(Place {
+            places: Arc::clone(self),
+            id,
+            connection,
+        })
+    }
+
+    /// Whether one more of an address that has its share may come in.
+    fn make_room_at(&self, open: &mut Open, address: IpAddr, count: usize) -> bool {
+        if let Some((of, when, verdict)) = open.searched
+            && of == address
+            && when.elapsed() < SEARCH
+        {
+            return verdict;
+        }
+        let closed = open.make_room(
+            1 + count - self.per_address + ROOM.min(self.per_address / 64),
+            Some(address),
+        );
+        let mut of_address = open.connections.values().filter(|one| one.peer == address);
+        let come_in = closed > 0 || of_address.any(|one| one.is_arriving());
+        if closed == 0 {
+            open.searched = Some((address, Instant::now(), come_in));
+        }
+        self.metrics
+            .closed(Closed::Address, closed + usize::from(!come_in));
+        come_in
+    }
+
+    /// Makes room for others, when nobody else would get a place.
+    pub(super) fn make_room(&self) {
+        let closed = self.lock().make_room(ROOM, None);
+        self.metrics.closed(Closed::Crowded, closed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn places(per_address: usize) -> Arc<Places> {
+        Places::new(per_address, Arc::default())
+    }
+
+    fn left(places: &Arc<Places>) -> Vec<u64> {
+        let mut ids: Vec<_> = places.lock().connections.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// A place of somebody who was answered once.
+    fn answered(places: &Arc<Places>, text: &str) -> Place {
+        let place = places.take(address(text)).unwrap();
+        place.connection.answer();
+        place
+    }
+
+    #[test]
+    fn an_address_that_has_its_share_gives_up_one_of_its_own() {
+        let places = places(2);
+        let (crowd, other) = ("192.0.2.1", "192.0.2.2");
+        let taken = [other, crowd, crowd, crowd].map(|address| answered(&places, address));
+        assert_eq!(left(&places), [0, 2, 3]);
+        assert!(!taken[1].connection.begin(), "it was told to leave");
+        // Who is at work gives up nothing, and then there is no place.
+        assert!(taken[2].connection.begin() && taken[3].connection.begin());
+        assert!(places.take(address(crowd)).is_none());
+        assert!(places.take(address(other)).is_some());
+        drop(taken);
+        assert_eq!(left(&places), Vec::<u64>::new());
+        assert!(places.lock().addresses.is_empty());
+    }
+
+    #[test]
+    fn a_burst_is_let_in_and_shrinks_to_its_share_when_it_was_answered() {
+        let places = places(2);
+        let burst = [(); 6].map(|()| places.take(address("192.0.2.1")).unwrap());
+        assert_eq!(left(&places).len(), 6);
+        assert_eq!(places.lock().make_room(9, None), 0, "nobody has waited yet");
+        for one in &burst {
+            one.connection.answer();
+        }
+        std::thread::sleep(SEARCH);
+        let last = places.take(address("192.0.2.1")).unwrap();
+        assert_eq!(left(&places), [5, 6]);
+        drop((burst, last));
+    }
+
+    #[test]
+    fn strangers_of_the_largest_crowd_make_room_first() {
+        let places = places(100);
+        let lone = answered(&places, "192.0.2.9");
+        let crowd = [(); 3].map(|()| answered(&places, "192.0.2.1"));
+        crowd[0].connection.trust();
+        assert!(crowd[1].connection.begin());
+        assert_eq!(places.lock().make_room(1, None), 1);
+        assert_eq!(left(&places), [0, 1, 2], "the stranger that waits");
+        assert_eq!(places.lock().make_room(1, None), 1);
+        assert_eq!(
+            left(&places),
+            [1, 2],
+            "the key is worth more than an address of one's own"
+        );
+        assert_eq!(places.lock().make_room(5, None), 1);
+        assert_eq!(left(&places), [2], "who is at work stays");
+        drop((lone, crowd));
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_the_network_and_mapped_ipv4_as_ipv4() {
+        assert_eq!(
+            owner(address("2001:db8::1:2")),
+            owner(address("2001:db8::9:9:9:9"))
+        );
+        assert_ne!(
+            owner(address("2001:db8:0:1::1")),
+            owner(address("2001:db8::1"))
+        );
+        assert_eq!(owner(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+        assert_eq!(owner(address("192.0.2.1")), address("192.0.2.1"));
+    }
+}
