@@ -6,7 +6,6 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)+) => {
         /// What went wrong, for programs. Codes are stable; the words around them are not.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum Code {
             $($(#[$doc])* #[serde(rename = $text)] $name,)+
         }
@@ -112,6 +111,31 @@ impl Problem {
             detail: detail.into(),
             request_id: None,
             details: serde_json::Value::Null,
+        }
+    }
+}
+
+// By hand, since utoipa does not read a name that comes from a macro and would spell the codes as Rust does.
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::{
+        PartialSchema, ToSchema,
+        openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+    };
+
+    use super::Code;
+
+    impl ToSchema for Code {}
+
+    impl PartialSchema for Code {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some(
+                    "What went wrong, for programs. Codes are stable; the words around them are not.",
+                ))
+                .enum_values(Some(Code::ALL.iter().map(|code| code.as_str())))
+                .into()
         }
     }
 }

@@ -77,13 +77,46 @@ impl From<Labels> for BTreeMap<String, String> {
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(BTreeMap::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// Reads pairs, of which no two have the same key: otherwise one of them would be lost without a word.
+struct Pairs;
+
+impl<'de> serde::de::Visitor<'de> for Pairs {
+    type Value = Labels;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object of labels")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+        use serde::de::Error as _;
+        let mut labels = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            if labels.contains_key(&key) {
+                return Err(A::Error::custom(format_args!(
+                    "label key {key:?} is there twice"
+                )));
+            }
+            labels.insert(key, value);
+        }
+        Labels::new(labels).map_err(A::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused() {
+        let read = |text| serde_json::from_str::<Labels>(text);
+        assert!(read(r#"{"a":"1","b":"1"}"#).is_ok());
+        let error = read(r#"{"a":"1","a":"2"}"#).unwrap_err().to_string();
+        assert!(error.contains("\"a\" is there twice"), "{error}");
+    }
 
     #[test]
     fn labels_are_bounded() {

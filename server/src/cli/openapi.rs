@@ -10,6 +10,6 @@ impl Openapi {
     /// # Errors
     /// Never in practice: the document is made of plain values.
     pub fn run(self) -> anyhow::Result<String> {
-        Ok(document().to_pretty_json()? + "\n")
+        Ok(serde_json::to_string_pretty(&document())? + "\n")
     }
 }

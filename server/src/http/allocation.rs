@@ -35,13 +35,12 @@ use crate::{
 /// Takes one block per member of the profile, all or none. With a `name` the request may be repeated: the same request
 /// answers the same allocation. Without one, send an `Idempotency-Key` to make it repeatable.
 #[utoipa::path(post, path = "/allocations", tag = "allocations", operation_id = "create_allocation",
+    request_body = NewAllocation,
     params(("idempotency-key" = Option<String>, Header, description = "1 to 255 printable characters, kept for a day")),
     responses(
         (status = 201, body = Allocation, description = "Allocated"),
         (status = 200, body = Allocation, description = "Allocated by an earlier try, or a dry run"),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "pool_exhausted, overlap, name_taken or claimed"),
+        (status = 409, description = "pool_exhausted, overlap, name_taken or claimed"),
     ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -66,12 +65,11 @@ pub(super) async fn create(
 /// the refusal is that of the first request that is in the way, with all of them in `details.refused`, counted from 0.
 /// Named requests may be repeated as by themselves; an `Idempotency-Key` makes the unnamed ones repeatable.
 #[utoipa::path(post, path = "/allocations/batch", tag = "allocations", operation_id = "create_allocations",
+    request_body = NewBatch,
     params(("idempotency-key" = Option<String>, Header, description = "1 to 250 printable characters, kept for a day")),
     responses(
         (status = 200, body = Batch, description = "What became of each request"),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "pool_exhausted, overlap, name_taken or claimed; nothing was written"),
+        (status = 409, description = "pool_exhausted, overlap, name_taken or claimed; nothing was written"),
     ))]
 pub(super) async fn create_batch(
     State(app): State<App>,
@@ -149,7 +147,6 @@ fn result(answer: Result<Outcome, Error>) -> BatchResult {
 #[utoipa::path(get, path = "/allocations", tag = "allocations", operation_id = "list_allocations",
     params(AllocationFilter), responses(
         (status = 200, body = Page<Allocation>),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -188,9 +185,7 @@ pub(super) async fn list(
     ),
     responses(
         (status = 200, body = Allocation),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "claimed"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "claimed"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -206,14 +201,11 @@ pub(super) async fn get(
 /// What is missing from the body stays as it is. Another size grows or shrinks every block in place, or is refused with
 /// who is in the way.
 #[utoipa::path(patch, path = "/allocations/{id}", tag = "allocations", operation_id = "update_allocation",
+    request_body = AllocationPatch,
     params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
     responses(
         (status = 200, body = Allocation),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken or overlap"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "name_taken or overlap"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,
@@ -232,10 +224,7 @@ pub(super) async fn update(
     params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
     responses(
         (status = 204, description = "Released"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "deletion_protected"),
-        (status = 410, body = Problem, content_type = "application/problem+json", description = "Released before"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "deletion_protected"),
     ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -3,7 +3,6 @@
 use axum::{Json, extract::State};
 use ipam_shared::{
     api::event::{Event, EventFilter},
-    error::Problem,
     page::Page,
 };
 
@@ -21,7 +20,6 @@ use crate::{db, domain::Caller};
 /// a null `next_cursor` ends the list.
 #[utoipa::path(get, path = "/events", tag = "history", operation_id = "list_events", params(EventFilter), responses(
     (status = 200, body = Page<Event>),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(app): State<App>,

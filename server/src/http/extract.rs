@@ -18,6 +18,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        plain(request.headers())?;
+        if !is_json(request.headers()) {
+            return Err(Refusal::new(Code::UnsupportedMediaType, SEND_JSON));
+        }
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
             Err(rejection) => Err(body_refusal(&rejection)),
@@ -25,12 +29,35 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+const SEND_JSON: &str = "send the body as JSON, with \"Content-Type: application/json\"";
+
+/// Whether the body is JSON and nothing built upon it: a JSON Patch, for one, means something else.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .and_then(|kind| kind.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Refuses a body that is compressed, which would be taken for broken.
+pub(super) fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            Err(Refusal::new(
+                Code::UnsupportedMediaType,
+                "send the body as it is, without Content-Encoding: compressed bodies are not read",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn body_refusal(rejection: &JsonRejection) -> Refusal {
     match rejection {
-        JsonRejection::MissingJsonContentType(_) => Refusal::new(
-            Code::UnsupportedMediaType,
-            "send the body as JSON, with \"Content-Type: application/json\"",
-        ),
+        JsonRejection::MissingJsonContentType(_) => {
+            Refusal::new(Code::UnsupportedMediaType, SEND_JSON)
+        }
         JsonRejection::BytesRejection(bytes) if bytes.status().as_u16() == 413 => {
             Refusal(Box::new(error::body_too_large(super::limits::BODY)))
         }

@@ -7,7 +7,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ipam_shared::{
     api::lookup::{HistoryQuery, Holder, Lookup, LookupQuery, target},
     cidr::Cidr,
-    error::Problem,
     page::Page,
 };
 
@@ -23,8 +22,7 @@ use crate::{
 /// release. Of an allocation at a time before, names are those of then, as far as the audit log tells.
 #[utoipa::path(get, path = "/lookup", tag = "history", operation_id = "lookup", params(LookupQuery), responses(
     (status = 200, body = Lookup),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 404, body = Problem, content_type = "application/problem+json", description = "No such VRF"),
+    (status = 404, description = "No such VRF"),
 ))]
 pub(super) async fn lookup(
     State(app): State<App>,
@@ -42,8 +40,7 @@ pub(super) async fn lookup(
 /// today, or of the end.
 #[utoipa::path(get, path = "/history", tag = "history", operation_id = "list_history", params(HistoryQuery), responses(
     (status = 200, body = Page<Holder>),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 404, body = Problem, content_type = "application/problem+json", description = "No such VRF"),
+    (status = 404, description = "No such VRF"),
 ))]
 pub(super) async fn history(
     State(app): State<App>,

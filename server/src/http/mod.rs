@@ -4,6 +4,7 @@
 
 pub mod allocation;
 pub mod auth;
+mod contract;
 pub mod error;
 pub mod event;
 mod extract;

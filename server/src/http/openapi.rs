@@ -1,13 +1,14 @@
 //! The OpenAPI document, generated from the code, and its reader.
 
 use axum::{Json, Router, response::Redirect, routing::get};
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, described};
+use super::{App, contract, described};
 
 /// What the document says beside the routes.
 #[derive(OpenApi)]
@@ -41,13 +42,16 @@ impl Modify for Keys {
     }
 }
 
-/// The document.
-pub fn document() -> utoipa::openapi::OpenApi {
-    described().split_for_parts().1
+/// The document, complete.
+pub fn document() -> Value {
+    let document = described().split_for_parts().1;
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    contract::complete(&mut document);
+    document
 }
 
 /// `GET /api/v1/openapi.json`: the document, without a key.
-pub(super) async fn json() -> Json<utoipa::openapi::OpenApi> {
+pub(super) async fn json() -> Json<Value> {
     Json(document())
 }
 

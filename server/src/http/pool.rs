@@ -4,7 +4,6 @@ use axum::{Json, extract::State, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ipam_shared::{
     api::pool::{NewPool, Pool, PoolFilter, PoolPatch},
-    error::Problem,
     page::Page,
 };
 
@@ -20,12 +19,11 @@ use crate::{db, domain::Caller, error::Error};
 ///
 /// Ranges of one VRF never overlap. A pool with a parent has its ranges cut from that pool: as CIDRs that are free there,
 /// or by prefix length.
-#[utoipa::path(post, path = "/pools", tag = "pools", operation_id = "create_pool", responses(
+#[utoipa::path(post, path = "/pools", tag = "pools", operation_id = "create_pool",
+    request_body = NewPool, responses(
     (status = 201, body = Pool),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 404, body = Problem, content_type = "application/problem+json", description = "No such VRF or parent"),
-    (status = 409, body = Problem, content_type = "application/problem+json",
-        description = "name_taken, overlap or pool_exhausted"),
+    (status = 404, description = "No such VRF or parent"),
+    (status = 409, description = "name_taken, overlap or pool_exhausted"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -44,7 +42,6 @@ pub(super) async fn create(
 /// With what is left of them, free blocks by size included. By VRF, `default` first, and name.
 #[utoipa::path(get, path = "/pools", tag = "pools", operation_id = "list_pools", params(PoolFilter), responses(
     (status = 200, body = Page<Pool>),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -71,9 +68,6 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/pools/{pool}", tag = "pools", operation_id = "get_pool",
     params(("pool" = String, Path, description = "Id or name")), responses(
         (status = 200, body = Pool),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Several have that name"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -92,18 +86,14 @@ pub(super) async fn get(
 /// Blocks that exist stay as they are. Of `ranges`, those that are new are added, and those that are not named are removed
 /// if nothing is in them.
 #[utoipa::path(patch, path = "/pools/{pool}", tag = "pools", operation_id = "update_pool",
+    request_body = PoolPatch,
     params(
         ("pool" = String, Path, description = "Id or name"),
         ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
     ),
     responses(
         (status = 200, body = Pool),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "name_taken, overlap, in_use or pool_exhausted"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "name_taken, overlap, in_use or pool_exhausted"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,
@@ -127,11 +117,7 @@ pub(super) async fn update(
     ),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Several have that name"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use"),
-        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "in_use"),
     ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -3,7 +3,6 @@
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::profile::{NewProfile, Profile, ProfileFilter, ProfilePatch},
-    error::Problem,
     page::Page,
 };
 
@@ -18,10 +17,10 @@ use crate::{db, domain::Caller, error::Error};
 /// Make a profile
 ///
 /// Its pools are looked up at each allocation and need not exist yet.
-#[utoipa::path(post, path = "/profiles", tag = "profiles", operation_id = "create_profile", responses(
+#[utoipa::path(post, path = "/profiles", tag = "profiles", operation_id = "create_profile",
+    request_body = NewProfile, responses(
     (status = 201, body = Profile),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+    (status = 409, description = "name_taken"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -39,7 +38,6 @@ pub(super) async fn create(
 #[utoipa::path(get, path = "/profiles", tag = "profiles", operation_id = "list_profiles", params(ProfileFilter),
     responses(
         (status = 200, body = Page<Profile>),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -62,8 +60,6 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/profiles/{profile}", tag = "profiles", operation_id = "get_profile",
     params(("profile" = String, Path, description = "Id or name")), responses(
         (status = 200, body = Profile),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -82,17 +78,14 @@ pub(super) async fn get(
 ///
 /// For allocations from now on: what exists stays as it is.
 #[utoipa::path(patch, path = "/profiles/{profile}", tag = "profiles", operation_id = "update_profile",
+    request_body = ProfilePatch,
     params(
         ("profile" = String, Path, description = "Id or name"),
         ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
     ),
     responses(
         (status = 200, body = Profile),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "name_taken"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,
@@ -116,10 +109,7 @@ pub(super) async fn update(
     ),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use"),
-        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "in_use"),
     ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -3,7 +3,6 @@
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::reservation::{NewReservation, Reservation, ReservationFilter, ReservationPatch},
-    error::Problem,
     ids::ReservationId,
     page::Page,
 };
@@ -19,12 +18,12 @@ use crate::{db, domain::Caller};
 /// Reserve a network
 ///
 /// Takes it out of circulation, inside of pools or outside. Repeating the same request answers the same reservation.
-#[utoipa::path(post, path = "/reservations", tag = "reservations", operation_id = "create_reservation", responses(
+#[utoipa::path(post, path = "/reservations", tag = "reservations", operation_id = "create_reservation",
+    request_body = NewReservation, responses(
     (status = 201, body = Reservation, description = "Reserved"),
     (status = 200, body = Reservation, description = "Reserved by an earlier try"),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 404, body = Problem, content_type = "application/problem+json", description = "No such VRF"),
-    (status = 409, body = Problem, content_type = "application/problem+json", description = "overlap"),
+    (status = 404, description = "No such VRF"),
+    (status = 409, description = "overlap"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -47,7 +46,6 @@ pub(super) async fn create(
 #[utoipa::path(get, path = "/reservations", tag = "reservations", operation_id = "list_reservations",
     params(ReservationFilter), responses(
         (status = 200, body = Page<Reservation>),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -76,8 +74,6 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/reservations/{id}", tag = "reservations", operation_id = "get_reservation",
     params(("id" = ReservationId, Path)), responses(
         (status = 200, body = Reservation),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -91,16 +87,13 @@ pub(super) async fn get(
 ///
 /// Its reason and its labels; the network stays.
 #[utoipa::path(patch, path = "/reservations/{id}", tag = "reservations", operation_id = "update_reservation",
+    request_body = ReservationPatch,
     params(
         ("id" = ReservationId, Path),
         ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
     ),
     responses(
         (status = 200, body = Reservation),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,
@@ -126,9 +119,6 @@ pub(super) async fn update(
     ),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -1,10 +1,7 @@
 //! `/api/v1/pools/{pool}/free`.
 
 use axum::{Json, extract::State};
-use ipam_shared::{
-    api::pool::{FreeQuery, PoolFree},
-    error::Problem,
-};
+use ipam_shared::api::pool::{FreeQuery, PoolFree};
 
 use super::{
     App,
@@ -19,10 +16,6 @@ use crate::domain::Caller;
 #[utoipa::path(get, path = "/pools/{pool}/free", tag = "pools", operation_id = "get_pool_free",
     params(("pool" = String, Path, description = "Id or name"), FreeQuery), responses(
         (status = 200, body = PoolFree),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "The pool gives no block of that size, or several have that name"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn free(
     State(app): State<App>,

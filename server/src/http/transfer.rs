@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     App,
     error::{Refusal, body_too_large},
-    extract::Params,
+    extract::{Params, plain},
     request_id::RequestId,
 };
 use crate::{domain::Caller, error::Error};
@@ -44,11 +44,7 @@ const NDJSON: &str = "application/x-ndjson";
     responses(
         (status = 200, content((ImportResult = "application/json"), (ImportLine = "application/x-ndjson")),
             description = "Imported, or a dry run"),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "import_conflict: `details` is the result, with all conflicts"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "import_conflict: `details` is the result, with all conflicts"),
     ))]
 pub(super) async fn import(
     State(app): State<App>,
@@ -56,6 +52,7 @@ pub(super) async fn import(
     Params(params): Params<ImportParams>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    plain(request.headers())?;
     let format = format_of(request.headers())?;
     let streamed = accepts_lines(request.headers());
     let request_id = request.extensions().get::<RequestId>().copied();
@@ -162,7 +159,6 @@ fn line(line: &ImportLine) -> Vec<u8> {
     responses(
         (status = 200, content((Record = "application/x-ndjson"), (String = "text/csv")),
             description = "A record a line"),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn export(
     State(app): State<App>,

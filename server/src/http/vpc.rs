@@ -3,7 +3,6 @@
 use axum::{Json, extract::State, response::Response};
 use ipam_shared::{
     api::vpc::{NewVpc, Vpc, VpcDeleted, VpcFilter, VpcPatch},
-    error::Problem,
     page::Page,
 };
 use serde::Deserialize;
@@ -19,10 +18,10 @@ use crate::{db, domain::Caller, error::Error};
 /// Make a VPC
 ///
 /// Not needed before allocating: a VPC is made on first use.
-#[utoipa::path(post, path = "/vpcs", tag = "vpcs", operation_id = "create_vpc", responses(
+#[utoipa::path(post, path = "/vpcs", tag = "vpcs", operation_id = "create_vpc",
+    request_body = NewVpc, responses(
     (status = 201, body = Vpc),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+    (status = 409, description = "name_taken"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -39,7 +38,6 @@ pub(super) async fn create(
 /// List VPCs
 #[utoipa::path(get, path = "/vpcs", tag = "vpcs", operation_id = "list_vpcs", params(VpcFilter), responses(
     (status = 200, body = Page<Vpc>),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -60,7 +58,6 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/vpcs/{vpc}", tag = "vpcs", operation_id = "get_vpc",
     params(("vpc" = String, Path, description = "Id or name")), responses(
         (status = 200, body = Vpc),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -76,15 +73,14 @@ pub(super) async fn get(
 
 /// Change a VPC
 #[utoipa::path(patch, path = "/vpcs/{vpc}", tag = "vpcs", operation_id = "update_vpc",
+    request_body = VpcPatch,
     params(
         ("vpc" = String, Path, description = "Id or name"),
         ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
     ),
     responses(
         (status = 200, body = Vpc),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "name_taken"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,
@@ -100,6 +96,7 @@ pub(super) async fn update(
 
 /// How to delete.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deletion {
     /// Release its allocations too; without it, a VPC that has any is not deleted.
@@ -116,9 +113,7 @@ pub(super) struct Deletion {
     ),
     responses(
         (status = 200, body = VpcDeleted),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use or deletion_protected"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "in_use or deletion_protected"),
     ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -3,7 +3,6 @@
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
-    error::Problem,
     page::Page,
 };
 
@@ -18,10 +17,10 @@ use crate::{db, domain::Caller, error::Error};
 /// Make a VRF
 ///
 /// An address space of its own: the same network may exist once in each. `default` is there from the beginning.
-#[utoipa::path(post, path = "/vrfs", tag = "vrfs", operation_id = "create_vrf", responses(
+#[utoipa::path(post, path = "/vrfs", tag = "vrfs", operation_id = "create_vrf",
+    request_body = NewVrf, responses(
     (status = 201, body = Vrf),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
-    (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
+    (status = 409, description = "name_taken"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -38,7 +37,6 @@ pub(super) async fn create(
 /// List VRFs
 #[utoipa::path(get, path = "/vrfs", tag = "vrfs", operation_id = "list_vrfs", params(VrfFilter), responses(
     (status = 200, body = Page<Vrf>),
-    (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(app): State<App>,
@@ -59,8 +57,6 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "get_vrf",
     params(("vrf" = String, Path, description = "Id or name")), responses(
         (status = 200, body = Vrf),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
@@ -76,17 +72,14 @@ pub(super) async fn get(
 
 /// Change a VRF
 #[utoipa::path(patch, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "update_vrf",
+    request_body = VrfPatch,
     params(
         ("vrf" = String, Path, description = "Id or name"),
         ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
     ),
     responses(
         (status = 200, body = Vrf),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "name_taken"),
-        (status = 410, body = Problem, content_type = "application/problem+json"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "name_taken"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,
@@ -110,11 +103,7 @@ pub(super) async fn update(
     ),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "`default` always exists"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "in_use"),
-        (status = 410, body = Problem, content_type = "application/problem+json", description = "Deleted before"),
-        (status = 412, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "in_use"),
     ))]
 pub(super) async fn delete(
     State(app): State<App>,

@@ -281,3 +281,57 @@ async fn a_failure_of_the_server_shows_nothing_of_its_inside() {
     api.delete(&path(&made)).await.ok(204);
     api.verify().await;
 }
+
+#[tokio::test]
+async fn every_noun_refuses_what_only_looks_like_a_patch() {
+    let api = Api::start().await;
+    let before = api.state().await;
+    let id = "019ac0de-5d3a-7c55-9a4e-2f1d6a0b7c11";
+    for noun in [
+        "allocations",
+        "vpcs",
+        "vrfs",
+        "pools",
+        "profiles",
+        "reservations",
+    ] {
+        let list = format!("/api/v1/{noun}");
+        let one = format!("{list}/{id}");
+        for (method, path) in [("POST", &list), ("PATCH", &one)] {
+            for kind in [
+                "application/json-patch+json",
+                "application/merge-patch+json",
+            ] {
+                let headers = [WITH_KEY, ("content-type", kind)];
+                let reply = api.send(method, path, &headers, "{}").await;
+                reply.problem(415, "unsupported_media_type");
+            }
+            let headers = [WITH_KEY, JSON, ("content-encoding", "gzip")];
+            let reply = api.send(method, path, &headers, "\u{1f}").await;
+            reply.problem(415, "unsupported_media_type");
+        }
+        let field = if noun == "reservations" {
+            "reason"
+        } else {
+            "description"
+        };
+        let name = match noun {
+            "allocations" | "reservations" => one,
+            "pools" => format!("{list}/primary"),
+            "profiles" => format!("{list}/node-pod"),
+            "vrfs" => format!("{list}/default"),
+            _ => one,
+        };
+        let reply = api.patch(&name, &json!({ field: null })).await;
+        let (detail, _) = reply.problem(400, "invalid_request");
+        assert!(detail.contains("null"), "{name}: {detail}");
+    }
+    let headers = [
+        WITH_KEY,
+        ("content-type", "text/csv"),
+        ("content-encoding", "gzip"),
+    ];
+    let reply = api.send("POST", "/api/v1/import", &headers, "x").await;
+    reply.problem(415, "unsupported_media_type");
+    assert_eq!(api.state().await, before);
+}

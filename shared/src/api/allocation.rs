@@ -199,26 +199,54 @@ impl NewAllocation {
 #[serde(deny_unknown_fields)]
 pub struct AllocationPatch {
     /// Move to another VPC, which is created if need be. The blocks stay the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub vpc: Option<Name>,
     /// A new name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub name: Option<Name>,
     /// Another size, by number of hosts. Every block grows or shrinks in place, by as many bits as the first, or none
     /// does: a block grows if the space beside it is free, and one that shrinks keeps its lower end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub hosts: Option<u64>,
     /// Another size, by prefix length of the first block.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub prefix_length: Option<u8>,
     /// All labels; those that are not named are removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub labels: Option<Labels>,
     /// Free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub description: Option<String>,
     /// Whether deletion is refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub deletion_protection: Option<bool>,
     /// Answer what it would become, and write nothing.
     #[serde(default)]
@@ -356,7 +384,7 @@ pub struct BatchResult {
 
 /// What a list can be narrowed to: `GET /api/v1/allocations`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct AllocationFilter {
     /// Only of the VPC with this name.

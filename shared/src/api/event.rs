@@ -28,7 +28,7 @@ pub struct Event {
 
 /// What a list can be narrowed to: `GET /api/v1/events`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct EventFilter {
     /// Only about what has this id.

@@ -15,7 +15,7 @@ pub const MAX_HOLDERS: u16 = 1000;
 
 /// What to look up: `GET /api/v1/lookup`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct LookupQuery {
     /// An address. Give this or `cidr`.
@@ -152,7 +152,7 @@ impl Holder {
 
 /// What to list: `GET /api/v1/history`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
     /// An address. Give this or `cidr`.

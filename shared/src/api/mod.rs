@@ -1,7 +1,7 @@
 //! Bodies of requests and replies of `/api/v1`, a module per noun.
 //!
 //! What is, is called by its noun (`Pool`); what is asked for is `New…`; what changes is `…Patch`. In a patch a missing
-//! field means "leave it". Unknown fields are refused everywhere, so that a misspelt one is never silently ignored.
+//! field means "leave it", and null is refused where the field can't be without a value. Unknown fields are refused everywhere, so that a misspelt one is never silently ignored.
 
 pub mod allocation;
 pub mod event;
@@ -22,3 +22,12 @@ pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// The VRF that always exists.
 pub const DEFAULT_VRF: &str = "default";
+
+/// Reads a field of a patch that is there: null, which would be taken for a field that is missing, is refused.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}

@@ -83,19 +83,35 @@ fn reserved_addresses() -> u32 {
 #[serde(deny_unknown_fields)]
 pub struct PoolPatch {
     /// A new name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub name: Option<Name>,
     /// All ranges: those that are new are added, those that are not named are removed if nothing is in them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub ranges: Option<Vec<Cidr>>,
     /// Further ranges by prefix length, cut from the parent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add_range_prefix_lengths: Vec<u8>,
     /// Shortest prefix, that is the largest block.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub min_prefix_length: Option<u8>,
     /// Longest prefix, that is the smallest block.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub max_prefix_length: Option<u8>,
     /// Prefix length when a request from pools does not say; null for none.
     #[serde(
@@ -106,22 +122,46 @@ pub struct PoolPatch {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u8>))]
     pub default_prefix_length: Option<Option<u8>>,
     /// Addresses of a block that are not for hosts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub reserved_addresses: Option<u32>,
     /// How a free block is chosen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub strategy: Option<Strategy>,
     /// Seconds for which released blocks stay out of circulation. Blocks that are cooling down already keep their time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub release_cooldown_seconds: Option<u32>,
     /// All labels; those that are not named are removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub labels: Option<Labels>,
     /// All required labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub required_labels: Option<RequiredLabels>,
     /// Free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub description: Option<String>,
 }
 
@@ -247,7 +287,7 @@ impl Strategy {
 
 /// What a list can be narrowed to: `GET /api/v1/pools`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct PoolFilter {
     /// Only with this name.
@@ -272,7 +312,7 @@ pub struct PoolFilter {
 
 /// What to ask a pool: `GET /api/v1/pools/{id}/free`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct FreeQuery {
     /// Prefix length of the block that is wanted; the pool's default if not given, or else its longest.

@@ -35,10 +35,18 @@ pub struct NewReservation {
 #[serde(deny_unknown_fields)]
 pub struct ReservationPatch {
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub reason: Option<String>,
     /// All labels; those that are not named are removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub labels: Option<Labels>,
 }
 
@@ -69,7 +77,7 @@ pub struct Reservation {
 
 /// What a list can be narrowed to: `GET /api/v1/reservations`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct ReservationFilter {
     /// Only in the VRF of this name.

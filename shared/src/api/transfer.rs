@@ -249,7 +249,7 @@ columns! {
 
 /// How to import: `POST /api/v1/import`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct ImportParams {
     /// Answer what would be imported, or every conflict, and write nothing.
@@ -271,11 +271,12 @@ pub enum Format {
 
 /// How to export: `GET /api/v1/export`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct ExportParams {
     /// How the plan is written; `json` if not given.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", param(inline))]
     pub format: Format,
 }
 

@@ -29,13 +29,25 @@ pub struct NewVpc {
 #[serde(deny_unknown_fields)]
 pub struct VpcPatch {
     /// A new name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub name: Option<Name>,
     /// All labels; those that are not named are removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub labels: Option<Labels>,
     /// Free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub description: Option<String>,
 }
 
@@ -64,7 +76,7 @@ pub struct Vpc {
 
 /// What a list can be narrowed to: `GET /api/v1/vpcs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct VpcFilter {
     /// Only with this name.

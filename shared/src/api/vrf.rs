@@ -26,13 +26,25 @@ pub struct NewVrf {
 #[serde(deny_unknown_fields)]
 pub struct VrfPatch {
     /// A new name; that of `default` stays.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub name: Option<Name>,
     /// All labels; those that are not named are removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub labels: Option<Labels>,
     /// Free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
     pub description: Option<String>,
 }
 
@@ -63,7 +75,7 @@ pub struct Vrf {
 
 /// What a list can be narrowed to: `GET /api/v1/vrfs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct VrfFilter {
     /// Only with this name.
