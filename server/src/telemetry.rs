@@ -1,6 +1,9 @@
 //! Logs: lines for people on a terminal, JSON elsewhere, with the id of the request in each.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -17,6 +20,14 @@ pub enum LogFormat {
     Text,
 }
 
+/// Whether lines are JSON, once there is a log.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether an error that is logged now becomes a line of JSON: not before `init`, and not where the filter drops it.
+pub fn logs_errors_as_json() -> bool {
+    JSON.load(Ordering::Relaxed) && tracing::enabled!(tracing::Level::ERROR)
+}
+
 /// Logs to stderr from now on. `IPAM_LOG`, or `RUST_LOG`, chooses what: `info` if neither is set.
 pub fn init(format: LogFormat) {
     let filter = std::env::var("IPAM_LOG")
@@ -29,6 +40,7 @@ pub fn init(format: LogFormat) {
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
+    JSON.store(json, Ordering::Relaxed);
     let registry = tracing_subscriber::registry().with(filter);
     if json {
         let layer = fmt::layer()

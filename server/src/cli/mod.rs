@@ -27,6 +27,7 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use self::output::Failure;
+use crate::telemetry;
 
 /// Hands out network ranges that never overlap.
 #[derive(Debug, Parser)]
@@ -72,6 +73,7 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime could not be started: {error}"), 1),
     };
+    let serves = matches!(cli.verb, Verb::Serve(_));
     let result = runtime.block_on(async {
         match cli.verb {
             Verb::Serve(serve) => serve.run().await.map(|()| String::new()).map_err(chain),
@@ -101,13 +103,27 @@ pub fn run() -> ExitCode {
             }
             _ => ExitCode::SUCCESS,
         },
+        // What reads a server's log as JSON reads its last words too.
+        Err(failure) if serves && telemetry::logs_errors_as_json() => {
+            tracing::error!("{failure}");
+            ExitCode::from(failure.exit_code())
+        }
         Err(failure) => fail(&failure.to_string(), failure.exit_code()),
     }
 }
 
-/// An error with its causes, outermost first.
+/// An error with its causes, outermost first. Libraries often repeat a cause in their own words for it; it is said once.
 pub(crate) fn chain(error: anyhow::Error) -> Failure {
-    Failure::Refused(format!("{error:#}"))
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    Failure::Refused(text)
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {

@@ -28,6 +28,44 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+#[test]
+fn what_ends_a_server_is_one_line_of_json() {
+    let key = ["API_KEY", "0123456789abcdef0123"];
+    let environments: [&[(&str, &str)]; 3] = [
+        &[("DATABASE_URL", "postgres://x@127.0.0.1:1/x")],
+        &[
+            ("DATABASE_URL", "postgres://x@127.0.0.1:1/x"),
+            ("API_KEY_FILE", "/nonexistent"),
+        ],
+        &[
+            ("DATABASE_URL", "postgres://x@127.0.0.1:1/x"),
+            ("IPAM_DATABASE_WAIT", "1"),
+            (key[0], key[1]),
+        ],
+    ];
+    for environment in environments {
+        let environment = [environment, &[("IPAM_LOG_FORMAT", "json")]].concat();
+        let output = run(&["serve", "--listen", "127.0.0.1:0"], &environment);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let mut errors = 0;
+        for line in said.lines() {
+            let line: serde_json::Value = serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("{error} in {line:?} of {said}"));
+            errors += usize::from(line["level"] == "ERROR");
+        }
+        assert_eq!(errors, 1, "{said}");
+    }
+    // What is read by people stays as it is.
+    let environment = [
+        ("DATABASE_URL", "postgres://x@127.0.0.1:1/x"),
+        ("IPAM_LOG_FORMAT", "text"),
+    ];
+    let output = run(&["serve", "--listen", "127.0.0.1:0"], &environment);
+    let said = text(&output.stderr);
+    assert!(said.starts_with("ipam: set API_KEY"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn four_servers_start_at_once_on_an_empty_database() {
     let database = TestDatabase::empty().await;
