@@ -108,7 +108,7 @@ impl Connection {
     }
 
     async fn roll_back(&mut self) -> sqlx::Result<()> {
-        self.execute("rollback").await?;
+        self.execute("ROLLBACK").await?;
         self.is_in_transaction = false;
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Drop for Connection {
         runtime.spawn(async move {
             let tidied = tokio::time::timeout(TIDY, async {
                 if is_in_transaction {
-                    connection.execute("rollback").await?;
+                    connection.execute("ROLLBACK").await?;
                 }
                 connection.return_to_pool().await;
                 Ok::<_, sqlx::Error>(())
@@ -305,7 +305,8 @@ impl Transaction {
             ));
         }
         self.0.set_patience(COMMIT_PATIENCE);
-        self.0.execute("commit").await?;
+        // Written as the driver writes it, which is how tests that stand between server and database know it.
+        self.0.execute("COMMIT").await?;
         self.0.set_patience(PATIENCE);
         self.0.is_in_transaction = false;
         Ok(())

@@ -12,7 +12,7 @@ use sqlx::{
 
 use super::{
     connection::{Connection, Transaction},
-    error::is_connection,
+    error::{is_connection, is_slow},
     identity::{self, Standing},
 };
 
@@ -226,15 +226,6 @@ impl Connections {
     /// Where the database may be.
     pub fn hosts(&self) -> &[PgConnectOptions] {
         &self.hosts
-    }
-}
-
-/// Whether it took so long that nobody should try it once more.
-fn is_slow(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
-        _ => false,
     }
 }
 

@@ -161,6 +161,15 @@ pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("55P03")
 }
 
+/// Whether it took as long as a request may wait, so that nobody should try it once more: a lock, a connection or an answer.
+pub fn is_slow(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        error => is_lock_timeout(error),
+    }
+}
+
 /// Whether the connection, not the statement, failed.
 pub fn is_connection(error: &sqlx::Error) -> bool {
     match error {

@@ -38,6 +38,8 @@ async fn a_database_that_goes_away_is_told_and_found_again() {
         200,
         "the process is alive"
     );
+    // It is looked at once a second, whoever asks.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     let ready = client.get("/readyz").await.unwrap();
     assert_eq!(
         (ready.status, &ready.json["code"]),

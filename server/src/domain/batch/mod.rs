@@ -39,7 +39,7 @@ use crate::{
     db::{
         Transaction, allocation, cooldown,
         creation::{self, Existing, Inserted, NewRows},
-        error::{is_connection, is_lock_timeout, is_race as is_lost},
+        error::{is_race as is_lost, is_slow},
         event::Event,
     },
     error::{Error, Exhausted, Result},
@@ -187,9 +187,7 @@ pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<
 /// What to say if a request was not decided because something took as long as a request may wait: a lock, or an answer.
 fn waited(error: &Error) -> Option<&'static str> {
     match error {
-        Error::Unavailable(message, Some(cause)) => {
-            (is_lock_timeout(cause) || is_connection(cause)).then_some(*message)
-        }
+        Error::Unavailable(message, Some(cause)) if is_slow(cause) => Some(message),
         _ => None,
     }
 }
@@ -218,7 +216,7 @@ fn is_race(error: &Error) -> bool {
     matches!(
         error,
         Error::NameTaken { .. } | Error::Overlap { .. } | Error::InUse { .. }
-    ) || matches!(error, Error::Unavailable(_, Some(error)) if is_lost(error) && !is_lock_timeout(error))
+    ) || matches!(error, Error::Unavailable(_, Some(error)) if is_lost(error) && !is_slow(error))
 }
 
 /// Decides requests all or nothing, or, in a dry run, says what they would get together. With `atomic`, nothing was written
