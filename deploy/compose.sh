@@ -44,8 +44,10 @@ main() {
   chmod 700 "$secrets"
   make_secret postgres_password ''
   make_secret api_key ipam_
-  compose up --detach --build --wait "$@" ||
-    die "it did not come up, see above; what the containers say: deploy/compose.sh logs"
+  if ! compose up --detach --build --wait "$@"; then
+    compose logs --no-color --tail 5 >&2 || true
+    die "it did not come up, see above; all that the containers say: deploy/compose.sh logs"
+  fi
   printf '\nDashboard:  http://127.0.0.1:%s\nSign in with the key in:  %s\n' "${IPAM_PORT:-8000}" "$secrets/api_key.txt"
 }
 
