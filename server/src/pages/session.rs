@@ -33,6 +33,8 @@ use crate::{
 
 /// How long a sign-in lasts, whatever is done meanwhile.
 const LIFETIME: Duration = Duration::from_hours(12);
+/// What a wrong key costs whoever types it, beside what it costs their address.
+const WRONG_KEY_DELAY: Duration = Duration::from_millis(500);
 /// Largest form of somebody who signs in, in bytes.
 const SIGN_IN: usize = 4 << 10;
 
@@ -313,6 +315,7 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
     let next = local(&next);
     let Ok(actor) = app.auth.check_key(key.trim()) else {
         wrong_key(&app, parts.extensions.get::<Peer>()).await;
+        tokio::time::sleep(WRONG_KEY_DELAY).await;
         let answer = page(&SignInPage {
             assets: Assets::get(),
             next: next.to_owned(),
