@@ -39,7 +39,7 @@ use crate::{
     db::{
         Transaction, allocation, cooldown,
         creation::{self, Existing, Inserted, NewRows},
-        error::{is_race as is_lost, is_slow},
+        error::{is_connection, is_race as is_lost, is_slow},
         event::Event,
     },
     error::{Error, Exhausted, Result},
@@ -162,9 +162,10 @@ pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<
                 .collect()
         }
         // Whoever holds the pools, or keeps the database from answering, would be waited for as long once more for each.
-        Err(error) if let Some(message) = waited(&error) => {
+        Err(error) if let Some((message, is_away)) = waited(&error) => {
             tracing::warn!(cause = ?error, requests = asks.len(), "a batch was given up");
-            let error = |_: &Ask| Step::Done(Box::new(Err(Error::Unavailable(message, None))));
+            let cause = || is_away.then_some(sqlx::Error::WorkerCrashed);
+            let error = |_: &Ask| Step::Done(Box::new(Err(Error::Unavailable(message, cause()))));
             asks.iter().map(error).collect()
         }
         Err(error) if alone => vec![Step::Done(Box::new(again(ipam, asks, error).await))],
@@ -184,10 +185,13 @@ pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<
     }
 }
 
-/// What to say if a request was not decided because something took as long as a request may wait: a lock, or an answer.
-fn waited(error: &Error) -> Option<&'static str> {
+/// What to say if a request was not decided because something took as long as a request may wait: a lock, or an answer. And
+/// whether the database was away.
+fn waited(error: &Error) -> Option<(&'static str, bool)> {
     match error {
-        Error::Unavailable(message, Some(cause)) if is_slow(cause) => Some(message),
+        Error::Unavailable(message, Some(cause)) if is_slow(cause) => {
+            Some((message, is_connection(cause)))
+        }
         _ => None,
     }
 }
