@@ -15,12 +15,17 @@ const ALLOCATIONS: &str = "/api/v1/allocations";
 /// Sixteen clients allocate from `primary` until the deadline; how often each answer came.
 async fn allocate(server: &TestServer, name: &str, until: Instant) -> BTreeMap<String, u64> {
     let clients = (0..16).map(|number| async move {
-        let mut client = Client::connect(server.address()).await.unwrap();
+        let mut client = Client::connect(server.address())
+            .await
+            .expect("server and proxy answer");
         let mut answers: BTreeMap<String, u64> = BTreeMap::new();
         let body =
             json!({"vpc": format!("{name}-{number}"), "pools": ["primary"], "prefix_length": 26});
         while Instant::now() < until {
-            let reply = client.post(ALLOCATIONS, &body).await.unwrap();
+            let reply = client
+                .post(ALLOCATIONS, &body)
+                .await
+                .expect("server and proxy answer");
             let code = reply.json["code"].as_str().unwrap_or_default();
             if code == "unavailable" {
                 assert_eq!(reply.headers["retry-after"], "1");
@@ -50,12 +55,18 @@ async fn a_lock_that_takes_too_long_poisons_no_connection() {
         "begin",
         "select from pool where name = 'primary' for update",
     ] {
-        sqlx::query(sql).execute(&mut holder).await.unwrap();
+        sqlx::query(sql)
+            .execute(&mut holder)
+            .await
+            .expect("server and proxy answer");
     }
     // Two bursts reach the limit of 10 s on every connection there is.
     let meanwhile = allocate(&server, "held", Instant::now() + Duration::from_secs(22)).await;
     assert!(meanwhile.contains_key("503 unavailable"), "{meanwhile:?}");
-    sqlx::query("commit").execute(&mut holder).await.unwrap();
+    sqlx::query("commit")
+        .execute(&mut holder)
+        .await
+        .expect("server and proxy answer");
     let after = allocate(&server, "free", Instant::now() + Duration::from_secs(8)).await;
     for answers in [&meanwhile, &after] {
         assert!(

@@ -28,8 +28,10 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// In front of the PostgreSQL that listens on this socket.
     pub(crate) async fn start(socket: PathBuf) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("server and proxy answer");
+        let address = listener.local_addr().expect("server and proxy answer");
         let generation = Arc::new(AtomicU64::new(0));
         let current = Arc::clone(&generation);
         let listener = tokio::spawn(async move {

@@ -44,8 +44,14 @@ async fn ask(server: &TestServer, kind: &str) -> u16 {
         ),
         _ => ("GET", "/readyz", Value::Null),
     };
-    let mut client = Client::connect(server.address()).await.unwrap();
-    client.send(method, path, &[], &body).await.unwrap().status
+    let mut client = Client::connect(server.address())
+        .await
+        .expect("server and proxy answer");
+    client
+        .send(method, path, &[], &body)
+        .await
+        .expect("server and proxy answer")
+        .status
 }
 
 const KINDS: [(&str, u16); 4] = [
@@ -111,7 +117,7 @@ async fn a_stop_does_not_wait_for_a_database_that_is_swallowed() {
         }))
     };
     for reply in crowd(&server).await {
-        assert_eq!(reply.unwrap().status, 201);
+        assert_eq!(reply.expect("server and proxy answer").status, 201);
     }
     proxy.swallow();
     let hanging = tokio::spawn(crowd(&server));
