@@ -83,6 +83,9 @@ pub(super) struct Connection {
     since: AtomicU64,
     /// Since when it reads nothing of its reply; 0 if it does.
     stalled: AtomicU64,
+    /// Whether it is known since then that nothing has come from the other end. Until somebody has looked, it is the server
+    /// that is late.
+    waits: AtomicBool,
     /// Whether a request on it had the right key.
     known: AtomicBool,
     evicted: Notify,
@@ -101,6 +104,7 @@ impl Connection {
             state: AtomicU8::new(State::Fresh as u8),
             since: AtomicU64::new(now()),
             stalled: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             known: AtomicBool::new(false),
             evicted: Notify::new(),
         }
@@ -124,6 +128,7 @@ impl Connection {
             })
             .is_ok();
         if turned {
+            self.waits.store(false, Ordering::Relaxed);
             self.since.store(now(), Ordering::Relaxed);
         }
         turned
@@ -156,6 +161,11 @@ impl Connection {
         self.turn(&from, State::Idle);
     }
 
+    /// Nothing has come from the other end.
+    pub(super) fn wait(&self) {
+        self.waits.store(true, Ordering::Relaxed);
+    }
+
     /// Somebody showed the right key.
     pub(super) fn trust(&self) {
         self.known.store(true, Ordering::Relaxed);
@@ -174,9 +184,11 @@ impl Connection {
         let is_spare = match self.state() {
             State::Evicted => false,
             _ if stalled > 0 => true,
-            State::Fresh | State::Head => !young,
+            State::Fresh | State::Head => !young && self.waits.load(Ordering::Relaxed),
             State::Receiving => !known,
-            State::Idle | State::Delayed => true,
+            // Until the next request is looked for, the last reply may not be written.
+            State::Idle => self.waits.load(Ordering::Relaxed),
+            State::Delayed => true,
             State::Working => false,
         };
         is_spare.then_some(Turn {
@@ -317,6 +329,7 @@ impl AsyncRead for Watched {
             }
             return read;
         }
+        this.connection.wait();
         let Some(end) = this.connection.end_of_patience(this.keep_alive) else {
             return Poll::Pending;
         };

@@ -188,6 +188,7 @@ mod tests {
     fn answered(places: &Arc<Places>, text: &str) -> Place {
         let place = places.take(address(text)).unwrap();
         place.connection.answer();
+        place.connection.wait();
         place
     }
 
@@ -215,6 +216,14 @@ mod tests {
         assert_eq!(places.lock().make_room(9, None), 0, "nobody has waited yet");
         for one in &burst {
             one.connection.answer();
+        }
+        assert_eq!(
+            places.lock().make_room(9, None),
+            0,
+            "their replies may not be written"
+        );
+        for one in &burst {
+            one.connection.wait();
         }
         std::thread::sleep(SEARCH);
         let last = places.take(address("192.0.2.1")).unwrap();
