@@ -5,6 +5,7 @@
 pub mod address_plan;
 pub mod allocation;
 pub mod block;
+pub mod commit;
 pub mod connection;
 pub mod connections;
 pub mod convert;
