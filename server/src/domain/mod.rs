@@ -20,6 +20,7 @@ pub mod reconcile;
 mod reservation;
 mod resize;
 pub mod seal;
+mod settle;
 mod sizing;
 pub mod space;
 mod transfer;
