@@ -361,3 +361,67 @@ async fn no_change_that_only_the_primary_has_is_acknowledged() {
         .unwrap();
     assert_eq!(reply.status, 200, "{}", reply.json);
 }
+
+/// The revision that a lost change had made comes again, with another change.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_fail_over_took_back_is_forgotten() {
+    let mut pair = Pair::start().await;
+    let server = TestServer::start_with(&pair.url(), &[]).await;
+    let mut client = Client::connect(server.address()).await.unwrap();
+    let new = json!({"name": "p", "ranges": ["10.1.0.0/24"], "min_prefix_length": 24, "max_prefix_length": 28});
+    let id = make(&mut client, "/api/v1/pools", new).await;
+    let pool = format!("/api/v1/pools/{id}");
+    let ranges = |more: &str| json!({"ranges": ["10.1.0.0/24", more]});
+    let ask =
+        |name: &str, cidr: &str| json!({"vpc": "a", "name": name, "pools": ["p"], "cidr": cidr});
+    let kept = client
+        .post(ALLOCATIONS, &ask("kept", "10.1.0.0/26"))
+        .await
+        .unwrap();
+    assert_eq!(kept.status, 201, "{}", kept.json);
+
+    pair.replication().hold();
+    let cancelling = Cancelling::start(pair.canceller().await);
+    let reply = client
+        .send("PATCH", &pool, &[], &ranges("10.2.0.0/24"))
+        .await
+        .unwrap();
+    assert_eq!(problem(&reply), UNKNOWN, "{}", reply.json);
+    let reply = client
+        .post(ALLOCATIONS, &ask("lost", "10.2.0.0/26"))
+        .await
+        .unwrap();
+    assert_eq!(
+        problem(&reply),
+        UNKNOWN,
+        "the range is known: {}",
+        reply.json
+    );
+    cancelling.stop().await;
+
+    pair.fail_over().await;
+    pair.rebuild().await;
+    let begin = Instant::now();
+    loop {
+        let reply = client
+            .send("PATCH", &pool, &[], &ranges("10.3.0.0/24"))
+            .await
+            .unwrap();
+        if reply.status == 200 {
+            break;
+        }
+        assert!(
+            reply.status > 500 && begin.elapsed() < PATIENCE,
+            "{}",
+            reply.json
+        );
+    }
+    for (name, cidr, status) in [
+        ("new", "10.3.0.0/26", 201),
+        ("lost", "10.2.0.0/26", 400),
+        ("kept", "10.1.0.0/26", 200),
+    ] {
+        let reply = client.post(ALLOCATIONS, &ask(name, cidr)).await.unwrap();
+        assert_eq!(reply.status, status, "{name}: {}", reply.json);
+    }
+}
