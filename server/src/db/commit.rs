@@ -320,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn warnings_of_a_database_arrive_unless_they_are_switched_off() {
         let database = TestDatabase::new().await;
-        let mut db = database.connect().await;
+        let mut db = database.connect().await.into();
         assert!(is_warned(&mut db).await.unwrap());
         sqlx::query("set client_min_messages = error")
             .execute(&mut db)
