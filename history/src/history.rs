@@ -132,6 +132,8 @@ pub enum Kind {
     Kill(usize),
     /// Immediate stop of PostgreSQL.
     Stop,
+    /// kill -9 of the primary, after which its standby takes over.
+    FailOver,
 }
 
 /// A fault.

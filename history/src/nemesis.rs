@@ -25,7 +25,7 @@ const DEAD: RangeInclusive<u64> = 0..=300;
 
 /// Changes that are acknowledged before the next fault, and how long that is waited for.
 const WORK: u64 = 8;
-const WORK_PATIENCE: Duration = Duration::from_secs(10);
+const WORK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a run lasts: at least this time and until this much has happened, unless that takes too long.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,14 @@ pub(crate) async fn start_postgres(dir: &std::path::Path) -> Managed {
         .unwrap_or_else(|error| panic!("PostgreSQL does not start: {error}"))
 }
 
+/// A fault that hits nothing proves nothing: on a slow machine it takes a while until clients are at work again.
+pub(crate) async fn wait_for_work(progress: &Progress) {
+    let (begin, before) = (Instant::now(), progress.acknowledged());
+    while progress.acknowledged() < before + WORK && begin.elapsed() < WORK_PATIENCE {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 impl Nemesis {
     /// Rages as long as the run lasts, and declares its end. Everything is up again when it returns.
     pub(crate) async fn rage(&mut self) {
@@ -73,7 +81,7 @@ impl Nemesis {
         for round in self.dice.index(2).. {
             let pause = Duration::from_millis(self.dice.within(self.pauses.clone()));
             tokio::time::sleep(pause).await;
-            self.wait_for_work().await;
+            wait_for_work(&self.progress).await;
             if self.is_over() {
                 self.progress.end();
                 return;
@@ -95,14 +103,6 @@ impl Nemesis {
                 self.stay_dead().await;
                 self.servers[victim].restart().await;
             }
-        }
-    }
-
-    /// A fault that hits nothing proves nothing: on a slow machine it takes a while until clients are at work again.
-    async fn wait_for_work(&self) {
-        let (begin, before) = (Instant::now(), self.progress.acknowledged());
-        while self.progress.acknowledged() < before + WORK && begin.elapsed() < WORK_PATIENCE {
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

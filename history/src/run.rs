@@ -15,12 +15,13 @@ use std::{
 use ipam_postgres::Managed;
 use ipam_testing::{TestServer, cluster_dir, ipam_binary};
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::task::JoinHandle;
 
 use crate::{
     check::{Broken, Ending, Figures, Finding, check},
     client::{Client, Common},
     dice::Dice,
-    history::History,
+    history::{History, Operation},
     last,
     nemesis::{Nemesis, start_postgres},
     saboteur::{Saboteur, Tamper},
@@ -65,6 +66,8 @@ pub struct Report {
     pub tampered: u64,
     /// Errors of exclusion constraints that tampered servers ran into.
     pub violations: u64,
+    /// Commits whose wait for the standby was cancelled.
+    pub cancelled: usize,
     /// What the servers logged.
     pub logs: [String; 2],
 }
@@ -92,39 +95,21 @@ pub async fn run(plan: &Plan) -> Report {
     prepare(&postgres, plan.statements).await;
     let servers = [first, TestServer::start_with(&url, &[]).await];
 
-    let begin = Instant::now();
-    let common = Common {
-        servers: [servers[0].address(), servers[1].address()],
-        begin,
-        progress: Arc::default(),
-        habits: plan.habits,
-    };
-    let tasks: Vec<_> = (0..plan.clients)
-        .zip(1..)
-        .map(|(number, player)| {
-            let client = Client::new(common.clone(), number, Dice::new(plan.seed, player));
-            tokio::spawn(client.work())
-        })
-        .collect();
+    let crowd = Crowd::start(plan.seed, plan.clients, plan.habits, &servers);
     let mut nemesis = Nemesis {
         dir: dir.path().to_path_buf(),
         postgres: Some(postgres),
         servers,
         dice: Dice::new(plan.seed, 0),
-        begin,
+        begin: crowd.common.begin,
         pauses: plan.pauses.clone(),
         spare_servers: plan.spare_servers,
         length: plan.length,
-        progress: Arc::clone(&common.progress),
+        progress: Arc::clone(&crowd.common.progress),
         faults: Vec::new(),
     };
     nemesis.rage().await;
-    let mut history = History::default();
-    for task in tasks {
-        history
-            .operations
-            .extend(task.await.expect("no client panics"));
-    }
+    let (common, mut history) = crowd.end().await;
     let Nemesis {
         postgres,
         servers,
@@ -152,7 +137,49 @@ pub async fn run(plan: &Plan) -> Report {
         stored: ending.rows.len(),
         tampered: count(|saboteur| &saboteur.counts().tampered),
         violations: count(|saboteur| &saboteur.counts().violations),
+        cancelled: 0,
         logs,
+    }
+}
+
+/// The clients of a run, at work.
+pub(crate) struct Crowd {
+    pub(crate) common: Common,
+    tasks: Vec<JoinHandle<Vec<Operation>>>,
+}
+
+impl Crowd {
+    pub(crate) fn start(
+        seed: u64,
+        clients: usize,
+        habits: Habits,
+        servers: &[TestServer; 2],
+    ) -> Self {
+        let common = Common {
+            servers: [servers[0].address(), servers[1].address()],
+            begin: Instant::now(),
+            progress: Arc::default(),
+            habits,
+        };
+        let tasks = (0..clients)
+            .zip(1..)
+            .map(|(number, player)| {
+                let client = Client::new(common.clone(), number, Dice::new(seed, player));
+                tokio::spawn(client.work())
+            })
+            .collect();
+        Self { common, tasks }
+    }
+
+    /// Waits for all of them, after the end was declared; with what they saw.
+    pub(crate) async fn end(self) -> (Common, History) {
+        let mut history = History::default();
+        for task in self.tasks {
+            history
+                .operations
+                .extend(task.await.expect("no client panics"));
+        }
+        (self.common, history)
     }
 }
 
@@ -176,7 +203,7 @@ async fn prepare(postgres: &Managed, statements: &[&'static str]) {
 }
 
 /// The server's own proof, for what only it knows about, such as its list of free space.
-async fn verify(database_url: &str) -> Result<String, String> {
+pub(crate) async fn verify(database_url: &str) -> Result<String, String> {
     let output = tokio::process::Command::new(ipam_binary())
         .args(["verify", "--database-url", database_url])
         .env_clear()
@@ -206,6 +233,13 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "{tampered} messages were tampered with; the exclusion constraints refused {violations} times"
+            )?;
+        }
+        if self.cancelled > 0 {
+            writeln!(
+                f,
+                "{} waits of a commit for the standby were cancelled",
+                self.cancelled
             )?;
         }
         match &self.verified {

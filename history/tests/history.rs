@@ -70,6 +70,7 @@ async fn keeps_its_word_through_kills_and_stops() {
         under_way: 4,
         kills: faults,
         stops: faults,
+        fail_overs: 0,
         cut_off: 8 * faults,
         acknowledged: usize::try_from(10 * seconds).expect("it fits"),
     };

@@ -92,9 +92,9 @@ pub enum Error {
     /// The database was restored, and not reconciled yet.
     #[error("{RESTORED}")]
     Restored,
-    /// The connection broke while a commit was under way.
+    /// The connection broke while a commit was under way, or a standby may not have what was committed.
     #[error(
-        "the database went away while it was saving, so the outcome is not known; repeat the same request with the \
+        "the database did not confirm that this is saved, so the outcome is not known; repeat the same request with the \
          same name or Idempotency-Key to learn it, which never allocates twice"
     )]
     UnknownOutcome(#[source] sqlx::Error),

@@ -92,6 +92,7 @@ impl Figures {
         };
         let kills = hard(|kind| matches!(kind, Kind::Kill(_)));
         let stops = hard(|kind| matches!(kind, Kind::Stop));
+        let fail_overs = hard(|kind| matches!(kind, Kind::FailOver));
         let cut_off: usize = self.hits.iter().map(|hit| hit.cut_off).sum();
         let acknowledged = self.allocated + self.resized + self.released;
         let wanted = [
@@ -104,6 +105,11 @@ impl Figures {
                 "stops of PostgreSQL that hit enough requests",
                 stops,
                 gate.stops,
+            ),
+            (
+                "fail-overs that hit enough requests",
+                fail_overs,
+                gate.fail_overs,
             ),
             ("requests cut off by a fault", cut_off, gate.cut_off),
             ("acknowledged changes", acknowledged, gate.acknowledged),
@@ -129,7 +135,10 @@ fn hit(history: &History, fault: Fault) -> Hit {
         .filter(|operation| operation.is_write())
     {
         for attempt in &operation.attempts {
-            let is_victim = fault.kind == Kind::Stop || fault.kind == Kind::Kill(attempt.server);
+            let is_victim = match fault.kind {
+                Kind::Kill(server) => server == attempt.server,
+                Kind::Stop | Kind::FailOver => true,
+            };
             if is_victim && attempt.sent <= fault.at && fault.at < attempt.ended {
                 hit.under_way += 1;
                 let cut_off = match &attempt.answer {
@@ -153,6 +162,8 @@ pub struct Gate {
     pub kills: usize,
     /// Stops of PostgreSQL that count.
     pub stops: usize,
+    /// Fail-overs that count.
+    pub fail_overs: usize,
     /// Requests without a definite answer because of a fault.
     pub cut_off: usize,
     /// Acknowledged allocations, changes of a size and releases.
@@ -184,16 +195,21 @@ impl fmt::Display for Figures {
                 (sum.0 + 1, sum.1 + hit.under_way, sum.2 + hit.cut_off)
             })
         };
-        let (kills, under_way, cut_off) = sum(|kind| matches!(kind, Kind::Kill(_)));
-        writeln!(
-            f,
-            "{kills} kills of a server hit {under_way} changes under way and cut {cut_off} off"
-        )?;
-        let (stops, under_way, cut_off) = sum(|kind| matches!(kind, Kind::Stop));
-        write!(
-            f,
-            "{stops} stops of PostgreSQL hit {under_way} changes under way and cut {cut_off} off"
-        )?;
+        type Is = fn(&Kind) -> bool;
+        let kinds: [(&str, Is); 3] = [
+            ("kills of a server", |kind| matches!(kind, Kind::Kill(_))),
+            ("stops of PostgreSQL", |kind| matches!(kind, Kind::Stop)),
+            ("fail-overs", |kind| matches!(kind, Kind::FailOver)),
+        ];
+        let mut between = "";
+        for (what, is) in kinds {
+            let (count, under_way, cut_off) = sum(is);
+            write!(
+                f,
+                "{between}{count} {what} hit {under_way} changes under way and cut {cut_off} off"
+            )?;
+            between = "\n";
+        }
         for hit in &self.hits {
             let at: Duration = hit.fault.at;
             write!(
@@ -215,6 +231,7 @@ mod tests {
         under_way: 2,
         kills: 1,
         stops: 1,
+        fail_overs: 0,
         cut_off: 1,
         acknowledged: 3,
     };
@@ -263,6 +280,10 @@ mod tests {
             },
             Gate { kills: 2, ..GATE },
             Gate { stops: 2, ..GATE },
+            Gate {
+                fail_overs: 1,
+                ..GATE
+            },
             Gate { cut_off: 2, ..GATE },
             Gate {
                 acknowledged: 4,

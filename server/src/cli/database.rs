@@ -113,6 +113,8 @@ impl Database {
                 .options([
                     ("lock_timeout", "10s"),
                     ("idle_in_transaction_session_timeout", "15s"),
+                    // The default, whatever was set for the database or the role: warnings of commits are needed.
+                    ("client_min_messages", "notice"),
                     ("client_connection_check_interval", "5s"),
                     ("tcp_user_timeout", "15s"),
                     ("tcp_keepalives_idle", "10s"),
@@ -166,6 +168,13 @@ impl Opened {
     /// Says loudly when an acknowledged allocation could be lost in a crash, and refuses if the database is our own.
     pub async fn check_durability(&self) -> anyhow::Result<()> {
         let mut connection = self.connections.read().await?;
+        if !db::commit::is_warned(&mut connection).await? {
+            tracing::error!(
+                "warnings of PostgreSQL do not arrive here: an allocation can be acknowledged that a synchronous standby \
+                 does not have, be lost in a fail-over, and then be given to somebody else; if something stands between \
+                 ipam and PostgreSQL, have it pass on the messages of the server"
+            );
+        }
         let found = db::unsafe_settings(&mut connection).await?;
         if found.is_empty() {
             return Ok(());

@@ -21,6 +21,7 @@ use sqlx::{
 };
 
 use super::{
+    commit,
     connections::Trust,
     error::{is_connection, is_read_only},
 };
@@ -296,7 +297,8 @@ impl Transaction {
         Ok(Self(connection))
     }
 
-    /// Commits. With an error for which [`is_unknown`](super::error::is_unknown) holds it may have been done all the same.
+    /// Commits. With an error for which [`is_unknown`](super::error::is_unknown) holds it may have been done all the same, or
+    /// be missing after a fail-over.
     pub async fn commit(mut self) -> sqlx::Result<()> {
         if self.0.has_failed {
             // PostgreSQL would answer such a commit with a rollback, and no error.
@@ -306,10 +308,11 @@ impl Transaction {
         }
         self.0.set_patience(COMMIT_PATIENCE);
         // Written as the driver writes it, which is how tests that stand between server and database know it.
-        self.0.execute("COMMIT").await?;
+        let (done, warning) = commit::listening(self.0.execute("COMMIT")).await;
+        done?;
         self.0.set_patience(PATIENCE);
         self.0.is_in_transaction = false;
-        Ok(())
+        warning.map_or(Ok(()), |warning| Err(commit::unconfirmed(&warning)))
     }
 
     /// Undoes it.

@@ -1,7 +1,10 @@
 //! The connections to the database: of three kinds, to one host or to the primary among several.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -62,6 +65,8 @@ pub struct Connections {
     pub hot: PgPool,
     /// Whether they lead to a database that was restored.
     pub standing: Arc<Standing>,
+    /// The timeline of the primary that a connection was made to last.
+    timeline: Arc<AtomicU32>,
     trust: Arc<Trust>,
     /// Where the database may be; more than one if there are standbys.
     hosts: Arc<[PgConnectOptions]>,
@@ -91,16 +96,19 @@ impl Connections {
     ) -> Self {
         let first = hosts.first().cloned().unwrap_or_default();
         let standing = Arc::<Standing>::default();
+        let timeline = Arc::<AtomicU32>::default();
         let made = |most, is_hot: bool| {
             let (trust, standing) = (Arc::clone(&trust), Arc::clone(&standing));
+            let timeline = Arc::clone(&timeline);
             let pool = pool
                 .clone()
                 .max_connections(most)
                 .test_before_acquire(false)
                 .after_connect(move |connection, _| {
-                    let standing = Arc::clone(&standing);
+                    let (standing, timeline) = (Arc::clone(&standing), Arc::clone(&timeline));
                     Box::pin(async move {
-                        refuse_standby(connection).await?;
+                        let now = timeline_of_primary(connection).await?;
+                        timeline.store(now, Ordering::Relaxed);
                         identity::look(connection, &standing).await
                     })
                 })
@@ -121,6 +129,7 @@ impl Connections {
             changes: made(changes, false),
             hot: made(hot, true),
             standing: Arc::clone(&standing),
+            timeline: Arc::clone(&timeline),
             trust: Arc::clone(&trust),
             hosts: hosts.into(),
             search: Arc::default(),
@@ -223,6 +232,11 @@ impl Connections {
         *last = Some(Instant::now());
     }
 
+    /// Another number after each fail-over. It may have taken back what was read before.
+    pub fn timeline(&self) -> u32 {
+        self.timeline.load(Ordering::Relaxed)
+    }
+
     /// Where the database may be.
     pub fn hosts(&self) -> &[PgConnectOptions] {
         &self.hosts
@@ -238,13 +252,12 @@ fn options(host: &PgConnectOptions, is_hot: bool) -> PgConnectOptions {
 }
 
 /// A connection to a standby is none: it is found out at the start, and not by each change that fails.
-async fn refuse_standby(connection: &mut sqlx::PgConnection) -> sqlx::Result<()> {
-    if super::is_writable(connection).await? {
-        return Ok(());
-    }
-    Err(sqlx::Error::Io(std::io::Error::other(
-        "the database is a standby, which takes no writes",
-    )))
+async fn timeline_of_primary(connection: &mut sqlx::PgConnection) -> sqlx::Result<u32> {
+    super::timeline(connection).await?.ok_or_else(|| {
+        sqlx::Error::Io(std::io::Error::other(
+            "the database is a standby, which takes no writes",
+        ))
+    })
 }
 
 impl From<PgPool> for Connections {

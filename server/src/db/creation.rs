@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     db::{
-        Connection,
+        Connection, commit,
         convert::{self, Asked},
         event::{self, Event},
         free,
@@ -389,7 +389,7 @@ pub async fn insert_unlocked(
     events: &[Event<'_>],
 ) -> Result<Vec<Inserted>, sqlx::Error> {
     let (pools, revisions): (Vec<_>, Vec<_>) = pools.iter().map(|(id, at)| (id.0, *at)).unzip();
-    insert!(
+    let written = insert!(
         rows,
         changes,
         events,
@@ -412,8 +412,8 @@ pub async fn insert_unlocked(
         &pools,
         &revisions
     )
-    .fetch_all(db)
-    .await
+    .fetch_all(db);
+    commit::heeding(written).await
 }
 
 /// Gives an allocation to whoever asked for the same again: a new claim, and the attributes of that request. Not if it

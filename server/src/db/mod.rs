@@ -5,6 +5,7 @@
 pub mod address_plan;
 pub mod allocation;
 pub mod block;
+pub mod commit;
 pub mod connection;
 pub mod connections;
 pub mod convert;
@@ -66,6 +67,21 @@ pub async fn leave_trace(db: &mut Connection) -> crate::error::Result<()> {
         .fetch_one(db)
         .await?;
     Ok(())
+}
+
+/// The timeline of a primary: its number grows each time that a standby takes over. None for a standby.
+pub async fn timeline<'c>(
+    db: impl sqlx::Executor<'c, Database = sqlx::Postgres>,
+) -> sqlx::Result<Option<u32>> {
+    // The name of a WAL file begins with it, and a standby writes none.
+    let row = sqlx::query!(
+        r#"select case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_lsn()), 8) end as timeline"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row
+        .timeline
+        .map(|timeline| u32::from_str_radix(&timeline, 16).unwrap_or_default()))
 }
 
 /// Settings of the server, or of the database or role, with which an acknowledged allocation could be lost in a crash.

@@ -1,7 +1,8 @@
 //! The address plan in memory: which pools a request means. Looked up in the VPC's VRF first, then in `default`.
 //!
 //! VRFs, pools and profiles change rarely, and every allocation needs them. So they are read once, and again when their
-//! revision has moved on, which is checked under the lock of the pools: a plan that is out of date decides nothing.
+//! revision has moved on, which is checked under the lock of the pools: a plan that is out of date decides nothing. A
+//! fail-over may take a change back, and another one get its revision; so after one the plan is read again.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -109,6 +110,8 @@ struct Profile {
 #[derive(Debug)]
 pub(crate) struct AddressPlan {
     pub(crate) revision: i64,
+    /// That of the database that it was read from.
+    timeline: u32,
     default: VrfId,
     vrfs: HashMap<String, VrfId>,
     pools: HashMap<PoolId, Arc<Supply>>,
@@ -118,7 +121,7 @@ pub(crate) struct AddressPlan {
 
 impl AddressPlan {
     /// The revision is read first: what changes meanwhile makes the plan out of date, never wrong.
-    async fn read(db: &mut Connection) -> Result<Self> {
+    async fn read(db: &mut Connection, timeline: u32) -> Result<Self> {
         let revision = address_plan::revision(db).await?;
         let vrfs: HashMap<_, _> = address_plan::vrfs(db)
             .await?
@@ -162,6 +165,7 @@ impl AddressPlan {
         }
         Ok(Self {
             revision,
+            timeline,
             default,
             vrfs,
             pools,
@@ -376,11 +380,12 @@ impl Ipam {
 
     fn known_address_plan(&self) -> Option<Arc<AddressPlan>> {
         let plan = self.memory.plan.read();
-        plan.unwrap_or_else(PoisonError::into_inner).clone()
+        let plan = plan.unwrap_or_else(PoisonError::into_inner).clone();
+        plan.filter(|plan| plan.timeline == self.db.timeline())
     }
 
     async fn read_address_plan(&self, db: &mut Connection) -> Result<Arc<AddressPlan>> {
-        let plan = Arc::new(AddressPlan::read(db).await?);
+        let plan = Arc::new(AddressPlan::read(db, self.db.timeline()).await?);
         let mut known = self
             .memory
             .plan

@@ -20,6 +20,7 @@ pub mod reconcile;
 mod reservation;
 mod resize;
 pub mod seal;
+mod settle;
 mod sizing;
 pub mod space;
 mod transfer;
@@ -101,7 +102,8 @@ impl Ipam {
     }
 }
 
-/// Commits. When the connection breaks meanwhile nobody can know the outcome, and the error says so.
+/// Commits. When the connection breaks meanwhile, or a standby may not have it, nobody can know the outcome, and the
+/// error says so.
 async fn commit(transaction: Transaction) -> Result<()> {
     transaction.commit().await.map_err(of_commit)
 }

@@ -123,6 +123,7 @@ pub fn app(app: App) -> Router {
     let counts = Arc::clone(app.ipam.metrics());
     let (api, _) = described().split_for_parts();
     let api = api
+        .layer(middleware::from_fn_with_state(app.clone(), error::settle))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))

@@ -6,3 +6,4 @@ mod crash;
 mod interleavings;
 mod race;
 mod round_trips;
+mod standby;

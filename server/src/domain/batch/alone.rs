@@ -59,7 +59,7 @@ pub(super) async fn decide(ipam: &Ipam, ask: &Ask) -> Option<Step> {
     match try_decide(ipam, ask).await {
         Ok(step) => step,
         Err(Error::UnknownOutcome(error)) => {
-            tracing::error!(%error, "the connection broke during a commit");
+            tracing::error!(%error, "the outcome of a commit is not known");
             Some(Step::Done(Box::new(Err(Error::UnknownOutcome(error)))))
         }
         // The batch that locks first finds out, and says so.

@@ -155,7 +155,7 @@ pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<
     match decide(ipam, turn, &asks, Mode::Each).await {
         Ok(steps) => steps,
         Err(Error::UnknownOutcome(error)) => {
-            tracing::error!(%error, requests = asks.len(), "the connection broke during a commit");
+            tracing::error!(%error, requests = asks.len(), "the outcome of a commit is not known");
             let error = || Error::UnknownOutcome(sqlx::Error::WorkerCrashed);
             asks.iter()
                 .map(|_| Step::Done(Box::new(Err(error()))))
