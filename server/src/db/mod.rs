@@ -61,14 +61,6 @@ pub async fn commits_wait(db: &mut Connection) -> crate::error::Result<bool> {
     Ok(row.wait)
 }
 
-/// Writes a few bytes to the log of the database, and to nothing else: the commit that follows is as real as any.
-pub async fn leave_trace(db: &mut Connection) -> crate::error::Result<()> {
-    sqlx::query!("select pg_logical_emit_message(true, 'ipam', '') is null as done")
-        .fetch_one(db)
-        .await?;
-    Ok(())
-}
-
 /// The timeline of a primary: its number grows each time that a standby takes over. None for a standby.
 pub async fn timeline<'c>(
     db: impl sqlx::Executor<'c, Database = sqlx::Postgres>,

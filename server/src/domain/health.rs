@@ -86,9 +86,7 @@ impl Ipam {
             ));
         }
         drop(connection);
-        let mut transaction = self.begin().await?;
-        db::leave_trace(&mut transaction).await?;
-        super::commit(transaction).await
+        self.settle().await
     }
 }
 

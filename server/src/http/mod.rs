@@ -32,15 +32,25 @@ use std::sync::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderValue, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header},
     middleware::{self, Next},
     response::Response,
     routing::get,
+};
+use tower_http::{
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+    set_header::SetResponseHeaderLayer,
 };
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{domain::Ipam, http::auth::Auth, pages};
+
+/// Replies smaller than that, in bytes, fit into one packet anyway.
+const COMPRESSED: u64 = 1400;
 
 /// What every handler can reach. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -127,13 +137,18 @@ pub fn app(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
-        .method_not_allowed_fallback(error::unknown_method);
+        .method_not_allowed_fallback(error::unknown_method)
+        .layer(compress())
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ));
     let router = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
         .merge(openapi::swagger_ui())
-        .merge(pages::routes())
+        .merge(pages::routes().layer(compress()))
         .merge(simple::routes())
         .merge(api)
         .fallback(simple::not_found)
@@ -142,7 +157,24 @@ pub fn app(app: App) -> Router {
     let router = router
         .layer(middleware::from_fn_with_state(app.clone(), auth::slow_down))
         .layer(middleware::from_fn_with_state(app, leave_when_draining));
-    limits::layer(router).layer(middleware::from_fn_with_state(counts, metrics::count))
+    limits::layer(router)
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(middleware::from_fn_with_state(counts, metrics::count))
+}
+
+/// Compresses replies that are large enough to gain from it, for clients that ask for that.
+fn compress() -> CompressionLayer<impl Predicate> {
+    let may_wait = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
+        extensions.get::<transfer::LineByLine>().is_none()
+    };
+    CompressionLayer::new().compress_when(
+        SizeAbove::new(COMPRESSED)
+            .and(NotForContentType::const_new("image/"))
+            .and(may_wait),
+    )
 }
 
 /// A server that is about to stop asks clients and proxies, with every reply, to take another connection next time: one

@@ -1,7 +1,15 @@
 //! The OpenAPI document, generated from the code, and its reader.
 
-use axum::{Json, Router, response::Redirect, routing::get};
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
 use serde_json::Value;
+use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -50,10 +58,16 @@ pub fn document() -> Value {
     document
 }
 
-/// `GET /api/v1/openapi.json`: the document, without a key.
-pub(super) async fn json() -> Json<Value> {
-    Json(document())
+/// `GET /api/v1/openapi.json`: the document, without a key. It is written once.
+pub(super) async fn json() -> impl IntoResponse {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], DOCUMENT.as_str())
 }
+
+/// What the pages of Swagger UI may load: their own files, and styles and pictures that they hold themselves.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `/docs`: Swagger UI, with all its files from this binary.
 pub(super) fn swagger_ui() -> Router<App> {
@@ -62,6 +76,10 @@ pub(super) fn swagger_ui() -> Router<App> {
         .persist_authorization(false);
     Router::new()
         .merge(SwaggerUi::new("/docs").config(config))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(POLICY),
+        ))
         .route(
             "/openapi.json",
             get(|| async { Redirect::permanent("/api/v1/openapi.json") }),

@@ -91,14 +91,20 @@ pub(super) async fn import(
         let work = work.inspect_err(|refusal| metrics.refused(refusal.0.code));
         tell(work, watched, sender, request_id).await;
     });
-    Ok(lines(
+    let mut response = lines(
         NDJSON,
         stream::unfold(receiver, async |mut receiver| {
             let line = receiver.recv().await?;
             Some((Ok::<_, std::io::Error>(line), receiver))
         }),
-    ))
+    );
+    response.extensions_mut().insert(LineByLine);
+    Ok(response)
 }
+
+/// Marks a reply whose lines are of use when they are written, and that nothing may hold back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineByLine;
 
 /// The refusal that names all conflicts.
 fn refused(result: ImportResult) -> Refusal {

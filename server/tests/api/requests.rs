@@ -335,3 +335,98 @@ async fn every_noun_refuses_what_only_looks_like_a_patch() {
     reply.problem(415, "unsupported_media_type");
     assert_eq!(api.state().await, before);
 }
+
+/// What browsers and caches between are told about replies, whatever they hold.
+#[tokio::test]
+async fn no_reply_is_guessed_at_or_kept() {
+    let api = Api::start().await;
+    for (path, is_api) in [
+        (ALLOCATIONS, true),
+        (VPCS, true),
+        (POOLS, true),
+        ("/api/v1/none", true),
+        ("/api/v1/export", true),
+        ("/api/v1/openapi.json", true),
+        ("/healthz", false),
+        ("/readyz", false),
+        ("/metrics", false),
+        ("/docs/", false),
+        ("/docs/swagger-ui.css", false),
+        ("/", false),
+        ("/ui/sign-in", false),
+        ("/allocations", false),
+        ("/none", false),
+    ] {
+        let key: &[_] = if path == "/api/v1/none" {
+            &[]
+        } else {
+            &[WITH_KEY]
+        };
+        let reply = api.send("GET", path, key, "").await;
+        assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
+        if is_api {
+            assert_eq!(reply.header("cache-control"), "no-store", "{path}");
+        }
+        if path.starts_with("/docs") {
+            let policy = reply.header("content-security-policy");
+            assert!(policy.contains("default-src 'self'"), "{path}: {policy}");
+        }
+    }
+}
+
+/// Large replies are, for who asks; what has to be read line by line is not.
+#[tokio::test]
+async fn replies_are_compressed_where_it_pays() {
+    let api = Api::start().await;
+    for number in 0..40 {
+        let vpc = json!({"name": format!("vpc-{number}"), "description": "one of many"});
+        api.post(VPCS, &vpc).await.ok(201);
+    }
+    let encoding = async |path: &str, headers: &[(&str, &str)]| {
+        let mut request = axum::http::Request::get(path).header(WITH_KEY.0, WITH_KEY.1);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let reply = tower::ServiceExt::oneshot(api.router.clone(), request)
+            .await
+            .unwrap();
+        assert_eq!(reply.status(), 200, "{path}");
+        let encoding = reply.headers().get("content-encoding");
+        encoding.map(|encoding| encoding.to_str().unwrap().to_owned())
+    };
+    let gzip = ("accept-encoding", "gzip");
+    for path in [VPCS, "/api/v1/export?format=csv", "/api/v1/openapi.json"] {
+        assert_eq!(
+            encoding(path, &[gzip]).await.as_deref(),
+            Some("gzip"),
+            "{path}"
+        );
+        assert_eq!(encoding(path, &[]).await, None, "{path}");
+    }
+    assert_eq!(
+        encoding("/api/v1/vpcs/vpc-1", &[gzip]).await,
+        None,
+        "it is small"
+    );
+    let lines = [
+        WITH_KEY,
+        gzip,
+        ("accept", "application/x-ndjson"),
+        ("content-type", "text/csv"),
+    ];
+    let reply = api
+        .send(
+            "POST",
+            "/api/v1/import?dry_run=true",
+            &lines,
+            "kind,vpc\nvpc,a\n",
+        )
+        .await;
+    assert_eq!(
+        (reply.status, reply.header("content-encoding")),
+        (200, ""),
+        "{}",
+        reply.text
+    );
+}

@@ -22,7 +22,7 @@ pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
 
 /// The application.
 pub(crate) struct Api {
-    router: Router,
+    pub(crate) router: Router,
     pub(crate) ipam: Ipam,
     pub(crate) database: TestDatabase,
 }

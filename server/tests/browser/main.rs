@@ -392,6 +392,23 @@ async fn pages_fit_and_can_be_read_on_every_screen() {
     );
 }
 
+/// Its pages have a policy of what they may load, which the browser enforces.
+#[tokio::test]
+async fn the_documentation_of_the_api_can_be_read() {
+    let mut stage = Stage::new().await;
+    stage.open("/docs/").await;
+    let operations = "new Promise((done) => {
+        const look = () => {
+            const found = document.querySelectorAll('.opblock').length;
+            found > 10 ? done(String(found)) : requestAnimationFrame(look);
+        };
+        look();
+    })";
+    let found = stage.browser.text(operations).await;
+    assert!(found.parse::<u32>().is_ok(), "{found}");
+    stage.no_problems();
+}
+
 #[tokio::test]
 async fn the_theme_is_the_systems_until_it_is_chosen_and_the_keyboard_is_enough() {
     let mut stage = Stage::new().await;
