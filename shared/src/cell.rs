@@ -82,12 +82,29 @@ macro_rules! plain {
 }
 
 plain! {
-    u8: "a number from 0 to 255",
     i16: "a number from -32768 to 32767",
     u32: "a number from 0 to 4294967295",
     u64: "a number",
     i64: "a number",
     Uuid: "an id (a UUID)",
+}
+
+/// A prefix length.
+impl Cell for u8 {
+    fn read(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        // As in a CIDR: no sign, and no leading zeros.
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit())
+            && (text.len() == 1 || !text.starts_with('0'));
+        text.parse()
+            .ok()
+            .filter(|_| plain)
+            .ok_or_else(|| format!("{text:?} is not a number from 0 to 255 without leading zeros"))
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Cell for Cidr {
@@ -339,6 +356,10 @@ mod tests {
         assert!(bool::read(" Yes ").unwrap());
         assert!(bool::read("maybe").is_err());
         assert!(u8::read("-1").unwrap_err().contains("0 to 255"));
+        assert_eq!((u8::read(" 24 "), u8::read("0")), (Ok(24), Ok(0)));
+        for text in ["024", "00", "+24"] {
+            assert!(u8::read(text).unwrap_err().contains("leading zeros"));
+        }
     }
 
     #[test]

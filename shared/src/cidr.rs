@@ -51,6 +51,14 @@ pub enum CidrError {
     /// An IPv4 address written as IPv6 (`::ffff:10.0.0.0/112`), which would evade every IPv4 check.
     #[error("\"{0}\" is an IPv4 network written as IPv6: write it as IPv4")]
     Mapped(String),
+    /// Digits that say nothing, which some programs read as octal.
+    #[error("\"{given}\" has a prefix length with leading zeros: write /{length}")]
+    LeadingZeros {
+        /// The text as given.
+        given: String,
+        /// The number that it is.
+        length: u8,
+    },
     /// Longer than the family allows.
     #[error("/{0} is not a prefix length: IPv4 has 0 to 32, IPv6 0 to 128")]
     PrefixLength(i64),
@@ -220,8 +228,15 @@ impl FromStr for Cidr {
         if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(syntax());
         }
+        let zeros = length.len() > 1 && length.starts_with('0');
         let length: i64 = length.parse().map_err(|_| syntax())?;
         let length = u8::try_from(length).map_err(|_| CidrError::PrefixLength(length))?;
+        if zeros {
+            return Err(CidrError::LeadingZeros {
+                given: text.to_owned(),
+                length,
+            });
+        }
         Self::new(address, length)
     }
 }
@@ -323,6 +338,27 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "\"10.0.0.5/24\" has host bits set: the network is 10.0.0.0/24"
+        );
+    }
+
+    #[test]
+    fn a_prefix_length_has_no_leading_zeros() {
+        for (text, length) in [
+            ("10.0.0.0/024", 24),
+            ("10.0.0.0/00", 0),
+            ("2001:db8::/0048", 48),
+        ] {
+            let error = text.parse::<Cidr>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("\"{text}\" has a prefix length with leading zeros: write /{length}")
+            );
+        }
+        assert_eq!("0.0.0.0/0".parse::<Cidr>().unwrap().prefix_length(), 0);
+        assert!(
+            format!("10.0.0.0/{}", "0".repeat(1_000))
+                .parse::<Cidr>()
+                .is_err()
         );
     }
 

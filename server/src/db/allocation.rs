@@ -153,7 +153,8 @@ pub struct Released {
     pub cooldown_seconds: i32,
 }
 
-/// Deletes allocations with their blocks, keeps in the history that they were there, and answers the blocks.
+/// Deletes allocations with their blocks, keeps in the history that they were there, and answers the blocks. What has
+/// them since later than now, by another clock or from an old import, has them since now.
 pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Released>> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     let rows = query!(
@@ -169,7 +170,8 @@ pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Rel
                 join pool_range using (range_id) join pool using (pool_id) left join profile_member using (member_id)
         ), past as (
             insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, since)
-            select vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, since from what
+            select vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, least(since, statement_timestamp())
+            from what
         )
         select range_id as "range_id!", cidr as "cidr!", range_cidr as "range_cidr!", allocation_id as "allocation_id!",
             role as "role!", vpc as "vpc!", name, release_cooldown_seconds as "cooldown_seconds!"

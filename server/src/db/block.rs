@@ -83,7 +83,8 @@ pub async fn held(db: &mut Connection, id: AllocationId) -> Result<Vec<Held>> {
     .collect()
 }
 
-/// Deletes the blocks of an allocation that is about to get others. Those of `changed` are kept in the history.
+/// Deletes the blocks of an allocation that is about to get others. Those of `changed` are kept in the history. What has
+/// them since later than now, by another clock or from an old import, has them since now.
 pub async fn delete_blocks(db: &mut Connection, id: AllocationId, changed: &[Place]) -> Result<()> {
     let ranges: Vec<_> = changed.iter().map(|place| place.range).collect();
     let nets = convert::nets(changed.iter().map(|place| place.cidr));
@@ -92,7 +93,8 @@ pub async fn delete_blocks(db: &mut Connection, id: AllocationId, changed: &[Pla
             delete from block where allocation_id = $1 returning range_id, cidr, member_id, since
         )
         insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, since)
-        select pool.vrf_id, pool_id, pool.name, gone.cidr, $1, vpc.name, allocation.name, coalesce(role, 'main'), since
+        select pool.vrf_id, pool_id, pool.name, gone.cidr, $1, vpc.name, allocation.name, coalesce(role, 'main'),
+            least(since, statement_timestamp())
         from unnest($2::integer[], $3::cidr[]) as changed (range_id, cidr)
             join gone using (range_id, cidr) join pool_range using (range_id) join pool using (pool_id)
             left join profile_member using (member_id)

@@ -297,12 +297,13 @@ pub async fn update(
 /// Deletes a reservation with its blocks, which become history, and answers where they were.
 pub async fn delete(db: &mut Connection, id: ReservationId) -> Result<Vec<Place>> {
     let rows = query!(
-        // A block of a range that was added while this waited for the VRF is younger than this transaction.
+        // A block of a range that was added while this waited for the VRF is younger than this transaction, not than this
+        // statement; what is there since later than that has its time from another clock or from an old import.
         r#"with freed as (
             delete from block where reservation_id = $1 returning range_id, cidr, since
         ), past as (
-            insert into past_block (vrf_id, pool_id, pool, cidr, reservation_id, reason, since, until)
-            select pool.vrf_id, pool_id, pool.name, freed.cidr, $1, reason, since, greatest(since, now())
+            insert into past_block (vrf_id, pool_id, pool, cidr, reservation_id, reason, since)
+            select pool.vrf_id, pool_id, pool.name, freed.cidr, $1, reason, least(since, statement_timestamp())
             from freed join pool_range using (range_id) join pool using (pool_id)
                 cross join reservation where reservation_id = $1
         )

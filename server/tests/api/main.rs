@@ -22,5 +22,7 @@ mod sizes;
 mod space;
 mod support;
 mod transfer;
+mod transfer_bounds;
+mod transfer_order;
 mod vpcs;
 mod vrfs;

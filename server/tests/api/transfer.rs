@@ -13,18 +13,18 @@ use crate::support::{ALLOCATIONS, Api, KEY, Reply, VPCS, cidrs, path};
 const IMPORT: &str = "/api/v1/import";
 const EXPORT: &str = "/api/v1/export";
 
-async fn send(api: &Api, kind: &str, query: &str, file: impl Into<String>) -> Reply {
+pub(crate) async fn send(api: &Api, kind: &str, query: &str, file: impl Into<String>) -> Reply {
     let headers = [("x-api-key", KEY), ("content-type", kind)];
     api.send("POST", &format!("{IMPORT}{query}"), &headers, file.into())
         .await
 }
 
-async fn import(api: &Api, file: impl Into<String>) -> Value {
+pub(crate) async fn import(api: &Api, file: impl Into<String>) -> Value {
     send(api, "text/csv", "", file).await.ok(200)
 }
 
 /// The conflicts of a file: line, code, and the words.
-async fn conflicts(api: &Api, file: &str) -> Vec<(u64, String, String)> {
+pub(crate) async fn conflicts(api: &Api, file: &str) -> Vec<(u64, String, String)> {
     let before = api.state().await;
     let dry = send(api, "text/csv", "?dry_run=true", file).await.ok(200);
     let refused = send(api, "text/csv", "", file).await;
@@ -50,7 +50,7 @@ async fn conflicts(api: &Api, file: &str) -> Vec<(u64, String, String)> {
 }
 
 #[track_caller]
-fn check(found: &[(u64, String, String)], expected: &[(u64, &str, &str)]) {
+pub(crate) fn check(found: &[(u64, String, String)], expected: &[(u64, &str, &str)]) {
     let short: Vec<_> = found
         .iter()
         .map(|(line, code, _)| (*line, code.as_str()))
@@ -68,7 +68,7 @@ fn check(found: &[(u64, String, String)], expected: &[(u64, &str, &str)]) {
     }
 }
 
-async fn export(api: &Api, format: &str) -> String {
+pub(crate) async fn export(api: &Api, format: &str) -> String {
     let reply = api.get(&format!("{EXPORT}?format={format}")).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     reply.text

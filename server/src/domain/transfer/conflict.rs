@@ -5,9 +5,12 @@ use ipam_shared::{
     cidr::Cidr,
 };
 
-/// All conflicts found so far.
+/// All conflicts found so far: how many, and those that may have to be named.
 #[derive(Debug, Default)]
-pub(super) struct Conflicts(Vec<ImportConflict>);
+pub(super) struct Conflicts {
+    named: Vec<ImportConflict>,
+    total: u64,
+}
 
 impl Conflicts {
     /// Adds one.
@@ -18,7 +21,7 @@ impl Conflicts {
         cidr: Option<Cidr>,
         detail: String,
     ) {
-        self.0.push(ImportConflict {
+        self.push(ImportConflict {
             line,
             code,
             cidr,
@@ -35,7 +38,7 @@ impl Conflicts {
         cidr: Option<Cidr>,
         detail: String,
     ) {
-        self.0.push(ImportConflict {
+        self.push(ImportConflict {
             line,
             code,
             cidr,
@@ -44,21 +47,35 @@ impl Conflicts {
         });
     }
 
+    /// A large file may have many times more conflicts than are named, so that not all are kept.
+    fn push(&mut self, conflict: ImportConflict) {
+        self.total += 1;
+        self.named.push(conflict);
+        if self.named.len() >= 4 * MAX_CONFLICTS {
+            self.shorten();
+        }
+    }
+
+    /// Keeps the first by line. In a fixed order, so that the same file always gets the same reply.
+    fn shorten(&mut self) {
+        self.named
+            .sort_by_key(|one| (one.line, one.other_line.is_none(), one.other_line));
+        self.named.truncate(MAX_CONFLICTS);
+    }
+
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.total == 0
     }
 
     /// How many more can be named.
     pub(super) fn room(&self) -> usize {
-        MAX_CONFLICTS.saturating_sub(self.0.len())
+        MAX_CONFLICTS.saturating_sub(self.named.len())
     }
 
     /// By line, as many as are named, and how many there are.
     pub(super) fn finish(mut self) -> (Vec<ImportConflict>, u64) {
-        let total = self.0.len() as u64;
-        self.0.sort_by_key(|conflict| conflict.line);
-        self.0.truncate(MAX_CONFLICTS);
-        (self.0, total)
+        self.shorten();
+        (self.named, self.total)
     }
 }

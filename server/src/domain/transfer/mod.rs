@@ -2,7 +2,7 @@
 //!
 //! An import runs in one transaction, and says every conflict at once:
 //!
-//! 1. `parse`: from bytes to records with their lines; `gather`: from records to pools, profiles, allocations.
+//! 1. `parse`: from bytes to records with their lines; `bounds`: what their values may be; `gather`: from records to pools, profiles, allocations.
 //! 2. Lock the VRFs that are concerned, then their pools by id, then the VPCs: nothing changes between looking and writing.
 //! 3. `config`, `recipe`, `check`, `resolve`: each thing is new, or there already and the same, or in conflict.
 //! 4. `space`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
@@ -11,11 +11,13 @@
 //! A dry run does the same in a snapshot, without locks and without the last step. What an import finds there already,
 //! exactly the same, it leaves alone, so that a file may be imported again whatever became of the first time.
 
+mod bounds;
 mod check;
 mod config;
 mod conflict;
 mod export;
 mod gather;
+mod overlap;
 mod owners;
 mod parse;
 mod place;
@@ -132,6 +134,7 @@ impl Ipam {
             let mut conflicts = Conflicts::default();
             let lines = parse::parse(&file, format, &mut conflicts)?;
             let records = lines.len() as u64;
+            let lines = bounds::within(lines, time::OffsetDateTime::now_utc(), &mut conflicts);
             Ok::<_, Error>((gather(lines, &mut conflicts), records, conflicts))
         };
         let (file, records, conflicts) = tokio::task::spawn_blocking(read)

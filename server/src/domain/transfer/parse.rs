@@ -74,6 +74,7 @@ fn csv(text: &str, conflicts: &mut Conflicts) -> Result<Vec<Line>> {
         .delimiter(delimiter)
         .flexible(true)
         .from_reader(text.as_bytes());
+    check_quotes(text, delimiter)?;
     let columns = columns(reader.headers().map_err(|error| broken(&error))?)?;
     let mut lines = Vec::new();
     let mut row = csv::StringRecord::new();
@@ -137,6 +138,45 @@ fn csv(text: &str, conflicts: &mut Conflicts) -> Result<Vec<Line>> {
         push(&mut lines, line, record, whole, conflicts);
     }
     Ok(lines)
+}
+
+/// Refuses quotes that don't come in pairs. The reader would take everything up to the next quote, or to the end of the
+/// file, for one cell.
+fn check_quotes(text: &str, delimiter: u8) -> Result<()> {
+    enum At {
+        Start,
+        Plain,
+        /// In quotes, which were opened on that line.
+        Quoted(u64),
+        /// Behind a quote within quotes: their end, or the first half of a quote that is meant.
+        Closed(u64),
+    }
+    let (mut at, mut line) = (At::Start, 1_u64);
+    for byte in text.bytes() {
+        let ends = byte == delimiter || matches!(byte, b'\r' | b'\n');
+        at = match at {
+            At::Start if byte == b'"' => At::Quoted(line),
+            At::Quoted(opened) if byte == b'"' => At::Closed(opened),
+            At::Quoted(opened) => At::Quoted(opened),
+            At::Closed(opened) if byte == b'"' => At::Quoted(opened),
+            At::Closed(opened) if !ends => {
+                return Err(Error::Invalid(format!(
+                    "line {opened}: the cell that begins with a double quote there ends with one on line {line}, but text \
+                     follows; close the quote at the end of its cell, and write a quote that is meant twice"
+                )));
+            }
+            _ if ends => At::Start,
+            _ => At::Plain,
+        };
+        line += u64::from(byte == b'\n');
+    }
+    match at {
+        At::Quoted(opened) => Err(Error::Invalid(format!(
+            "line {opened}: a double quote is opened there and never closed; close it at the end of its cell, and write a \
+             quote that is meant twice"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The columns that a header names, whatever their case.
@@ -416,6 +456,42 @@ mod tests {
                 .to_string()
                 .contains("line 2 is not UTF-8")
         );
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named_with_its_line() {
+        let head = "cidr,vpc,description\n10.0.0.0/24,a,\"two\nlines, \"\"quoted\"\"\"\n";
+        for (rest, line, words) in [
+            // It would swallow all that follows.
+            ("10.0.1.0/24,a,\"open\n10.0.2.0/24,a,b\n", 4, "never closed"),
+            ("10.0.1.0/24,a,b\n10.0.2.0/24,a,\"", 5, "never closed"),
+            (
+                "10.0.1.0/24,a,\"open\"\"\n10.0.2.0/24,a,b\n",
+                4,
+                "never closed",
+            ),
+            // It would swallow what comes before the next one.
+            ("10.0.1.0/24,a,\"open\n10.0.2.0/24,a,\"b\"\n", 4, "line 5"),
+            ("10.0.1.0/24,a,\"shut\" b\n", 4, "line 4"),
+        ] {
+            for text in [
+                format!("{head}{rest}"),
+                format!("{head}{rest}").replace('\n', "\r\n"),
+            ] {
+                let said = refusal(&text, Format::Csv);
+                assert!(
+                    said.starts_with(&format!("line {line}:")) && said.contains(words),
+                    "{text:?}: {said}"
+                );
+            }
+        }
+        assert!(refusal("cidr,\"vpc\n10.0.0.0/24,a\n", Format::Csv).starts_with("line 1:"));
+        // Inside of a cell that does not begin with one, a quote is a character.
+        let (lines, conflicts) = read(
+            "cidr,vpc,description\n10.0.0.0/24,a,12\" rack\n10.0.1.0/24,a,\"\"\n",
+            Format::Csv,
+        );
+        assert_eq!((lines.len(), conflicts), (2, vec![]));
     }
 
     #[test]

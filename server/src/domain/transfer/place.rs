@@ -1,15 +1,20 @@
 //! Where ranges and reservations lie: ranges without a parent side by side in their VRF, and reservations where they take
 //! space from ranges. Looks at the file and the world.
 
+use std::collections::HashSet;
+
 use ipam_shared::{api::transfer::ConflictCode, cidr::Cidr};
 
-use super::check::{Check, ReservedBlock};
+use super::{
+    check::{Check, ReservedBlock},
+    overlap::{Wanted, overlaps},
+};
 use crate::domain::plan::{Place, RangeId};
 
 impl Check {
     /// New ranges without a parent overlap no other of their VRF, and lie in no reservation that was there before.
     pub(super) fn roots(&mut self) {
-        let mut roots: Vec<_> = self
+        let roots: Vec<_> = self
             .world
             .ranges
             .values()
@@ -23,28 +28,19 @@ impl Check {
                 ))
             })
             .collect();
-        roots.sort_unstable_by_key(|(vrf, cidr, id, _)| {
-            (
-                *vrf,
-                cidr.family(),
-                cidr.number(),
-                cidr.prefix_length(),
-                *id,
-            )
-        });
-        let mut above: Option<(usize, Cidr, RangeId, usize)> = None;
-        for root in roots {
-            let Some(other) = above.filter(|other| other.0 == root.0 && other.1.contains(root.1))
-            else {
-                above = Some(root);
+        // A range that is there has no line.
+        let line = |id: RangeId| self.range_lines.get(&id).copied();
+        let wanted: Vec<_> = roots
+            .iter()
+            .map(|(vrf, cidr, id, _)| Wanted {
+                space: *vrf,
+                cidr: *cidr,
+                line: line(*id),
+            })
+            .collect();
+        for (later, before) in overlaps(&wanted) {
+            let (Some(one), Some(two)) = (roots.get(later), roots.get(before)) else {
                 continue;
-            };
-            // Of the two, the new one is in conflict, or the one that comes later in the file.
-            let line = |id: RangeId| self.range_lines.get(&id).copied();
-            let (one, two) = match (line(root.2), line(other.2)) {
-                (Some(line), Some(before)) if line < before => (other, root),
-                (None, _) => (other, root),
-                _ => (root, other),
             };
             let Some(at) = line(one.2) else {
                 continue;
@@ -85,32 +81,24 @@ impl Check {
                 .iter()
                 .map(|new| (new.vrf, new.cidr, Some(new.line))),
         );
-        all.sort_unstable_by_key(|(vrf, cidr, line)| {
-            (
-                *vrf,
-                cidr.family(),
-                cidr.number(),
-                cidr.prefix_length(),
-                *line,
-            )
-        });
-        let mut above: Option<(usize, Cidr, Option<u64>)> = None;
-        for one in all {
-            let Some(other) = above.filter(|other| other.0 == one.0 && other.1.contains(one.1))
-            else {
-                above = Some(one);
+        let wanted: Vec<_> = all
+            .iter()
+            .map(|(vrf, cidr, line)| Wanted {
+                space: *vrf,
+                cidr: *cidr,
+                line: *line,
+            })
+            .collect();
+        let mut lost = HashSet::new();
+        for (later, before) in overlaps(&wanted) {
+            let (Some(one), Some(two)) = (all.get(later), all.get(before)) else {
                 continue;
-            };
-            let (one, two) = match (one.2, other.2) {
-                (None, _) => (other, one),
-                (Some(line), Some(before)) if line < before => (other, one),
-                _ => (one, other),
             };
             let Some(line) = one.2 else {
                 continue;
             };
             // What one of them stands in the way of is said of the other.
-            self.reservations.retain(|new| new.line != line);
+            lost.insert(line);
             match two.2 {
                 Some(before) => self.conflicts.between(
                     (line, before),
@@ -137,6 +125,8 @@ impl Check {
                 }
             }
         }
+
+        self.reservations.retain(|new| !lost.contains(&new.line));
 
         let mut reserved = Vec::new();
         for new in &self.reservations {

@@ -373,9 +373,6 @@ fn requested(record: &Record) -> Result<(), String> {
     {
         return Err("requested_prefix_length is at most 128".to_owned());
     }
-    if record.number.is_some_and(|number| number < 1) {
-        return Err("number is at least 1".to_owned());
-    }
     let recipes = [
         record.profile.is_some(),
         record.requested_pools.is_some(),

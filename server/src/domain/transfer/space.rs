@@ -1,14 +1,16 @@
 //! Who takes which addresses: ranges, reservations and blocks of a file against each other and against what is there.
 //!
-//! Within the file a sweep in the order of addresses finds what overlaps, since of two CIDRs that overlap one contains the
-//! other. Against the database the free list decides: what can't be taken from it is in use, and only then it is looked
+//! Within the file `overlap` finds what is in each other's way. Against the database the free list decides: what can't be taken from it is in use, and only then it is looked
 //! up by what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ipam_shared::api::transfer::ConflictCode;
 
-use super::check::Check;
+use super::{
+    check::Check,
+    overlap::{Wanted, overlaps},
+};
 use crate::{
     db::{Connection, free, transfer::find},
     domain::plan::{self, Changes, FreeSpace, Place, RangeId},
@@ -147,64 +149,45 @@ impl Check {
 
     /// Finds what overlaps within the file, and leaves the first of each in the order of lines; answers the others.
     fn sweep(&mut self, claims: &mut Vec<Claim>) -> Vec<Claim> {
-        claims.sort_unstable_by_key(|claim| {
-            (
-                claim.place.cidr.number(),
-                claim.place.cidr.prefix_length(),
-                claim.line,
-            )
-        });
-        let mut kept: Vec<Claim> = Vec::with_capacity(claims.len());
-        // What contains the address where the sweep is, the largest first.
-        let mut above: Vec<Claim> = Vec::new();
-        let mut lost: HashMap<(Option<u64>, Place), Claim> = HashMap::new();
-        for claim in claims.drain(..) {
-            while above
-                .last()
-                .is_some_and(|last| !last.place.cidr.contains(claim.place.cidr))
-            {
-                above.pop();
-            }
-            if let Some(other) = above.last() {
-                let (one, two) = if claim.line < other.line {
-                    (*other, claim)
-                } else {
-                    (claim, *other)
-                };
-                lost.entry((one.line, one.place)).or_insert(two);
-            }
-            above.push(claim);
-            kept.push(claim);
-        }
-        for ((line, place), other) in &lost {
-            let Some(line) = *line else {
+        let wanted: Vec<_> = claims
+            .iter()
+            .map(|claim| Wanted {
+                space: (),
+                cidr: claim.place.cidr,
+                line: claim.line,
+            })
+            .collect();
+        let mut lost = HashSet::new();
+        for (later, before) in overlaps(&wanted) {
+            lost.insert(later);
+            let (Some(one), Some(other)) = (wanted.get(later), wanted.get(before)) else {
                 continue;
             };
+            let Some(line) = one.line else {
+                continue;
+            };
+            let (cidr, theirs) = (one.cidr, other.cidr);
             match other.line {
                 Some(before) => self.conflicts.between(
                     (line, before),
                     ConflictCode::OverlapInFile,
-                    Some(place.cidr),
-                    format!(
-                        "{} overlaps {} on line {before}",
-                        place.cidr, other.place.cidr
-                    ),
+                    Some(cidr),
+                    format!("{cidr} overlaps {theirs} on line {before}"),
                 ),
                 None => self.conflicts.add(
                     line,
                     ConflictCode::Overlap,
-                    Some(place.cidr),
-                    format!(
-                        "{} overlaps the reservation of {}",
-                        place.cidr, other.place.cidr
-                    ),
+                    Some(cidr),
+                    format!("{cidr} overlaps the reservation of {theirs}"),
                 ),
             }
         }
-        let is_lost = |claim: &Claim| lost.contains_key(&(claim.line, claim.place));
-        let (gone, left) = kept.into_iter().partition(is_lost);
-        *claims = left;
-        gone
+        let (gone, left): (Vec<_>, Vec<_>) = claims
+            .drain(..)
+            .enumerate()
+            .partition(|(place, _)| lost.contains(place));
+        *claims = left.into_iter().map(|(_, claim)| claim).collect();
+        gone.into_iter().map(|(_, claim)| claim).collect()
     }
 
     /// Says what has the addresses that could not be taken, or perhaps could not.

@@ -1,0 +1,54 @@
+//! What the values of a record may be, whatever is stored: the numbers and times that everything after the import can
+//! work with. Looks at single records; a file that is only read, not imported, may say anything.
+
+use ipam_shared::api::transfer::{At, ConflictCode, Record};
+use time::{Duration, OffsetDateTime};
+
+use super::{conflict::Conflicts, parse::Line};
+
+/// The largest number that programs in JavaScript read exactly. It leaves more numbers to come than anybody will use.
+const MAX_NUMBER: i64 = (1 << 53) - 1;
+
+/// How far the clock of the server that wrote a file may be ahead of ours.
+const CLOCKS_DIFFER: Duration = Duration::minutes(5);
+
+/// Leaves the records whose values are within bounds; each other one is a conflict.
+pub(super) fn within(
+    mut lines: Vec<Line>,
+    now: OffsetDateTime,
+    conflicts: &mut Conflicts,
+) -> Vec<Line> {
+    let latest = now + CLOCKS_DIFFER;
+    lines.retain(|Line { line, record }| {
+        let Some(problem) = problem(record, latest) else {
+            return true;
+        };
+        conflicts.add(*line, ConflictCode::BadValue, record.cidr, problem);
+        false
+    });
+    lines
+}
+
+fn problem(record: &Record, latest: OffsetDateTime) -> Option<String> {
+    if record
+        .number
+        .is_some_and(|number| !(1..=MAX_NUMBER).contains(&number))
+    {
+        return Some(format!(
+            "number is 1 to {MAX_NUMBER}; leave it out to get a new one"
+        ));
+    }
+    let good = |at: &At| at.0 >= OffsetDateTime::UNIX_EPOCH && at.0 <= latest;
+    [
+        ("created_at", &record.created_at),
+        ("since", &record.since),
+        ("retired_at", &record.retired_at),
+    ]
+    .into_iter()
+    .find(|(_, at)| !at.as_ref().is_none_or(good))
+    .map(|(column, _)| {
+        format!(
+            "{column} is after 1970-01-01 and not in the future; correct it, or the clock of the server that wrote the file"
+        )
+    })
+}
