@@ -383,7 +383,7 @@ async fn replies_are_compressed_where_it_pays() {
         api.post(VPCS, &vpc).await.ok(201);
     }
     let encoding = async |path: &str, headers: &[(&str, &str)]| {
-        let mut request = axum::http::Request::get(path).header(WITH_KEY.0, WITH_KEY.1);
+        let mut request = http::Request::get(path).header(WITH_KEY.0, WITH_KEY.1);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
