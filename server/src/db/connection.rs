@@ -172,7 +172,7 @@ impl Watch<'_> {
         *self.has_failed = true;
         *self.is_broken = true;
         if let Some(trust) = self.trust {
-            trust.lose();
+            trust.lose_all();
         }
         sqlx::Error::Io(std::io::Error::new(
             std::io::ErrorKind::TimedOut,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -38,18 +38,41 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 ///
 /// When one gave no answer, or turned out to lead to a standby, all that became idle before are closed instead of used: they
 /// go through the same network to the same host.
+///
+/// When one gave no answer, it is also in doubt whether the database takes changes at all: commits that wait for a standby
+/// may wait for hours. Each that is given up goes on waiting in the database and holds its locks, so there should be few.
 #[derive(Debug, Default)]
-pub(super) struct Trust(Mutex<Option<Instant>>);
+pub(super) struct Trust(Mutex<Lost>);
+
+/// When what was lost.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    idle: Option<Instant>,
+    changes: Option<Instant>,
+}
 
 impl Trust {
     /// From now on only those are used that were of use later than now.
     pub(super) fn lose(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.lost().idle = Some(Instant::now());
+    }
+
+    /// And changes are in doubt.
+    pub(super) fn lose_all(&self) {
+        let now = Some(Instant::now());
+        *self.lost() = Lost {
+            idle: now,
+            changes: now,
+        };
     }
 
     fn holds(&self, idle_for: Duration) -> bool {
-        let lost = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = self.lost().idle;
         lost.is_none_or(|lost| lost.elapsed() > idle_for)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Lost> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,6 +253,19 @@ impl Connections {
             }
         }
         *last = Some(Instant::now());
+    }
+
+    /// Since when it is in doubt whether the database takes changes, if it is.
+    pub fn in_doubt_since(&self) -> Option<Instant> {
+        self.trust.lost().changes
+    }
+
+    /// It takes changes, as somebody found who began to look at `looked`.
+    pub fn believe(&self, looked: Instant) {
+        let mut lost = self.trust.lost();
+        if lost.changes.is_some_and(|since| since < looked) {
+            lost.changes = None;
+        }
     }
 
     /// Another number after each fail-over. It may have taken back what was read before.

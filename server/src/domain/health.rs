@@ -1,4 +1,6 @@
 //! Whether the database can be read and written. However many ask, it is looked at once a second.
+//!
+//! Once an answer did not come in time, changes are refused at once until one look finds that they are taken again.
 
 use std::{
     sync::Arc,
@@ -18,6 +20,12 @@ const KEPT: Duration = Duration::from_secs(1);
 /// Time for each of the two looks, waiting for a connection included.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+const NOT_TAKEN: Error = Error::Unavailable(
+    "the database does not take changes at the moment, such as for want of a standby that its commits wait for; nothing \
+     was changed; try again",
+    None,
+);
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -27,9 +35,16 @@ pub struct Health {
     pub writes: Option<String>,
 }
 
-/// What was found last, and when.
+/// What was found last.
 #[derive(Debug, Default)]
-pub(super) struct LastHealth(Mutex<Option<(Instant, Arc<Health>)>>);
+pub(super) struct LastHealth(Mutex<Option<Look>>);
+
+#[derive(Debug)]
+struct Look {
+    began: Instant,
+    ended: Instant,
+    health: Arc<Health>,
+}
 
 impl Ipam {
     /// What reads and changes would meet, as it was at most a second ago.
@@ -38,13 +53,23 @@ impl Ipam {
         // Whoever gives up waiting does not end the look: the next one would begin it again.
         let looked = detached(async move {
             let mut last = ipam.health.0.lock().await;
-            if let Some((at, health)) = &*last
-                && at.elapsed() < KEPT
+            if let Some(look) = &*last
+                && look.ended.elapsed() < KEPT
+                // All was well before the answer that did not come: that says nothing.
+                && ipam.db.in_doubt_since().is_none_or(|since| since < look.began)
             {
-                return Ok(Arc::clone(health));
+                return Ok(Arc::clone(&look.health));
             }
+            let began = Instant::now();
             let health = Arc::new(ipam.look().await);
-            *last = Some((Instant::now(), Arc::clone(&health)));
+            if health.writes.is_none() {
+                ipam.db.believe(began);
+            }
+            *last = Some(Look {
+                began,
+                ended: Instant::now(),
+                health: Arc::clone(&health),
+            });
             Ok(health)
         });
         looked.await.unwrap_or_else(|error| {
@@ -53,6 +78,22 @@ impl Ipam {
                 writes: Some(error.to_string()),
             })
         })
+    }
+
+    /// Refuses a change if it is in doubt whether the database takes any, and it was found not to.
+    pub(super) async fn changes_are_taken(&self) -> Result<()> {
+        if self.db.in_doubt_since().is_some() && self.health().await.writes.is_some() {
+            return Err(NOT_TAKEN);
+        }
+        Ok(())
+    }
+
+    /// Refuses a change if it is in doubt by now whether the database takes any, such as after a wait for a connection.
+    pub(super) fn changes_are_still_taken(&self) -> Result<()> {
+        match self.db.in_doubt_since() {
+            Some(_) => Err(NOT_TAKEN),
+            None => Ok(()),
+        }
     }
 
     async fn look(&self) -> Health {
@@ -86,7 +127,7 @@ impl Ipam {
             ));
         }
         drop(connection);
-        self.settle().await
+        self.settle_whatever_is_in_doubt().await
     }
 }
 

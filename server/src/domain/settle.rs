@@ -10,7 +10,13 @@ impl Ipam {
     /// What a change that is repeated finds done already may be from a commit of which nobody knows whether the standby has
     /// it. Whoever is told that it is done, or that something exists, relies on it.
     pub async fn settle(&self) -> Result<()> {
-        let mut transaction = self.begin().await?;
+        self.changes_are_taken().await?;
+        self.settle_whatever_is_in_doubt().await
+    }
+
+    /// The same for who looks whether changes are taken.
+    pub(super) async fn settle_whatever_is_in_doubt(&self) -> Result<()> {
+        let mut transaction = self.db.begin_change().await?;
         crate::db::commit::settle(&mut transaction).await?;
         commit(transaction).await
     }

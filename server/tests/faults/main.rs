@@ -4,6 +4,7 @@
 #[path = "../support/client.rs"]
 #[expect(dead_code, reason = "not every test reads")]
 mod client;
+mod commits;
 mod hesitation;
 mod proxy;
 mod stalled;
