@@ -67,6 +67,12 @@ impl Link {
         self.state.send_modify(|state| state.is_held = false);
     }
 
+    /// New connections reach the PostgreSQL of `target`; others go on where they lead.
+    pub(crate) fn lead_to(&self, target: &Path) {
+        self.state
+            .send_modify(|state| state.target = target.to_path_buf());
+    }
+
     /// Ends all connections, with what is under way in them. New ones reach the PostgreSQL of `target`.
     pub(crate) fn point_to(&self, target: &Path) {
         self.state.send_modify(|state| {

@@ -58,7 +58,10 @@ const SETTINGS: [&str; 9] = [
 pub struct Pair {
     nodes: [Node; 2],
     primary: usize,
+    /// Leads to the primary.
     address: Link,
+    /// Each leads to one of the two for ever.
+    fixed: [Link; 2],
     replication: Link,
 }
 
@@ -86,6 +89,10 @@ impl Pair {
         let mut second = Node::new(cluster_dir(), bin_dir.as_ref());
         first.run(None).await;
         let address = Link::start(&first.socket()).await;
+        let fixed = [
+            Link::start(&first.socket()).await,
+            Link::start(&second.socket()).await,
+        ];
         let replication = Link::start(&first.socket()).await;
         second.copy_from(&first).await;
         second.run(Some(&replication)).await;
@@ -93,6 +100,7 @@ impl Pair {
             nodes: [first, second],
             primary: 0,
             address,
+            fixed,
             replication,
         };
         pair.wait_until_in_step().await;
@@ -104,6 +112,26 @@ impl Pair {
     pub fn url(&self) -> String {
         let address = self.address.address();
         format!("postgres://postgres@{address}/ipam?sslmode=disable")
+    }
+
+    /// A URL with the addresses of both, which stay where they are.
+    #[must_use]
+    pub fn url_of_both(&self) -> String {
+        let [first, second] = self.fixed.each_ref().map(Link::address);
+        format!(
+            "postgres://postgres@{first},{second}/ipam?sslmode=disable&target_session_attrs=read-write"
+        )
+    }
+
+    /// Leads the address that moves to the standby, as one that moved too early does, and ends what goes through it.
+    pub fn lead_to_standby(&self) {
+        self.address
+            .point_to(&self.nodes[1 - self.primary].socket());
+    }
+
+    /// Leads it to the primary again. What goes through it to the standby goes on.
+    pub fn lead_to_primary(&self) {
+        self.address.lead_to(&self.nodes[self.primary].socket());
     }
 
     /// How to reach the primary of the moment, past the address.

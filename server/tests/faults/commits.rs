@@ -13,9 +13,9 @@ use super::client::{Client, Reply};
 /// The documented time until all works again.
 const HEALED: Duration = Duration::from_secs(30);
 /// How long the standby is away.
-const AWAY: Duration = Duration::from_secs(32);
+const AWAY: Duration = Duration::from_secs(28);
 /// When the first wait for a commit (20 s) is over for sure, so that it is known that the standby is away.
-const KNOWN: Duration = Duration::from_secs(23);
+const KNOWN: Duration = Duration::from_secs(22);
 /// A refusal comes within this time from then on.
 const SOON: Duration = Duration::from_secs(5);
 const CLIENTS: usize = 24;

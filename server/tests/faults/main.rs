@@ -8,3 +8,5 @@ mod commits;
 mod hesitation;
 mod proxy;
 mod stalled;
+mod standby;
+mod stuck;

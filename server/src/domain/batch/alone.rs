@@ -62,6 +62,8 @@ pub(super) async fn decide(ipam: &Ipam, ask: &Ask) -> Option<Step> {
             tracing::error!(%error, "the outcome of a commit is not known");
             Some(Step::Done(Box::new(Err(Error::UnknownOutcome(error)))))
         }
+        // It would be waited for as long once more.
+        Err(error) if super::waited(&error).is_some() => Some(Step::Done(Box::new(Err(error)))),
         // The batch that locks first finds out, and says so.
         Err(error) => {
             tracing::debug!(%error, "a request was not decided without locking first");
