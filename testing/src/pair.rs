@@ -172,6 +172,18 @@ impl Pair {
         self.address.point_to(&self.nodes[standby].socket());
     }
 
+    /// Kills the primary and starts it again, which takes no longer than its recovery.
+    pub async fn restart(&mut self) {
+        let primary = &mut self.nodes[self.primary];
+        primary.kill_9();
+        let socket = primary.socket();
+        // Cuts what is under way, as the end of the machine would.
+        self.address.point_to(&socket);
+        self.replication.point_to(&socket);
+        primary.run(None).await;
+        self.wait_until_in_step().await;
+    }
+
     /// Makes the one that was killed the standby of the other, and waits until commits wait for it.
     pub async fn rebuild(&mut self) {
         let (first, second) = self.nodes.split_at_mut(1);
@@ -375,11 +387,19 @@ impl Node {
             .and_then(|line| line.parse().ok())
             .map(Pid::from_raw)
             .expect("the first line is the number of the process");
+        // Its sessions end soon after it, and nothing can be started in their place before.
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        let children = fs::read_to_string(children).unwrap_or_default();
+        let sessions = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok());
         kill(pid, Signal::SIGKILL).expect("it runs");
         let begin = Instant::now();
-        while kill(pid, None) != Err(Errno::ESRCH) {
-            assert!(begin.elapsed() < PATIENCE, "it does not die");
-            std::thread::sleep(Duration::from_millis(1));
+        for pid in std::iter::once(pid).chain(sessions.map(Pid::from_raw)) {
+            while kill(pid, None) != Err(Errno::ESRCH) {
+                assert!(begin.elapsed() < PATIENCE, "it does not die");
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         self.end_warden();
     }

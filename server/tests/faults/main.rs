@@ -7,6 +7,7 @@ mod client;
 mod commits;
 mod hesitation;
 mod proxy;
+mod restart;
 mod stalled;
 mod standby;
 mod stuck;
