@@ -268,6 +268,46 @@ async fn wrong_keys_cost_time_and_are_logged_with_their_address() {
     );
 }
 
+/// RFC 9112, section 3.2: without one name of the host, proxies and servers may disagree on whom a request is for.
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let (_database, server) = start().await;
+    for (version, hosts, is_good) in [
+        ("1.1", "Host: ipam\r\n", true),
+        ("1.1", "host: 127.0.0.1:8000\r\n", true),
+        ("1.1", "Host: [::1]:8000\r\n", true),
+        // Of a target without an authority.
+        ("1.1", "Host:\r\n", true),
+        ("1.1", "", false),
+        ("1.1", "Host: ipam\r\nHost: ipam\r\n", false),
+        ("1.1", "Host: ipam\r\nX: y\r\nhost: other\r\n", false),
+        ("1.1", "Host: a b\r\n", false),
+        ("1.1", "Host: user@ipam\r\n", false),
+        ("1.1", "Host: ipam/path\r\n", false),
+        ("1.1", "Host: ipam, other\r\n", false),
+        ("1.0", "", true),
+        ("1.0", "Host: ipam\r\n", true),
+        ("1.0", "Host: ipam\r\nHost: other\r\n", false),
+    ] {
+        for path in ["/healthz", "/api/v1/vpcs", "/allocations", "/", "/nowhere"] {
+            let request = format!(
+                "GET {path} HTTP/{version}\r\n{hosts}X-API-Key: {}\r\nConnection: close\r\n\r\n",
+                TestServer::API_KEY
+            );
+            let said = exchange(server.address(), request.as_bytes()).await;
+            let is_refused = said
+                .split_whitespace()
+                .nth(1)
+                .is_some_and(|status| status == "400");
+            assert_eq!(!is_refused, is_good, "{request:?}: {said}");
+            if !is_good {
+                assert!(said.to_lowercase().contains("x-request-id:"), "{said}");
+                assert!(said.contains("application/problem+json"), "{said}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_signs_in_sends_no_megabytes() {
     let (_database, server) = start().await;

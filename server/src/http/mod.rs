@@ -9,6 +9,7 @@ pub mod error;
 pub mod event;
 mod extract;
 pub mod health;
+mod host;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
@@ -156,6 +157,7 @@ pub fn app(app: App) -> Router {
         .with_state(app.clone());
     let router = router
         .layer(middleware::from_fn_with_state(app.clone(), auth::slow_down))
+        .layer(middleware::from_fn(host::once))
         .layer(middleware::from_fn_with_state(app, leave_when_draining));
     limits::layer(router)
         .layer(SetResponseHeaderLayer::if_not_present(
