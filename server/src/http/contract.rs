@@ -18,22 +18,43 @@ const MAX_TEXT: u32 = 1000;
 pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     for (path, item) in fields(&mut document["paths"]) {
+        let allowed = allowed(item);
         for (_, operation) in fields(item) {
             parameters(operation);
             refusals(operation, path.contains('{'));
             replies(operation, &schemas);
+            let allow = header(
+                "The methods that this path has",
+                json!({ "type": "string", "const": allowed }),
+            );
+            operation["responses"]["405"]["headers"]["Allow"] = allow;
         }
     }
     document["components"]["headers"] = headers();
-    document["components"]["responses"] = json!({
-        "MethodNotAllowed": problem(&[Code::MethodNotAllowed]),
-    });
+    names(document);
     bounds(&mut document["components"]["schemas"]);
+    nulls(&mut document["components"]["schemas"]);
 }
 
 /// The members of an object; none of anything else.
 fn fields(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
+}
+
+/// The methods of a path, as the header `Allow` has them.
+fn allowed(item: &Value) -> String {
+    // In the order in which the router knows them.
+    [
+        ("get", "GET,HEAD"),
+        ("post", "POST"),
+        ("delete", "DELETE"),
+        ("patch", "PATCH"),
+    ]
+    .into_iter()
+    .filter(|(method, _)| !item[method].is_null())
+    .map(|(_, name)| name)
+    .collect::<Vec<_>>()
+    .join(",")
 }
 
 /// Queries are optional and never null; limits and ETags have their bounds.
@@ -90,8 +111,8 @@ fn refusals(operation: &mut Value, has_key: bool) {
         let parameters = operation["parameters"].as_array();
         parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name))
     };
-    let mut statuses = vec![400, 401, 500, 503, 504];
-    if has_key {
+    let mut statuses = vec![400, 401, 405, 500, 503, 504];
+    if has_key || ["vrf", "vpc", "pool", "parent"].into_iter().any(takes) {
         statuses.extend([404, 410]);
     }
     if takes("if-match") {
@@ -186,17 +207,57 @@ fn replies(operation: &mut Value, schemas: &Value) {
     }
 }
 
+/// A header that is always there.
+fn header(description: &str, schema: Value) -> Value {
+    json!({ "description": description, "required": true, "schema": schema })
+}
+
 /// The headers of replies.
 fn headers() -> Value {
-    let header =
-        |description: &str, schema: Value| json!({ "description": description, "schema": schema });
-    json!({
+    let mut headers = json!({
         "X-Request-Id": header("Finds the request in the server's log", json!({ "type": "string" })),
         "ETag": header("The revision, for If-Match", json!({ "type": "string", "examples": ["\"1\""] })),
         "Location": header("Path of what was made", json!({ "type": "string", "format": "uri-reference" })),
         "WWW-Authenticate": header("How to show a key", json!({ "type": "string", "examples": ["Bearer"] })),
         "Retry-After": header("Seconds to wait before the next try", json!({ "type": "integer", "minimum": 0 })),
-    })
+    });
+    // A restored database waits for an operator, and nobody knows for how long.
+    headers["Retry-After"]["required"] = json!(false);
+    headers
+}
+
+/// Calls schemas by their names: the items of pages, which would be written out again in each, and what has that of a type
+/// of the language.
+fn names(document: &mut Value) {
+    let schemas = &mut document["components"]["schemas"];
+    for (name, schema) in fields(schemas) {
+        if let Some(item) = name.strip_prefix("Page_") {
+            let reference = format!("#/components/schemas/{item}");
+            schema["properties"]["items"]["items"] = json!({ "$ref": reference });
+        }
+    }
+    if let Some(schemas) = schemas.as_object_mut()
+        && let Some(labels) = schemas.remove("BTreeMap")
+    {
+        schemas.insert("RequiredLabels".to_owned(), labels);
+    }
+    rename(
+        document,
+        "#/components/schemas/BTreeMap",
+        "#/components/schemas/RequiredLabels",
+    );
+}
+
+/// Leads all references to one place to another.
+fn rename(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::String(text) if text == from => *text = to.to_owned(),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| rename(field, from, to)),
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
+        _ => {}
+    }
 }
 
 /// The bounds that are checked when a text becomes a name, labels, or a description.
@@ -224,6 +285,45 @@ fn bounds(schemas: &mut Value) {
                 property["maxLength"] = json!(MAX_TEXT);
             }
         }
+    }
+}
+
+/// In what is asked for, null stands for a field that is not given.
+fn nulls(schemas: &mut Value) {
+    // What a profile is made of looks the same in requests and replies, but a reply leaves nothing out.
+    let mut member = schemas["Member"].clone();
+    let all: Vec<_> = fields(&mut schemas["Member"]["properties"])
+        .map(|(field, _)| field.clone())
+        .collect();
+    schemas["Member"]["required"] = json!(all);
+    member["description"] = json!("One block of the recipe, as it is asked for.");
+    schemas["NewMember"] = member;
+    for (name, schema) in fields(schemas) {
+        let is_new = name.starts_with("New") || name == "Record";
+        if is_new || name.ends_with("Patch") {
+            let items = schema.pointer_mut("/properties/members/items");
+            if let Some(items) = items {
+                *items = json!({ "$ref": "#/components/schemas/NewMember" });
+            }
+        }
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        if !is_new {
+            continue;
+        }
+        for (field, property) in fields(&mut schema["properties"]) {
+            if !required.contains(&json!(field)) {
+                or_null(property);
+            }
+        }
+    }
+}
+
+/// Adds null to the types of a schema.
+fn or_null(schema: &mut Value) {
+    if let Some(kind) = schema["type"].as_str() {
+        schema["type"] = json!([kind, "null"]);
+    } else if schema["$ref"].is_string() {
+        *schema = json!({ "oneOf": [schema.clone(), { "type": "null" }] });
     }
 }
 

@@ -430,3 +430,53 @@ async fn replies_are_compressed_where_it_pays() {
         reply.text
     );
 }
+
+/// Each path of the document takes the methods that the document has, and says so to who uses another.
+#[tokio::test]
+async fn other_methods_are_refused_with_those_that_exist() {
+    let api = Api::start().await;
+    let document = api
+        .send("GET", "/api/v1/openapi.json", &[], "")
+        .await
+        .ok(200);
+    let operations = api.operations(&document).await;
+    let mut tried = 0;
+    for operation in &operations {
+        let mut allowed: Vec<_> = operations
+            .iter()
+            .filter(|other| other.path == operation.path)
+            .map(|other| other.method.as_str())
+            .collect();
+        // What can be read can be asked about.
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
+        let described = &operation.described["responses"]["405"];
+        let said = described["headers"]["Allow"]["schema"]["const"].as_str();
+        let mut said: Vec<_> = said.unwrap_or_default().split(',').collect();
+        said.sort_unstable();
+        allowed.sort_unstable();
+        assert_eq!(said, allowed, "{} {}", operation.method, operation.path);
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY",
+        ] {
+            if allowed.contains(&method) {
+                continue;
+            }
+            let reply = api.with(method, &operation.path, &[], &json!({})).await;
+            if method != "HEAD" {
+                reply.problem(405, "method_not_allowed");
+            }
+            let mut allow: Vec<_> = reply.header("allow").split(',').map(str::trim).collect();
+            allow.sort_unstable();
+            assert_eq!(
+                (reply.status, allow),
+                (405, allowed.clone()),
+                "{method} {}",
+                operation.path
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}
