@@ -1,18 +1,17 @@
 //! What all operations of the OpenAPI document have in common, added in one place: the refusals that anybody can meet, the
 //! headers of replies, the bounds of names and pages. Handlers say only what is their own.
 
+mod schemas;
+
 use ipam_shared::{
+    api::MAX_IDEMPOTENCY_KEY,
     error::{Code, Problem},
-    labels::{MAX_LABEL_VALUE, MAX_LABELS},
-    name::MAX_NAME,
     page::{DEFAULT_LIMIT, MAX_LIMIT},
 };
 use serde_json::{Map, Value, json};
 
 /// Where a problem is described.
 const PROBLEM: &str = "#/components/schemas/Problem";
-/// Longest free text.
-const MAX_TEXT: u32 = 1000;
 
 /// Completes the document that was made from the handlers.
 pub(super) fn complete(document: &mut Value) {
@@ -21,6 +20,11 @@ pub(super) fn complete(document: &mut Value) {
         let allowed = allowed(item);
         for (_, operation) in fields(item) {
             parameters(operation);
+            if operation["operationId"] == "import_plan" {
+                let schema = &mut operation["requestBody"]["content"]["application/json"]["schema"];
+                // One record after the other will do as well.
+                *schema = json!({ "oneOf": [schema.clone(), schema["items"].clone()] });
+            }
             refusals(operation, path.contains('{'));
             replies(operation, &schemas);
             let allow = header(
@@ -31,9 +35,7 @@ pub(super) fn complete(document: &mut Value) {
         }
     }
     document["components"]["headers"] = headers();
-    names(document);
-    bounds(&mut document["components"]["schemas"]);
-    nulls(&mut document["components"]["schemas"]);
+    schemas::complete(document);
 }
 
 /// The members of an object; none of anything else.
@@ -76,14 +78,29 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["default"] = json!(DEFAULT_LIMIT);
             }
             Some("if-match") => {
-                parameter["schema"]["pattern"] = json!(r#"^(\*|"[0-9]{1,18}")$"#);
+                parameter["schema"]["pattern"] = json!(r#"^("[0-9]{1,18}"|[*])$"#);
+                parameter["schema"]["minLength"] = json!(1);
                 parameter["schema"]["examples"] = json!(["\"3\""]);
             }
             Some("idempotency-key") => {
                 parameter["schema"]["pattern"] = json!("^[!-~]+$");
-                parameter["schema"]["maxLength"] = json!(255);
+                parameter["schema"]["minLength"] = json!(1);
+                parameter["schema"]["maxLength"] = json!(MAX_IDEMPOTENCY_KEY);
             }
             Some("ipam-claim") => parameter["schema"]["format"] = json!("uuid"),
+            Some("label") => {
+                parameter["schema"]["pattern"] = json!("^[^=]*=");
+                parameter["schema"]["examples"] = json!(["environment=prod"]);
+            }
+            Some("ip" | "contains") => {
+                parameter["schema"]["anyOf"] = json!([{ "format": "ipv4" }, { "format": "ipv6" }]);
+                parameter["schema"]["examples"] = json!(["10.0.0.1"]);
+            }
+            Some("prefix_length") => {
+                parameter["schema"]["minimum"] = json!(0);
+                parameter["schema"]["maximum"] = json!(128);
+            }
+            Some("cursor") => parameter["schema"]["minLength"] = json!(1),
             _ => {}
         }
     }
@@ -224,107 +241,6 @@ fn headers() -> Value {
     // A restored database waits for an operator, and nobody knows for how long.
     headers["Retry-After"]["required"] = json!(false);
     headers
-}
-
-/// Calls schemas by their names: the items of pages, which would be written out again in each, and what has that of a type
-/// of the language.
-fn names(document: &mut Value) {
-    let schemas = &mut document["components"]["schemas"];
-    for (name, schema) in fields(schemas) {
-        if let Some(item) = name.strip_prefix("Page_") {
-            let reference = format!("#/components/schemas/{item}");
-            schema["properties"]["items"]["items"] = json!({ "$ref": reference });
-        }
-    }
-    if let Some(schemas) = schemas.as_object_mut()
-        && let Some(labels) = schemas.remove("BTreeMap")
-    {
-        schemas.insert("RequiredLabels".to_owned(), labels);
-    }
-    rename(
-        document,
-        "#/components/schemas/BTreeMap",
-        "#/components/schemas/RequiredLabels",
-    );
-}
-
-/// Leads all references to one place to another.
-fn rename(value: &mut Value, from: &str, to: &str) {
-    match value {
-        Value::String(text) if text == from => *text = to.to_owned(),
-        Value::Object(fields) => fields
-            .values_mut()
-            .for_each(|field| rename(field, from, to)),
-        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
-        _ => {}
-    }
-}
-
-/// The bounds that are checked when a text becomes a name, labels, or a description.
-fn bounds(schemas: &mut Value) {
-    // No slash, no control character, no white space at either end.
-    schemas["Name"]["pattern"] = json!(
-        r"^[^\s/\u0000-\u001f\u007f-\u009f]([^/\u0000-\u001f\u007f-\u009f]*[^\s/\u0000-\u001f\u007f-\u009f])?$"
-    );
-    schemas["Name"]["minLength"] = json!(1);
-    schemas["Name"]["maxLength"] = json!(MAX_NAME);
-    schemas["Name"]["examples"] = json!(["team-x"]);
-    schemas["Labels"]["maxProperties"] = json!(MAX_LABELS);
-    schemas["Labels"]["additionalProperties"]["maxLength"] = json!(MAX_LABEL_VALUE);
-    for (name, schema) in fields(schemas) {
-        let is_patch = name.ends_with("Patch");
-        if !is_patch && !name.starts_with("New") {
-            continue;
-        }
-        for (field, property) in fields(&mut schema["properties"]) {
-            // The one field that null clears.
-            if is_patch && field != "default_prefix_length" {
-                not_null(property);
-            }
-            if field == "description" || field == "reason" {
-                property["maxLength"] = json!(MAX_TEXT);
-            }
-        }
-    }
-}
-
-/// In what is asked for, null stands for a field that is not given.
-fn nulls(schemas: &mut Value) {
-    // What a profile is made of looks the same in requests and replies, but a reply leaves nothing out.
-    let mut member = schemas["Member"].clone();
-    let all: Vec<_> = fields(&mut schemas["Member"]["properties"])
-        .map(|(field, _)| field.clone())
-        .collect();
-    schemas["Member"]["required"] = json!(all);
-    member["description"] = json!("One block of the recipe, as it is asked for.");
-    schemas["NewMember"] = member;
-    for (name, schema) in fields(schemas) {
-        let is_new = name.starts_with("New") || name == "Record";
-        if is_new || name.ends_with("Patch") {
-            let items = schema.pointer_mut("/properties/members/items");
-            if let Some(items) = items {
-                *items = json!({ "$ref": "#/components/schemas/NewMember" });
-            }
-        }
-        let required = schema["required"].as_array().cloned().unwrap_or_default();
-        if !is_new {
-            continue;
-        }
-        for (field, property) in fields(&mut schema["properties"]) {
-            if !required.contains(&json!(field)) {
-                or_null(property);
-            }
-        }
-    }
-}
-
-/// Adds null to the types of a schema.
-fn or_null(schema: &mut Value) {
-    if let Some(kind) = schema["type"].as_str() {
-        schema["type"] = json!([kind, "null"]);
-    } else if schema["$ref"].is_string() {
-        *schema = json!({ "oneOf": [schema.clone(), { "type": "null" }] });
-    }
 }
 
 #[cfg(test)]

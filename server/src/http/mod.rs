@@ -139,6 +139,8 @@ pub fn app(app: App) -> Router {
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
         .method_not_allowed_fallback(error::unknown_method)
+        // What is compressed can't get the request's id any more.
+        .layer(middleware::from_fn(error::finish))
         .layer(compress())
         .layer(SetResponseHeaderLayer::if_not_present(
             header::CACHE_CONTROL,
