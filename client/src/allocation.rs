@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     Client, Error,
-    noun::{Noun, about, if_match, is, repeated},
+    noun::{Noun, about, if_match, is, repeated, unless_unknown},
     vpc::same,
 };
 
@@ -145,17 +145,16 @@ impl Client {
         vpc: &Name,
         name: &Name,
     ) -> Result<Option<Allocation>, Error> {
-        let page = self
-            .list_allocations(&AllocationFilter {
-                vpc: Some(vpc.to_string()),
-                name: Some(name.to_string()),
-                limit: Some(2),
-                ..AllocationFilter::default()
-            })
-            .await?;
+        let filter = AllocationFilter {
+            vpc: Some(vpc.to_string()),
+            name: Some(name.to_string()),
+            limit: Some(2),
+            ..AllocationFilter::default()
+        };
+        let page = self.list_allocations(&filter).await;
+        let found = unless_unknown(page.map(|page| page.items))?;
         // A server that ignored the filter would answer with somebody else's allocation.
-        Ok(page
-            .items
+        Ok(found
             .into_iter()
             .find(|found| same(&found.vpc, vpc) && found.name.as_ref() == Some(name)))
     }

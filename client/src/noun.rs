@@ -35,6 +35,14 @@ pub(crate) trait Noun: DeserializeOwned {
     fn shows(&self, patch: &Self::Patch) -> bool;
 }
 
+/// What a list found; nothing, if its filter names something that does not exist.
+pub(crate) fn unless_unknown<T>(found: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match found {
+        Err(error) if error.code() == Some(Code::NotFound) => Ok(Vec::new()),
+        found => found,
+    }
+}
+
 /// A thing with a name that can be taken only once.
 pub(crate) trait Named: Noun {
     /// What is asked for.

@@ -10,7 +10,7 @@ use ipam_shared::{
 
 use crate::{
     Client, Error,
-    noun::{Named, Noun, is, same_vrf},
+    noun::{Named, Noun, is, same_vrf, unless_unknown},
 };
 
 impl Noun for Pool {
@@ -114,7 +114,7 @@ impl Client {
             vrf: vrf.map(ToOwned::to_owned),
             ..PoolFilter::default()
         };
-        let mut found = self.all_pools(&filter).await?;
+        let mut found = unless_unknown(self.all_pools(&filter).await)?;
         found.retain(|found| found.name == name.as_str() && vrf.is_none_or(|vrf| vrf == found.vrf));
         Ok(found)
     }

@@ -9,7 +9,7 @@ use ipam_shared::{
 
 use crate::{
     Client, Error,
-    noun::{Named, Noun, is, same_vrf},
+    noun::{Named, Noun, is, same_vrf, unless_unknown},
 };
 
 impl Noun for Reservation {
@@ -78,7 +78,7 @@ impl Client {
             contains: Some(cidr.first()),
             ..ReservationFilter::default()
         };
-        let mut found = self.all_reservations(&filter).await?;
+        let mut found = unless_unknown(self.all_reservations(&filter).await)?;
         found.retain(|found| found.cidr == cidr && vrf.is_none_or(|vrf| vrf == found.vrf.as_str()));
         Ok(found)
     }

@@ -268,6 +268,114 @@ async fn wrong_keys_cost_time_and_are_logged_with_their_address() {
     );
 }
 
+/// RFC 9112, section 3.2: without one name of the host, proxies and servers may disagree on whom a request is for.
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let (_database, server) = start().await;
+    for (version, hosts, is_good) in [
+        ("1.1", "Host: ipam\r\n", true),
+        ("1.1", "host: 127.0.0.1:8000\r\n", true),
+        ("1.1", "Host: [::1]:8000\r\n", true),
+        // Of a target without an authority.
+        ("1.1", "Host:\r\n", true),
+        ("1.1", "", false),
+        ("1.1", "Host: ipam\r\nHost: ipam\r\n", false),
+        ("1.1", "Host: ipam\r\nX: y\r\nhost: other\r\n", false),
+        ("1.1", "Host: a b\r\n", false),
+        ("1.1", "Host: user@ipam\r\n", false),
+        ("1.1", "Host: ipam/path\r\n", false),
+        ("1.1", "Host: ipam, other\r\n", false),
+        ("1.0", "", true),
+        ("1.0", "Host: ipam\r\n", true),
+        ("1.0", "Host: ipam\r\nHost: other\r\n", false),
+    ] {
+        for path in ["/healthz", "/api/v1/vpcs", "/allocations", "/", "/nowhere"] {
+            let request = format!(
+                "GET {path} HTTP/{version}\r\n{hosts}X-API-Key: {}\r\nConnection: close\r\n\r\n",
+                TestServer::API_KEY
+            );
+            let said = exchange(server.address(), request.as_bytes()).await;
+            let is_refused = said
+                .split_whitespace()
+                .nth(1)
+                .is_some_and(|status| status == "400");
+            assert_eq!(!is_refused, is_good, "{request:?}: {said}");
+            if !is_good {
+                assert!(said.to_lowercase().contains("x-request-id:"), "{said}");
+                assert!(said.contains("application/problem+json"), "{said}");
+            }
+        }
+    }
+}
+
+/// Many clients send head and body one after the other. Who is refused by the head alone keeps the connection all the same,
+/// or is told that it closes; it is never closed under the next request.
+#[tokio::test]
+async fn a_refusal_before_the_body_does_not_break_the_next_request() {
+    let (_database, server) = start().await;
+    let key = TestServer::API_KEY;
+    let body = "{\"description\": \"x\"}";
+    let cases = [
+        ("PATCH", "/api/v1/vpcs/a", "If-Match: 3\r\n", key, 400),
+        (
+            "POST",
+            "/api/v1/vpcs",
+            "Content-Type: text/plain\r\n",
+            key,
+            415,
+        ),
+        ("POST", "/api/v1/nowhere", "", key, 404),
+        ("PUT", "/api/v1/vpcs", "", key, 405),
+        ("POST", "/nowhere", "", key, 404),
+        ("POST", "/api/v1/vpcs", "", "", 401),
+    ];
+    for (method, path, header, key, status) in cases {
+        let key = if key.is_empty() {
+            String::new()
+        } else {
+            format!("X-API-Key: {key}\r\n")
+        };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: ipam\r\n{key}{header}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(server.address())
+            .await
+            .expect("the server listens");
+        stream.set_nodelay(true).expect("set");
+        for round in 0..3 {
+            stream.write_all(head.as_bytes()).await.expect("sent");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stream.write_all(body.as_bytes()).await.expect("sent");
+            let mut said = [0; 4096];
+            let read = stream.read(&mut said).await.unwrap_or_default();
+            let said = String::from_utf8_lossy(&said[..read]).into_owned();
+            assert!(
+                said.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{head} in round {round}: {said:?}"
+            );
+            assert!(!said.contains("connection: close"), "{said}");
+        }
+    }
+    // Nobody waits for a body that does not come, or that is large; then the connection closes, and it says so.
+    for length in [20_u32, 500_000] {
+        for expect in ["", "Expect: 100-continue\r\n"] {
+            let head = format!(
+                "POST /api/v1/vpcs HTTP/1.1\r\nHost: ipam\r\n{expect}Content-Length: {length}\r\n\r\n"
+            );
+            let begin = Instant::now();
+            let said = exchange(server.address(), head.as_bytes()).await;
+            assert!(said.starts_with("HTTP/1.1 401 "), "{head}: {said}");
+            assert!(said.contains("connection: close"), "{head}: {said}");
+            assert!(
+                begin.elapsed() < Duration::from_secs(5),
+                "{head}: {:?}",
+                begin.elapsed()
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_signs_in_sends_no_megabytes() {
     let (_database, server) = start().await;

@@ -351,7 +351,11 @@ pub(super) fn conditions(
     if let Some(vpc) = &filter.vpc {
         sql.push(" and vpc_id = (select vpc_id from vpc where lower(name) = lower(")
             .push_bind(vpc.clone())
-            .push("))");
+            .push(")");
+        if let Ok(id) = vpc.parse::<VpcId>() {
+            sql.push(" or vpc_id = ").push_bind(id.0);
+        }
+        sql.push(" limit 1)");
     }
     if let Some(name) = &filter.name {
         sql.push(" and name = ").push_bind(name.clone());
@@ -369,10 +373,10 @@ pub(super) fn conditions(
     if let Some(pool) = &filter.pool {
         sql.push(
             " and exists (select from block join pool_range using (range_id) join pool using (pool_id)
-                where block.allocation_id = allocation.allocation_id and pool.name = ",
-        )
-        .push_bind(pool.clone())
-        .push(")");
+                where block.allocation_id = allocation.allocation_id and ",
+        );
+        convert::push_named(sql, "pool", pool);
+        sql.push(")");
     }
     if let Some(address) = filter.contains {
         // Through the tag, since that is what the index is on.

@@ -7,13 +7,25 @@ use ipam_shared::{
     name::Name,
 };
 use serde::{Deserialize, Serialize};
-use sqlx::types::ipnet::IpNet;
+use sqlx::{Postgres, QueryBuilder, types::ipnet::IpNet};
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 
 /// CIDRs as the driver takes them.
 pub(crate) fn nets(cidrs: impl IntoIterator<Item = Cidr>) -> Vec<IpNet> {
     cidrs.into_iter().map(IpNet::from).collect()
+}
+
+/// Asks for a row of `table`, which has a name and the id `{table}_id`, by one of the two.
+pub(crate) fn push_named(sql: &mut QueryBuilder<Postgres>, table: &str, key: &str) {
+    sql.push(format_args!("({table}.name = "))
+        .push_bind(key.to_owned());
+    if let Ok(id) = key.parse::<Uuid>() {
+        sql.push(format_args!(" or {table}.{table}_id = "))
+            .push_bind(id);
+    }
+    sql.push(")");
 }
 
 /// A name that the schema checked.

@@ -206,9 +206,9 @@ pub async fn list(
             sql.push(")) limit 1)");
         }
         (None, Some(vrf)) if narrowed => {
-            sql.push(" and vrf_id = (select vrf_id from vrf where name = ")
-                .push_bind(vrf.clone())
-                .push(")");
+            sql.push(" and vrf_id = (select vrf_id from vrf where ");
+            convert::push_named(&mut sql, "vrf", vrf);
+            sql.push(" limit 1)");
         }
         // Else the page is read from where it begins, in each range, or in the VRF.
         (Some(pool), vrf) => {
@@ -232,9 +232,9 @@ pub async fn list(
             .push_bind(after)
             .push(" order by reservation_id limit ")
             .push_bind(i64::from(limit))
-            .push(") as page where vrf.name = ")
-            .push_bind(vrf.clone())
-            .push(")");
+            .push(") as page where ");
+            convert::push_named(&mut sql, "vrf", vrf);
+            sql.push(")");
         }
         (None, None) => {}
     }
@@ -260,15 +260,16 @@ pub async fn list(
         .collect()
 }
 
-/// The ranges of the pools of that name, in one VRF or in all.
+/// The ranges of the pools of that name or id, in one VRF or in all.
 fn ranges(sql: &mut QueryBuilder<Postgres>, pool: &str, vrf: Option<&str>) {
     sql.push(
         "select range_id from pool_range join pool using (pool_id) join vrf on vrf.vrf_id = pool.vrf_id
-        where pool.name = ",
-    )
-    .push_bind(pool.to_owned());
+        where ",
+    );
+    convert::push_named(sql, "pool", pool);
     if let Some(vrf) = vrf {
-        sql.push(" and vrf.name = ").push_bind(vrf.to_owned());
+        sql.push(" and ");
+        convert::push_named(sql, "vrf", vrf);
     }
 }
 

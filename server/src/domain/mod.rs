@@ -9,6 +9,7 @@ mod batch;
 pub mod cooldown;
 pub mod health;
 pub mod lookup;
+pub mod named;
 mod nest;
 pub mod plan;
 pub mod pool;

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The action that ends a pool.
-const DELETE: &str = "pool.delete";
+pub(super) const DELETE: &str = "pool.delete";
 
 impl Ipam {
     /// Makes a pool with its ranges, all or nothing.

@@ -26,6 +26,7 @@ use crate::{
     domain::{
         Caller,
         allocation::{BatchOutcome, Outcome},
+        named::Named,
     },
     error::Error,
 };
@@ -40,6 +41,8 @@ use crate::{
     responses(
         (status = 201, body = Allocation, description = "Allocated"),
         (status = 200, body = Allocation, description = "Allocated by an earlier try, or a dry run"),
+        (status = 404, description = "No such VRF, profile or pool"),
+        (status = 410, description = "What the Idempotency-Key made was released, or a pool that is named by its id was deleted"),
         (status = 409, description = "pool_exhausted, overlap, name_taken or claimed"),
     ))]
 pub(super) async fn create(
@@ -69,6 +72,8 @@ pub(super) async fn create(
     params(("idempotency-key" = Option<String>, Header, description = "1 to 250 printable characters, kept for a day")),
     responses(
         (status = 200, body = Batch, description = "What became of each request"),
+        (status = 404, description = "No such VRF, profile or pool; nothing was written"),
+        (status = 410, description = "What the Idempotency-Key made was released, or a pool that is named by its id was deleted"),
         (status = 409, description = "pool_exhausted, overlap, name_taken or claimed; nothing was written"),
     ))]
 pub(super) async fn create_batch(
@@ -162,6 +167,12 @@ pub(super) async fn list(
         .then(|| ids.last().map(ToString::to_string))
         .flatten();
     let items = if ids.is_empty() {
+        drop(connection);
+        let named = [
+            filter.vpc.as_deref().map(Named::Vpc),
+            filter.pool.as_deref().map(Named::Pool),
+        ];
+        app.ipam.must_exist(&named).await?;
         Vec::new()
     } else {
         db::allocation::load(&mut connection, &ids).await?

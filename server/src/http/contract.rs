@@ -1,39 +1,62 @@
 //! What all operations of the OpenAPI document have in common, added in one place: the refusals that anybody can meet, the
 //! headers of replies, the bounds of names and pages. Handlers say only what is their own.
 
+mod schemas;
+
 use ipam_shared::{
+    api::MAX_IDEMPOTENCY_KEY,
     error::{Code, Problem},
-    labels::{MAX_LABEL_VALUE, MAX_LABELS},
-    name::MAX_NAME,
     page::{DEFAULT_LIMIT, MAX_LIMIT},
 };
 use serde_json::{Map, Value, json};
 
 /// Where a problem is described.
 const PROBLEM: &str = "#/components/schemas/Problem";
-/// Longest free text.
-const MAX_TEXT: u32 = 1000;
 
 /// Completes the document that was made from the handlers.
 pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     for (path, item) in fields(&mut document["paths"]) {
+        let allowed = allowed(item);
         for (_, operation) in fields(item) {
             parameters(operation);
+            if operation["operationId"] == "import_plan" {
+                let schema = &mut operation["requestBody"]["content"]["application/json"]["schema"];
+                // One record after the other will do as well.
+                *schema = json!({ "oneOf": [schema.clone(), schema["items"].clone()] });
+            }
             refusals(operation, path.contains('{'));
             replies(operation, &schemas);
+            let allow = header(
+                "The methods that this path has",
+                json!({ "type": "string", "const": allowed }),
+            );
+            operation["responses"]["405"]["headers"]["Allow"] = allow;
         }
     }
     document["components"]["headers"] = headers();
-    document["components"]["responses"] = json!({
-        "MethodNotAllowed": problem(&[Code::MethodNotAllowed]),
-    });
-    bounds(&mut document["components"]["schemas"]);
+    schemas::complete(document);
 }
 
 /// The members of an object; none of anything else.
 fn fields(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
+}
+
+/// The methods of a path, as the header `Allow` has them.
+fn allowed(item: &Value) -> String {
+    // In the order in which the router knows them.
+    [
+        ("get", "GET,HEAD"),
+        ("post", "POST"),
+        ("delete", "DELETE"),
+        ("patch", "PATCH"),
+    ]
+    .into_iter()
+    .filter(|(method, _)| !item[method].is_null())
+    .map(|(_, name)| name)
+    .collect::<Vec<_>>()
+    .join(",")
 }
 
 /// Queries are optional and never null; limits and ETags have their bounds.
@@ -55,14 +78,29 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["default"] = json!(DEFAULT_LIMIT);
             }
             Some("if-match") => {
-                parameter["schema"]["pattern"] = json!(r#"^(\*|"[0-9]{1,18}")$"#);
+                parameter["schema"]["pattern"] = json!(r#"^("[0-9]{1,18}"|[*])$"#);
+                parameter["schema"]["minLength"] = json!(1);
                 parameter["schema"]["examples"] = json!(["\"3\""]);
             }
             Some("idempotency-key") => {
                 parameter["schema"]["pattern"] = json!("^[!-~]+$");
-                parameter["schema"]["maxLength"] = json!(255);
+                parameter["schema"]["minLength"] = json!(1);
+                parameter["schema"]["maxLength"] = json!(MAX_IDEMPOTENCY_KEY);
             }
             Some("ipam-claim") => parameter["schema"]["format"] = json!("uuid"),
+            Some("label") => {
+                parameter["schema"]["pattern"] = json!("^[^=]*=");
+                parameter["schema"]["examples"] = json!(["environment=prod"]);
+            }
+            Some("ip" | "contains") => {
+                parameter["schema"]["anyOf"] = json!([{ "format": "ipv4" }, { "format": "ipv6" }]);
+                parameter["schema"]["examples"] = json!(["10.0.0.1"]);
+            }
+            Some("prefix_length") => {
+                parameter["schema"]["minimum"] = json!(0);
+                parameter["schema"]["maximum"] = json!(128);
+            }
+            Some("cursor") => parameter["schema"]["minLength"] = json!(1),
             _ => {}
         }
     }
@@ -90,8 +128,8 @@ fn refusals(operation: &mut Value, has_key: bool) {
         let parameters = operation["parameters"].as_array();
         parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name))
     };
-    let mut statuses = vec![400, 401, 500, 503, 504];
-    if has_key {
+    let mut statuses = vec![400, 401, 405, 500, 503, 504];
+    if has_key || ["vrf", "vpc", "pool", "parent"].into_iter().any(takes) {
         statuses.extend([404, 410]);
     }
     if takes("if-match") {
@@ -186,45 +224,23 @@ fn replies(operation: &mut Value, schemas: &Value) {
     }
 }
 
+/// A header that is always there.
+fn header(description: &str, schema: Value) -> Value {
+    json!({ "description": description, "required": true, "schema": schema })
+}
+
 /// The headers of replies.
 fn headers() -> Value {
-    let header =
-        |description: &str, schema: Value| json!({ "description": description, "schema": schema });
-    json!({
+    let mut headers = json!({
         "X-Request-Id": header("Finds the request in the server's log", json!({ "type": "string" })),
         "ETag": header("The revision, for If-Match", json!({ "type": "string", "examples": ["\"1\""] })),
         "Location": header("Path of what was made", json!({ "type": "string", "format": "uri-reference" })),
         "WWW-Authenticate": header("How to show a key", json!({ "type": "string", "examples": ["Bearer"] })),
         "Retry-After": header("Seconds to wait before the next try", json!({ "type": "integer", "minimum": 0 })),
-    })
-}
-
-/// The bounds that are checked when a text becomes a name, labels, or a description.
-fn bounds(schemas: &mut Value) {
-    // No slash, no control character, no white space at either end.
-    schemas["Name"]["pattern"] = json!(
-        r"^[^\s/\u0000-\u001f\u007f-\u009f]([^/\u0000-\u001f\u007f-\u009f]*[^\s/\u0000-\u001f\u007f-\u009f])?$"
-    );
-    schemas["Name"]["minLength"] = json!(1);
-    schemas["Name"]["maxLength"] = json!(MAX_NAME);
-    schemas["Name"]["examples"] = json!(["team-x"]);
-    schemas["Labels"]["maxProperties"] = json!(MAX_LABELS);
-    schemas["Labels"]["additionalProperties"]["maxLength"] = json!(MAX_LABEL_VALUE);
-    for (name, schema) in fields(schemas) {
-        let is_patch = name.ends_with("Patch");
-        if !is_patch && !name.starts_with("New") {
-            continue;
-        }
-        for (field, property) in fields(&mut schema["properties"]) {
-            // The one field that null clears.
-            if is_patch && field != "default_prefix_length" {
-                not_null(property);
-            }
-            if field == "description" || field == "reason" {
-                property["maxLength"] = json!(MAX_TEXT);
-            }
-        }
-    }
+    });
+    // A restored database waits for an operator, and nobody knows for how long.
+    headers["Retry-After"]["required"] = json!(false);
+    headers
 }
 
 #[cfg(test)]

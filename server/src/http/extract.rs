@@ -9,9 +9,9 @@ use ipam_shared::{error::Code, ids::Claim};
 use serde::de::DeserializeOwned;
 
 use super::error::{self, Refusal};
-use crate::domain::Caller;
+use crate::{domain::Caller, json::Strict};
 
-/// A JSON body. Unknown fields and wrong types are refused with their place.
+/// A JSON body. Unknown fields and wrong types are refused with their place, and arrays where objects are meant.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -22,8 +22,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if !is_json(request.headers()) {
             return Err(Refusal::new(Code::UnsupportedMediaType, SEND_JSON));
         }
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
+        match Json::<Strict<T>>::from_request(request, state).await {
+            Ok(Json(Strict(body))) => Ok(Self(body)),
             Err(rejection) => Err(body_refusal(&rejection)),
         }
     }

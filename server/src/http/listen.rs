@@ -3,6 +3,7 @@
 //! It is our own because the framework's limits neither heads nor replies, so that a few hundred clients that send nothing,
 //! or read nothing, could keep everybody else out.
 
+mod arriving;
 mod connection;
 mod places;
 
@@ -15,7 +16,12 @@ use std::{
 
 use axum::{Router, extract::Request};
 use futures::FutureExt as _;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
@@ -25,7 +31,8 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use self::{
-    connection::{Arriving, Connection, Leaving, Watched},
+    arriving::Arriving,
+    connection::{Connection, Leaving, Watched},
     places::Places,
 };
 use crate::metrics::Metrics;
@@ -158,14 +165,19 @@ async fn answer(
     if !connection.begin() {
         return Err(io::Error::other("the connection has to make room"));
     }
-    let mut request = request.map(|body| Arriving(body, Arc::clone(&connection)));
-    request
-        .extensions_mut()
-        .insert(Peer(Arc::clone(&connection)));
-    let response = match app.oneshot(request).await {
+    let (mut head, body) = request.into_parts();
+    let (body, rest) = Arriving::new(body, Arc::clone(&connection));
+    let waits = head.headers.contains_key(header::EXPECT);
+    head.extensions.insert(Peer(Arc::clone(&connection)));
+    let request = Request::from_parts(head, body);
+    let mut response = match app.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
+    if !rest.is_read(waits).await {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     Ok(response.map(|body| Leaving(body, connection)))
 }
 

@@ -9,6 +9,7 @@ pub mod error;
 pub mod event;
 mod extract;
 pub mod health;
+mod host;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
@@ -138,6 +139,8 @@ pub fn app(app: App) -> Router {
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
         .method_not_allowed_fallback(error::unknown_method)
+        // What is compressed can't get the request's id any more.
+        .layer(middleware::from_fn(error::finish))
         .layer(compress())
         .layer(SetResponseHeaderLayer::if_not_present(
             header::CACHE_CONTROL,
@@ -156,6 +159,7 @@ pub fn app(app: App) -> Router {
         .with_state(app.clone());
     let router = router
         .layer(middleware::from_fn_with_state(app.clone(), auth::slow_down))
+        .layer(middleware::from_fn(host::once))
         .layer(middleware::from_fn_with_state(app, leave_when_draining));
     limits::layer(router)
         .layer(SetResponseHeaderLayer::if_not_present(

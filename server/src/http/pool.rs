@@ -13,7 +13,11 @@ use super::{
     error::Refusal,
     extract::{Body, IfMatch, Key, Params},
 };
-use crate::{db, domain::Caller, error::Error};
+use crate::{
+    db,
+    domain::{Caller, named::Named},
+    error::Error,
+};
 
 /// Make a pool
 ///
@@ -56,6 +60,14 @@ pub(super) async fn list(
         .map(|(vrf, name)| (vrf.as_str(), name.as_str()));
     let mut connection = app.ipam.read().await?;
     let items = db::pool::list(&mut connection, &filter, label, after, limit).await?;
+    if items.is_empty() {
+        drop(connection);
+        let named = [
+            filter.vrf.as_deref().map(Named::Vrf),
+            filter.parent.as_deref().map(Named::Pool),
+        ];
+        app.ipam.must_exist(&named).await?;
+    }
     let next_cursor = (items.len() == usize::from(limit))
         .then(|| items.last().map(cursor))
         .flatten();

@@ -13,7 +13,10 @@ use super::{
     error::Refusal,
     extract::{Body, IfMatch, Key, Params},
 };
-use crate::{db, domain::Caller};
+use crate::{
+    db,
+    domain::{Caller, named::Named},
+};
 
 /// Reserve a network
 ///
@@ -61,6 +64,12 @@ pub(super) async fn list(
         .then(|| ids.last().map(ToString::to_string))
         .flatten();
     let items = if ids.is_empty() {
+        drop(connection);
+        let named = [
+            filter.vrf.as_deref().map(Named::Vrf),
+            filter.pool.as_deref().map(Named::Pool),
+        ];
+        app.ipam.must_exist(&named).await?;
         Vec::new()
     } else {
         db::reservation::load(&mut connection, &ids).await?

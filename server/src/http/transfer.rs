@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use futures::{TryFutureExt as _, stream};
+use futures::{StreamExt as _, TryFutureExt as _, stream};
 use ipam_shared::{
     api::transfer::{
         ExportParams, Format, ImportLine, ImportParams, ImportResult, MAX_IMPORT, Progress, Record,
@@ -205,7 +205,8 @@ fn lines(
     kind: &'static str,
     pieces: impl stream::Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static,
 ) -> Response {
-    let mut response = Body::from_stream(pieces).into_response();
+    // Who compresses asks once more after the end.
+    let mut response = Body::from_stream(pieces.fuse()).into_response();
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

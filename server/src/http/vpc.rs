@@ -21,6 +21,7 @@ use crate::{db, domain::Caller, error::Error};
 #[utoipa::path(post, path = "/vpcs", tag = "vpcs", operation_id = "create_vpc",
     request_body = NewVpc, responses(
     (status = 201, body = Vpc),
+    (status = 404, description = "No such VRF"),
     (status = 409, description = "name_taken"),
 ))]
 pub(super) async fn create(

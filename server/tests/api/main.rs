@@ -3,8 +3,10 @@
 mod access;
 mod allocations;
 mod batches;
+mod bodies;
 mod changes;
 mod choices;
+mod described;
 mod lists;
 mod lookup;
 mod metrics;

@@ -382,6 +382,56 @@ async fn replies_are_compressed_where_it_pays() {
         let vpc = json!({"name": format!("vpc-{number}"), "description": "one of many"});
         api.post(VPCS, &vpc).await.ok(201);
     }
+    // What is compressed is what would be sent otherwise, to its end: pieces of a file too, and refusals that are large.
+    let conflicts: String = (0..200)
+        .map(|n| format!("allocation,10.0.0.{n}/33,a\n"))
+        .collect();
+    let file = format!("kind,cidr,vpc\n{conflicts}");
+    let mut large = 0;
+    for (method, path, body) in [
+        ("GET", VPCS, ""),
+        ("GET", "/api/v1/export?format=csv", ""),
+        ("GET", "/api/v1/export?format=json", ""),
+        ("GET", "/api/v1/openapi.json", ""),
+        ("POST", "/api/v1/import", &file),
+        ("POST", "/api/v1/import?dry_run=true", &file),
+        ("GET", "/api/v1/vpcs/none", ""),
+    ] {
+        let mut texts = Vec::new();
+        for encoding in ["identity", "gzip"] {
+            let request = http::Request::builder()
+                .method(method)
+                .uri(path)
+                .header(WITH_KEY.0, WITH_KEY.1)
+                .header("content-type", "text/csv")
+                .header("accept-encoding", encoding)
+                .body(axum::body::Body::from(body.to_owned()))
+                .unwrap();
+            let reply = tower::ServiceExt::oneshot(api.router.clone(), request)
+                .await
+                .unwrap();
+            let is_compressed = reply.headers().contains_key("content-encoding");
+            let id = reply.headers()["x-request-id"].to_str().unwrap().to_owned();
+            let bytes = http_body_util::BodyExt::collect(reply.into_body())
+                .await
+                .unwrap_or_else(|error| panic!("{method} {path} {encoding}: {error}"))
+                .to_bytes();
+            let mut text = String::new();
+            if is_compressed {
+                large += 1;
+                std::io::Read::read_to_string(
+                    &mut flate2::read::GzDecoder::new(&bytes[..]),
+                    &mut text,
+                )
+                .unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+            } else {
+                text = String::from_utf8(bytes.to_vec()).unwrap();
+            }
+            texts.push(text.replace(&id, ""));
+        }
+        assert_eq!(texts[0], texts[1], "{method} {path}");
+    }
+    assert_eq!(large, 6);
     let encoding = async |path: &str, headers: &[(&str, &str)]| {
         let mut request = http::Request::get(path).header(WITH_KEY.0, WITH_KEY.1);
         for (name, value) in headers {
@@ -429,4 +479,54 @@ async fn replies_are_compressed_where_it_pays() {
         "{}",
         reply.text
     );
+}
+
+/// Each path of the document takes the methods that the document has, and says so to who uses another.
+#[tokio::test]
+async fn other_methods_are_refused_with_those_that_exist() {
+    let api = Api::start().await;
+    let document = api
+        .send("GET", "/api/v1/openapi.json", &[], "")
+        .await
+        .ok(200);
+    let operations = api.operations(&document).await;
+    let mut tried = 0;
+    for operation in &operations {
+        let mut allowed: Vec<_> = operations
+            .iter()
+            .filter(|other| other.path == operation.path)
+            .map(|other| other.method.as_str())
+            .collect();
+        // What can be read can be asked about.
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
+        let described = &operation.described["responses"]["405"];
+        let said = described["headers"]["Allow"]["schema"]["const"].as_str();
+        let mut said: Vec<_> = said.unwrap_or_default().split(',').collect();
+        said.sort_unstable();
+        allowed.sort_unstable();
+        assert_eq!(said, allowed, "{} {}", operation.method, operation.path);
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY",
+        ] {
+            if allowed.contains(&method) {
+                continue;
+            }
+            let reply = api.with(method, &operation.path, &[], &json!({})).await;
+            if method != "HEAD" {
+                reply.problem(405, "method_not_allowed");
+            }
+            let mut allow: Vec<_> = reply.header("allow").split(',').map(str::trim).collect();
+            allow.sort_unstable();
+            assert_eq!(
+                (reply.status, allow),
+                (405, allowed.clone()),
+                "{method} {}",
+                operation.path
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
 }

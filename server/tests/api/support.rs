@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tower::ServiceExt as _;
 
+use crate::described;
+
 pub(crate) const KEY: &str = "correct-horse-battery-staple";
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
 pub(crate) const VPCS: &str = "/api/v1/vpcs";
@@ -25,6 +27,17 @@ pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) ipam: Ipam,
     pub(crate) database: TestDatabase,
+}
+
+/// An operation of the document.
+pub(crate) struct Operation {
+    /// Its `operationId`.
+    pub(crate) id: String,
+    pub(crate) method: String,
+    /// With names and ids in it.
+    pub(crate) path: String,
+    /// As the document has it.
+    pub(crate) described: Value,
 }
 
 /// What came back.
@@ -126,12 +139,14 @@ impl Api {
         let body = body.collect().await.expect("the body is whole").to_bytes();
         let text = String::from_utf8(body.to_vec()).expect("UTF-8");
         let json = serde_json::from_str(&text).unwrap_or_default();
-        Reply {
+        let reply = Reply {
             status: parts.status.as_u16(),
             headers: parts.headers,
             text,
             json,
-        }
+        };
+        described::compare(method, path, &reply);
+        reply
     }
 
     /// With the key, more headers, and a JSON body.
@@ -175,6 +190,50 @@ impl Api {
             assert_eq!(reply.status, 201, "{caller}: {body}: {}", reply.text);
             reply.json
         }
+    }
+
+    /// Every operation of the document, with something in the place of each parameter of its path that exists and that
+    /// nobody uses.
+    pub(crate) async fn operations(&self, document: &Value) -> Vec<Operation> {
+        let allocation = self.allocate(json!({"vpc": "spare", "hosts": 5})).await;
+        for (path, body) in [
+            (VRFS, json!({"name": "spare"})),
+            (POOLS, json!({"name": "spare", "family": "ipv4"})),
+            (
+                PROFILES,
+                json!({"name": "spare", "members": [{"role": "a", "pool": "primary"}]}),
+            ),
+        ] {
+            self.post(path, &body).await.ok(201);
+        }
+        let reservation = json!({"cidr": "172.30.0.0/24", "reason": "r"});
+        let reservation = self.post(RESERVATIONS, &reservation).await.ok(201);
+        let mut operations = Vec::new();
+        for (path, methods) in document["paths"].as_object().expect("paths") {
+            for (method, described) in methods.as_object().expect("operations") {
+                let id = match path.starts_with(RESERVATIONS) {
+                    true => &reservation["id"],
+                    false => &allocation["id"],
+                };
+                let path = path.replace("{id}", id.as_str().expect("an id"));
+                let path = ["vpc", "vrf", "pool", "profile"]
+                    .iter()
+                    .fold(path, |path, name| {
+                        path.replace(&format!("{{{name}}}"), "spare")
+                    });
+                assert!(
+                    !path.contains('{'),
+                    "{path}: a parameter that the tests don't know"
+                );
+                operations.push(Operation {
+                    id: described["operationId"].as_str().expect("an id").to_owned(),
+                    method: method.to_uppercase(),
+                    path,
+                    described: described.clone(),
+                });
+            }
+        }
+        operations
     }
 
     /// SQL by hand, several statements.

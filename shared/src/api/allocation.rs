@@ -81,7 +81,11 @@ pub struct NewAllocation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_selector: Option<Labels>,
     /// Networks that no block may overlap, such as ranges in use elsewhere that this request has to reach.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::or_default"
+    )]
     pub exclude_cidrs: Vec<Cidr>,
     /// Size by number of hosts of the first block. Exactly one of `hosts`, `prefix_length` and `cidr` is given; from pools
     /// none may be given, for the pool's default.
@@ -94,16 +98,16 @@ pub struct NewAllocation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidr: Option<Cidr>,
     /// Key-value pairs that say what it is for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub labels: Labels,
     /// Free text, at most 1,000 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub description: String,
     /// Refuse the deletion until this is switched off.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub deletion_protection: bool,
     /// Answer what would be allocated, and write nothing.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub dry_run: bool,
 }
 
@@ -347,15 +351,19 @@ pub struct NewBatch {
     /// 1 to 1,000 requests, each as for `POST /api/v1/allocations`.
     pub requests: Vec<NewAllocation>,
     /// All or nothing; if false, each for itself.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "or_yes")]
     pub atomic: bool,
     /// Answer what would be allocated, and write nothing. Then no request may say otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub dry_run: bool,
 }
 
 fn yes() -> bool {
     true
+}
+
+fn or_yes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    super::or_else(deserializer, yes)
 }
 
 /// What became of a batch.
@@ -387,7 +395,7 @@ pub struct BatchResult {
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct AllocationFilter {
-    /// Only of the VPC with this name.
+    /// Only of the VPC with this id or name; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc: Option<String>,
     /// Only with this name.
@@ -396,7 +404,7 @@ pub struct AllocationFilter {
     /// Only the one with this number, the integer id of the original API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<i64>,
-    /// Only with a block in the pool of this name.
+    /// Only with a block in the pool with this id, or of this name in any VRF; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
     /// Only with this label: `key=value`.

@@ -25,7 +25,7 @@ pub struct LookupQuery {
     /// A network: whoever has a part of it holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidr: Option<Cidr>,
-    /// Only in the VRF of this name; in all of them if not given.
+    /// Only in the VRF with this id or name, 404 if there is none; in all of them if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf: Option<String>,
     /// The time that is asked about (RFC 3339); now if not given.
@@ -162,7 +162,7 @@ pub struct HistoryQuery {
     /// A network: whoever had a part of it held it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidr: Option<Cidr>,
-    /// Only in the VRF of this name; in all of them if not given.
+    /// Only in the VRF with this id or name, 404 if there is none; in all of them if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf: Option<String>,
     /// Items on a page, 1 to 1,000; 100 if not given.

@@ -1,7 +1,9 @@
 //! Bodies of requests and replies of `/api/v1`, a module per noun.
 //!
 //! What is, is called by its noun (`Pool`); what is asked for is `New…`; what changes is `…Patch`. In a patch a missing
-//! field means "leave it", and null is refused where the field can't be without a value. Unknown fields are refused everywhere, so that a misspelt one is never silently ignored.
+//! field means "leave it", and null is refused where the field can't be without a value. In what is asked for, null stands
+//! for a field that is not given, so that a null of a reply can be sent back. Unknown fields are refused everywhere, so that
+//! a misspelt one is never silently ignored.
 
 pub mod allocation;
 pub mod event;
@@ -22,6 +24,25 @@ pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// The VRF that always exists.
 pub const DEFAULT_VRF: &str = "default";
+
+/// Reads a field of what is asked for: null is the default, as if the field was not there.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de> + Default,
+{
+    or_else(deserializer, T::default)
+}
+
+/// The same, with another default.
+fn or_else<'de, D, T>(deserializer: D, default: fn() -> T) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    let given: Option<T> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(given.unwrap_or_else(default))
+}
 
 /// Reads a field of a patch that is there: null, which would be taken for a field that is missing, is refused.
 fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>

@@ -38,13 +38,17 @@ pub struct NewPool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// The networks that it consists of; with a parent they must be free there. IPv6 ranges are /32 or longer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub ranges: Vec<Cidr>,
     /// Further ranges by prefix length, wherever the parent has them free. Only with a parent.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "super::or_default"
+    )]
     pub range_prefix_lengths: Vec<u8>,
     /// Shortest prefix, that is the largest block, that it gives.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub min_prefix_length: u8,
     /// Longest prefix, that is the smallest block, that it gives; 32 or 128 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,28 +57,39 @@ pub struct NewPool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_prefix_length: Option<u8>,
     /// Addresses of a block that are not for hosts; 5 if not given.
-    #[serde(default = "reserved_addresses")]
+    #[serde(
+        default = "reserved_addresses",
+        deserialize_with = "or_reserved_addresses"
+    )]
     pub reserved_addresses: u32,
     /// How a free block is chosen.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub strategy: Strategy,
     /// Seconds for which released blocks stay out of circulation, at most a year. The same name in the same VPC gets
     /// them back meanwhile.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub release_cooldown_seconds: u32,
     /// Key-value pairs, for people and for requests that select pools by label.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub labels: Labels,
     /// Labels that an allocation must have to get space here: key to allowed values; no values means that any will do.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::or_default"
+    )]
     pub required_labels: RequiredLabels,
     /// Free text, at most 1,000 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub description: String,
 }
 
 fn reserved_addresses() -> u32 {
     RESERVED_ADDRESSES
+}
+
+fn or_reserved_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    super::or_else(deserializer, reserved_addresses)
 }
 
 /// A change: `PATCH /api/v1/pools/{id}`. What is missing stays as it is. Blocks that exist stay as they are.
@@ -293,13 +308,13 @@ pub struct PoolFilter {
     /// Only with this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Only of this VRF.
+    /// Only of the VRF with this id or name; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf: Option<String>,
     /// Only with this label: `key=value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Only children of the pool with this id or name.
+    /// Only children of the pool with this id, or of this name in any VRF; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// Items on a page, 1 to 1,000; 100 if not given.

@@ -31,19 +31,23 @@ pub struct Member {
     pub pool: Name,
     /// Bits added to the prefix length that was asked for: -5 makes a block 32 times as large. The size is asked for the
     /// first member; its own offset counts too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub size_offset: i8,
     /// Shortest prefix, that is the largest block. If it is the same as `max_prefix_length`, the block always has that
     /// length, whatever was asked for and whatever the offset.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub min_prefix_length: u8,
     /// Longest prefix, that is the smallest block; 128 if not given. The pool's own bounds hold too.
-    #[serde(default = "longest")]
+    #[serde(default = "longest", deserialize_with = "or_longest")]
     pub max_prefix_length: u8,
 }
 
 fn longest() -> u8 {
     128
+}
+
+fn or_longest<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    super::or_else(deserializer, longest)
 }
 
 /// A new recipe: `POST /api/v1/profiles`.
@@ -54,7 +58,7 @@ pub struct NewProfile {
     /// Unique.
     pub name: Name,
     /// Free text, at most 1,000 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub description: String,
     /// 1 to 32 members, in the order of the blocks; the size of a request is that of the first.
     pub members: Vec<Member>,

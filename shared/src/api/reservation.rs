@@ -25,7 +25,7 @@ pub struct NewReservation {
     /// Why, 1 to 1,000 characters: shown to everybody whose request it stands in the way of.
     pub reason: String,
     /// Key-value pairs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub labels: Labels,
 }
 
@@ -80,10 +80,10 @@ pub struct Reservation {
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct ReservationFilter {
-    /// Only in the VRF of this name.
+    /// Only in the VRF with this id or name; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf: Option<String>,
-    /// Only those that take space from a pool of this name.
+    /// Only those that take space from the pool with this id, or of this name in any VRF; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
     /// Only with this label: `key=value`.

@@ -113,7 +113,7 @@ macro_rules! columns {
         #[serde(deny_unknown_fields)]
         pub struct Record {
             /// What it is about; `allocation` if not given.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "super::or_default")]
             pub kind: Kind,
             $(
                 $(#[$doc])*

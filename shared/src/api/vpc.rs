@@ -16,10 +16,10 @@ pub struct NewVpc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf: Option<Name>,
     /// Key-value pairs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub labels: Labels,
     /// Free text, at most 1,000 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub description: String,
 }
 

@@ -13,10 +13,10 @@ pub struct NewVrf {
     /// Unique.
     pub name: Name,
     /// Key-value pairs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub labels: Labels,
     /// Free text, at most 1,000 characters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub description: String,
 }
 

@@ -7,7 +7,10 @@ use super::{
     super::{check_description, reservation::check_reason},
     conflict::Conflicts,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    json::Strict,
+};
 
 /// A record, and the line on which it begins.
 #[derive(Clone, Debug)]
@@ -245,8 +248,8 @@ fn object(json: &str, line: u64, lines: &mut Vec<Line>, conflicts: &mut Conflict
     if lines.len() >= MAX_RECORDS {
         return Err(too_many());
     }
-    match serde_json::from_str::<Record>(json) {
-        Ok(record) => push(lines, line, record, true, conflicts),
+    match serde_json::from_str::<Strict<Record>>(json) {
+        Ok(Strict(record)) => push(lines, line, record, true, conflicts),
         Err(error) => {
             // Serde's own line counts within the record.
             let text = error.to_string();

@@ -17,7 +17,7 @@ use std::{
 };
 
 use axum::body::{Body, Bytes};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -118,7 +118,7 @@ impl Connection {
     }
 
     /// Goes over to another state, if it is in one of `from`. False if it was not.
-    fn turn(&self, from: &[State], to: State) -> bool {
+    pub(super) fn turn(&self, from: &[State], to: State) -> bool {
         let turned = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
@@ -372,36 +372,6 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
-/// The body of a request, which says when it is awaited.
-pub(super) struct Arriving(pub(super) Incoming, pub(super) Arc<Connection>);
-
-impl hyper::body::Body for Arriving {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self(body, connection) = self.get_mut();
-        let frame = Pin::new(body).poll_frame(cx);
-        if frame.is_pending() {
-            connection.turn(&[State::Working], State::Receiving);
-        } else {
-            connection.turn(&[State::Receiving], State::Working);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
     }
 }
 

@@ -1,0 +1,46 @@
+//! Whom a request is for is said once (RFC 9112, section 3.2). Of a request that names no host, or two, a proxy may have
+//! read another one than we would.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, Version, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::error::Code;
+
+use super::{error::Refusal, listen::Peer};
+
+/// Refuses requests without exactly one host that can be one. HTTP/1.0 has no such header, but may not have two either.
+pub(super) async fn once(request: Request, next: Next) -> Response {
+    // What did not come over a socket was made by ourselves.
+    if request.extensions().get::<Peer>().is_some()
+        && !is_named(request.headers(), request.version())
+    {
+        return Refusal::new(
+            Code::InvalidRequest,
+            "a request of HTTP/1.1 has exactly one header Host, with the name or address of the server and perhaps a port",
+        )
+        .into_response();
+    }
+    next.run(request).await
+}
+
+fn is_named(headers: &HeaderMap, version: Version) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => host.to_str().is_ok_and(is_host),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether it is a host, perhaps with a port, or empty, as for a target that has none.
+fn is_host(text: &str) -> bool {
+    text.is_empty()
+        || text.parse::<Authority>().is_ok_and(|authority| {
+            let port = text.strip_prefix(authority.host()).unwrap_or("@");
+            let port = port.strip_prefix(':').unwrap_or(port);
+            port.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
