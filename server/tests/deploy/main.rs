@@ -9,5 +9,7 @@ mod image;
 mod kind;
 mod life;
 mod observability;
+mod prepare;
 mod programs;
+mod releases;
 mod rolling;
