@@ -5,6 +5,7 @@
 #[path = "../support/client.rs"]
 mod client;
 mod compose;
+mod containers;
 mod image;
 mod kind;
 mod life;
