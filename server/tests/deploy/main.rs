@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod bare;
 #[path = "../support/client.rs"]
 mod client;
 mod compose;

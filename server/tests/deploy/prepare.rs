@@ -2,16 +2,14 @@
 //!
 //! The servers of those who make them could not be reached where this was written, so one of our own stands in for both.
 //! It can't have their files either; so the tests give the checksum of what it does have, except where a wrong one is the
-//! point. No root is needed: nothing on `PATH` could make anybody root, and all is written below one directory.
+//! point. No root is needed: nothing on `PATH` could make anybody root, all is written below one directory, and where the
+//! tests run as root they become nobody, but for those that need this machine's Python, which may be root's own.
 
 use std::{
     fs,
     net::TcpListener,
-    os::unix::{
-        fs::{PermissionsExt as _, symlink},
-        process::CommandExt as _,
-    },
-    path::{Path, PathBuf},
+    os::unix::process::CommandExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -23,99 +21,10 @@ use nix::{
 };
 
 use crate::{
+    bare::{BareMachine, python, write_script},
     programs,
     releases::{Releases, Sending},
 };
-
-/// A machine with a home and what every machine has; and no Terraform, no Rust, no package manager and no `sudo`.
-struct Machine {
-    dir: tempfile::TempDir,
-}
-
-const TOOLS: [&str; 16] = [
-    "bash",
-    "sh",
-    "cat",
-    "chmod",
-    "cp",
-    "env",
-    "id",
-    "mkdir",
-    "mktemp",
-    "mv",
-    "rm",
-    "sed",
-    "sha256sum",
-    "tr",
-    "uname",
-    "dirname",
-];
-
-impl Machine {
-    fn new(tools: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let bin = dir.path().join("bin");
-        fs::create_dir(&bin).unwrap();
-        programs::link(&TOOLS, &bin);
-        for name in tools {
-            if *name == "python3" {
-                symlink(python(), bin.join(name)).unwrap();
-            } else {
-                programs::link(&[name], &bin);
-            }
-        }
-        Self { dir }
-    }
-
-    /// Puts a program that prints `says` on `PATH`.
-    fn has(&self, name: &str, says: &str) {
-        let path = self.dir.path().join("bin").join(name);
-        write_script(&path, &format!("echo '{says}'"));
-    }
-
-    fn command(&self, releases: &str, script: &str) -> Command {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut command = Command::new(self.dir.path().join("bin/bash"));
-        command
-            .args([
-                "-c",
-                &format!("set -euo pipefail\n. \"$root/.config/prepare.sh\"\n{script}"),
-            ])
-            .env_clear()
-            .env("PATH", self.dir.path().join("bin"))
-            .env("HOME", self.dir.path().join("home"))
-            .env("XDG_CACHE_HOME", self.dir.path().join("cache"))
-            .env("root", &root)
-            .env("TERRAFORM_RELEASES", releases)
-            .env("RUSTUP_UPDATE_ROOT", releases)
-            .current_dir(&root)
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Its status, and what it said.
-    fn run(&self, releases: &str, script: &str) -> (Option<i32>, String) {
-        let output = self.command(releases, script).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(said).unwrap())
-    }
-
-    fn cached(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.dir.path().join("cache/ipam")) else {
-            return Vec::new();
-        };
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-fn write_script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 /// What this machine has to fetch files with.
 fn downloader() -> &'static str {
@@ -124,15 +33,6 @@ fn downloader() -> &'static str {
         .into_iter()
         .find(|name| programs::find(name).is_some())
         .expect("curl or wget")
-}
-
-/// What would be found as `python3`, without what chooses between several.
-fn python() -> PathBuf {
-    let output = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output()
-        .unwrap();
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
 /// An archive as HashiCorp makes it, with something that says it is Terraform, and its checksum.
@@ -182,7 +82,7 @@ fn terraform_is_fetched_once_by_whatever_there_is() {
     let here = |names: &[&str; 2]| names.iter().all(|name| programs::find(name).is_some());
     for tools in pairs.into_iter().filter(here) {
         let releases = Releases::new(archive.clone(), Sending::Whole);
-        let machine = Machine::new(&tools);
+        let machine = BareMachine::new(&tools);
         let script = with_sum(&sum, FINDS_TERRAFORM);
         let (status, said) = machine.run(&releases.url, &script);
         assert_eq!(status, Some(0), "{tools:?}: {said}");
@@ -242,7 +142,7 @@ fn what_is_not_the_release_is_not_kept() {
     ];
     for (sending, script, reason) in cases {
         let releases = Releases::new(archive.clone(), sending);
-        let machine = Machine::new(&[downloader(), "python3"]);
+        let machine = BareMachine::new(&[downloader(), "python3"]);
         let (status, said) = machine.run(&releases.url, &script);
         assert_eq!(status, Some(1), "{said}");
         assert!(said.contains(reason), "{said}");
@@ -258,13 +158,13 @@ fn what_is_not_the_release_is_not_kept() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
-    let machine = Machine::new(&[downloader(), "python3"]);
+    let machine = BareMachine::new(&[downloader(), "python3"]);
     let (status, said) = machine.run(&closed, FINDS_TERRAFORM);
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("zip could not be fetched"), "{said}");
     assert_eq!(machine.cached(), [""; 0]);
 
-    let (status, said) = Machine::new(&["python3"]).run(&closed, FINDS_TERRAFORM);
+    let (status, said) = BareMachine::new(&["python3"]).run(&closed, FINDS_TERRAFORM);
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("error: curl is missing, or wget"), "{said}");
 }
@@ -273,7 +173,7 @@ fn what_is_not_the_release_is_not_kept() {
 fn an_interrupted_fetch_leaves_nothing_behind() {
     let (archive, _) = terraform_archive();
     let releases = Releases::new(archive, Sending::Stalls);
-    let machine = Machine::new(&[downloader(), "python3"]);
+    let machine = BareMachine::new(&[downloader(), "python3"]);
     // As at a terminal: Ctrl-C reaches all of it.
     let mut child = machine
         .command(&releases.url, FINDS_TERRAFORM)
@@ -307,7 +207,7 @@ fn opentofu_is_used_where_only_that_is_there() {
     let (archive, sum) = terraform_archive();
     let releases = Releases::new(archive, Sending::Whole);
     let script = with_sum(&sum, "need_terraform_or_tofu; echo \"$terraform\"");
-    let machine = Machine::new(&[downloader(), "python3"]);
+    let machine = BareMachine::new(&[downloader(), "python3"]);
     machine.has("tofu", "OpenTofu v1.9.0");
     assert_eq!(
         machine.run(&releases.url, &script),
@@ -326,7 +226,7 @@ fn opentofu_is_used_where_only_that_is_there() {
     );
     assert_eq!(releases.asked(), 0, "there was no need");
 
-    let neither = Machine::new(&[downloader(), "python3"]);
+    let neither = BareMachine::new(&[downloader(), "python3"]);
     neither.has("tofu", "OpenTofu v1.7.0");
     let (status, said) = neither.run(&releases.url, &script);
     assert_eq!(status, Some(0), "{said}");
@@ -363,7 +263,7 @@ fn rust_is_fetched_where_it_is_missing_or_too_old() {
     let finds_rust = "need_cargo; command -v cargo; cargo --version";
     for old in [None, Some("cargo 1.63.0")] {
         let releases = Releases::new(RUSTUP_INIT.into(), Sending::Whole);
-        let machine = Machine::new(&[downloader(), "touch"]);
+        let machine = BareMachine::new(&[downloader(), "touch"]);
         if let Some(old) = old {
             machine.has("cargo", old);
         }
@@ -397,7 +297,7 @@ fn rust_is_fetched_where_it_is_missing_or_too_old() {
     }
     // The real checksum.
     let releases = Releases::new(RUSTUP_INIT.into(), Sending::Whole);
-    let machine = Machine::new(&[downloader()]);
+    let machine = BareMachine::new(&[downloader()]);
     let (status, said) = machine.run(&releases.url, finds_rust);
     assert_eq!(status, Some(1), "{said}");
     assert!(
@@ -413,7 +313,7 @@ fn rust_is_fetched_where_it_is_missing_or_too_old() {
 
 #[test]
 fn each_platform_has_a_checksum_of_its_own() {
-    let machine = Machine::new(&[]);
+    let machine = BareMachine::new(&[]);
     let script = "for it in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64; do terraform_sha256 $it; done
         for it in unknown-linux-gnu apple-darwin; do rustup_sha256 x86_64-$it; rustup_sha256 aarch64-$it; done
         ! terraform_sha256 plan9_386 && ! rustup_sha256 x86_64-plan9";
