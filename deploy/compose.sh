@@ -2,6 +2,7 @@
 # ipam and its PostgreSQL with docker compose:
 #
 #   deploy/compose.sh up      makes the secrets at the first time, builds, starts, and waits until all is healthy
+#   IPAM_PORT=8000-8001 deploy/compose.sh up --scale ipam=2    two servers on one database, each on a port of the range
 #   deploy/compose.sh down    stops; the database stays. With --volumes it goes too
 #   deploy/compose.sh ...     anything else that docker compose takes: logs, ps, exec ipam /usr/local/bin/ipam list
 set -euo pipefail
@@ -46,9 +47,18 @@ main() {
   make_secret api_key ipam_
   if ! compose up --detach --build --wait "$@"; then
     compose logs --no-color --tail 5 >&2 || true
-    die "it did not come up, see above; all that the containers say: deploy/compose.sh logs"
+    die "it did not come up, see above; all that the containers say: deploy/compose.sh logs
+If a port is taken, set IPAM_PORT to another one; several servers need a range: IPAM_PORT=8000-8001 deploy/compose.sh up --scale ipam=2"
   fi
-  printf '\nDashboard:  http://127.0.0.1:%s\nSign in with the key in:  %s\n' "${IPAM_PORT:-8000}" "$secrets/api_key.txt"
+  printf '\n'
+  addresses
+  printf 'Sign in with the key in:  %s\n' "$secrets/api_key.txt"
+}
+
+# Prints where each server is: docker chooses from a range of ports.
+addresses() {
+  local id
+  for id in $(compose ps --quiet ipam); do docker port "$id" 8000; done | sort | sed 's/^/Dashboard:  http:\/\//'
 }
 
 main "$@"

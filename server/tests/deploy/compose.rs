@@ -38,7 +38,7 @@ impl Machine {
         }
         // All that the script needs, and not the docker that the machine may have.
         let tools = [
-            "bash", "sh", "od", "tr", "mkdir", "chmod", "mv", "dirname", "sed",
+            "bash", "sh", "od", "tr", "mkdir", "chmod", "mv", "dirname", "sed", "sort",
         ];
         programs::link(&tools, &machine.path("bin"));
         machine
@@ -79,15 +79,22 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn up_makes_the_secrets_once_and_says_where_it_is() {
-    let machine = Machine::new("exit 0");
+    let machine = Machine::new(
+        "case $* in *' ps '*) echo one; echo two ;; 'port one '*) echo 127.0.0.1:8001 ;; port*) echo 127.0.0.1:8000 ;; esac",
+    );
     let (code, said) = machine.run(&["up"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("http://127.0.0.1:8000"), "{said}");
+    // Where docker has put them: IPAM_PORT may be a range.
+    let addresses = "Dashboard:  http://127.0.0.1:8000\nDashboard:  http://127.0.0.1:8001\nSign in";
+    assert!(said.contains(addresses), "{said}");
     assert_eq!(
         machine.calls(),
         [
             "compose version",
-            "compose --file FILE up --detach --build --wait"
+            "compose --file FILE up --detach --build --wait",
+            "compose --file FILE ps --quiet ipam",
+            "port one 8000",
+            "port two 8000"
         ]
     );
     // Nobody else passes the directory; containers have users of their own, and read the files.
@@ -138,6 +145,10 @@ fn what_fails_is_said() {
     assert_eq!(code, Some(1));
     assert!(
         said.contains("error: it did not come up") && said.contains("compose.sh logs"),
+        "{said}"
+    );
+    assert!(
+        said.contains("IPAM_PORT=8000-8001 deploy/compose.sh up --scale ipam=2"),
         "{said}"
     );
     assert!(!said.contains("Dashboard"), "{said}");

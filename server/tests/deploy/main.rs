@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod bare;
 #[path = "../support/client.rs"]
 mod client;
 mod compose;
+mod containers;
 mod image;
 mod kind;
 mod life;
 mod observability;
+mod prepare;
 mod programs;
+mod releases;
 mod rolling;
