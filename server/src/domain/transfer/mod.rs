@@ -20,6 +20,7 @@ mod gather;
 mod overlap;
 mod owners;
 mod parse;
+mod past;
 mod place;
 mod recipe;
 mod resolve;
@@ -245,6 +246,7 @@ impl File {
             .iter()
             .chain(&self.vpcs)
             .chain(&self.reservations)
+            .chain(&self.cooldowns)
             .map(|line| &line.record);
         let records = lines
             .chain(self.pools.iter().map(|pool| &pool.record))
@@ -299,6 +301,8 @@ async fn check_file(
     check.roots();
     check.reserve();
     check.allocations(db, file.allocations).await?;
+    check.cooldowns(db, file.cooldowns).await?;
+    check.past(db, file.past).await?;
     check.take(db).await?;
     Ok((check, clear))
 }

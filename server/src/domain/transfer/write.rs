@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     db::{
-        Connection, convert,
+        Connection, convert, cooldown,
         event::Caller,
         free,
         transfer::{
@@ -76,7 +76,7 @@ pub(super) async fn write(
                 (parent, at),
                 None,
                 Some("child_range"),
-                None,
+                range.since,
             )?;
         }
     }
@@ -91,7 +91,25 @@ pub(super) async fn write(
             reserved.since,
         )?;
     }
+    for new in &check.cooldowns {
+        let at = place(&new.place);
+        let range = new.place.range;
+        out_of_circulation(
+            check,
+            &mut blocks,
+            (range, at),
+            None,
+            Some(cooldown::REASON),
+            Some(new.since),
+        )?;
+    }
     insert::blocks(db, &blocks).await?;
+    for chunk in check.cooldowns.chunks(CHUNK) {
+        rows::cooldowns(db, chunk, place).await?;
+    }
+    for chunk in check.past.chunks(CHUNK) {
+        rows::past(db, chunk).await?;
+    }
 
     if let Some(most) = check
         .allocations
@@ -142,6 +160,8 @@ async fn pools(db: &mut Connection, check: &Check, events: &mut Events) -> Resul
         cidrs.entry(range.pool).or_default().push(range.cidr);
     }
     let mut rows = write::Pools::default();
+    // Where something cools down is part of the plan that servers keep.
+    let cooling: HashSet<_> = check.cooldowns.iter().map(|new| new.pool).collect();
     let mut touched = (Vec::new(), HashSet::new());
     for (index, pool) in world.pools.iter().enumerate() {
         let added = cidrs.remove(&index).unwrap_or_default();
@@ -150,6 +170,9 @@ async fn pools(db: &mut Connection, check: &Check, events: &mut Events) -> Resul
             .get(pool.vrf)
             .ok_or_else(|| Error::bug("a pool of no VRF"))?;
         if !pool.new && added.is_empty() {
+            if cooling.contains(&index) {
+                touched.0.push(pool.id);
+            }
             continue;
         }
         let detail = json!({ "name": pool.name, "vrf": vrf.name, "ranges": added });
