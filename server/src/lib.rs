@@ -8,6 +8,7 @@ pub mod db;
 pub mod domain;
 pub mod error;
 pub mod http;
+mod memory;
 pub mod metrics;
 pub mod pages;
 pub mod settings;

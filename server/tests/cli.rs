@@ -405,7 +405,11 @@ fn no_more_is_read_than_is_shown() {
             let ran = run(&format!("{line} --limit {limit} --json"), &environment);
             assert_eq!(ran.json().as_array().unwrap().len(), limit, "{line}");
             let asked: Vec<String> = requests.try_iter().collect();
-            assert_eq!(asked.len(), pages.len(), "{line} --limit {limit}: {asked:?}");
+            assert_eq!(
+                asked.len(),
+                pages.len(),
+                "{line} --limit {limit}: {asked:?}"
+            );
             for (request, rows) in asked.iter().zip(pages) {
                 let limit = format!("limit={rows}");
                 let is_asked = request.split(['?', '&']).any(|it| it == limit);

@@ -79,9 +79,9 @@ impl Ipam {
         let pools = lookup::ranges(db, cidr, vrf).await?;
         transaction.rollback().await?;
         // The range of a child pool takes it from the parent, and not from who asks the child for it.
-        let free = found.iter().all(|(holder, _)| {
-            holder.kind == HolderKind::ChildPool && holder.cidr.contains(cidr)
-        });
+        let free = found
+            .iter()
+            .all(|(holder, _)| holder.kind == HolderKind::ChildPool && holder.cidr.contains(cidr));
         Ok(Lookup {
             cidr,
             at: at.unwrap_or(now),

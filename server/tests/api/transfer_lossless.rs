@@ -56,9 +56,7 @@ async fn a_retired_member_is_there_although_its_role_is_used_again() {
         let body = json!({"name": name, "ranges": [cidr], "max_prefix_length": 28});
         api.post(POOLS, &body).await.ok(201);
     }
-    let member = |pool: &str| {
-        json!([{"role": "nodes", "pool": pool, "min_prefix_length": 20, "max_prefix_length": 28}])
-    };
+    let member = |pool: &str| json!([{"role": "nodes", "pool": pool, "min_prefix_length": 20, "max_prefix_length": 28}]);
     let body = json!({"name": "cluster", "members": member("a")});
     let profile = api.post(PROFILES, &body).await.ok(201);
     let profile = format!("{PROFILES}/{}", profile["id"].as_str().unwrap());
@@ -67,8 +65,7 @@ async fn a_retired_member_is_there_although_its_role_is_used_again() {
         api.patch(&profile, &json!({"members": member(pool)}))
             .await
             .ok(200);
-        let body =
-            json!({"vpc": "prod", "name": name, "profile": "cluster", "prefix_length": 24});
+        let body = json!({"vpc": "prod", "name": name, "profile": "cluster", "prefix_length": 24});
         ask(&api, &body).await.ok(201);
     }
     let members = "select string_agg(format('%s %s %s', allocation.name, pool_name, retired_at is null), ', ' order by allocation.name)
@@ -146,7 +143,11 @@ async fn the_past_moves_along() {
         .await
         .ok(200);
     // Pool and VRF are gone too.
-    for (noun, it, status) in [("pools", &pool, 204), ("vpcs", &vpc, 200), ("vrfs", &dev, 204)] {
+    for (noun, it, status) in [
+        ("pools", &pool, 204),
+        ("vpcs", &vpc, 200),
+        ("vrfs", &dev, 204),
+    ] {
         let path = format!("/api/v1/{noun}/{}", it["id"].as_str().unwrap());
         assert_eq!(api.delete(&path).await.status, status, "{noun}");
     }
@@ -226,7 +227,8 @@ async fn exports_of_the_first_release_can_be_imported() {
     // They did not say of a request that it was for the default size, but of every other what its size was.
     let body = json!({"vpc": "prod", "name": "default-size", "pools": ["corp"]});
     ask(&api, &body).await.ok(200);
-    let body = json!({"vpc": "prod", "name": "by-cidr", "pools": ["six"], "cidr": "2001:db8:abcd::/48"});
+    let body =
+        json!({"vpc": "prod", "name": "by-cidr", "pools": ["six"], "cidr": "2001:db8:abcd::/48"});
     ask(&api, &body).await.ok(200);
     let again = send(&api, "application/x-ndjson", "", file).await.ok(200);
     assert_eq!(again["unchanged"], again["records"], "{again}");

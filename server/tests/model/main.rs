@@ -89,8 +89,8 @@ fn the_server_does_what_a_search_over_every_address_says() {
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..WORKERS)
             .map(|worker| {
-                let databases =
-                    runtime.block_on(async { [TestDatabase::new().await, TestDatabase::new().await] });
+                let databases = runtime
+                    .block_on(async { [TestDatabase::new().await, TestDatabase::new().await] });
                 // The remainder goes to the first.
                 let share = sequences / WORKERS + u64::from(worker < sequences % WORKERS);
                 scope.spawn(move || work(&databases, share, seed, worker))
@@ -130,7 +130,12 @@ fn the_server_does_what_a_search_over_every_address_says() {
 }
 
 /// Runs a share of the sequences on databases of its own.
-fn work(databases: &[TestDatabase; 2], sequences: u64, seed: u64, worker: u64) -> Result<Tally, String> {
+fn work(
+    databases: &[TestDatabase; 2],
+    sequences: u64,
+    seed: u64,
+    worker: u64,
+) -> Result<Tally, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -70,7 +70,9 @@ pub(crate) async fn moved(
             return Err(format!("import: {:#?}\n{file}", result.conflicts));
         }
         if repeated && result.unchanged != result.records {
-            return Err(format!("a second import is not the same: {result:?}\n{file}"));
+            return Err(format!(
+                "a second import is not the same: {result:?}\n{file}"
+            ));
         }
     }
     let again = export(&there, format).await?;
@@ -122,12 +124,16 @@ async fn repeat(here: &Ipam, there: &Ipam, model: &Model, renamed: &Renamed) -> 
         let expected = shown(&answer);
         let found = shown(&there.allocate(caller(), new.clone(), None).await);
         if expected != found {
-            return Err(format!("{new:?}\nis answered here {expected}\nand there {found}"));
+            return Err(format!(
+                "{new:?}\nis answered here {expected}\nand there {found}"
+            ));
         }
         if allocation.exists {
             let same = answer.is_ok_and(|answer| answer.allocation.id == allocation.id);
             if !same {
-                return Err(format!("{new:?}\nis answered {expected}, not with {allocation:?}"));
+                return Err(format!(
+                    "{new:?}\nis answered {expected}, not with {allocation:?}"
+                ));
             }
             repeated += 1;
         }
@@ -183,7 +189,9 @@ async fn history(server: &Ipam, all: Cidr) -> Check<String> {
 /// The lines of one text that the other has not.
 fn difference(one: &str, other: &str) -> String {
     let only = |text: &str, than: &str| {
-        let lines = text.lines().filter(|line| !than.lines().any(|it| it == *line));
+        let lines = text
+            .lines()
+            .filter(|line| !than.lines().any(|it| it == *line));
         lines.collect::<Vec<_>>().join("\n  ")
     };
     format!(
@@ -202,7 +210,9 @@ async fn rename(server: &Ipam, model: &Model, dice: u8) -> Check<Renamed> {
         let of_vrf = |vrf| Model::living(&model.pools, |pool| pool.exists && pool.vrf == vrf);
         for vrf in 0..VRFS.len() {
             if let [one, other, ..] = of_vrf(vrf)[..] {
-                swap_pools(server, model, one, other).await.map_err(failed)?;
+                swap_pools(server, model, one, other)
+                    .await
+                    .map_err(failed)?;
             }
         }
     }
@@ -233,8 +243,7 @@ async fn rename(server: &Ipam, model: &Model, dice: u8) -> Check<Renamed> {
             let done = server.update_vpc(caller(), id, patch, None).await;
             done.map_err(failed)?;
         }
-        renamed.vpcs =
-            BTreeMap::from([(one.clone(), other.clone()), (other.clone(), one.clone())]);
+        renamed.vpcs = BTreeMap::from([(one.clone(), other.clone()), (other.clone(), one.clone())]);
     }
     if dice & 128 > 0 {
         let id = server.find_vrf(VRFS[1]).await.map_err(failed)?;

@@ -120,7 +120,10 @@ impl Real {
         self.log.push("moved to an empty server".to_owned());
         let repeated = moved(&self.servers[0], &self.elsewhere, model, sequence).await?;
         *self.tally.entry(("moved", "done")).or_default() += 1;
-        *self.tally.entry(("repeated elsewhere", "done")).or_default() += repeated;
+        *self
+            .tally
+            .entry(("repeated elsewhere", "done"))
+            .or_default() += repeated;
         Ok(())
     }
 

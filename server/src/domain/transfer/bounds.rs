@@ -61,12 +61,11 @@ fn problem(record: &Record, latest: OffsetDateTime) -> Option<String> {
 /// What is wrong with a block that was released.
 fn released(record: &Record, latest: OffsetDateTime) -> Option<String> {
     let (since, until) = (record.since?.0, record.until?.0);
-    let (latest, what) = match record.kind {
-        Kind::PastBlock => (latest, "and not in the future"),
-        _ => (latest + LONGEST_COOLDOWN, "and within a year from now"),
-    };
-    if until < since || until > latest {
-        return Some(format!("until is not before since, {what}"));
+    if record.kind == Kind::Cooldown && until > latest + LONGEST_COOLDOWN {
+        return Some("until is within a year from now".to_owned());
+    }
+    if record.kind == Kind::PastBlock && (until < since || until > latest) {
+        return Some("until is not before since, and not in the future".to_owned());
     }
     if record.kind == Kind::PastBlock && record.vpc.is_some() == record.reason.is_some() {
         return Some(

@@ -23,17 +23,15 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Inserts allocations, with their blocks and events.
+/// Inserts allocations and their events; their blocks come with [`blocks`].
 pub(super) async fn allocations(
     db: &mut Connection,
     check: &Check,
     chunk: &[NewAllocation],
     caller: &Caller,
-    (ranges, members): (&HashMap<RangeId, RangeId>, &HashMap<i32, i32>),
 ) -> Result<()> {
     let world = &check.world;
     let mut rows = insert::Allocations::default();
-    let mut blocks = Blocks::default();
     let mut events = Events::default();
     for new in chunk {
         let record = &new.record;
@@ -99,8 +97,24 @@ pub(super) async fn allocations(
             new.id,
             serde_json::to_value(snapshot).map_err(internal)?,
         );
+    }
+    insert::allocations(db, &rows, caller.request_id).await?;
+    insert::events(db, &events, caller).await
+}
+
+/// Inserts the blocks of allocations that are there. `ranges` and `members` say which keys those got that are new.
+pub(super) async fn blocks(
+    db: &mut Connection,
+    check: &Check,
+    chunk: &[NewAllocation],
+    (ranges, members): (&HashMap<RangeId, RangeId>, &HashMap<i32, i32>),
+) -> Result<()> {
+    let mut blocks = Blocks::default();
+    for new in chunk {
+        let created_at = new.record.created_at.map(|at| at.0);
         for block in &new.blocks {
-            let range = world
+            let range = check
+                .world
                 .ranges
                 .get(&block.place.range)
                 .ok_or_else(|| Error::bug("a block in no range"))?;
@@ -124,9 +138,7 @@ pub(super) async fn allocations(
             blocks.since.push(block.since.or(created_at));
         }
     }
-    insert::allocations(db, &rows, caller.request_id).await?;
-    insert::blocks(db, &blocks).await?;
-    insert::events(db, &events, caller).await
+    insert::blocks(db, &blocks).await
 }
 
 /// Inserts what blocks that cool down were; the blocks are there. `place` is where one is, now that ranges have their keys.
@@ -160,10 +172,13 @@ pub(super) async fn past(db: &mut Connection, chunk: &[NewPast]) -> Result<()> {
         rows.pool.push(record.pool.clone().unwrap_or_default());
         rows.cidr.push(new.key.cidr.into());
         let owner = Some(new.key.owner);
-        rows.allocation.push(owner.filter(|_| record.reason.is_none()));
-        rows.reservation.push(owner.filter(|_| record.reason.is_some()));
+        rows.allocation
+            .push(owner.filter(|_| record.reason.is_none()));
+        rows.reservation
+            .push(owner.filter(|_| record.reason.is_some()));
         rows.vpc.push(record.vpc.as_ref().map(ToString::to_string));
-        rows.name.push(record.name.as_ref().map(ToString::to_string));
+        rows.name
+            .push(record.name.as_ref().map(ToString::to_string));
         rows.role.push(record.role.clone());
         rows.reason.push(record.reason.clone());
         rows.since.push(new.key.since);
