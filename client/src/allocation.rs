@@ -139,6 +139,16 @@ impl Client {
         self.all(ALLOCATIONS, filter).await
     }
 
+    /// The first that the filter lets through, the oldest first, at most `most`, which is at least 1, and whether there may be
+    /// more.
+    pub async fn first_allocations(
+        &self,
+        filter: &AllocationFilter,
+        most: usize,
+    ) -> Result<(Vec<Allocation>, bool), Error> {
+        self.first(ALLOCATIONS, filter, most).await
+    }
+
     /// The allocation of that name in that VPC, if there is one.
     pub async fn find_allocation(
         &self,

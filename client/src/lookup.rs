@@ -30,6 +30,15 @@ impl Client {
         self.all("history", query).await
     }
 
+    /// The first of them, at most `most`, which is at least 1, and whether there may be more.
+    pub async fn first_of_history(
+        &self,
+        query: &HistoryQuery,
+        most: usize,
+    ) -> Result<(Vec<Holder>, bool), Error> {
+        self.first("history", query, most).await
+    }
+
     /// One page of the audit log, the newest first. It may be short; only a missing cursor ends the list.
     pub async fn events(&self, filter: &EventFilter) -> Result<Page<Event>, Error> {
         self.list("events", filter).await

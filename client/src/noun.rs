@@ -138,15 +138,29 @@ impl Client {
         path: &str,
         filter: &impl Filter,
     ) -> Result<Vec<T>, Error> {
+        let (items, _) = self.first(path, filter, usize::MAX).await?;
+        Ok(items)
+    }
+
+    /// The first that the filter lets through, from its cursor on, at most `most`, and whether there are more. No more than
+    /// that are asked for.
+    pub(crate) async fn first<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &impl Filter,
+        most: usize,
+    ) -> Result<(Vec<T>, bool), Error> {
         let mut filter = filter.clone();
-        filter.limit().get_or_insert(MAX_LIMIT);
+        let of_page = *filter.limit().get_or_insert(MAX_LIMIT);
         let mut items = Vec::new();
         loop {
+            let left = most.saturating_sub(items.len());
+            *filter.limit() = Some(u16::try_from(left).unwrap_or(u16::MAX).min(of_page));
             let page: Page<T> = self.list(path, &filter).await?;
             items.extend(page.items);
             *filter.cursor() = page.next_cursor;
-            if filter.cursor().is_none() {
-                return Ok(items);
+            if filter.cursor().is_none() || items.len() >= most {
+                return Ok((items, filter.cursor().is_some()));
             }
         }
     }

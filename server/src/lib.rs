@@ -9,6 +9,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 mod json;
+mod memory;
 pub mod metrics;
 pub mod pages;
 pub mod settings;

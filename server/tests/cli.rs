@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Output};
 
 use ipam_testing::{TestDatabase, TestServer};
@@ -129,8 +130,17 @@ async fn space_is_allocated_listed_and_released() {
     assert!(
         cli.run("list --limit 1")
             .text()
-            .ends_with("1 allocation of 2\n")
+            .ends_with("1 allocation, and perhaps more\n")
     );
+    assert!(
+        cli.run("list --limit 2000")
+            .text()
+            .ends_with("2 allocations in 1 VPC\n")
+    );
+    for line in ["list --limit 0", "history 10.0.0.0/8 --limit 0"] {
+        let ran = cli.run(line);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{line}: {ran:?}");
+    }
     let labelled = cli.run("list --label team=net --json").json();
     assert_eq!(labelled.as_array().unwrap().len(), 1);
 
@@ -326,6 +336,8 @@ async fn whoever_has_or_had_an_address_is_named() {
     assert_eq!(all.as_array().unwrap().len(), 2);
     let one = cli.run("history 0.0.0.0/0 --limit 1 --json").json();
     assert_eq!(one, json!([all[0]]));
+    let one = cli.run("history 0.0.0.0/0 --limit 1");
+    assert!(one.text().ends_with("\nand perhaps more\n"), "{one:?}");
     assert_eq!(
         cli.run("history 192.0.2.0/24").text(),
         "Nobody ever held it\n"
@@ -343,6 +355,68 @@ async fn whoever_has_or_had_an_address_is_named() {
     }
     let ran = cli.run("lookup 10.0.0.1 --vrf nope");
     assert!(ran.code == 1 && ran.stderr.contains("nope"), "{ran:?}");
+}
+
+/// Answers pages that always have a next one, and says what was asked for.
+fn endless(item: &'static str) -> (String, std::sync::mpsc::Receiver<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            let target = head.split_whitespace().nth(1).unwrap_or_default();
+            let limit = target.split_once("limit=").map_or("100", |(_, rest)| rest);
+            let limit: usize = limit.split('&').next().unwrap().parse().unwrap();
+            let body = json!({"items": vec![serde_json::from_str::<Value>(item).unwrap(); limit], "next_cursor": "more"});
+            let body = body.to_string();
+            let reply = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            reader.get_mut().write_all(reply.as_bytes()).unwrap();
+            if asked.send(target.to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    (url, requests)
+}
+
+#[test]
+fn no_more_is_read_than_is_shown() {
+    let holder = r#"{"kind": "reservation", "cidr": "10.0.0.0/24", "vrf": "default", "pool": null, "role": null,
+        "allocation_id": null, "reservation_id": null, "vpc": null, "name": null, "reason": "r",
+        "since": "2026-01-01T00:00:00Z", "until": null}"#;
+    let allocation = r#"{"id": "00000000-0000-0000-0000-000000000000", "number": 1, "vpc": "prod",
+        "vpc_id": "00000000-0000-0000-0000-000000000000", "vrf": "default", "name": null, "profile": "node-pod",
+        "cidr": "10.0.0.0/26", "prefix_length": 26, "requested_hosts": null, "requested_prefix_length": 26,
+        "requested_cidr": null, "blocks": [], "labels": {}, "description": "", "deletion_protection": false, "revision": 1,
+        "created_by": "t", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}"#;
+    for (line, item) in [("list", allocation), ("history 10.0.0.0/24", holder)] {
+        let (url, requests) = endless(item);
+        let environment = [
+            ("IPAM_ENDPOINT", url),
+            ("IPAM_API_KEY", "a-key-of-nobody-0123".to_owned()),
+        ];
+        for (limit, pages) in [(3, vec![3]), (1000, vec![1000]), (1003, vec![1000, 3])] {
+            let ran = run(&format!("{line} --limit {limit} --json"), &environment);
+            assert_eq!(ran.json().as_array().unwrap().len(), limit, "{line}");
+            let asked: Vec<String> = requests.try_iter().collect();
+            assert_eq!(
+                asked.len(),
+                pages.len(),
+                "{line} --limit {limit}: {asked:?}"
+            );
+            for (request, rows) in asked.iter().zip(pages) {
+                let limit = format!("limit={rows}");
+                let is_asked = request.split(['?', '&']).any(|it| it == limit);
+                assert!(is_asked, "{request} asks for other than {limit}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

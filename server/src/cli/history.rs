@@ -1,5 +1,7 @@
 //! `ipam history`: who ever held a network.
 
+use std::num::NonZeroUsize;
+
 use ipam_shared::api::lookup::{HistoryQuery, Holder};
 
 use super::{
@@ -20,7 +22,7 @@ pub struct History {
     vrf: Option<String>,
     /// Show at most so many
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,26 +43,17 @@ impl History {
             vrf: self.vrf,
             ..HistoryQuery::default()
         };
+        let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let client = self.connection.client()?;
-        let mut found = match self.limit.map(u16::try_from) {
-            // What fits on a page is not read beyond.
-            Some(Ok(limit @ 1..=1000)) => {
-                let query = HistoryQuery {
-                    limit: Some(limit),
-                    ..query
-                };
-                client.history(&query).await?.items
-            }
-            _ => client.whole_history(&query).await?,
-        };
-        found.truncate(self.limit.unwrap_or(usize::MAX));
+        let (found, more) = client.first_of_history(&query, most).await?;
         if self.json {
             return output::json(&found);
         }
         if found.is_empty() {
             return Ok("Nobody ever held it\n".to_owned());
         }
-        Ok(holders(&found))
+        let more = if more { "and perhaps more\n" } else { "" };
+        Ok(holders(&found) + more)
     }
 }
 

@@ -207,6 +207,8 @@ fn text(result: &ImportResult) -> String {
         (made.vpcs, "VPC"),
         (made.allocations, "allocation"),
         (made.reservations, "reservation"),
+        (made.cooldowns, "cooldown"),
+        (made.past_blocks, "past block"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

@@ -1,6 +1,6 @@
 //! `ipam list`: what is allocated, all pages of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroUsize};
 
 use ipam_shared::api::allocation::{Allocation, AllocationFilter};
 
@@ -19,9 +19,9 @@ pub struct List {
     /// Only with this label
     #[arg(long, value_name = "KEY=VALUE")]
     label: Option<String>,
-    /// Show at most so many
+    /// Show at most so many, the oldest
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,19 +41,18 @@ impl List {
             label: self.label,
             ..AllocationFilter::default()
         };
-        let mut allocations = client.all_allocations(&filter).await?;
+        let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let (mut allocations, more) = client.first_allocations(&filter, most).await?;
         allocations.sort_by_cached_key(|it| (it.vpc.as_str().to_lowercase(), it.cidr));
-        let total = allocations.len();
-        allocations.truncate(self.limit.unwrap_or(total));
         if self.json {
             output::json(&allocations)
         } else {
-            Ok(text(&allocations, total))
+            Ok(text(&allocations, more))
         }
     }
 }
 
-fn text(allocations: &[Allocation], total: usize) -> String {
+fn text(allocations: &[Allocation], more: bool) -> String {
     let mut roles: Vec<&str> = Vec::new();
     for block in allocations.iter().flat_map(|it| &it.blocks) {
         if !roles.contains(&block.role.as_str()) {
@@ -112,14 +111,10 @@ fn text(allocations: &[Allocation], total: usize) -> String {
         .iter()
         .map(|it| it.vpc.as_str().to_lowercase())
         .collect();
-    let summary = match (allocations.len(), total) {
-        (_, 0) => "No allocations\n".to_owned(),
-        (shown, total) if shown < total => format!(
-            "{} of {}\n",
-            count(shown, "allocation"),
-            thousands(total as u128)
-        ),
-        (shown, _) => format!(
+    let summary = match (allocations.len(), more) {
+        (0, false) => "No allocations\n".to_owned(),
+        (shown, true) => format!("{}, and perhaps more\n", count(shown, "allocation")),
+        (shown, false) => format!(
             "{} in {}\n",
             count(shown, "allocation"),
             count(vpcs.len(), "VPC")
@@ -196,9 +191,9 @@ ID  VPC      NAME   PRIMARY      USABLE  CGNAT           USABLE  ASKED FOR  LABE
 20  staging         10.0.2.0/26      59  100.64.64.0/21   2,043  /26
 2 allocations in 2 VPCs
 ";
-        assert_eq!(text(&list, 2), expected);
-        assert!(text(&list[1..], 2).ends_with("1 allocation of 2\n"));
-        assert!(!text(&list[1..], 1).contains("NAME"));
-        assert_eq!(text(&[], 0), "No allocations\n");
+        assert_eq!(text(&list, false), expected);
+        assert!(text(&list[1..], true).ends_with("1 allocation, and perhaps more\n"));
+        assert!(!text(&list[1..], false).contains("NAME"));
+        assert_eq!(text(&[], false), "No allocations\n");
     }
 }

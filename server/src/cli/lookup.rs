@@ -112,7 +112,8 @@ fn text(found: &Found, at_a_time: bool) -> String {
     } else {
         format!("in pool {}", pools.join(", "))
     };
-    let state = match (found.holders.is_empty(), at_a_time) {
+    // The range of a child pool holds what lies in it, which may be free there.
+    let state = match (found.free || found.holders.is_empty(), at_a_time) {
         (false, _) => "",
         (true, true) => "nobody held it, ",
         (true, false) if found.free => "free, ",

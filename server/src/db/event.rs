@@ -89,12 +89,24 @@ pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// When an allocation was released and by whom, if it was.
+/// When an allocation was released and by whom, if it was. The past of an imported plan says that it was, and not by whom.
 pub async fn release_of(
     db: &mut Connection,
     id: AllocationId,
 ) -> Result<Option<(OffsetDateTime, String)>> {
-    end_of(db, id.0, "allocation.release").await
+    let row = query!(
+        r#"select at as "at!", actor as "actor!" from (
+            select at, actor, event_id from event where subject = $1 and action = 'allocation.release'
+            union all
+            select max(until), 'somebody, before the plan was imported', 0 from past_block
+            where allocation_id = $1 and not exists (select from allocation where allocation_id = $1)
+            having max(until) is not null
+        ) as released order by event_id desc limit 1"#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.at, row.actor)))
 }
 
 /// When something came to its end by that action, and by whom, if it did.

@@ -78,10 +78,14 @@ impl Ipam {
         }
         let pools = lookup::ranges(db, cidr, vrf).await?;
         transaction.rollback().await?;
+        // The range of a child pool takes it from the parent, and not from who asks the child for it.
+        let free = found
+            .iter()
+            .all(|(holder, _)| holder.kind == HolderKind::ChildPool && holder.cidr.contains(cidr));
         Ok(Lookup {
             cidr,
             at: at.unwrap_or(now),
-            free: found.is_empty() && !pools.is_empty(),
+            free: free && !pools.is_empty(),
             holders: found.into_iter().map(|(holder, _)| holder).collect(),
             more,
             pools,

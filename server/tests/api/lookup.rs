@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, POOLS, VPCS, column, path};
+use crate::support::{ALLOCATIONS, Api, POOLS, VPCS, column, path};
 
 const LOOKUP: &str = "/api/v1/lookup";
 const HISTORY: &str = "/api/v1/history";
@@ -100,6 +100,23 @@ async fn whoever_holds_an_address_is_found_from_the_outside_in() {
             (&json!("kid"), &json!("10.0.64.0/20"))
         ]
     );
+    // In the child it is free; what is taken there, or reaches beyond it, is not.
+    assert_eq!(found["free"], true, "{found}");
+    for (query, is_free) in [
+        ("cidr=10.0.64.0/20", true),
+        ("cidr=10.0.64.0/19", false),
+        ("cidr=10.0.72.0/24", true),
+    ] {
+        let found = api.get(&format!("{LOOKUP}?{query}")).await.ok(200);
+        assert_eq!(found["free"], is_free, "{query}: {found}");
+    }
+    let body = json!({"vpc": "prod", "pools": ["kid"], "cidr": "10.0.72.0/24"});
+    let in_kid = api.post(ALLOCATIONS, &body).await.ok(201);
+    for query in ["ip=10.0.72.9", "cidr=10.0.64.0/20"] {
+        let found = api.get(&format!("{LOOKUP}?{query}")).await.ok(200);
+        assert_eq!(found["free"], false, "{query}: {found}");
+    }
+    api.delete(&path(&in_kid)).await.ok(204);
     let found = api.get(&format!("{LOOKUP}?ip=192.168.7.7")).await.ok(200);
     assert_eq!(
         lines(&found["holders"]),

@@ -25,6 +25,7 @@ mod space;
 mod support;
 mod transfer;
 mod transfer_bounds;
+mod transfer_lossless;
 mod transfer_order;
 mod vpcs;
 mod vrfs;

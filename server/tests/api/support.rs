@@ -245,6 +245,15 @@ impl Api {
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
+    /// The text that a query answers.
+    pub(crate) async fn text(&self, sql: &'static str) -> String {
+        let mut connection = self.database.connect().await;
+        sqlx::query_scalar(sql)
+            .fetch_one(&mut connection)
+            .await
+            .expect("a text")
+    }
+
     /// A number that SQL answers.
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         let mut db = self.database.connect().await;

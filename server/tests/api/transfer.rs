@@ -75,7 +75,7 @@ pub(crate) async fn export(api: &Api, format: &str) -> String {
 }
 
 /// The same plan in another database, and nothing is lost on the way.
-async fn carry_over(api: &Api, format: &str, kind: &str) -> Api {
+pub(crate) async fn carry_over(api: &Api, format: &str, kind: &str) -> Api {
     let file = export(api, format).await;
     let other = Api::start().await;
     let result = send(&other, kind, "", file.clone()).await.ok(200);
@@ -97,7 +97,7 @@ async fn a_spreadsheet_with_three_columns_is_enough() {
     let result = import(&api, file).await;
     assert_eq!(
         result["created"],
-        json!({"vrfs": 0, "pools": 0, "ranges": 0, "profiles": 0, "vpcs": 2, "allocations": 3, "blocks": 3, "reservations": 0})
+        json!({"vrfs": 0, "pools": 0, "ranges": 0, "profiles": 0, "vpcs": 2, "allocations": 3, "blocks": 3, "reservations": 0, "cooldowns": 0, "past_blocks": 0})
     );
     let page = api
         .get(&format!("{ALLOCATIONS}?vpc=prod&name=web"))

@@ -1,6 +1,6 @@
 //! Sequences of everything that can be done with an address space, each step compared with a model that has one flag per
 //! address and finds everything by looking at all of them: what is answered, which error it is, what is stored after it,
-//! and that used and free add up to the pool.
+//! and that used and free add up to the pool. What it leaves behind is moved to an empty server, and must be the same there.
 //!
 //! `IPAM_MODEL_SEQUENCES` sets how many sequences there are, `IPAM_MODEL_SEED` repeats those of an earlier run. What fails
 //! is shrunk to the shortest sequence that does.
@@ -8,6 +8,7 @@
 mod config;
 mod decide;
 mod model;
+mod moved;
 mod ops;
 mod real;
 mod stored;
@@ -59,6 +60,8 @@ const HAPPENED: &[(&str, &str)] = &[
     ("delete pool", "in_use"),
     ("end cooldowns", "done"),
     ("change profile", "done"),
+    ("moved", "done"),
+    ("repeated elsewhere", "done"),
 ];
 
 /// At once, on a database each: the same everywhere, so that a seed means the same sequences.
@@ -86,10 +89,11 @@ fn the_server_does_what_a_search_over_every_address_says() {
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..WORKERS)
             .map(|worker| {
-                let database = runtime.block_on(TestDatabase::new());
+                let databases = runtime
+                    .block_on(async { [TestDatabase::new().await, TestDatabase::new().await] });
                 // The remainder goes to the first.
                 let share = sequences / WORKERS + u64::from(worker < sequences % WORKERS);
-                scope.spawn(move || work(&database, share, seed, worker))
+                scope.spawn(move || work(&databases, share, seed, worker))
             })
             .collect();
         threads
@@ -125,13 +129,18 @@ fn the_server_does_what_a_search_over_every_address_says() {
     }
 }
 
-/// Runs a share of the sequences on a database of its own.
-fn work(database: &TestDatabase, sequences: u64, seed: u64, worker: u64) -> Result<Tally, String> {
+/// Runs a share of the sequences on databases of its own.
+fn work(
+    databases: &[TestDatabase; 2],
+    sequences: u64,
+    seed: u64,
+    worker: u64,
+) -> Result<Tally, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    let real = runtime.block_on(async { RefCell::new(Real::new(database)) });
+    let real = runtime.block_on(async { RefCell::new(Real::new(databases)) });
     let config = Config {
         cases: u32::try_from(sequences).expect("not so many"),
         failure_persistence: None,

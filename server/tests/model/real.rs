@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::{
     decide::{Got, NewSize},
     model::{Answer, COOLDOWN, Model, POOLS, PROFILES, VRFS, length, network},
+    moved::moved,
     ops::{Ask, Op, Policy, PoolSpec, Ranges, Sequence, Spot, Step},
     stored,
     world::{self, VPCS, labels, members, required, resolve, rules, to_name},
@@ -41,24 +42,30 @@ pub(crate) type Tally = BTreeMap<(&'static str, &'static str), usize>;
 /// One database, and two servers on it.
 pub(crate) struct Real {
     db: Connections,
+    /// Another database, which is emptied before anything moves there.
+    elsewhere: Connections,
     servers: [Ipam; 2],
     pub(crate) tally: Tally,
     /// What was done in this sequence, and what came of it.
     log: Vec<String>,
 }
 
-type Check<T> = Result<T, String>;
+pub(crate) type Check<T> = Result<T, String>;
 
 impl Real {
-    pub(crate) fn new(database: &TestDatabase) -> Self {
-        // Nobody minds if a crash takes the last of it; and what is small is planned once.
-        let options = database.connect_options().options([
-            ("synchronous_commit", "off"),
-            ("jit", "off"),
-            ("plan_cache_mode", "force_generic_plan"),
-        ]);
-        let db = Connections::new(12, PgPoolOptions::new(), vec![options]);
+    pub(crate) fn new([database, elsewhere]: &[TestDatabase; 2]) -> Self {
+        let connect = |database: &TestDatabase| {
+            // Nobody minds if a crash takes the last of it; and what is small is planned once.
+            let options = database.connect_options().options([
+                ("synchronous_commit", "off"),
+                ("jit", "off"),
+                ("plan_cache_mode", "force_generic_plan"),
+            ]);
+            Connections::new(12, PgPoolOptions::new(), vec![options])
+        };
+        let db = connect(database);
         Self {
+            elsewhere: connect(elsewhere),
             servers: [Ipam::new(db.clone()), Ipam::new(db.clone())],
             db,
             tally: Tally::new(),
@@ -110,6 +117,13 @@ impl Real {
         if !report.findings.is_empty() {
             return Err(format!("verify finds {:#?}", report.findings));
         }
+        self.log.push("moved to an empty server".to_owned());
+        let repeated = moved(&self.servers[0], &self.elsewhere, model, sequence).await?;
+        *self.tally.entry(("moved", "done")).or_default() += 1;
+        *self
+            .tally
+            .entry(("repeated elsewhere", "done"))
+            .or_default() += repeated;
         Ok(())
     }
 
@@ -693,7 +707,7 @@ fn got(allocation: &Allocation, number: usize, created: bool) -> Got {
     }
 }
 
-fn caller() -> Caller {
+pub(crate) fn caller() -> Caller {
     Caller {
         actor: "model".to_owned(),
         request_id: Uuid::now_v7(),

@@ -20,10 +20,10 @@ use crate::{
 pub(crate) const VPCS: [&str; 5] = ["x", "y", "z", "X", "q"];
 
 /// Begins anew: all that sequences make is gone, without a database of its own for each.
-const RESET: &str = "begin; set local session_replication_role = replica;
+pub(crate) const RESET: &str = "begin; set local session_replication_role = replica;
     delete from cooldown; delete from block; delete from past_block; delete from free_block; delete from free_count;
     delete from reservation; delete from allocation; delete from event; delete from vpc; delete from pool_range;
-    delete from pool; delete from profile_member; delete from profile;
+    delete from pool; delete from profile_member; delete from profile; delete from vrf where name <> 'default';
     set local session_replication_role = origin;
     insert into vrf (name) values ('blue') on conflict do nothing;
     insert into profile (name) values ('one'), ('two'), ('three');";

@@ -3,6 +3,7 @@
 #[path = "../support/client.rs"]
 mod client;
 mod crash;
+mod import;
 mod interleavings;
 mod race;
 mod round_trips;

@@ -53,7 +53,7 @@ pub struct Lookup {
     pub more: bool,
     /// The ranges of pools, as they are now, that it lies in, the deepest last.
     pub pools: Vec<PoolRange>,
-    /// Whether it lies in a pool and nobody held any of it.
+    /// Whether it lies in a pool and nobody held any of it. In the range of a child pool: whether nobody held any of it there.
     pub free: bool,
 }
 

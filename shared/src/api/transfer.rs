@@ -36,17 +36,23 @@ pub enum Kind {
     Allocation,
     /// A network out of circulation.
     Reservation,
+    /// A block that was released a short while ago, and cools down.
+    Cooldown,
+    /// A block of an allocation or a reservation that is no more.
+    PastBlock,
 }
 
 impl Kind {
     /// Every kind, in the order of an export.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Vrf,
         Self::Pool,
         Self::ProfileMember,
         Self::Vpc,
         Self::Reservation,
         Self::Allocation,
+        Self::Cooldown,
+        Self::PastBlock,
     ];
 
     /// As it stands in a file.
@@ -58,6 +64,8 @@ impl Kind {
             Self::Vpc => "vpc",
             Self::Allocation => "allocation",
             Self::Reservation => "reservation",
+            Self::Cooldown => "cooldown",
+            Self::PastBlock => "past_block",
         }
     }
 }
@@ -171,24 +179,24 @@ macro_rules! columns {
 
 columns! {
     /// Name of the VRF; of an allocation, the VRF of its VPC. `default` if not given.
-    vrf: Name, Vrf Pool Vpc Allocation Reservation;
+    vrf: Name, Vrf Pool Vpc Allocation Reservation Cooldown PastBlock;
     /// Name of the pool. Of an allocation: the pool that the block is cut from, by name or as `vrf/name`; if not given, it
     /// is found by the address. Of a member of a profile: the pool that blocks are cut from.
-    pool: String, Pool ProfileMember Allocation;
+    pool: String, Pool ProfileMember Allocation Cooldown PastBlock;
     /// The network.
-    cidr: Cidr, Pool Allocation Reservation;
-    /// Name of the VPC.
-    vpc: Name, Vpc Allocation;
-    /// Name of the allocation, unique within the VPC.
-    name: Name, Allocation;
+    cidr: Cidr, Pool Allocation Reservation Cooldown PastBlock;
+    /// Name of the VPC; of what is released, its name at that time.
+    vpc: Name, Vpc Allocation Cooldown PastBlock;
+    /// Name of the allocation, unique within the VPC; of what is released, its name at that time.
+    name: Name, Allocation Cooldown PastBlock;
     /// What records of one allocation have in common that has no name: any text.
     allocation: String, Allocation;
     /// Name of the profile.
     profile: Name, ProfileMember Allocation;
     /// Role of the member, or of the block.
-    role: String, ProfileMember Allocation;
-    /// Why it is out of circulation.
-    reason: String, Reservation;
+    role: String, ProfileMember Allocation Cooldown PastBlock;
+    /// Why it is, or was, out of circulation.
+    reason: String, Reservation PastBlock;
     /// Free text.
     description: String, Vrf Pool ProfileMember Vpc Allocation;
     /// Key-value pairs.
@@ -221,7 +229,8 @@ columns! {
     requested_hosts: u64, Allocation;
     /// Size as it was asked for: prefix length.
     requested_prefix_length: u8, Allocation;
-    /// Size as it was asked for: the first block itself, which is what is taken if none of the three is given.
+    /// Size as it was asked for: the first block itself. That is what is taken if none of the three is given, unless the
+    /// pools that were asked for are: such a request left the size to the pool.
     requested_cidr: Cidr, Allocation;
     /// The pools that were asked for, by name or id, if there is no profile.
     requested_pools: Vec<String>, Allocation;
@@ -229,22 +238,33 @@ columns! {
     requested_pool_selector: Labels, Allocation;
     /// Networks that the blocks keep away from.
     exclude_cidrs: Vec<Cidr>, Allocation;
-    /// Id of the VRF, pool, profile, VPC, allocation or reservation; a new one if not given.
-    id: Uuid, Vrf Pool ProfileMember Vpc Allocation Reservation;
+    /// Id of the VRF, pool, profile, VPC, allocation or reservation; a new one if not given. Of a block that was released:
+    /// of the allocation or the reservation that had it.
+    id: Uuid, Vrf Pool ProfileMember Vpc Allocation Reservation Cooldown PastBlock;
     /// The integer id of the original API; a new one if not given.
     number: i64, Allocation;
     /// Who made it; whoever imports it if not given.
     created_by: String, Allocation Reservation;
     /// When it was made; now if not given.
     created_at: At, Vrf Pool ProfileMember Vpc Allocation Reservation;
-    /// Since when the allocation has the block; since it was made if not given.
-    since: At, Allocation;
+    /// Since when the allocation has the block; since it was made if not given. Of a range: since when it is cut from the
+    /// parent. Of a block that was released: since when it cools down, or since when it was had.
+    since: At, Pool Allocation Cooldown PastBlock;
+    /// Until when the block cools down, or was had.
+    until: At, Cooldown PastBlock;
+    /// When a block that cools down was released; `since` if not given.
+    released_at: At, Cooldown;
+    /// Id of the pool that a block lay in; that of the pool of that name if not given.
+    pool_id: Uuid, PastBlock;
+    /// Id of the VRF that a block lay in, if that is gone.
+    vrf_id: Uuid, PastBlock;
     /// The claim of the allocation's owner, which Terraform keeps in its state; a new one if not given.
     claim: Uuid, Allocation;
     /// Whether the owner has confirmed the claim.
     confirmed: bool, Allocation;
-    /// When the member was replaced by a change of the profile. Blocks that were cut by it keep its rules.
-    retired_at: At, ProfileMember;
+    /// When the member was replaced by a change of the profile. Blocks that were cut by it keep its rules. Of a block: when
+    /// the member that it was cut by was replaced, if it was.
+    retired_at: At, ProfileMember Allocation;
 }
 
 /// How to import: `POST /api/v1/import`.
@@ -328,6 +348,12 @@ pub struct Imported {
     pub blocks: u64,
     /// Reservations.
     pub reservations: u64,
+    /// Blocks that cool down.
+    #[serde(default)]
+    pub cooldowns: u64,
+    /// Blocks that are no more.
+    #[serde(default)]
+    pub past_blocks: u64,
 }
 
 /// What became of an import. If there are conflicts, nothing was written.

@@ -2,7 +2,7 @@
 
 use ipam_shared::{
     cidr::Cidr,
-    ids::{AllocationId, VpcId, VrfId},
+    ids::{AllocationId, PoolId, VpcId, VrfId},
 };
 use sqlx::query;
 use uuid::Uuid;
@@ -12,14 +12,6 @@ use crate::{
     domain::plan::{Place, RangeId},
     error::{Conflict, Result},
 };
-
-/// What is read is one state of the database, and nothing is written.
-pub async fn snapshot(db: &mut Connection) -> Result<()> {
-    query!("set transaction isolation level repeatable read, read only")
-        .execute(db)
-        .await?;
-    Ok(())
-}
 
 /// The server may think for a while between two statements.
 pub async fn be_patient(db: &mut Connection) -> Result<()> {
@@ -42,22 +34,36 @@ pub async fn is_untouched(db: &mut Connection) -> Result<bool> {
     Ok(row.untouched)
 }
 
-/// Locks VRFs, then all of their pools, against changes of their ranges and against allocations.
-pub async fn lock(db: &mut Connection, vrfs: &[VrfId]) -> Result<()> {
+/// Locks VRFs against changes of their pools and ranges.
+pub async fn lock_vrfs(db: &mut Connection, vrfs: &[VrfId]) -> Result<()> {
     let ids: Vec<_> = vrfs.iter().map(|id| id.0).collect();
     query!(
         "select vrf_id from vrf where vrf_id = any($1) order by vrf_id for no key update",
         &ids
     )
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
+    Ok(())
+}
+
+/// Locks pools against changes of their ranges and against allocations.
+pub async fn lock_pools(db: &mut Connection, pools: &[PoolId]) -> Result<()> {
+    let ids: Vec<_> = pools.iter().map(|id| id.0).collect();
     query!(
-        "select pool_id from pool where vrf_id = any($1) order by pool_id for no key update",
+        "select pool_id from pool where pool_id = any($1) order by pool_id for no key update",
         &ids
     )
     .fetch_all(db)
     .await?;
     Ok(())
+}
+
+/// Counts the changes of VRFs, pools, ranges and profiles.
+pub async fn revision(db: &mut Connection) -> Result<i64> {
+    Ok(query!("select revision from address_plan")
+        .fetch_one(db)
+        .await?
+        .revision)
 }
 
 /// Locks VPCs against deletion.

@@ -2,14 +2,14 @@
 //! column a vector. Every vector of a struct has the same length.
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, query, types::ipnet::IpNet};
+use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     db::{Connection, event::Caller},
     domain::plan::RangeId,
-    error::{Error, Result},
+    error::Result,
 };
 
 /// New VPCs.
@@ -223,27 +223,37 @@ pub async fn events(db: &mut Connection, rows: &Events, caller: &Caller) -> Resu
     Ok(())
 }
 
-/// Makes the numbers that are given from now on larger than `most`. Until the commit nobody else is given one, so that
-/// none is given twice. It is the last thing that an import locks: who waits for it may have locked anything else.
+/// Numbers that are skipped one by one; further away is further than others get meanwhile.
+const NEAR: i64 = 10_000;
+
+/// Makes the numbers that are given from now on larger than `most`. Nobody waits for that, and it is not undone by a
+/// rollback: numbers that nobody got are no loss. In a transaction of its own, in turns with other imports.
 pub async fn reserve_numbers(db: &mut Connection, most: i64) -> Result<()> {
-    // A statement that takes the lock and changes nothing, so that what is read next stays true.
-    query!("alter sequence allocation_number_seq increment by 1")
+    query!("select pg_advisory_xact_lock(hashtext('ipam allocation number'))")
         .execute(&mut *db)
         .await?;
-    let row = query!("select last_value from allocation_number_seq")
-        .fetch_one(&mut *db)
-        .await?;
-    if row.last_value > most {
-        return Ok(());
-    }
-    let next = most
-        .checked_add(1)
-        .ok_or_else(|| Error::Invalid("the numbers of allocations are used up".to_owned()))?;
-    // A number, so nothing can be smuggled in.
-    query(AssertSqlSafe(format!(
-        "alter sequence allocation_number_seq restart with {next}"
-    )))
-    .execute(db)
+    let row = query!(
+        r#"select last_value - (not is_called)::integer as "last!" from allocation_number_seq"#
+    )
+    .fetch_one(&mut *db)
     .await?;
+    // Others may be given numbers between these two statements. Setting the sequence could then set it back, if they got
+    // as far as that; taking numbers never does.
+    match most.saturating_sub(row.last) {
+        ..=0 => {}
+        skipped @ 1..=NEAR => {
+            query!(
+                "select count(nextval('allocation_number_seq')) from generate_series(1, $1::bigint)",
+                skipped
+            )
+            .fetch_one(db)
+            .await?;
+        }
+        _ => {
+            query!("select setval('allocation_number_seq', $1)", most)
+                .fetch_one(db)
+                .await?;
+        }
+    }
     Ok(())
 }

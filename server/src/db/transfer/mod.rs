@@ -3,4 +3,5 @@
 pub mod find;
 pub mod insert;
 pub mod read;
+pub mod released;
 pub mod write;

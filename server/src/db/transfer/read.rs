@@ -48,8 +48,21 @@ pub struct StoredPool {
     pub parent: Option<PoolId>,
     /// Everything but a range.
     pub record: Record,
-    /// Ranges in address order, each with the range that it is cut from.
-    pub ranges: Vec<(RangeId, Cidr, Option<RangeId>)>,
+    /// Ranges in address order.
+    pub ranges: Vec<StoredRange>,
+}
+
+/// A range of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredRange {
+    /// Its key.
+    pub id: RangeId,
+    /// The network.
+    pub cidr: Cidr,
+    /// The range that it is cut from.
+    pub parent: Option<RangeId>,
+    /// Since when it is cut from that.
+    pub since: Option<At>,
 }
 
 /// All pools, parents before their children, by VRF and name.
@@ -67,7 +80,10 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<StoredPool>> {
             array(select range_id from pool_range where pool_id = pool.pool_id order by cidr) as "range_ids!",
             array(select cidr from pool_range where pool_id = pool.pool_id order by cidr) as "cidrs!",
             array(select coalesce(parent_range_id, 0) from pool_range where pool_id = pool.pool_id order by cidr)
-                as "parents!"
+                as "parents!",
+            array(select coalesce(since, 'epoch') from pool_range
+                left join block on block.range_id = parent_range_id and block.cidr = pool_range.cidr
+                where pool_id = pool.pool_id order by pool_range.cidr) as "since!"
         from tree join pool using (pool_id) join vrf using (vrf_id)
         order by vrf.name <> 'default', vrf.name, depth, pool.name"#
     )
@@ -75,7 +91,7 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<StoredPool>> {
     .await?
     .into_iter()
     .map(|row| {
-        let ranges = row.range_ids.into_iter().zip(row.cidrs).zip(row.parents);
+        let ranges = row.range_ids.into_iter().zip(row.cidrs).zip(row.parents).zip(row.since);
         Ok(StoredPool {
             id: PoolId(row.pool_id),
             vrf: VrfId(row.vrf_id),
@@ -100,7 +116,12 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<StoredPool>> {
                 ..Record::default()
             },
             ranges: ranges
-                .map(|((id, net), parent)| (id, Cidr::from(net), Some(parent).filter(|parent| *parent != 0)))
+                .map(|(((id, net), parent), since)| StoredRange {
+                    id,
+                    cidr: Cidr::from(net),
+                    parent: Some(parent).filter(|parent| *parent != 0),
+                    since: (parent != 0).then_some(At(since)),
+                })
                 .collect(),
         })
     })
@@ -255,6 +276,7 @@ impl StoredAllocation {
                 max_prefix_length: of_block.max_prefix_length,
                 size_offset: of_block.size_offset,
                 since: of_block.since,
+                retired_at: of_block.retired_at,
                 ..self.record.clone()
             }
         })
@@ -292,7 +314,7 @@ pub async fn allocations(
             allocation.labels, allocation.description, deletion_protection, created_by, claim,
             confirmed_at is not null as "confirmed!", allocation.created_at, roles as "roles!", ranges as "ranges!",
             cidrs as "cidrs!", pools as "pools!", shortest as "shortest!", longest as "longest!", offsets as "offsets!",
-            since as "since!"
+            since as "since!", retired as "retired!: Vec<Option<time::OffsetDateTime>>"
         from unnest($1::uuid[]) with ordinality as wanted (allocation_id, place)
             join allocation using (allocation_id)
             join vpc using (vpc_id)
@@ -307,7 +329,8 @@ pub async fn allocations(
                     array_agg(block.min_prefix_length order by position) as shortest,
                     array_agg(block.max_prefix_length order by position) as longest,
                     array_agg(block.size_offset order by position) as offsets,
-                    array_agg(block.since order by position) as since
+                    array_agg(block.since order by position) as since,
+                    array_agg(retired_at order by position) as retired
                 from block
                     left join profile_member using (member_id)
                     join pool_range using (range_id)
@@ -325,8 +348,8 @@ pub async fn allocations(
         let asked = convert::request(row.request)?;
         let mut blocks = Vec::with_capacity(row.cidrs.len());
         let columns = row.ranges.into_iter().zip(row.cidrs).zip(row.roles).zip(row.pools);
-        let rules = row.shortest.into_iter().zip(row.longest).zip(row.offsets).zip(row.since);
-        for ((((range, net), role), pool), (((shortest, longest), offset), since)) in columns.zip(rules) {
+        let rules = row.shortest.into_iter().zip(row.longest).zip(row.offsets).zip(row.since).zip(row.retired);
+        for ((((range, net), role), pool), ((((shortest, longest), offset), since), retired)) in columns.zip(rules) {
             blocks.push(StoredBlock {
                 range,
                 record: Record {
@@ -338,6 +361,7 @@ pub async fn allocations(
                     size_offset: Some(offset),
                     // Most blocks are as old as their allocation.
                     since: (since != row.created_at).then_some(At(since)),
+                    retired_at: retired.map(At),
                     ..Record::default()
                 },
             });

@@ -14,6 +14,7 @@ use super::{
     conflict::Conflicts,
     gather::{FileAllocation, vrf_of},
     parse::Line,
+    past::{NewCooldown, NewPast},
     world::World,
 };
 use crate::{
@@ -91,6 +92,8 @@ pub(super) struct Check {
     pub(super) reservations: Vec<NewReservation>,
     pub(super) reserved: Vec<ReservedBlock>,
     pub(super) allocations: Vec<NewAllocation>,
+    pub(super) cooldowns: Vec<NewCooldown>,
+    pub(super) past: Vec<NewPast>,
     pub(super) changes: Changes,
 }
 
@@ -123,6 +126,8 @@ impl Check {
                 .map(|allocation| count(allocation.blocks.len()))
                 .sum(),
             reservations: count(self.reservations.len()),
+            cooldowns: count(self.cooldowns.len()),
+            past_blocks: count(self.past.len()),
         }
     }
 
@@ -234,7 +239,28 @@ impl Check {
                 None => self.allocations.push(new),
             }
         }
+        self.forget_unused_members();
         Ok(())
+    }
+
+    /// Leaves out new members that were replaced and that no new block was cut by: nobody needs them.
+    fn forget_unused_members(&mut self) {
+        let blocks = self.allocations.iter().flat_map(|new| &new.blocks);
+        let used: HashSet<i32> = blocks
+            .filter_map(|block| block.member.map(|(id, _)| id))
+            .collect();
+        let World {
+            members, profiles, ..
+        } = &mut self.world;
+        let before = members.len();
+        let mut of_new = 0;
+        members.retain(|member| {
+            let keep = member.id > 0 || member.retired.is_none() || used.contains(&member.id);
+            let is_new = profiles.get(member.profile).is_some_and(|it| it.new);
+            of_new += usize::from(!keep && is_new);
+            keep
+        });
+        self.unchanged += (before - members.len() - of_new) as u64;
     }
 
     /// For each allocation, what is there already that has its id, its number, its name or its first block.

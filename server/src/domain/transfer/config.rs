@@ -21,7 +21,7 @@ use super::{
     },
     check::Check,
     conflict::Conflicts,
-    gather::{FilePool, vrf_of},
+    gather::{FilePool, FileRange, vrf_of},
     parse::Line,
     world::{Pool, Range, Vrf, World},
 };
@@ -158,7 +158,8 @@ impl Check {
             .values()
             .filter(|range| range.pool == place)
             .count();
-        for (line, cidr) in file.ranges {
+        for range in file.ranges {
+            let FileRange { line, cidr, .. } = range;
             let there = self
                 .world
                 .range_of(place, cidr)
@@ -173,7 +174,7 @@ impl Check {
                 ),
                 None => {
                     ranges += 1;
-                    self.range(place, line, cidr);
+                    self.range(place, range);
                 }
             }
         }
@@ -187,7 +188,8 @@ impl Check {
         self.unchanged += unchanged;
     }
 
-    fn range(&mut self, place: usize, line: u64, cidr: Cidr) {
+    fn range(&mut self, place: usize, file: FileRange) {
+        let FileRange { line, cidr, since } = file;
         let Some(pool) = self.world.pools.get(place).cloned() else {
             return;
         };
@@ -227,6 +229,7 @@ impl Check {
             pool: place,
             cidr,
             parent,
+            since: since.map(|at| at.0),
         });
         self.range_lines.insert(id, line);
     }
@@ -317,7 +320,7 @@ fn new_pool(world: &World, vrf: usize, file: &FilePool, conflicts: &mut Conflict
     let of_parent = parent
         .and_then(|parent| world.pools.get(parent))
         .map(|parent| parent.family);
-    let of_range = file.ranges.first().map(|(_, cidr)| cidr.family());
+    let of_range = file.ranges.first().map(|range| range.cidr.family());
     let Some(family) = record.family.or(of_range).or(of_parent) else {
         refuse(
             ConflictCode::BadValue,

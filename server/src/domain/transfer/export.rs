@@ -7,7 +7,10 @@ use ipam_shared::{
 use tokio::sync::mpsc::Sender;
 
 use crate::{
-    db::{Connection, transfer::read},
+    db::{
+        Connection,
+        transfer::{read, released},
+    },
     error::{Error, Result},
 };
 
@@ -37,8 +40,9 @@ pub(super) async fn export(
             records.push(pool.record);
             continue;
         }
-        records.extend(pool.ranges.iter().map(|(_, cidr, _)| Record {
-            cidr: Some(*cidr),
+        records.extend(pool.ranges.iter().map(|range| Record {
+            cidr: Some(range.cidr),
+            since: range.since,
             ..pool.record.clone()
         }));
     }
@@ -80,7 +84,7 @@ pub(super) async fn export(
     loop {
         let ids = read::allocation_ids(db, cursor, CHUNK).await?;
         let Some(last) = ids.last() else {
-            return Ok(());
+            break;
         };
         cursor = Some(*last);
         let allocations = read::allocations(db, &ids).await?;
@@ -92,6 +96,21 @@ pub(super) async fn export(
         )
         .await?
         {
+            return Ok(());
+        }
+    }
+
+    if !send(released::cooldowns(db).await?).await? {
+        return Ok(());
+    }
+    let mut cursor = 0;
+    loop {
+        let past = released::past_after(db, cursor, CHUNK).await?;
+        let Some((last, _)) = past.last() else {
+            return Ok(());
+        };
+        cursor = *last;
+        if !send(past.into_iter().map(|(_, record)| record).collect()).await? {
             return Ok(());
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) vpcs: Vec<Line>,
     pub(super) reservations: Vec<Line>,
     pub(super) allocations: Vec<FileAllocation>,
+    pub(super) cooldowns: Vec<Line>,
+    pub(super) past: Vec<Line>,
 }
 
 /// A pool, with its ranges.
@@ -28,9 +30,18 @@ pub(super) struct File {
 pub(super) struct FilePool {
     pub(super) line: u64,
     pub(super) record: Record,
-    pub(super) ranges: Vec<(u64, Cidr)>,
+    pub(super) ranges: Vec<FileRange>,
     /// How many records it has.
     pub(super) records: u64,
+}
+
+/// A range of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileRange {
+    pub(super) line: u64,
+    pub(super) cidr: Cidr,
+    /// Since when it is cut from the parent.
+    pub(super) since: Option<At>,
 }
 
 /// A profile, with its members.
@@ -59,6 +70,8 @@ pub(super) struct FileBlock {
     pub(super) since: Option<At>,
     /// The rules that applied when it was cut: offset, shortest and longest prefix.
     pub(super) rules: Option<(i16, u8, u8)>,
+    /// When the member of the profile that it was cut by was replaced.
+    pub(super) retired: Option<At>,
 }
 
 /// What makes several records one thing.
@@ -135,6 +148,8 @@ pub(super) fn gather(lines: Vec<Line>, conflicts: &mut Conflicts) -> File {
                 );
             }
             Kind::Reservation => file.reservations.push(Line { line, record }),
+            Kind::Cooldown => file.cooldowns.push(Line { line, record }),
+            Kind::PastBlock => file.past.push(Line { line, record }),
             Kind::Pool => pool(&mut file.pools, &mut places, line, record, conflicts),
             Kind::ProfileMember => {
                 profile(&mut file.profiles, &mut places, line, record, conflicts)
@@ -179,7 +194,8 @@ fn pool(
     mut record: Record,
     conflicts: &mut Conflicts,
 ) {
-    let range = record.cidr.map(|cidr| (line, cidr));
+    let since = record.since.take();
+    let range = record.cidr.map(|cidr| FileRange { line, cidr, since });
     let name = record.pool.clone().unwrap_or_default();
     let key = Key::Pool(vrf_of(&record).to_owned(), name);
     let found = places.get(&key).and_then(|place| pools.get_mut(*place));
@@ -248,6 +264,7 @@ fn allocation(
         pool: record.pool.take(),
         role: record.role.take(),
         since: record.since.take(),
+        retired: record.retired_at.take(),
         rules: match (
             record.min_prefix_length.take(),
             record.max_prefix_length.take(),

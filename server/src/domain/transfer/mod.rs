@@ -1,15 +1,17 @@
 //! Whole address plans: import of a file, all or nothing, and export of everything there is.
 //!
-//! An import runs in one transaction, and says every conflict at once:
+//! An import says every conflict at once, and is written in one transaction:
 //!
 //! 1. `parse`: from bytes to records with their lines; `bounds`: what their values may be; `gather`: from records to pools, profiles, allocations.
-//! 2. Lock the VRFs that are concerned, then their pools by id, then the VPCs: nothing changes between looking and writing.
-//! 3. `config`, `recipe`, `check`, `resolve`: each thing is new, or there already and the same, or in conflict.
-//! 4. `space`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
-//! 5. `write`: if there is no conflict, some thousand rows a statement.
+//! 2. `config`, `recipe`, `check`, `resolve`, `past`: each thing is new, or there already and the same, or in conflict.
+//! 3. `space`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
+//! 4. `write`: if there is no conflict, what takes no space, some thousand rows a statement.
+//! 5. `turn`: only now locks, of what the file takes space from, and a look whether all that was read still holds; else it begins anew.
+//! 6. `write`: what takes space.
 //!
-//! A dry run does the same in a snapshot, without locks and without the last step. What an import finds there already,
-//! exactly the same, it leaves alone, so that a file may be imported again whatever became of the first time.
+//! Steps 2 and 3 read a snapshot, and a dry run ends there. So who wants space waits only while blocks are written, and only
+//! for pools of the file. What an import finds there already, exactly the same, it leaves alone, so that a file may be
+//! imported again whatever became of the first time.
 
 mod bounds;
 mod check;
@@ -20,23 +22,27 @@ mod gather;
 mod overlap;
 mod owners;
 mod parse;
+mod past;
 mod place;
 mod recipe;
 mod resolve;
 mod roles;
 mod rows;
 mod space;
+mod turn;
 mod world;
 mod write;
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
         transfer::{Format, ImportResult, Phase, Progress, Record},
     },
-    ids::VrfId,
     name::Name,
 };
 use tokio::sync::{Semaphore, watch};
@@ -45,6 +51,7 @@ use self::{
     check::{CHUNK, Check},
     conflict::Conflicts,
     gather::{File, gather, vpc_of, vrf_of},
+    turn::{Basis, Locks},
     world::World,
 };
 use super::{Caller, Ipam, commit, detached};
@@ -52,16 +59,20 @@ use crate::{
     db::{
         Connection,
         connection::LONG_PATIENCE,
-        transfer::{
-            find::{self, FoundVpc},
-            read,
-        },
+        transfer::{find, insert},
     },
     error::{Error, Result},
+    memory,
 };
 
 /// One import at a time: each may hold a file of the largest size several times over in memory.
 static TURN: Semaphore = Semaphore::const_new(1);
+
+/// How often an import looks at what is there before it gives up. The last time it holds its locks meanwhile.
+const TRIES: u32 = 4;
+
+/// In bytes: a file that takes memory worth giving back.
+const LARGE: usize = 1 << 20;
 
 /// The records of a file that was exported, all of which have to be whole.
 pub(super) fn read_records(file: &[u8], format: Format) -> Result<Vec<Record>> {
@@ -102,33 +113,49 @@ impl Ipam {
                 .acquire()
                 .await
                 .map_err(|error| Error::Internal(error.into()))?;
-            let file: std::sync::Arc<[u8]> = file.into();
-            for _ in 0..3 {
-                match ipam
-                    .try_import(&caller, file.clone(), format, dry_run, &report)
-                    .await
-                {
-                    // Somebody made the same VPC or took the same number meanwhile, which a second look sees.
-                    Err(error) if is_race(&error) => {
-                        tracing::info!(%error, "an import lost a race and is tried again")
+            let file: Arc<[u8]> = file.into();
+            let mut tries = 0;
+            let result = loop {
+                tries += 1;
+                // In the end it looks under the locks, where nobody can be faster.
+                let locks = if tries < TRIES {
+                    Locks::Late
+                } else {
+                    Locks::First
+                };
+                let done =
+                    ipam.try_import(&caller, file.clone(), format, dry_run, (locks, &report));
+                match done.await {
+                    Ok(Some(result)) => break Ok(result),
+                    Ok(None) => {
+                        tracing::info!("what an import found has changed meanwhile; it looks again")
                     }
-                    other => return other,
+                    // Somebody made the same VPC or took the same number meanwhile, which a second look sees.
+                    Err(error) if is_race(&error) && tries < TRIES => {
+                        tracing::info!(%error, "an import lost a race and is tried again");
+                    }
+                    Err(error) => break Err(error),
                 }
+            };
+            if file.len() > LARGE {
+                drop(file);
+                // What was made of it is not needed again soon. Whether it can be given back is of no consequence.
+                _ = tokio::task::spawn_blocking(memory::give_back).await;
             }
-            ipam.try_import(&caller, file, format, dry_run, &report)
-                .await
+            result
         })
         .await
     }
 
+    /// One try; none if what it found has changed before it could be written.
     async fn try_import(
         &self,
         caller: &Caller,
-        file: std::sync::Arc<[u8]>,
+        file: Arc<[u8]>,
         format: Format,
         dry_run: bool,
-        report: &Report,
-    ) -> Result<ImportResult> {
+        (locks, report): (Locks, &Report),
+    ) -> Result<Option<ImportResult>> {
         report.tell(Phase::Read, 0, 0);
         let read = move || {
             let mut conflicts = Conflicts::default();
@@ -141,10 +168,22 @@ impl Ipam {
             .await
             .map_err(|error| Error::Internal(error.into()))??;
         report.tell(Phase::Check, 0, records);
-        let mut transaction = self.begin().await?;
-        self.may_hand_out()?;
+        let wanted = file.vpc_names();
         let whole = file.is_whole();
-        let (check, clear) = check_file(&mut transaction, file, conflicts, dry_run, whole).await?;
+        let mut early = None;
+        let (check, basis) = if locks == Locks::First && !dry_run {
+            let transaction = early.insert(self.begin().await?);
+            find::be_patient(transaction).await?;
+            turn::lock_all(transaction, &file, &wanted).await?;
+            check_file(transaction, file, conflicts, &wanted, whole).await?
+        } else {
+            let mut snapshot = self.begin_snapshot().await?;
+            self.may_hand_out()?;
+            find::be_patient(&mut snapshot).await?;
+            let found = check_file(&mut snapshot, file, conflicts, &wanted, whole).await?;
+            snapshot.rollback().await?;
+            found
+        };
         report.tell(Phase::Check, records, records);
         let mut result = ImportResult {
             dry_run,
@@ -153,21 +192,53 @@ impl Ipam {
             ..ImportResult::default()
         };
         if dry_run || !check.conflicts.is_empty() {
-            transaction.rollback().await?;
             if check.conflicts.is_empty() {
                 result.created = check.counts();
             }
             (result.conflicts, result.total_conflicts) = check.conflicts.finish();
-            return Ok(result);
+            return Ok(Some(result));
         }
         result.created = check.counts();
-        write::write(&mut transaction, &check, caller, clear, report).await?;
+        self.reserve_numbers(&check).await?;
+        let mut transaction = match early {
+            Some(transaction) => transaction,
+            None => {
+                let mut transaction = self.begin().await?;
+                find::be_patient(&mut transaction).await?;
+                transaction
+            }
+        };
+        self.may_hand_out()?;
+        let Some(locked) =
+            turn::write(&mut transaction, (&check, &basis), locks, caller, report).await?
+        else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
         report.tell(Phase::Commit, 0, 0);
         commit(transaction).await?;
+        let held = locked.since.elapsed();
+        tracing::info!(
+            records,
+            pools = locked.pools,
+            locked_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX),
+            "a plan was imported"
+        );
         if check.allocations.len() > CHUNK {
             self.refresh_statistics().await;
         }
-        Ok(result)
+        Ok(Some(result))
+    }
+
+    /// Sees to it that nobody is given a number of the file.
+    async fn reserve_numbers(&self, check: &Check) -> Result<()> {
+        let numbers = check.allocations.iter().filter_map(|new| new.record.number);
+        let Some(most) = numbers.max() else {
+            return Ok(());
+        };
+        let mut transaction = self.begin().await?;
+        insert::reserve_numbers(&mut transaction, most).await?;
+        commit(transaction).await
     }
 
     /// Tells the planner what there is now, before the database finds out by itself. Whether it can is of no consequence.
@@ -245,6 +316,7 @@ impl File {
             .iter()
             .chain(&self.vpcs)
             .chain(&self.reservations)
+            .chain(&self.cooldowns)
             .map(|line| &line.record);
         let records = lines
             .chain(self.pools.iter().map(|pool| &pool.record))
@@ -265,24 +337,18 @@ impl File {
     }
 }
 
-/// Looks for everything that stands in the way of a file. Whether what a fresh database holds gives way to it.
+/// Looks for everything that stands in the way of a file, and what that was seen in.
 async fn check_file(
     db: &mut Connection,
     file: File,
     conflicts: Conflicts,
-    dry_run: bool,
+    wanted: &[(u64, Name, Option<Name>)],
     whole: bool,
-) -> Result<(Check, bool)> {
-    if dry_run {
-        find::snapshot(db).await?;
-    }
-    find::be_patient(db).await?;
-    let wanted = file.vpc_names();
+) -> Result<(Check, Basis)> {
     let names: Vec<_> = wanted.iter().map(|(_, name, _)| name.to_string()).collect();
-    let mut found = find::vpcs(db, &names).await?;
-    if !dry_run {
-        found = lock(db, &file, &names, found).await?;
-    }
+    let revision = find::revision(db).await?;
+    let found = find::vpcs(db, &names).await?;
+    let vpcs = found.iter().map(|vpc| (vpc.id, vpc.vrf)).collect();
     let clear = whole && find::is_untouched(db).await?;
     let given: Vec<_> = file.vpcs.iter().filter_map(|line| line.record.id).collect();
     let taken = find::vpc_ids(db, &given).await?;
@@ -294,44 +360,19 @@ async fn check_file(
     check.vrfs(file.vrfs);
     check.pools(file.pools);
     check.profiles(file.profiles);
-    check.vpcs(file.vpcs, &wanted, found, taken);
+    check.vpcs(file.vpcs, wanted, found, taken);
     check.reservations(file.reservations);
     check.roots();
     check.reserve();
     check.allocations(db, file.allocations).await?;
+    check.cooldowns(db, file.cooldowns).await?;
+    check.past(db, file.past).await?;
     check.take(db).await?;
-    Ok((check, clear))
-}
-
-/// Locks VRFs, their pools and the VPCs, in this order; the VPCs as they are then.
-async fn lock(
-    db: &mut Connection,
-    file: &File,
-    names: &[String],
-    found: Vec<FoundVpc>,
-) -> Result<Vec<FoundVpc>> {
-    let named = file.vrf_names();
-    let stored = read::vrfs(db).await?;
-    let of_names = stored
-        .iter()
-        .filter(|(_, record)| {
-            record
-                .vrf
-                .as_ref()
-                .is_some_and(|name| named.contains(name.as_str()))
-        })
-        .map(|(id, _)| *id);
-    let vrfs: HashSet<VrfId> = of_names.chain(found.iter().map(|vpc| vpc.vrf)).collect();
-    let ids: Vec<_> = vrfs.iter().copied().collect();
-    find::lock(db, &ids).await?;
-    let vpcs: Vec<_> = found.iter().map(|vpc| vpc.id).collect();
-    find::lock_vpcs(db, &vpcs).await?;
-    let found = find::vpcs(db, names).await?;
-    if found.iter().any(|vpc| !vrfs.contains(&vpc.vrf)) {
-        return Err(Error::Unavailable(
-            "a VPC of the file was just made in another VRF; try again",
-            None,
-        ));
-    }
-    Ok(found)
+    let basis = Basis {
+        revision,
+        clear,
+        names,
+        vpcs,
+    };
+    Ok((check, basis))
 }

@@ -323,6 +323,22 @@ fn missing(record: &Record) -> Vec<&'static str> {
             ("cidr", record.cidr.is_some()),
             ("reason", record.reason.is_some()),
         ],
+        Kind::Cooldown => &[
+            ("pool", record.pool.is_some()),
+            ("cidr", record.cidr.is_some()),
+            ("vpc", record.vpc.is_some()),
+            ("role", record.role.is_some()),
+            ("id", record.id.is_some()),
+            ("since", record.since.is_some()),
+            ("until", record.until.is_some()),
+        ],
+        Kind::PastBlock => &[
+            ("pool", record.pool.is_some()),
+            ("cidr", record.cidr.is_some()),
+            ("id", record.id.is_some()),
+            ("since", record.since.is_some()),
+            ("until", record.until.is_some()),
+        ],
     };
     needed
         .iter()

@@ -74,7 +74,9 @@ impl Check {
                         .filter(|member| {
                             let mut of_profile =
                                 self.world.members.iter().filter(|is| is.profile == place);
-                            !of_profile.any(|is| is.rules() == member.rules())
+                            !of_profile.any(|is| {
+                                (is.rules(), is.retired) == (member.rules(), member.retired)
+                            })
                         })
                         .collect();
                     if self.same(

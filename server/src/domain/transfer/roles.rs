@@ -1,6 +1,6 @@
 //! Which member of its profile each block of an allocation is for, and whether together they make up the profile.
 
-use ipam_shared::api::transfer::ConflictCode;
+use ipam_shared::{api::transfer::ConflictCode, cell::Cell as _};
 
 use super::{
     check::Check,
@@ -25,8 +25,19 @@ impl Check {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
+        let retired = block.retired.map(|at| at.0);
+        if let (Some(_), None) = (retired, &block.role) {
+            let detail = "it was cut by a member that was replaced; say for which role".to_owned();
+            return Err((ConflictCode::Incomplete, detail));
+        }
         if let Some(role) = &block.role {
             let found = match block.rules {
+                rules if retired.is_some() => members.iter().find(|member| {
+                    let is = (member.offset, member.shortest, member.longest);
+                    member.role == *role
+                        && member.retired == retired
+                        && rules.is_none_or(|rules| rules == is)
+                }),
                 None => current().find(|member| member.role == *role),
                 Some((offset, shortest, longest)) => members
                     .iter()
@@ -39,10 +50,10 @@ impl Check {
                     .max_by_key(|member| (member.retired.is_none(), member.retired)),
             };
             return found.ok_or_else(|| {
-                let rules = if block.rules.is_some() {
-                    " with these rules"
-                } else {
-                    ""
+                let rules = match (block.rules, block.retired) {
+                    (_, Some(at)) => format!(" that was replaced at {}", at.write()),
+                    (Some(_), None) => " with these rules".to_owned(),
+                    (None, None) => String::new(),
                 };
                 let detail = format!(
                     "the profile has no role \"{role}\"{rules}; it has {}",
@@ -129,8 +140,11 @@ pub(super) fn recipe_length(
             Some(_) => {}
         }
     }
-    // What was cut by an earlier form of the profile had the roles of that time.
-    if seen.iter().all(|member| member.retired.is_none()) {
+    // What was cut by an earlier form of the profile had the roles of that time, whether its members were replaced or others
+    // joined them. Blocks that say by which rules they were cut are such.
+    if found.iter().all(|one| one.block.rules.is_none())
+        && seen.iter().all(|member| member.retired.is_none())
+    {
         let missing: Vec<_> = members
             .iter()
             .filter(|member| {

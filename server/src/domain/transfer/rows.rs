@@ -1,4 +1,5 @@
-//! Writes allocations with their blocks and events, some thousand at once: nearly all of what a large file has.
+//! Writes allocations with their blocks and events, and what is known of blocks that were released, some thousand at once:
+//! nearly all of what a large file has.
 
 use std::collections::HashMap;
 
@@ -6,29 +7,31 @@ use uuid::Uuid;
 
 use super::{
     check::{Check, NewAllocation},
+    past::{NewCooldown, NewPast},
     write::{event, internal, labels, text},
 };
 use crate::{
     db::{
         Connection,
         event::{Caller, Snapshot},
-        transfer::insert::{self, Blocks, Events},
+        transfer::{
+            insert::{self, Blocks, Events},
+            released,
+        },
     },
-    domain::plan::RangeId,
+    domain::plan::{Place, RangeId},
     error::{Error, Result},
 };
 
-/// Inserts allocations, with their blocks and events.
+/// Inserts allocations and their events; their blocks come with [`blocks`].
 pub(super) async fn allocations(
     db: &mut Connection,
     check: &Check,
     chunk: &[NewAllocation],
     caller: &Caller,
-    (ranges, members): (&HashMap<RangeId, RangeId>, &HashMap<i32, i32>),
 ) -> Result<()> {
     let world = &check.world;
     let mut rows = insert::Allocations::default();
-    let mut blocks = Blocks::default();
     let mut events = Events::default();
     for new in chunk {
         let record = &new.record;
@@ -57,7 +60,11 @@ pub(super) async fn allocations(
         );
         rows.requested_prefix_length
             .push(record.requested_prefix_length.map(i16::from));
-        let said = record.requested_hosts.is_some() || record.requested_prefix_length.is_some();
+        // Of a request that is given with its pools, a size that is not given was left to the pool.
+        let said = record.requested_hosts.is_some()
+            || record.requested_prefix_length.is_some()
+            || record.requested_pools.is_some()
+            || record.requested_pool_selector.is_some();
         let first = new
             .blocks
             .first()
@@ -90,8 +97,24 @@ pub(super) async fn allocations(
             new.id,
             serde_json::to_value(snapshot).map_err(internal)?,
         );
+    }
+    insert::allocations(db, &rows, caller.request_id).await?;
+    insert::events(db, &events, caller).await
+}
+
+/// Inserts the blocks of allocations that are there. `ranges` and `members` say which keys those got that are new.
+pub(super) async fn blocks(
+    db: &mut Connection,
+    check: &Check,
+    chunk: &[NewAllocation],
+    (ranges, members): (&HashMap<RangeId, RangeId>, &HashMap<i32, i32>),
+) -> Result<()> {
+    let mut blocks = Blocks::default();
+    for new in chunk {
+        let created_at = new.record.created_at.map(|at| at.0);
         for block in &new.blocks {
-            let range = world
+            let range = check
+                .world
                 .ranges
                 .get(&block.place.range)
                 .ok_or_else(|| Error::bug("a block in no range"))?;
@@ -115,7 +138,51 @@ pub(super) async fn allocations(
             blocks.since.push(block.since.or(created_at));
         }
     }
-    insert::allocations(db, &rows, caller.request_id).await?;
-    insert::blocks(db, &blocks).await?;
-    insert::events(db, &events, caller).await
+    insert::blocks(db, &blocks).await
+}
+
+/// Inserts what blocks that cool down were; the blocks are there. `place` is where one is, now that ranges have their keys.
+pub(super) async fn cooldowns(
+    db: &mut Connection,
+    chunk: &[NewCooldown],
+    place: impl Fn(&Place) -> Place,
+) -> Result<()> {
+    let mut rows = released::Cooldowns::default();
+    for new in chunk {
+        let at = place(&new.place);
+        rows.range.push(at.range);
+        rows.cidr.push(at.cidr.into());
+        rows.allocation.push(new.allocation);
+        rows.vpc.push(new.vpc.clone());
+        rows.name.push(new.name.clone());
+        rows.role.push(new.role.clone());
+        rows.released_at.push(new.released_at);
+        rows.free_at.push(new.free_at);
+    }
+    released::insert_cooldowns(db, &rows).await
+}
+
+/// Inserts blocks that are no more.
+pub(super) async fn past(db: &mut Connection, chunk: &[NewPast]) -> Result<()> {
+    let mut rows = released::Past::default();
+    for new in chunk {
+        let record = &new.record;
+        rows.vrf.push(new.vrf);
+        rows.pool_id.push(new.pool);
+        rows.pool.push(record.pool.clone().unwrap_or_default());
+        rows.cidr.push(new.key.cidr.into());
+        let owner = Some(new.key.owner);
+        rows.allocation
+            .push(owner.filter(|_| record.reason.is_none()));
+        rows.reservation
+            .push(owner.filter(|_| record.reason.is_some()));
+        rows.vpc.push(record.vpc.as_ref().map(ToString::to_string));
+        rows.name
+            .push(record.name.as_ref().map(ToString::to_string));
+        rows.role.push(record.role.clone());
+        rows.reason.push(record.reason.clone());
+        rows.since.push(new.key.since);
+        rows.until.push(new.key.until);
+    }
+    released::insert_past(db, &rows).await
 }

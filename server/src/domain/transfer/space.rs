@@ -144,7 +144,15 @@ impl Check {
                     line: self.range_lines.get(&range.id).copied(),
                 })
             });
-        blocks.chain(reserved).chain(children).collect()
+        let cooling = self.cooldowns.iter().map(|new| Claim {
+            place: new.place,
+            line: Some(new.line),
+        });
+        blocks
+            .chain(reserved)
+            .chain(children)
+            .chain(cooling)
+            .collect()
     }
 
     /// Finds what overlaps within the file, and leaves the first of each in the order of lines; answers the others.

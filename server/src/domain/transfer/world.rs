@@ -58,6 +58,8 @@ pub(super) struct Range {
     pub(super) pool: usize,
     pub(super) cidr: Cidr,
     pub(super) parent: Option<RangeId>,
+    /// Since when a new one is cut from its parent; now if not given.
+    pub(super) since: Option<time::OffsetDateTime>,
 }
 
 /// A member of a profile; the key of a new one is negative until it is written.
@@ -153,11 +155,12 @@ impl World {
         for stored in read::pools(db).await? {
             let place = world.pools.len();
             pools.insert(stored.id, place);
-            ranges.extend(stored.ranges.iter().map(|(id, cidr, parent)| Range {
-                id: *id,
+            ranges.extend(stored.ranges.iter().map(|range| Range {
+                id: range.id,
                 pool: place,
-                cidr: *cidr,
-                parent: *parent,
+                cidr: range.cidr,
+                parent: range.parent,
+                since: None,
             }));
             world.add_pool(Pool {
                 id: stored.id,

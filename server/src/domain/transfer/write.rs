@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     db::{
-        Connection, convert,
+        Connection, convert, cooldown,
         event::Caller,
         free,
         transfer::{
@@ -33,24 +33,46 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Writes everything. `clear` makes room for a whole plan first.
-pub(super) async fn write(
+/// Writes what takes no space: VRFs, profiles, VPCs, allocations without their blocks, and the past. Most of the work, and
+/// nobody waits for it who wants space. Answers the keys that members of profiles got.
+pub(super) async fn owners(
     db: &mut Connection,
     check: &Check,
     caller: &Caller,
-    clear: bool,
     report: &Report,
-) -> Result<()> {
-    if clear {
-        write::clear(db).await?;
-    }
+) -> Result<HashMap<i32, i32>> {
     let mut events = Events::default();
     vrfs(db, check, &mut events).await?;
+    let members = profiles(db, check, &mut events).await?;
+    vpcs(db, check, &mut events).await?;
+    insert::events(db, &events, caller).await?;
+    let total = check.allocations.len() as u64;
+    report.tell(Phase::Write, 0, total);
+    let mut done = 0;
+    for chunk in check.allocations.chunks(CHUNK) {
+        rows::allocations(db, check, chunk, caller).await?;
+        done += chunk.len() as u64;
+        // Their blocks are the other half of the work.
+        report.tell(Phase::Write, done / 2, total);
+    }
+    for chunk in check.past.chunks(CHUNK) {
+        rows::past(db, chunk).await?;
+    }
+    Ok(members)
+}
+
+/// Writes what takes space, under the locks of the pools: pools and their ranges, reservations, blocks, and what is left.
+pub(super) async fn space(
+    db: &mut Connection,
+    check: &Check,
+    caller: &Caller,
+    members: &HashMap<i32, i32>,
+    report: &Report,
+) -> Result<()> {
+    let mut events = Events::default();
     pools(db, check, &mut events).await?;
     let ranges = ranges(db, check).await?;
-    let members = profiles(db, check, &mut events).await?;
     reservations(db, check, caller, &mut events).await?;
-    vpcs(db, check, &mut events).await?;
     insert::events(db, &events, caller).await?;
 
     let place = |place: &Place| Place {
@@ -76,7 +98,7 @@ pub(super) async fn write(
                 (parent, at),
                 None,
                 Some("child_range"),
-                None,
+                range.since,
             )?;
         }
     }
@@ -91,23 +113,28 @@ pub(super) async fn write(
             reserved.since,
         )?;
     }
+    for new in &check.cooldowns {
+        let at = place(&new.place);
+        let range = new.place.range;
+        out_of_circulation(
+            check,
+            &mut blocks,
+            (range, at),
+            None,
+            Some(cooldown::REASON),
+            Some(new.since),
+        )?;
+    }
     insert::blocks(db, &blocks).await?;
-
-    if let Some(most) = check
-        .allocations
-        .iter()
-        .filter_map(|new| new.record.number)
-        .max()
-    {
-        insert::reserve_numbers(db, most).await?;
+    for chunk in check.cooldowns.chunks(CHUNK) {
+        rows::cooldowns(db, chunk, place).await?;
     }
     let total = check.allocations.len() as u64;
-    report.tell(Phase::Write, 0, total);
     let mut done = 0;
     for chunk in check.allocations.chunks(CHUNK) {
-        rows::allocations(db, check, chunk, caller, (&ranges, &members)).await?;
+        rows::blocks(db, check, chunk, (&ranges, members)).await?;
         done += chunk.len() as u64;
-        report.tell(Phase::Write, done, total);
+        report.tell(Phase::Write, (total + done) / 2, total);
     }
     Ok(())
 }
@@ -142,6 +169,8 @@ async fn pools(db: &mut Connection, check: &Check, events: &mut Events) -> Resul
         cidrs.entry(range.pool).or_default().push(range.cidr);
     }
     let mut rows = write::Pools::default();
+    // Where something cools down is part of the plan that servers keep.
+    let cooling: HashSet<_> = check.cooldowns.iter().map(|new| new.pool).collect();
     let mut touched = (Vec::new(), HashSet::new());
     for (index, pool) in world.pools.iter().enumerate() {
         let added = cidrs.remove(&index).unwrap_or_default();
@@ -150,6 +179,9 @@ async fn pools(db: &mut Connection, check: &Check, events: &mut Events) -> Resul
             .get(pool.vrf)
             .ok_or_else(|| Error::bug("a pool of no VRF"))?;
         if !pool.new && added.is_empty() {
+            if cooling.contains(&index) {
+                touched.0.push(pool.id);
+            }
             continue;
         }
         let detail = json!({ "name": pool.name, "vrf": vrf.name, "ranges": added });
