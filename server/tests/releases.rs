@@ -14,7 +14,7 @@ mod client;
 use client::{Client, Reply};
 
 /// The migrations of each release that is in use, with the first bytes of their SHA-384: none of them is ever edited.
-const RELEASED: [(i64, &str); 9] = [
+const RELEASED: [(i64, &str); 10] = [
     (1, "411f4b83748375bb"),
     (2, "ade4fde348a36dc8"),
     (3, "ded2b4641fa2e774"),
@@ -24,6 +24,7 @@ const RELEASED: [(i64, &str); 9] = [
     (7, "684417da959b5e15"),
     (8, "bd78c79cb550d12a"),
     (9, "0a4469cb230eb5dc"),
+    (10, "86ae3193f67f7071"),
 ];
 
 fn fixture(name: &str) -> PathBuf {
@@ -87,8 +88,35 @@ const HELD: [(&str, &str); 13] = [
 
 #[tokio::test]
 async fn a_database_of_release_1_is_restored_migrated_verified_and_worked_on() {
+    let database = migrated("release-1").await;
+    work_on(&database).await;
+}
+
+/// The first one that remembers where it was made.
+#[tokio::test]
+async fn a_database_of_release_2_is_restored_migrated_reconciled_verified_and_worked_on() {
+    let database = migrated("release-2").await;
+    let server = TestServer::start(&database).await;
+    let mut client = Client::connect(server.address()).await.expect("connected");
+    let new = json!({"vpc": "prod", "name": "too-early", "hosts": 10});
+    let refused = client.post("/api/v1/allocations", &new).await;
+    let refused = ok(refused.expect("answered"), 503);
+    assert_eq!(refused["code"], "restored", "{refused}");
+    drop((client, server));
+    let report = Ipam::new(database.pool(2))
+        .verify()
+        .await
+        .expect("verified");
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+
+    ipam(&["reconcile", "--moved"], &database);
+    work_on(&database).await;
+}
+
+/// What that release left behind, with the schema of today and nothing lost.
+async fn migrated(release: &str) -> TestDatabase {
     let database = TestDatabase::empty().await;
-    restore(&database.connect_options(), &fixture("release-1")).await;
+    restore(&database.connect_options(), &fixture(release)).await;
     for (what, sql) in HELD {
         assert!(count(&database, sql).await > 0, "the fixture has no {what}");
     }
@@ -123,9 +151,13 @@ async fn a_database_of_release_1_is_restored_migrated_verified_and_worked_on() {
         let now = count(&database, &format!("select count(*) from {table}")).await;
         assert_eq!(now, rows, "rows of {table}");
     }
-    verify(&database).await;
+    database
+}
 
-    let server = TestServer::start(&database).await;
+/// It is sound, what it holds is found, and what is new gets what nobody has.
+async fn work_on(database: &TestDatabase) {
+    verify(database).await;
+    let server = TestServer::start(database).await;
     let mut client = Client::connect(server.address()).await.expect("connected");
     // What was asked for is answered as before.
     let again = json!({"vpc": "prod", "name": "default-size", "pools": ["corp"]});
@@ -217,7 +249,7 @@ async fn a_database_of_release_1_is_restored_migrated_verified_and_worked_on() {
         cooling["items"].to_string().contains("cooling"),
         "{cooling}"
     );
-    verify(&database).await;
+    verify(database).await;
 }
 
 /// In process, and with the command.
@@ -228,8 +260,14 @@ async fn verify(database: &TestDatabase) {
         .expect("verified");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     assert!(report.sealed_events > 0);
+    ipam(&["verify"], database);
+}
+
+/// A command on that database, which has to succeed.
+fn ipam(arguments: &[&str], database: &TestDatabase) {
     let output = Command::new(ipam_binary())
-        .args(["verify", "--database-url", &database.url()])
+        .args(arguments)
+        .args(["--database-url", &database.url()])
         .output()
         .expect("ipam can be started");
     assert!(
