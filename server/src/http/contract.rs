@@ -5,7 +5,7 @@ mod examples;
 mod schemas;
 
 use ipam_shared::{
-    api::MAX_IDEMPOTENCY_KEY,
+    api::{MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY},
     error::Code,
     page::{DEFAULT_LIMIT, MAX_LIMIT},
 };
@@ -63,6 +63,7 @@ fn allowed(item: &Value) -> String {
 
 /// Queries are optional and never null; limits and ETags have their bounds.
 fn parameters(operation: &mut Value) {
+    let is_batch = operation["operationId"] == "create_allocations";
     let parameters = operation.get_mut("parameters");
     for parameter in parameters
         .and_then(Value::as_array_mut)
@@ -85,9 +86,14 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["examples"] = json!(["\"3\""]);
             }
             Some("idempotency-key") => {
-                parameter["schema"]["pattern"] = json!("^[!-~]+$");
+                let longest = if is_batch {
+                    MAX_BATCH_IDEMPOTENCY_KEY
+                } else {
+                    MAX_IDEMPOTENCY_KEY
+                };
+                parameter["schema"]["pattern"] = json!("^[!-~]([ -~]*[!-~])?$");
                 parameter["schema"]["minLength"] = json!(1);
-                parameter["schema"]["maxLength"] = json!(MAX_IDEMPOTENCY_KEY);
+                parameter["schema"]["maxLength"] = json!(longest);
             }
             // Not by its format: a header is a text, and generated clients would put an object into it.
             Some("ipam-claim") => {
