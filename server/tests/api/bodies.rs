@@ -270,7 +270,7 @@ async fn forget(api: &Api, operation: &Operation, body: &Value) {
         "reservations" => {
             let all = api.get("/api/v1/reservations?within=192.168.0.0/16").await;
             for found in all.json["items"].as_array().into_iter().flatten() {
-                let id = found["id"].as_str().unwrap();
+                let id = found["id"].as_str().expect("an id");
                 api.delete(&format!("/api/v1/reservations/{id}"))
                     .await
                     .ok(204);
