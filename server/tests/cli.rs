@@ -126,7 +126,14 @@ async fn space_is_allocated_listed_and_released() {
     );
     assert!(lines[1].contains("10.0.0.0/23"), "{}", lines[1]);
     assert_eq!(lines[3], "2 allocations in 1 VPC");
-    assert_eq!(cli.run("list --vpc nobody").text(), "No allocations\n");
+    assert_eq!(cli.run("list --label team=none").text(), "No allocations\n");
+    let nobody = cli.run("list --vpc nobody");
+    assert_eq!((nobody.code, nobody.stdout.as_str()), (1, ""));
+    assert!(
+        nobody.stderr.contains("there is no VPC \"nobody\""),
+        "{}",
+        nobody.stderr
+    );
     assert!(
         cli.run("list --limit 1")
             .text()

@@ -380,3 +380,25 @@ async fn lists_are_narrowed_and_read_to_their_end() {
         .unwrap();
     assert!(found.is_empty(), "of another VRF, whatever the server says");
 }
+
+/// A place that does not exist has nothing: its refusal is the answer, and not an error.
+#[tokio::test]
+async fn nothing_is_found_where_there_is_no_such_place() {
+    let (client, _server) = client(vec![
+        refusal(Code::NotFound),
+        refusal(Code::NotFound),
+        refusal(Code::NotFound),
+        refusal(Code::Forbidden),
+    ])
+    .await;
+    let name = "a".parse().unwrap();
+    let pools = client.find_pools(&name, Some("none")).await.unwrap();
+    assert!(pools.is_empty());
+    let reservations = client
+        .find_reservations("10.0.0.0/24".parse().unwrap(), Some("none"))
+        .await
+        .unwrap();
+    assert!(reservations.is_empty());
+    assert_eq!(client.find_allocation(&name, &name).await.unwrap(), None);
+    client.find_allocation(&name, &name).await.unwrap_err();
+}

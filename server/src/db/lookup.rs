@@ -67,6 +67,9 @@ pub async fn held(
 ) -> Result<Vec<Held>> {
     let net = IpNet::from(cidr);
     let limit = i64::from(limit);
+    // In its range, the last one of the page before is read again; without one more, a page would lack one and the next
+    // begin behind it.
+    let read = limit + i64::from(after.is_some());
     // What lies inside comes from the order of the primary key, range by range, so that a page of a large network costs a
     // page. What contains it comes through the tag, since that is what the other index is on.
     let mut sql = QueryBuilder::<Postgres>::new(
@@ -91,7 +94,7 @@ pub async fn held(
     .push("::cidr and reservation_id is null");
     conditions(&mut sql, since, after);
     sql.push(" order by cidr limit ")
-        .push_bind(limit)
+        .push_bind(read)
         .push(")) as block where pool_range.cidr && ")
         .push_bind(net);
     vrf_is(&mut sql, "pool_range.vrf_id", vrf);

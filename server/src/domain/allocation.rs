@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ipam_shared::{
     api::{
-        MAX_IDEMPOTENCY_KEY,
+        MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY,
         allocation::{Allocation, AllocationPatch, AskError, MAX_BATCH, NewAllocation, NewBatch},
     },
     ids::{AllocationId, Claim},
@@ -113,6 +113,9 @@ impl Ipam {
                 "a batch has 1 to {MAX_BATCH} requests, this one has {}",
                 new.requests.len()
             )));
+        }
+        if let Some(key) = &key {
+            check_key(key, MAX_BATCH_IDEMPOTENCY_KEY)?;
         }
         let mut asks = Vec::with_capacity(new.requests.len());
         let mut seen = HashMap::new();
@@ -611,7 +614,10 @@ fn check(caller: &Caller, new: NewAllocation, key: Option<String>) -> Result<Ask
     let recipe = new.recipe().map_err(invalid)?;
     check_description(&new.description)?;
     let key = key
-        .map(|key| Ok::<_, Error>((check_key(key)?, fingerprint(&new)?)))
+        .map(|key| {
+            check_key(&key, MAX_IDEMPOTENCY_KEY)?;
+            Ok::<_, Error>((key, fingerprint(&new)?))
+        })
         .transpose()?;
     Ok(Ask {
         id: AllocationId::generate(),
@@ -624,13 +630,13 @@ fn check(caller: &Caller, new: NewAllocation, key: Option<String>) -> Result<Ask
     })
 }
 
-fn check_key(key: String) -> Result<String> {
-    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY || key.chars().any(char::is_control) {
+fn check_key(key: &str, longest: usize) -> Result<()> {
+    if key.is_empty() || key.len() > longest || key.chars().any(char::is_control) {
         return Err(Error::Invalid(format!(
-            "an Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY} printable characters"
+            "an Idempotency-Key has 1 to {longest} printable characters"
         )));
     }
-    Ok(key)
+    Ok(())
 }
 
 /// The request, boiled down: serialising the same struct always gives the same text.

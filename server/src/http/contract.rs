@@ -1,11 +1,12 @@
 //! What all operations of the OpenAPI document have in common, added in one place: the refusals that anybody can meet, the
 //! headers of replies, the bounds of names and pages. Handlers say only what is their own.
 
+mod examples;
 mod schemas;
 
 use ipam_shared::{
-    api::MAX_IDEMPOTENCY_KEY,
-    error::{Code, Problem},
+    api::{MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY},
+    error::Code,
     page::{DEFAULT_LIMIT, MAX_LIMIT},
 };
 use serde_json::{Map, Value, json};
@@ -27,6 +28,7 @@ pub(super) fn complete(document: &mut Value) {
             }
             refusals(operation, path.contains('{'));
             replies(operation, &schemas);
+            examples::add(operation);
             let allow = header(
                 "The methods that this path has",
                 json!({ "type": "string", "const": allowed }),
@@ -61,6 +63,7 @@ fn allowed(item: &Value) -> String {
 
 /// Queries are optional and never null; limits and ETags have their bounds.
 fn parameters(operation: &mut Value) {
+    let is_batch = operation["operationId"] == "create_allocations";
     let parameters = operation.get_mut("parameters");
     for parameter in parameters
         .and_then(Value::as_array_mut)
@@ -83,11 +86,20 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["examples"] = json!(["\"3\""]);
             }
             Some("idempotency-key") => {
-                parameter["schema"]["pattern"] = json!("^[!-~]+$");
+                let longest = if is_batch {
+                    MAX_BATCH_IDEMPOTENCY_KEY
+                } else {
+                    MAX_IDEMPOTENCY_KEY
+                };
+                parameter["schema"]["pattern"] = json!("^[!-~]([ -~]*[!-~])?$");
                 parameter["schema"]["minLength"] = json!(1);
-                parameter["schema"]["maxLength"] = json!(MAX_IDEMPOTENCY_KEY);
+                parameter["schema"]["maxLength"] = json!(longest);
             }
-            Some("ipam-claim") => parameter["schema"]["format"] = json!("uuid"),
+            // Not by its format: a header is a text, and generated clients would put an object into it.
+            Some("ipam-claim") => {
+                parameter["schema"]["pattern"] =
+                    json!("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
+            }
             Some("label") => {
                 parameter["schema"]["pattern"] = json!("^[^=]*=");
                 parameter["schema"]["examples"] = json!(["environment=prod"]);
@@ -165,17 +177,20 @@ fn refusals(operation: &mut Value, has_key: bool) {
 fn problem(codes: &[Code]) -> Value {
     let names: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
     let titles: Vec<_> = codes.iter().map(|code| code.title()).collect();
-    let examples: Map<_, _> = codes
+    let examples: Map<_, _> = names
         .iter()
-        .map(|code| {
-            let mut problem = Problem::new(*code, code.title());
-            problem.request_id = Some("019ac0de-5d3a-7c55-9a4e-2f1d6a0b7c11".to_owned());
-            (code.as_str().to_owned(), json!({ "value": problem }))
+        .filter_map(|code| {
+            let value = examples::problem(code)?;
+            Some(((*code).to_owned(), json!({ "value": value })))
         })
         .collect();
+    let mut content = json!({ "schema": { "$ref": PROBLEM } });
+    if !examples.is_empty() {
+        content["examples"] = examples.into();
+    }
     json!({
         "description": format!("{}: {}", names.join(" or "), titles.join(". Or: ")),
-        "content": { "application/problem+json": { "schema": { "$ref": PROBLEM }, "examples": examples } },
+        "content": { "application/problem+json": content },
     })
 }
 

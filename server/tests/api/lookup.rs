@@ -477,3 +477,38 @@ async fn the_audit_log_is_read_from_its_end() {
             .problem(400, "invalid_request");
     }
 }
+
+/// Who holds something still comes first, all of them, however small the pages are.
+#[tokio::test]
+async fn no_holder_falls_between_two_pages() {
+    let api = Api::start().await;
+    for number in 0..7 {
+        api.allocate(json!({"vpc": "a", "name": format!("n{number}"), "prefix_length": 26}))
+            .await;
+    }
+    for number in [1, 4] {
+        let made = api
+            .get(&format!("{ALLOCATIONS}?vpc=a&name=n{number}"))
+            .await
+            .ok(200);
+        api.delete(&path(&made["items"][0])).await.ok(204);
+    }
+    let query = format!("{HISTORY}?cidr=10.0.0.0/16");
+    let whole = api.get(&query).await.ok(200);
+    assert_eq!(whole["items"].as_array().unwrap().len(), 7);
+    for limit in 1..=7 {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = api
+                .get(&format!("{query}&limit={limit}{cursor}"))
+                .await
+                .ok(200);
+            found.extend(page["items"].as_array().unwrap().clone());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(json!(found), whole["items"], "in pages of {limit}");
+    }
+}

@@ -7,6 +7,7 @@ mod bodies;
 mod changes;
 mod choices;
 mod described;
+mod examples;
 mod lists;
 mod lookup;
 mod metrics;

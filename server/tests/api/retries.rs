@@ -154,6 +154,16 @@ async fn an_idempotency_key_makes_an_unnamed_creation_repeatable() {
             .problem(400, "invalid_request");
     }
     let longest = "x".repeat(255);
+    // The same for a batch, whose requests get keys of their own from it, and also if all of them have names.
+    let batch = format!("{ALLOCATIONS}/batch");
+    let named =
+        json!({"requests": [{"vpc": "a", "name": "in-a-batch", "hosts": 5}], "dry_run": true});
+    for (wrong, status) in [("", 400), (&"k".repeat(251), 400), (&"k".repeat(250), 200)] {
+        let reply = api
+            .with("POST", &batch, &[("idempotency-key", wrong)], &named)
+            .await;
+        assert_eq!(reply.status, status, "{wrong:?}: {}", reply.text);
+    }
     api.with("POST", ALLOCATIONS, &[("idempotency-key", &longest)], &body)
         .await
         .ok(201);

@@ -21,6 +21,8 @@ pub const CLAIM_HEADER: &str = "ipam-claim";
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 /// Longest Idempotency-Key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
+/// Longest Idempotency-Key of a batch, in bytes: each of its requests gets one of its own, with its number behind.
+pub const MAX_BATCH_IDEMPOTENCY_KEY: usize = 250;
 
 /// The VRF that always exists.
 pub const DEFAULT_VRF: &str = "default";

@@ -1,0 +1,495 @@
+//! The examples of the OpenAPI document are real: each request is made here, and each reply is the one that came back, but
+//! for ids and times, which are others each time. `.ci/generate` writes what this finds into the document.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::{Map, Value, json};
+
+use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, VPCS, VRFS, path};
+
+/// Where they are kept, relative to the crate.
+const FILE: &str = "src/http/contract/examples.json";
+/// In the place of the time of a reply.
+const TIME: &str = "2026-01-31T12:00:00Z";
+
+/// What was asked and answered so far.
+#[derive(Default)]
+struct Examples {
+    /// By operation: bodies of requests by name, and replies by status and name.
+    operations: BTreeMap<String, Value>,
+    /// By code: a refusal.
+    problems: BTreeMap<String, Value>,
+    /// Ids, by what stands for them.
+    ids: Vec<String>,
+}
+
+impl Examples {
+    /// Makes a request and keeps it with its reply.
+    async fn ask(
+        &mut self,
+        api: &Api,
+        operation: &str,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Value {
+        let reply = match method {
+            "GET" | "DELETE" => {
+                let mut all = vec![("x-api-key", crate::support::KEY)];
+                all.extend_from_slice(headers);
+                api.send(method, path, &all, "").await
+            }
+            _ => api.with(method, path, headers, &body).await,
+        };
+        let Reply { status, json, .. } = reply;
+        let shown = self.steady(&json);
+        if let Some(code) = json["code"].as_str() {
+            self.problems.entry(code.to_owned()).or_insert(shown);
+            return json;
+        }
+        assert!(status < 300, "{operation}: {json}");
+        let body = self.steady(&body);
+        let kept = self.operations.entry(operation.to_owned()).or_default();
+        if !body.is_null() && kept["request"].is_null() {
+            kept["request"] = body;
+        }
+        let status = status.to_string();
+        if !json.is_null() && kept["replies"][&status].is_null() {
+            kept["replies"][&status] = shown;
+        }
+        json
+    }
+
+    /// The same with ids and times that stay as they are.
+    fn steady(&mut self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => json!(self.steady_text(text)),
+            Value::Array(items) => items.iter().map(|item| self.steady(item)).collect(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, field)| (name.clone(), self.steady(field)))
+                .collect::<Map<_, _>>()
+                .into(),
+            other => other.clone(),
+        }
+    }
+
+    fn steady_text(&mut self, text: &str) -> String {
+        let (mut steady, mut rest) = (String::new(), text);
+        while !rest.is_empty() {
+            if let Some(id) = has_shape(rest, "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh") {
+                let known = self.ids.iter().position(|known| known == id);
+                let number = known.unwrap_or_else(|| {
+                    self.ids.push(id.to_owned());
+                    self.ids.len() - 1
+                });
+                steady.push_str(&format!("019ac0de-5d3a-7c55-9a4e-{:012}", number + 1));
+                rest = &rest[id.len()..];
+            } else if let Some(id) = has_shape(rest, &"h".repeat(32)) {
+                steady.push_str("5b0f8a3c6d1e4f7a9b2c8d4e6f1a3b5c");
+                rest = &rest[id.len()..];
+            } else if let Some(time) = has_shape(rest, "dddd-dd-ddTdd:dd:dd")
+                .or_else(|| has_shape(rest, "dddd-dd-dd dd:dd:dd"))
+            {
+                steady.push_str(TIME);
+                rest = rest[time.len()..]
+                    .trim_start_matches(|c: char| c.is_ascii_digit() || ".:+Z".contains(c));
+                rest = rest.strip_prefix(" +00:00:00").unwrap_or(rest);
+            } else {
+                let next = rest.chars().next().expect("it is not empty");
+                steady.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+        steady
+    }
+}
+
+/// The beginning of a text, if it looks like that: `h` is a hexadecimal digit, `d` a decimal one.
+fn has_shape<'a>(text: &'a str, shape: &str) -> Option<&'a str> {
+    let fits = text.len() >= shape.len()
+        && text
+            .bytes()
+            .zip(shape.bytes())
+            .all(|(byte, shape)| match shape {
+                b'h' => byte.is_ascii_hexdigit(),
+                b'd' => byte.is_ascii_digit(),
+                other => byte == other,
+            });
+    if fits { text.get(..shape.len()) } else { None }
+}
+
+/// Asks for a bit of everything.
+async fn ask_all(api: &Api) -> Examples {
+    let mut all = Examples::default();
+    let none = Value::Null;
+    macro_rules! ask {
+        ($operation:literal, $method:literal, $path:expr, $headers:expr, $body:expr) => {
+            all.ask(api, $operation, ($method, $path), $headers, $body)
+                .await
+        };
+    }
+    let (_, id) = ("", |made: &Value| {
+        made["id"].as_str().expect("an id").to_owned()
+    });
+
+    let new = json!({"name": "dev", "labels": {"environment": "dev"}, "description": "Everything that is not production"});
+    ask!("create_vrf", "POST", VRFS, &[], new.clone());
+    ask!("create_vrf", "POST", VRFS, &[], new);
+    ask!("get_vrf", "GET", &format!("{VRFS}/dev"), &[], none.clone());
+    ask!(
+        "update_vrf",
+        "PATCH",
+        &format!("{VRFS}/dev"),
+        &[("if-match", "\"1\"")],
+        json!({"labels": {"environment": "test"}})
+    );
+    ask!(
+        "update_vrf",
+        "PATCH",
+        &format!("{VRFS}/dev"),
+        &[("if-match", "\"1\"")],
+        json!({"description": ""})
+    );
+    ask!(
+        "list_vrfs",
+        "GET",
+        &format!("{VRFS}?name=dev"),
+        &[],
+        none.clone()
+    );
+
+    let new = json!({
+        "name": "nodes", "vrf": "dev", "ranges": ["10.16.0.0/16"], "min_prefix_length": 18,
+        "max_prefix_length": 28, "default_prefix_length": 24, "labels": {"tier": "nodes"},
+    });
+    ask!("create_pool", "POST", POOLS, &[], new);
+    let child =
+        json!({"name": "team-x", "vrf": "dev", "parent": "nodes", "range_prefix_lengths": [20]});
+    ask!("create_pool", "POST", POOLS, &[], child);
+    ask!(
+        "create_pool",
+        "POST",
+        POOLS,
+        &[],
+        json!({"name": "other", "vrf": "dev", "ranges": ["10.16.128.0/17"]})
+    );
+    ask!(
+        "get_pool",
+        "GET",
+        &format!("{POOLS}/nodes"),
+        &[],
+        none.clone()
+    );
+    ask!(
+        "update_pool",
+        "PATCH",
+        &format!("{POOLS}/nodes"),
+        &[],
+        json!({"release_cooldown_seconds": 3600})
+    );
+    ask!(
+        "list_pools",
+        "GET",
+        &format!("{POOLS}?vrf=dev"),
+        &[],
+        none.clone()
+    );
+    ask!(
+        "get_pool_free",
+        "GET",
+        &format!("{POOLS}/nodes/free?prefix_length=18"),
+        &[],
+        none.clone()
+    );
+
+    let new = json!({"name": "node-link", "members": [
+        {"role": "node", "pool": "nodes"},
+        {"role": "link", "pool": "nodes", "min_prefix_length": 28, "max_prefix_length": 28},
+    ]});
+    ask!("create_profile", "POST", PROFILES, &[], new);
+    ask!(
+        "get_profile",
+        "GET",
+        &format!("{PROFILES}/node-pod"),
+        &[],
+        none.clone()
+    );
+    ask!(
+        "update_profile",
+        "PATCH",
+        &format!("{PROFILES}/node-link"),
+        &[],
+        json!({"description": "A network of nodes and the link to it"})
+    );
+    ask!(
+        "list_profiles",
+        "GET",
+        &format!("{PROFILES}?name=node-pod"),
+        &[],
+        none.clone()
+    );
+
+    ask!(
+        "create_vpc",
+        "POST",
+        VPCS,
+        &[],
+        json!({"name": "team-x", "vrf": "dev", "description": "Team X"})
+    );
+    ask!(
+        "get_vpc",
+        "GET",
+        &format!("{VPCS}/team-x"),
+        &[],
+        none.clone()
+    );
+    ask!(
+        "get_vpc",
+        "GET",
+        &format!("{VPCS}/team-y"),
+        &[],
+        none.clone()
+    );
+    ask!(
+        "update_vpc",
+        "PATCH",
+        &format!("{VPCS}/team-x"),
+        &[],
+        json!({"labels": {"team": "x"}})
+    );
+    ask!(
+        "list_vpcs",
+        "GET",
+        &format!("{VPCS}?name=team-x"),
+        &[],
+        none.clone()
+    );
+
+    let new = json!({"cidr": "10.16.240.0/20", "vrf": "dev", "reason": "In use on premises"});
+    let reserved = ask!("create_reservation", "POST", RESERVATIONS, &[], new.clone());
+    ask!("create_reservation", "POST", RESERVATIONS, &[], new);
+    let reserved = format!("{RESERVATIONS}/{}", id(&reserved));
+    ask!("get_reservation", "GET", &reserved, &[], none.clone());
+    ask!(
+        "update_reservation",
+        "PATCH",
+        &reserved,
+        &[],
+        json!({"reason": "In use on premises until July"})
+    );
+    ask!(
+        "list_reservations",
+        "GET",
+        &format!("{RESERVATIONS}?vrf=dev"),
+        &[],
+        none.clone()
+    );
+
+    let new = json!({"vpc": "production", "name": "cluster-1", "hosts": 500, "labels": {"environment": "prod"}});
+    let made = ask!("create_allocation", "POST", ALLOCATIONS, &[], new.clone());
+    let again = ask!("create_allocation", "POST", ALLOCATIONS, &[], new.clone());
+    let one = path(&made);
+    ask!(
+        "get_allocation",
+        "GET",
+        &one,
+        &[("ipam-claim", again["claim"].as_str().expect("a claim"))],
+        none.clone()
+    );
+    ask!("create_allocation", "POST", ALLOCATIONS, &[], new);
+    let unnamed = json!({"vpc": "production", "hosts": 5});
+    ask!(
+        "create_allocation",
+        "POST",
+        ALLOCATIONS,
+        &[("idempotency-key", "k")],
+        unnamed
+    );
+    ask!(
+        "create_allocation",
+        "POST",
+        ALLOCATIONS,
+        &[("idempotency-key", "k")],
+        json!({"vpc": "production", "hosts": 6})
+    );
+    ask!(
+        "create_allocation",
+        "POST",
+        ALLOCATIONS,
+        &[],
+        json!({"vpc": "production", "hosts": 5, "cidr": "10.0.0.0/24"})
+    );
+    let batch = json!({"requests": [{"vpc": "team-x", "name": "a", "pools": ["nodes"], "prefix_length": 26}], "atomic": false});
+    ask!(
+        "create_allocations",
+        "POST",
+        &format!("{ALLOCATIONS}/batch"),
+        &[],
+        batch
+    );
+    let large = json!({"vpc": "team-x", "pools": ["team-x"], "prefix_length": 20});
+    ask!("create_allocation", "POST", ALLOCATIONS, &[], large.clone());
+    ask!("create_allocation", "POST", ALLOCATIONS, &[], large);
+    ask!(
+        "list_allocations",
+        "GET",
+        &format!("{ALLOCATIONS}?vpc=production&name=cluster-1"),
+        &[],
+        none.clone()
+    );
+    ask!(
+        "update_allocation",
+        "PATCH",
+        &one,
+        &[],
+        json!({"deletion_protection": true})
+    );
+    ask!("delete_allocation", "DELETE", &one, &[], none.clone());
+    ask!(
+        "lookup",
+        "GET",
+        "/api/v1/lookup?ip=10.0.1.7",
+        &[],
+        none.clone()
+    );
+    ask!(
+        "list_history",
+        "GET",
+        "/api/v1/history?cidr=10.0.0.0/23",
+        &[],
+        none.clone()
+    );
+    ask!(
+        "list_events",
+        "GET",
+        &format!("/api/v1/events?subject={}", id(&made)),
+        &[],
+        none.clone()
+    );
+    let records =
+        json!([{"kind": "reservation", "cidr": "192.168.0.0/16", "reason": "Home offices"}]);
+    ask!("import_plan", "POST", "/api/v1/import", &[], records);
+    ask!(
+        "import_plan",
+        "POST",
+        "/api/v1/import",
+        &[],
+        json!([{"kind": "reservation", "cidr": "192.168.9.0/24", "reason": "Lab"}])
+    );
+
+    ask!(
+        "delete_pool",
+        "DELETE",
+        &format!("{POOLS}/nodes"),
+        &[],
+        none.clone()
+    );
+    ask!("delete_reservation", "DELETE", &reserved, &[], none.clone());
+    ask!("get_reservation", "GET", &reserved, &[], none.clone());
+    ask!(
+        "delete_vpc",
+        "DELETE",
+        &format!("{VPCS}/team-x?cascade=true"),
+        &[],
+        none.clone()
+    );
+    ask!("list_vpcs", "PUT", VPCS, &[], json!({}));
+    ask!(
+        "create_vpc",
+        "POST",
+        VPCS,
+        &[("content-encoding", "gzip")],
+        json!({})
+    );
+    ask!(
+        "create_vpc",
+        "POST",
+        VPCS,
+        &[("content-length", "9999999")],
+        json!({})
+    );
+    let stranger = api.send("GET", VPCS, &[], "").await.json;
+    let stranger = all.steady(&stranger);
+    all.problems.insert("unauthorized".to_owned(), stranger);
+    all
+}
+
+#[tokio::test]
+async fn the_examples_of_the_document_are_what_is_answered() {
+    let api = Api::start().await;
+    let Examples {
+        operations,
+        problems,
+        ..
+    } = ask_all(&api).await;
+    let document = ipam_server::http::openapi::document();
+    // Every operation with a body to send or to get has one.
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            let id = operation["operationId"].as_str().unwrap();
+            let found = operations.get(id).unwrap_or(&Value::Null);
+            let has_body = !operation["requestBody"].is_null();
+            assert_eq!(!found["request"].is_null(), has_body, "{id}: {found}");
+            for status in ["200", "201"] {
+                let content = &operation["responses"][status]["content"]["application/json"];
+                assert_eq!(
+                    !found["replies"][status].is_null(),
+                    !content.is_null(),
+                    "{id} {status}: {found}"
+                );
+            }
+        }
+    }
+    // What only happens when something is broken can't be asked for.
+    let broken = [
+        "forbidden",
+        "internal",
+        "unavailable",
+        "restored",
+        "unknown_outcome",
+    ];
+    for code in ipam_shared::error::Code::ALL {
+        let code = code.as_str();
+        assert_eq!(
+            problems.contains_key(code),
+            !broken.contains(&code),
+            "{code}"
+        );
+    }
+    let found = json!({ "operations": operations, "problems": problems });
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    if std::env::var_os("IPAM_WRITE_EXAMPLES").is_some() {
+        let text = serde_json::to_string_pretty(&found).unwrap();
+        fs::write(&file, text + "\n").unwrap();
+        return;
+    }
+    let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    for (part, found) in found.as_object().unwrap() {
+        for (name, found) in found.as_object().unwrap() {
+            assert_eq!(
+                &kept[part][name], found,
+                "{name}: run .ci/generate and look at what has changed"
+            );
+        }
+        assert_eq!(
+            kept[part].as_object().unwrap().len(),
+            found.as_object().unwrap().len()
+        );
+    }
+    // And the document has them.
+    for (id, found) in &operations {
+        let paths = document["paths"].as_object().unwrap().values();
+        let operation = paths
+            .flat_map(|item| item.as_object().unwrap().values())
+            .find(|operation| operation["operationId"] == *id)
+            .unwrap();
+        for (status, reply) in found["replies"].as_object().into_iter().flatten() {
+            let content = &operation["responses"][status]["content"]["application/json"];
+            assert_eq!(
+                &content["examples"]["reply"]["value"], reply,
+                "{id} {status}"
+            );
+        }
+    }
+}
