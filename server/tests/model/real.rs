@@ -117,6 +117,10 @@ impl Real {
         if !report.findings.is_empty() {
             return Err(format!("verify finds {:#?}", report.findings));
         }
+        // Every other world, for it takes as long as all the steps before.
+        if sequence.steps.len() % 2 > 0 {
+            return Ok(());
+        }
         self.log.push("moved to an empty server".to_owned());
         let repeated = moved(&self.servers[0], &self.elsewhere, model, sequence).await?;
         *self.tally.entry(("moved", "done")).or_default() += 1;
