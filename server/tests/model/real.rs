@@ -118,7 +118,7 @@ impl Real {
             return Err(format!("verify finds {:#?}", report.findings));
         }
         // Every other world, for it takes as long as all the steps before.
-        if sequence.steps.len() % 2 > 0 {
+        if !sequence.steps.len().is_multiple_of(2) {
             return Ok(());
         }
         self.log.push("moved to an empty server".to_owned());
