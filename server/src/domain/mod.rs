@@ -1,7 +1,9 @@
 //! The rules, and the only place that begins and commits a transaction. Knows nothing of HTTP.
 //!
 //! Locks are taken in one order everywhere, so that no two changes wait for each other: the VRF, by changes of pools, ranges
-//! and reservations only; then pools by id, the VPC, the allocation.
+//! and reservations only; then pools by id, the VPC, the allocation. An import that holds VPCs against deletion before it
+//! asks for its pools is the exception: PostgreSQL ends one of the two, and the import, which is tried again, asks for its
+//! pools first in the end.
 
 pub(crate) mod address_plan;
 pub mod allocation;

@@ -611,6 +611,68 @@ async fn imports_and_allocations_at_the_same_time_share_nothing() {
 }
 
 #[tokio::test]
+async fn what_changes_between_looking_and_writing_is_looked_at_again() {
+    let api = Api::with_connections(8).await;
+    // Somebody has the pool, and in the end takes a network beside the one that the import wants: from the same free block.
+    let takes = "begin;
+        select from pool where name = 'primary' for update;
+        select pg_sleep(2);
+        insert into reservation (vrf_id, cidr, reason, created_by)
+            select vrf_id, '10.0.1.0/24', 'meanwhile', 'somebody' from vrf where name = 'default';
+        insert into block (range_id, cidr, range_cidr, reservation_id)
+            select range_id, '10.0.1.0/24', pool_range.cidr, reservation_id
+            from pool_range, reservation where pool_range.cidr = '10.0.0.0/16';
+        delete from free_block using pool_range
+            where free_block.range_id = pool_range.range_id and pool_range.cidr = '10.0.0.0/16';
+        insert into free_block (range_id, host_bits, cidr)
+            select range_id, bits, set_masklen('10.0.0.0'::inet + case bits when 8 then 0 else 1 << bits end, 32 - bits)::cidr
+            from pool_range, generate_series(8, 15) as bits where pool_range.cidr = '10.0.0.0/16';
+        update free_count set blocks = (host_bits between 8 and 15)::integer from pool_range
+            where free_count.range_id = pool_range.range_id and pool_range.cidr = '10.0.0.0/16';
+        commit";
+    let importing = async {
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        import(&api, "cidr,vpc,name\n10.0.0.0/24,prod,web\n").await
+    };
+    let began = std::time::Instant::now();
+    let ((), result) = tokio::join!(api.sql(takes), importing);
+    assert!(
+        began.elapsed() >= std::time::Duration::from_secs(2),
+        "it waits for the pool"
+    );
+    assert_eq!(result["created"]["allocations"], 1);
+    api.verify().await;
+    // Or changes what the pool gives.
+    let takes = "begin;
+        select from pool where name = 'cgnat' for update;
+        select pg_sleep(2);
+        update pool set min_prefix_length = 19 where name = 'cgnat';
+        commit";
+    let importing = async {
+        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        send(
+            &api,
+            "text/csv",
+            "",
+            "cidr,vpc,name\n100.64.0.0/18,prod,pods\n",
+        )
+        .await
+    };
+    let ((), reply) = tokio::join!(api.sql(takes), importing);
+    let (_, details) = reply.problem(409, "import_conflict");
+    assert_eq!(
+        details["conflicts"][0]["code"], "out_of_bounds",
+        "{details}"
+    );
+    assert_eq!(
+        api.count("select count(*) from allocation where name = 'pods'")
+            .await,
+        0
+    );
+    api.verify().await;
+}
+
+#[tokio::test]
 async fn who_is_in_the_way_is_told_also_while_it_cools_down() {
     let api = Api::start().await;
     api.sql("update pool set release_cooldown_seconds = 600 where name = 'primary'")

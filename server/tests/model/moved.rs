@@ -47,7 +47,7 @@ pub(crate) async fn moved(
     sequence: &Sequence,
 ) -> Check<usize> {
     let renamed = rename(here, model, sequence.cooldowns).await?;
-    let format = if !sequence.steps.len().is_multiple_of(2) {
+    let format = if !sequence.steps.len().is_multiple_of(8) {
         Format::Csv
     } else {
         Format::Json

@@ -117,6 +117,10 @@ impl Real {
         if !report.findings.is_empty() {
             return Err(format!("verify finds {:#?}", report.findings));
         }
+        // One world in four, for it takes as long as many steps.
+        if !sequence.steps.len().is_multiple_of(4) {
+            return Ok(());
+        }
         self.log.push("moved to an empty server".to_owned());
         let repeated = moved(&self.servers[0], &self.elsewhere, model, sequence).await?;
         *self.tally.entry(("moved", "done")).or_default() += 1;

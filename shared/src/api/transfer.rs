@@ -320,7 +320,7 @@ pub enum Phase {
     /// Reading the file, after other imports.
     #[default]
     Read,
-    /// Looking for conflicts, with the pools locked.
+    /// Looking for conflicts.
     Check,
     /// Writing.
     Write,
