@@ -467,6 +467,11 @@ fn snapshot(allocation: &Allocation) -> Result<serde_json::Value> {
         vpc: allocation.vpc.as_str(),
         name: allocation.name.as_ref().map(|name| name.as_str()),
         cidrs: allocation.blocks.iter().map(|block| block.cidr).collect(),
+        vrfs: allocation
+            .blocks
+            .iter()
+            .map(|block| block.vrf.as_str())
+            .collect(),
     };
     serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))
 }
