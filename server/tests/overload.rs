@@ -326,7 +326,6 @@ fn median(mut of: Vec<Duration>) -> Duration {
     of[of.len() / 2]
 }
 
-#[expect(clippy::print_stdout, reason = "figures for whoever runs it")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_is_answered_sooner_when_a_part_of_it_waits_elsewhere() {
     const ROUNDS: usize = 3;

@@ -165,3 +165,34 @@ impl<K: Eq + Hash> Rooms<K> {
         Ok(taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_room_has_places_of_its_own_and_is_forgotten_when_nobody_is_in_it() {
+        let nowhere = PgPool::connect_lazy("postgres://localhost/nowhere").unwrap();
+        let ipam = Ipam::new(nowhere).with_requests_in_flight(1);
+        let rooms = Rooms::default();
+        let one = rooms.admit(&ipam, "a").await.ok();
+        let other = rooms.admit(&ipam, "b").await.ok();
+        assert!(one.is_some() && other.is_some());
+        let refused = rooms.admit(&ipam, "a").await;
+        assert!(matches!(refused, Err(Error::Overloaded)));
+        // Who waits gets the place of who leaves.
+        let (waits, ()) = tokio::join!(rooms.admit(&ipam, "a"), async {
+            tokio::task::yield_now().await;
+            drop(one);
+        });
+        assert!(waits.is_ok());
+        // Who does not wait for the answer any more leaves nothing behind.
+        let gone = tokio::time::timeout(PATIENCE / 50, rooms.admit(&ipam, "a")).await;
+        assert!(gone.is_err());
+        assert_eq!(rooms.lock().len(), 2);
+        drop((waits, other));
+        assert!(rooms.lock().is_empty());
+    }
+}
