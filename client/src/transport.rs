@@ -235,12 +235,8 @@ impl Client {
         let body = read_body(response)
             .await
             .map_err(|error| state.lost(&error))?;
-        let again = matches!(status.as_u16(), 429 | 502 | 503 | 504).then(|| Again {
-            after: retry_after(&headers),
-            // An overloaded server says 429 before it begins.
-            may_have_happened: status != StatusCode::TOO_MANY_REQUESTS,
-        });
         let Some(body) = body else {
+            let again = again(status, &headers, None);
             return Err(state.not_ipam(status, "it is too long".to_owned(), again));
         };
         if status.is_success() {
@@ -258,8 +254,15 @@ impl Client {
                 changes: state.changes,
             }));
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) if problem.status == status.as_u16() => Err(Failure {
+        let problem = serde_json::from_slice::<Problem>(&body).ok();
+        let problem = problem.filter(|problem| problem.status == status.as_u16());
+        let again = again(
+            status,
+            &headers,
+            problem.as_ref().map(|problem| problem.code),
+        );
+        match problem {
+            Some(problem) => Err(Failure {
                 error: Error::Refused(Box::new(Refusal {
                     problem,
                     attempts: state.count,
@@ -268,7 +271,7 @@ impl Client {
                 })),
                 again,
             }),
-            _ => {
+            None => {
                 let reason = match headers.get(LOCATION).and_then(|to| to.to_str().ok()) {
                     Some(to) if status.is_redirection() => format!("it points to {to}"),
                     _ => format!(
@@ -412,6 +415,26 @@ impl Attempts {
             })),
             again,
         }
+    }
+}
+
+/// Whether a request that was answered so may succeed later.
+fn again(status: StatusCode, headers: &HeaderMap, code: Option<Code>) -> Option<Again> {
+    let again = Again {
+        after: retry_after(headers),
+        // Who asks for too much is told so before anything is begun.
+        may_have_happened: status != StatusCode::TOO_MANY_REQUESTS,
+    };
+    match code {
+        // Only an operator can end that.
+        Some(Code::Restored) => None,
+        // Nothing was begun. The header is in whole seconds, for those who know nothing better; an overloaded server
+        // has a place again within milliseconds, and intervals that grow find it.
+        Some(Code::Overloaded) => Some(Again {
+            after: None,
+            may_have_happened: false,
+        }),
+        _ => matches!(status.as_u16(), 429 | 502 | 503 | 504).then_some(again),
     }
 }
 

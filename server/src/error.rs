@@ -89,6 +89,12 @@ pub enum Error {
     /// The database is away or too busy.
     #[error("{0}")]
     Unavailable(&'static str, #[source] Option<sqlx::Error>),
+    /// More is asked than can be answered soon; nothing was begun.
+    #[error(
+        "more is asked of this server than it can answer soon, so that nothing was begun; try again in a moment, and in \
+         longer and longer intervals"
+    )]
+    Overloaded,
     /// The database was restored, and not reconciled yet.
     #[error("{RESTORED}")]
     Restored,
@@ -220,6 +226,7 @@ impl Error {
             Self::KeyReused(_) => Code::IdempotencyKeyReused,
             Self::Stale { .. } => Code::Stale,
             Self::Unavailable(..) => Code::Unavailable,
+            Self::Overloaded => Code::Overloaded,
             Self::Restored => Code::Restored,
             Self::UnknownOutcome(_) => Code::UnknownOutcome,
             Self::Internal(_) => Code::Internal,

@@ -44,6 +44,19 @@ pub enum Closed {
     Address,
 }
 
+/// What a request did that was told to come back, since too many others were there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shed {
+    /// It asked for space.
+    Space,
+    /// It changed an allocation in another way.
+    Allocation,
+    /// It changed something else.
+    Change,
+    /// It read.
+    Read,
+}
+
 /// What the database says when somebody asks.
 #[derive(Debug)]
 pub struct Watched<'a> {
@@ -80,6 +93,7 @@ pub struct Metrics {
     most_connections: IntGauge,
     closed: [IntCounter; 2],
     wrong_keys: IntCounter,
+    shed: [IntCounter; 4],
     allocations: [IntCounter; 3],
     refusals: IntCounterVec,
     resizes: IntCounter,
@@ -151,6 +165,13 @@ impl Default for Metrics {
             &["reason"],
         );
         let closed = ["crowded", "address"].map(|reason| closed.with_label_values(&[reason]));
+        let shed = counters(
+            "ipam_http_requests_shed_total",
+            "Requests that were told to come back, since too many others were there",
+            &["kind"],
+        );
+        let shed =
+            ["space", "allocation", "change", "read"].map(|kind| shed.with_label_values(&[kind]));
         let allocations = counters(
             "ipam_allocations_total",
             "Requests for space that were met",
@@ -178,6 +199,7 @@ impl Default for Metrics {
             most_connections: gauge("ipam_http_connections_max", "Most connections of clients"),
             closed,
             wrong_keys: counter("ipam_wrong_keys_total", "API keys that are not known"),
+            shed,
             allocations,
             refusals,
             resizes: counter("ipam_resizes_total", "Allocations that got another size"),
@@ -244,6 +266,17 @@ impl Metrics {
     /// Somebody sent a key that is not known.
     pub fn wrong_key(&self) {
         self.wrong_keys.inc();
+    }
+
+    /// A request was told to come back.
+    pub fn shed(&self, what: Shed) {
+        let [space, allocation, change, read] = &self.shed;
+        match what {
+            Shed::Space => space.inc(),
+            Shed::Allocation => allocation.inc(),
+            Shed::Change => change.inc(),
+            Shed::Read => read.inc(),
+        }
     }
 
     /// So many connections had to go.

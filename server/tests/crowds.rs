@@ -189,6 +189,92 @@ async fn connections_that_idle_make_room_for_others() {
     assert!(got > 0, "the newest connection was closed");
 }
 
+/// Sends a request on a connection that stays open; the head of the answer, and the whole of it is read.
+async fn exchange(stream: &mut TcpStream, request: &str) -> std::io::Result<String> {
+    stream.write_all(request.as_bytes()).await?;
+    let mut said = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&said).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                let is_length = name.eq_ignore_ascii_case("content-length");
+                is_length.then(|| value.trim().parse::<usize>().ok())?
+            });
+            if length.is_none_or(|length| body.len() >= length) {
+                return Ok(head.to_owned());
+            }
+        }
+        if stream.read_buf(&mut said).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Whoever is known keeps the connection, however many strangers come, and whatever it shows the key to.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_known_stay_connected_in_a_crowd() {
+    let database = TestDatabase::empty().await;
+    let server =
+        TestServer::start_with(&database.url(), &[("IPAM_CONNECTIONS_PER_ADDRESS", "8")]).await;
+    let open = async || TcpStream::connect(server.address()).await.expect("a place");
+    let key = TestServer::API_KEY;
+    let form = format!("key={key}&next=");
+    let sign_in = format!(
+        "POST /ui/sign-in HTTP/1.1\r\nHost: ipam\r\nSec-Fetch-Site: same-origin\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let mut signing_in = open().await;
+    let head = exchange(&mut signing_in, &sign_in)
+        .await
+        .expect("an answer");
+    let cookie = head
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next())
+        .unwrap_or_else(|| panic!("no session: {head}"))
+        .to_owned();
+    let mut known = Vec::new();
+    for (who, request) in [
+        (
+            "the original API",
+            format!("GET /allocations HTTP/1.1\r\nHost: ipam\r\nX-API-Key: {key}\r\n\r\n"),
+        ),
+        (
+            "the dashboard",
+            format!("GET /ui/vpcs HTTP/1.1\r\nHost: ipam\r\nCookie: {cookie}\r\n\r\n"),
+        ),
+        (
+            "the metrics",
+            format!("GET /metrics HTTP/1.1\r\nHost: ipam\r\nX-API-Key: {key}\r\n\r\n"),
+        ),
+        (
+            "/api",
+            format!("GET /api/v1/vpcs HTTP/1.1\r\nHost: ipam\r\nX-API-Key: {key}\r\n\r\n"),
+        ),
+    ] {
+        let mut stream = open().await;
+        let head = exchange(&mut stream, &request).await.expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200"), "{who}: {head}");
+        known.push((who, request, stream));
+    }
+    known.push(("who has just signed in", known[1].1.clone(), signing_in));
+    // By now they have waited for longer than any of those to come.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        let mut stream = open().await;
+        let request = "GET /healthz HTTP/1.1\r\nHost: ipam\r\n\r\n";
+        exchange(&mut stream, request).await.expect("an answer");
+        crowd.push(stream);
+    }
+    for (who, request, mut stream) in known {
+        let again = exchange(&mut stream, &request).await;
+        let head = again.unwrap_or_else(|error| panic!("{who} was cut off: {error}"));
+        assert!(head.starts_with("HTTP/1.1 200"), "{who}: {head}");
+    }
+}
+
 /// Sockets that a process has open.
 fn open_sockets(pid: u32) -> usize {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");

@@ -71,6 +71,8 @@ codes! {
     Internal = "internal", 500, "The server failed";
     /// The database can't be reached, or is too busy; try again after `Retry-After` seconds.
     Unavailable = "unavailable", 503, "The service is not available at the moment";
+    /// More is asked than the server can answer soon, and nothing was begun; try again after `Retry-After` seconds.
+    Overloaded = "overloaded", 503, "More is asked than can be answered soon";
     /// The database was restored from a backup, and hands out nothing until an operator has reconciled it.
     Restored = "restored", 503, "The database was restored and is not reconciled yet";
     /// The outcome is not known: repeat the same request, which is safe.

@@ -158,12 +158,39 @@ async fn the_server_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn an_overloaded_server_has_begun_nothing_and_is_asked_again_soon() {
+    let busy = problem(Code::Overloaded, vec![("retry-after", "1".into())]);
+    let server = Scripted::start(vec![busy.clone(), busy.clone(), ok()]).await;
+    let began = Instant::now();
+    let created = client(&server).create_allocation(&ask()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1));
+    // 200 to what could only be the first attempt: somebody asked for it before.
+    assert!(created.adopted);
+    assert_eq!(server.heard().len(), 3);
+
+    let server = Scripted::start(vec![busy]).await;
+    let settings = settings(&server).with_retry_timeout(Duration::from_secs(1));
+    let error = Client::new(&settings)
+        .unwrap()
+        .create_allocation(&ask())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some(Code::Overloaded));
+    assert!(!error.outcome_is_unknown());
+    assert!(
+        (3..12).contains(&server.heard().len()),
+        "in longer and longer intervals"
+    );
+}
+
+#[tokio::test]
 async fn a_refusal_is_not_repeated_and_says_what_the_server_said() {
     for code in [
         Code::Unauthorized,
         Code::NotFound,
         Code::PoolExhausted,
         Code::Internal,
+        Code::Restored,
     ] {
         let server = Scripted::start(vec![problem(code, vec![])]).await;
         let error = client(&server)

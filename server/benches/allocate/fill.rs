@@ -106,6 +106,7 @@ pub(crate) async fn fill(
         details.push(serde_json::to_value(Snapshot {
             vpc: &format!("filler-{}", number / PER_VPC),
             name: Some(&name),
+            vrfs: vec!["default"; cidrs.len()],
             cidrs,
         })?);
         rows.name.push(Some(name));

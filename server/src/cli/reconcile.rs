@@ -1,6 +1,10 @@
 //! `ipam reconcile`: lets a database that was restored from a backup hand out space again.
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use ipam_shared::api::transfer::Format;
@@ -32,8 +36,12 @@ const SHOWN: usize = 50;
 pub struct Reconcile {
     /// An export that is newer than the backup, made by `ipam export`: its blocks are reserved where the database does not
     /// know them
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["accept_loss", "moved"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["events", "accept_loss", "moved"])]
     export: Option<PathBuf>,
+    /// The audit log from before the backup on: the pages of GET /api/v1/events, one after the other. The blocks that it
+    /// knows and the database does not are reserved
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    events: Option<PathBuf>,
     /// What the export is; if not given, by the name of the file
     #[arg(long, value_enum, requires = "export")]
     format: Option<FormatArg>,
@@ -41,7 +49,7 @@ pub struct Reconcile {
     #[arg(long)]
     accept_loss: bool,
     /// The database was moved here on purpose, and nothing was changed after it was dumped
-    #[arg(long, conflicts_with_all = ["export", "accept_loss"])]
+    #[arg(long, conflicts_with_all = ["export", "events", "accept_loss"])]
     moved: bool,
     #[command(flatten)]
     database: Database,
@@ -51,7 +59,7 @@ impl Reconcile {
     /// What was done.
     ///
     /// # Errors
-    /// When the export can't be read or does not fit, or the database can't be used.
+    /// When the export or the events can't be read or do not fit, or the database can't be used.
     pub async fn run(self) -> Result<String, Failure> {
         telemetry::init(LogFormat::Auto);
         let export = match &self.export {
@@ -62,14 +70,13 @@ impl Reconcile {
                     .map(Format::from)
                     .or_else(|| by_name(path))
                     .unwrap_or_default();
-                let file = fs::read(path)
-                    .with_context(|| format!("cannot read {}", path.display()))
-                    .map_err(chain)?;
-                Some((file, format))
+                Some((read(path)?, format))
             }
         };
+        let events = self.events.as_deref().map(read).transpose()?;
         let evidence = Evidence {
             export,
+            events,
             accept_loss: self.accept_loss,
             moved: self.moved,
         };
@@ -95,6 +102,12 @@ impl Reconcile {
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(chain)
+}
+
 fn text(done: &Reconciled) -> String {
     if !done.was_restored {
         return "The database is where it was made: there is nothing to reconcile.\n".to_owned();
@@ -103,7 +116,7 @@ fn text(done: &Reconciled) -> String {
     if !done.conflicts.is_empty() {
         let _ = writeln!(
             text,
-            "{} networks of the export can't be taken out of circulation:",
+            "{} networks can't be taken out of circulation:",
             done.conflicts.len()
         );
         for conflict in done.conflicts.iter().take(SHOWN) {

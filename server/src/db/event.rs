@@ -45,6 +45,8 @@ pub struct Snapshot<'a> {
     pub name: Option<&'a str>,
     /// Its blocks, in the order of the profile.
     pub cidrs: Vec<Cidr>,
+    /// The VRF of each of them. Events of earlier releases do not have it.
+    pub vrfs: Vec<&'a str>,
 }
 
 /// Events, a vector per column.
@@ -87,6 +89,19 @@ pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Whether this very event is in the log.
+pub async fn is_known(db: &mut Connection, event: &api::event::Event) -> Result<bool> {
+    let row = query!(
+        r#"select exists (select from event where event_id = $1 and subject = $2 and request_id = $3) as "known!""#,
+        event.id,
+        event.subject,
+        event.request_id
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.known)
 }
 
 /// When an allocation was released and by whom, if it was. The past of an imported plan says that it was, and not by whom.

@@ -67,16 +67,21 @@ pub async fn find<'c>(db: impl Executor<'c, Database = Postgres>) -> sqlx::Resul
     let row = query!(
         r#"select here.system_identifier, here.database_id as "database_id!", here.relation_id as "relation_id!",
             coalesce((origin.database_id, origin.relation_id) <> (here.database_id, here.relation_id)
-                or origin.system_identifier <> here.system_identifier, false) as "is_restored!"
-        from ipam_present_origin() as here left join origin on true"#
+                or origin.system_identifier <> here.system_identifier
+                or origin.written_by <> origin.written_in, false) as "is_restored!"
+        from ipam_present_origin() as here left join (
+            select database_id, relation_id, system_identifier, xmin::text::numeric as written_in,
+                mod(written_by::text::numeric, 4294967296) as written_by
+            from origin
+        ) as origin on true"#
     )
     .fetch_one(db)
     .await;
     let row = match row {
         Ok(row) => row,
-        // Neither the function nor the table, before the schema is brought up to date.
+        // Neither the function nor the table, or not all of its columns, before the schema is brought up to date.
         Err(sqlx::Error::Database(error))
-            if matches!(error.code().as_deref(), Some("42883" | "42P01")) =>
+            if matches!(error.code().as_deref(), Some("42883" | "42P01" | "42703")) =>
         {
             return Ok(None);
         }
@@ -95,8 +100,9 @@ pub async fn find<'c>(db: impl Executor<'c, Database = Postgres>) -> sqlx::Resul
 /// Remembers that the database was made here, unless it remembers a place already.
 pub async fn insert(db: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     query!(
-        "insert into origin (system_identifier, database_id, relation_id)
-        select system_identifier, database_id, relation_id from ipam_present_origin() on conflict do nothing"
+        "insert into origin (system_identifier, database_id, relation_id, written_by)
+        select system_identifier, database_id, relation_id, pg_current_xact_id() from ipam_present_origin()
+        on conflict do nothing"
     )
     .execute(db)
     .await?;
@@ -106,8 +112,9 @@ pub async fn insert(db: &mut sqlx::PgConnection) -> sqlx::Result<()> {
 /// From now on the database is at home here.
 pub async fn update(db: &mut Connection) -> sqlx::Result<()> {
     query!(
-        "update origin set (system_identifier, database_id, relation_id, noted_at) =
-            (select system_identifier, database_id, relation_id, clock_timestamp() from ipam_present_origin())"
+        "update origin set (system_identifier, database_id, relation_id, noted_at, written_by) =
+            (select system_identifier, database_id, relation_id, clock_timestamp(), pg_current_xact_id()
+            from ipam_present_origin())"
     )
     .execute(db)
     .await?;

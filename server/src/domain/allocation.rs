@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Caller, Ipam,
     address_plan::check_required,
+    admission::Kind,
     batch::{self, Ask, lower},
     check_description, commit, detached,
     plan::{self, FreeSpace, Place},
@@ -79,6 +80,7 @@ impl Ipam {
             self.count(&answer, false);
             return answer;
         }
+        let _place = self.admit(Kind::Allocation).await?;
         let ipam = self.clone();
         let answers = detached(async move { batch::together(&ipam, vec![ask], true).await });
         let answer = answers
@@ -142,7 +144,7 @@ impl Ipam {
         if !new.atomic && !new.dry_run {
             let answers = asks.into_iter().map(|ask| async {
                 match ask {
-                    Ok(ask) => self.queues.submit(self, ask).await,
+                    Ok(ask) => self.queues.join(self, ask).await,
                     Err(error) => Err(error),
                 }
             });
@@ -468,6 +470,11 @@ fn snapshot(allocation: &Allocation) -> Result<serde_json::Value> {
         vpc: allocation.vpc.as_str(),
         name: allocation.name.as_ref().map(|name| name.as_str()),
         cidrs: allocation.blocks.iter().map(|block| block.cidr).collect(),
+        vrfs: allocation
+            .blocks
+            .iter()
+            .map(|block| block.vrf.as_str())
+            .collect(),
     };
     serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))
 }

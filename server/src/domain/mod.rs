@@ -6,6 +6,7 @@
 //! pools first in the end.
 
 pub(crate) mod address_plan;
+pub mod admission;
 pub mod allocation;
 mod batch;
 pub mod cooldown;
@@ -50,6 +51,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Ipam {
     db: Connections,
+    admission: Arc<admission::Admission>,
     queues: Arc<queue::Queues>,
     memory: Arc<address_plan::Memory>,
     competition: Arc<batch::Competition>,
@@ -63,12 +65,22 @@ impl Ipam {
     pub fn new(db: impl Into<Connections>) -> Self {
         Self {
             db: db.into(),
+            admission: Arc::default(),
             queues: Arc::default(),
             memory: Arc::default(),
             competition: Arc::default(),
             watch: Arc::default(),
             health: Arc::default(),
             metrics: Arc::default(),
+        }
+    }
+
+    /// With so many requests for space of each queue at a time, and of others in proportion.
+    #[must_use]
+    pub fn with_requests_in_flight(self, most: u32) -> Self {
+        Self {
+            admission: Arc::new(admission::Admission::new(most)),
+            ..self
         }
     }
 

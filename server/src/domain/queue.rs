@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Ipam,
+    admission::Rooms,
     allocation::Outcome,
     batch::{self, Ask, Step, Turn},
 };
@@ -56,7 +57,10 @@ impl Queue {
 
 /// The queues in which something waits or is at work.
 #[derive(Default)]
-pub(super) struct Queues(Mutex<HashMap<Key, Queue>>);
+pub(super) struct Queues {
+    queues: Mutex<HashMap<Key, Queue>>,
+    rooms: Rooms<Key>,
+}
 
 impl std::fmt::Debug for Queues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -65,8 +69,14 @@ impl std::fmt::Debug for Queues {
 }
 
 impl Queues {
-    /// Queues a request and waits for its answer.
+    /// Queues a request, once there is a place for it, and waits for its answer.
     pub(super) async fn submit(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
+        let _place = self.rooms.admit(ipam, ask.queue(ipam)).await?;
+        self.join(ipam, ask).await
+    }
+
+    /// Queues a request of those that were admitted together, and waits for its answer.
+    pub(super) async fn join(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
         let key = ask.queue(ipam);
         self.change(ipam, &key, |queue| {
@@ -79,7 +89,7 @@ impl Queues {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Queue>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn attend(&self, ipam: &Ipam, key: &Key, queue: &mut Queue) {

@@ -4,6 +4,8 @@
 //! Nothing is handed out until then, so that the steps need not be one transaction: what is reserved by a run that did not
 //! come to its end is found by the next.
 
+mod events;
+
 use std::collections::{BTreeSet, HashMap};
 
 use ipam_shared::{
@@ -33,6 +35,8 @@ use crate::{
 pub struct Evidence {
     /// An export that is newer than the backup.
     pub export: Option<(Vec<u8>, Format)>,
+    /// The audit log since before the backup, as pages of `GET /api/v1/events`.
+    pub events: Option<Vec<u8>>,
     /// Whether what nobody knows of may be lost.
     pub accept_loss: bool,
     /// Whether nothing was changed after the backup, because the database was moved on purpose.
@@ -46,7 +50,7 @@ pub struct Reconciled {
     pub was_restored: bool,
     /// Networks that were taken out of circulation.
     pub reserved: u64,
-    /// What the export knows and could not be taken out of circulation, in sentences. Unless a loss is accepted, nothing was
+    /// What the export or the events know and could not be taken out of circulation, in sentences. Unless a loss is accepted, nothing was
     /// done then.
     pub conflicts: Vec<String>,
 }
@@ -103,11 +107,21 @@ impl Ipam {
             was_restored: true,
             ..Reconciled::default()
         };
-        if let Some((file, format)) = &evidence.export {
-            let wanted = wanted(&read_records(file, *format)?)?;
+        let newer = match (&evidence.export, &evidence.events) {
+            (Some((file, format)), _) => Some(wanted(&read_records(file, *format)?)?),
+            (None, Some(file)) => {
+                let log = events::read(file)?;
+                events::check_continues(&mut connection, &log).await?;
+                let (wanted, unclear) = events::wanted(&log);
+                done.conflicts = unclear;
+                Some(wanted)
+            }
+            (None, None) => None,
+        };
+        if let Some(wanted) = newer {
             let taken = rows::taken(&mut connection).await?;
             let (missing, conflicts) = missing(wanted, &taken);
-            done.conflicts = conflicts;
+            done.conflicts.extend(conflicts);
             if !done.conflicts.is_empty() && !evidence.accept_loss {
                 return Ok(done);
             }
@@ -133,6 +147,7 @@ impl Ipam {
             caller: &caller,
             detail: json!({
                 "export": evidence.export.is_some(),
+                "events": evidence.events.is_some(),
                 "accept_loss": evidence.accept_loss,
                 "moved": evidence.moved,
                 "reserved": done.reserved,

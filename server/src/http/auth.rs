@@ -117,13 +117,19 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-/// Wrong keys cost time, whatever they are sent to, and are counted and logged with their address. The right key is never
-/// held up, so nobody is locked out by what others of the same address do.
-pub(super) async fn slow_down(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_wrong = app.auth.check(request.headers()) == Err(Denied::Wrong);
+/// Whoever shows the right key, to whatever it is sent, is trusted to be no part of a crowd. Wrong keys cost time, and are
+/// counted and logged with their address. The right key is never held up, so nobody is locked out by what others of the
+/// same address do.
+pub(super) async fn recognise(State(app): State<App>, request: Request, next: Next) -> Response {
+    let checked = app.auth.check(request.headers());
     let peer = request.extensions().get::<Peer>().cloned();
+    if checked.is_ok()
+        && let Some(peer) = &peer
+    {
+        peer.trust();
+    }
     let response = next.run(request).await;
-    if is_wrong && response.status() == StatusCode::UNAUTHORIZED {
+    if checked == Err(Denied::Wrong) && response.status() == StatusCode::UNAUTHORIZED {
         wrong_key(&app, peer.as_ref()).await;
     }
     response
@@ -144,9 +150,6 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
 pub async fn require(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let denied = match app.auth.check(request.headers()) {
         Ok(actor) => {
-            if let Some(peer) = request.extensions().get::<Peer>() {
-                peer.trust();
-            }
             let request_id = request
                 .extensions()
                 .get::<RequestId>()

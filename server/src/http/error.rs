@@ -97,8 +97,8 @@ pub(super) fn respond(problem: &Problem) -> Response {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
-    if matches!(problem.code, Code::Unavailable | Code::UnknownOutcome) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if is_worth_repeating(problem.code) {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     if problem.code == Code::Unauthorized {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -106,6 +106,17 @@ pub(super) fn respond(problem: &Problem) -> Response {
     response.extensions_mut().insert(problem.code);
     response.extensions_mut().insert(problem.clone());
     response
+}
+
+/// Seconds to wait for what passes by itself.
+pub(super) const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Whether a repetition may soon have another answer.
+pub(super) fn is_worth_repeating(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable | Code::Overloaded | Code::UnknownOutcome
+    )
 }
 
 /// The body is larger than any request's has to be.

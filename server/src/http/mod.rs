@@ -2,6 +2,7 @@
 //!
 //! Every route is on this screen; each file holds the handlers of one noun. Writes go to `domain`, plain reads to `db`.
 
+pub(crate) mod admission;
 pub mod allocation;
 pub mod auth;
 mod contract;
@@ -135,6 +136,7 @@ pub fn app(app: App) -> Router {
     let (api, _) = described().split_for_parts();
     let api = api
         .layer(middleware::from_fn_with_state(app.clone(), error::settle))
+        .layer(middleware::from_fn_with_state(app.clone(), admission::api))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
@@ -151,14 +153,17 @@ pub fn app(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
         .merge(openapi::swagger_ui())
-        .merge(pages::routes().layer(compress()))
-        .merge(simple::routes())
+        .merge(pages::routes(&app).layer(compress()))
+        .merge(simple::routes().layer(middleware::from_fn_with_state(
+            app.clone(),
+            admission::original,
+        )))
         .merge(api)
         .fallback(simple::not_found)
         .method_not_allowed_fallback(simple::method_not_allowed)
         .with_state(app.clone());
     let router = router
-        .layer(middleware::from_fn_with_state(app.clone(), auth::slow_down))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::recognise))
         .layer(middleware::from_fn(host::once))
         .layer(middleware::from_fn_with_state(app, leave_when_draining));
     limits::layer(router)

@@ -83,6 +83,11 @@ pub async fn not_found(uri: Uri) -> Response {
     }
 }
 
+/// A refusal before a request is looked at.
+pub(super) fn refuse(error: Error) -> Response {
+    Refusal::from(error).into_response()
+}
+
 /// A known path with a method that it does not have.
 pub async fn method_not_allowed() -> Response {
     Refusal::Detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").into_response()

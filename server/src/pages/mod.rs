@@ -31,7 +31,7 @@ use self::{assets::Assets, error::Failure, session::SignedIn};
 use crate::http::App;
 
 /// Every page.
-pub fn routes() -> Router<App> {
+pub fn routes(app: &App) -> Router<App> {
     Router::new()
         .route("/", get(overview::show))
         .route("/ui/pools/{id}", get(pool::show))
@@ -56,6 +56,10 @@ pub fn routes() -> Router<App> {
         .route("/ui/sign-in", get(session::form).post(session::sign_in))
         .route("/ui/sign-out", post(session::sign_out))
         .route("/ui/{*rest}", any(no_such_page))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            session::recognise,
+        ))
         .layer(middleware::from_fn(error::finish))
         .layer(middleware::from_fn(secure))
         .route("/ui/static/{file}", get(assets::file))

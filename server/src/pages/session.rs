@@ -12,6 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::{
     extract::{Form, FromRequest, FromRequestParts, Query, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts, uri::Authority},
+    middleware,
     response::{IntoResponse as _, Redirect, Response},
 };
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
@@ -25,6 +26,7 @@ use crate::{
     domain::Caller,
     http::{
         App,
+        admission::admit,
         auth::{Auth, wrong_key},
         listen::Peer,
         request_id::RequestId,
@@ -140,6 +142,25 @@ fn session_of(headers: &HeaderMap, app: &App) -> Option<(String, String)> {
     let cookie = jar.get(cookie_name(headers))?.value().to_owned();
     let actor = Sessions::new(&app.auth).open(&cookie, now())?;
     Some((cookie, actor))
+}
+
+/// Whoever is signed in is trusted to be no part of a crowd, and needs a place among the requests that are worked on.
+/// Everybody else is sent away without much work.
+pub(super) async fn recognise(
+    State(app): State<App>,
+    request: Request,
+    next: middleware::Next,
+) -> Response {
+    if session_of(request.headers(), &app).is_none() {
+        return next.run(request).await;
+    }
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        peer.trust();
+    }
+    admit(&app, request, next, |error| {
+        Failure::from(error).into_response()
+    })
+    .await
 }
 
 impl FromRequestParts<App> for SignedIn {
@@ -323,6 +344,9 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
         });
         return (StatusCode::UNAUTHORIZED, answer).into_response();
     };
+    if let Some(peer) = parts.extensions.get::<Peer>() {
+        peer.trust();
+    }
     let mut id = [0; 16];
     if let Err(error) = getrandom::fill(&mut id) {
         return Failure::from(crate::error::Error::Internal(error.to_string().into()))

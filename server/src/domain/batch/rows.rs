@@ -86,6 +86,11 @@ impl<'a> Batch<'a> {
             vpc: new.vpc.as_str(),
             name: new.name.as_ref().map(|name| name.as_str()),
             cidrs: cut.pieces.iter().map(|(_, place)| place.cidr).collect(),
+            vrfs: cut
+                .pieces
+                .iter()
+                .map(|(source, _)| source.pool.vrf_name.as_str())
+                .collect(),
         };
         events.push(Event {
             action: "allocation.create",

@@ -90,6 +90,15 @@ pub(super) async fn allocations(
             vpc: record.vpc.as_ref().map_or("", |vpc| vpc.as_str()),
             name: record.name.as_ref().map(|name| name.as_str()),
             cidrs: new.blocks.iter().map(|block| block.place.cidr).collect(),
+            vrfs: new
+                .blocks
+                .iter()
+                .filter_map(|block| {
+                    let pool = world.ranges.get(&block.place.range)?.pool;
+                    let vrf = world.pools.get(pool)?.vrf;
+                    Some(world.vrfs.get(vrf)?.name.as_str())
+                })
+                .collect(),
         };
         event(
             &mut events,

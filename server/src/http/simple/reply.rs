@@ -4,7 +4,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{StatusCode, header};
 use ipam_shared::{
     api::profile::CGNAT_OFFSET,
     cidr::{Cidr, Family, RESERVED_ADDRESSES},
@@ -17,7 +17,11 @@ use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::forma
 use uuid::Uuid;
 
 use super::lenient::Fault;
-use crate::{db::error::is_connection, error::Error, http::error::log};
+use crate::{
+    db::error::is_connection,
+    error::Error,
+    http::error::{RETRY_AFTER, is_worth_repeating, log},
+};
 
 /// `POST /allocate`.
 #[derive(Serialize)]
@@ -230,7 +234,10 @@ impl From<Error> for Refusal {
                 "DB_CONNECTION_ERROR",
                 "Database unavailable",
             ),
-            Error::Unavailable(..) | Error::UnknownOutcome(_) | Error::Restored => Self::coded(
+            Error::Unavailable(..)
+            | Error::Overloaded
+            | Error::UnknownOutcome(_)
+            | Error::Restored => Self::coded(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "RETRY_EXHAUSTED",
                 error.to_string(),
@@ -275,6 +282,11 @@ impl IntoResponse for Refusal {
                 .into_response(),
             Self::Failed(refusal, code) => {
                 let mut response = refusal.into_response();
+                if is_worth_repeating(code) {
+                    response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, RETRY_AFTER);
+                }
                 response.extensions_mut().insert(code);
                 response
             }

@@ -1,0 +1,198 @@
+//! How many requests are worked on at a time. Beyond that more of them would only wait for each other, for connections and
+//! for locks, and all would be answered late; so some are told at once to come back.
+//!
+//! Who finds all places taken waits for one for a moment, in the order of arrival, so that a burst loses nobody. Reads have
+//! places of their own, changes have, and so do the requests for space of each queue: what waits for one pool, or for a
+//! lock, takes nothing from the others. Work of the server's own and questions after its health never come here.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Ipam;
+use crate::{
+    error::{Error, Result},
+    metrics::Shed,
+};
+
+/// Requests for space of one queue that are worked on at a time, if nothing else is said: as many as one transaction
+/// decides at most. The other numbers are parts or multiples of it.
+pub const IN_FLIGHT: u32 = 64;
+/// Reads wait for nobody's locks and are soon over.
+const READS: u32 = 4;
+/// Each of the other changes takes a connection and its locks for itself.
+const CHANGES: u32 = 4;
+/// Those of allocations hold the locks of pools for some round trips, and a batch of requests for space waits behind all of
+/// them: by default they get half of the connections that both use.
+const ALLOCATIONS: u32 = 16;
+/// How long a request waits for a place.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It reads.
+    Read,
+    /// It releases or changes an allocation, or says what a request for space would get.
+    Allocation,
+    /// It changes something else, or asks for space in a batch.
+    Change,
+}
+
+/// The places of a server.
+#[derive(Debug)]
+pub(super) struct Admission {
+    most: u32,
+    reads: Arc<Semaphore>,
+    allocations: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self::new(IN_FLIGHT)
+    }
+}
+
+impl Admission {
+    pub(super) fn new(most: u32) -> Self {
+        Self {
+            most,
+            reads: places(most.saturating_mul(READS)),
+            allocations: places(most.div_ceil(ALLOCATIONS)),
+            changes: places(most.div_ceil(CHANGES)),
+        }
+    }
+}
+
+fn places(most: u32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((most as usize).min(Semaphore::MAX_PERMITS)))
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "its end is what counts")] OwnedSemaphorePermit);
+
+async fn enter(places: Arc<Semaphore>) -> Option<Place> {
+    let permit = tokio::time::timeout(PATIENCE, places.acquire_owned()).await;
+    permit.ok()?.ok().map(Place)
+}
+
+impl Ipam {
+    /// A place to work on a request, once there is one.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when there is none in time.
+    pub async fn admit(&self, kind: Kind) -> Result<Place> {
+        let (places, shed) = match kind {
+            Kind::Read => (&self.admission.reads, Shed::Read),
+            Kind::Allocation => (&self.admission.allocations, Shed::Allocation),
+            Kind::Change => (&self.admission.changes, Shed::Change),
+        };
+        let place = enter(Arc::clone(places)).await;
+        place.ok_or_else(|| self.overloaded(shed))
+    }
+
+    fn overloaded(&self, shed: Shed) -> Error {
+        self.metrics.shed(shed);
+        Error::Overloaded
+    }
+}
+
+/// Places of their own for each of many things; those of which none is taken are forgotten.
+#[derive(Debug)]
+pub(super) struct Rooms<K: Eq + Hash>(Mutex<HashMap<K, Arc<Semaphore>>>);
+
+impl<K: Eq + Hash> Default for Rooms<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// A place in the room of `key`.
+pub(super) struct RoomPlace<'r, K: Eq + Hash> {
+    rooms: &'r Rooms<K>,
+    key: K,
+    place: Option<Place>,
+}
+
+impl<K: Eq + Hash> Drop for RoomPlace<'_, K> {
+    fn drop(&mut self) {
+        self.place = None;
+        let mut rooms = self.rooms.lock();
+        // Whoever waits or has a place there keeps a reference, and takes it under this lock.
+        if rooms
+            .get(&self.key)
+            .is_some_and(|room| Arc::strong_count(room) == 1)
+        {
+            rooms.remove(&self.key);
+        }
+    }
+}
+
+impl<K: Eq + Hash> Rooms<K> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a request for space.
+    pub(super) async fn admit(&self, ipam: &Ipam, key: K) -> Result<RoomPlace<'_, K>>
+    where
+        K: Clone,
+    {
+        let room = {
+            let mut rooms = self.lock();
+            let room = rooms
+                .entry(key.clone())
+                .or_insert_with(|| places(ipam.admission.most));
+            Arc::clone(room)
+        };
+        // From here on its end looks after the room, also when nobody waits for the answer any more.
+        let mut taken = RoomPlace {
+            rooms: self,
+            key,
+            place: None,
+        };
+        taken.place = enter(room).await;
+        if taken.place.is_none() {
+            return Err(ipam.overloaded(Shed::Space));
+        }
+        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_room_has_places_of_its_own_and_is_forgotten_when_nobody_is_in_it() {
+        let nowhere = PgPool::connect_lazy("postgres://localhost/nowhere").unwrap();
+        let ipam = Ipam::new(nowhere).with_requests_in_flight(1);
+        let rooms = Rooms::default();
+        let one = rooms.admit(&ipam, "a").await.ok();
+        let other = rooms.admit(&ipam, "b").await.ok();
+        assert!(one.is_some() && other.is_some());
+        let refused = rooms.admit(&ipam, "a").await;
+        assert!(matches!(refused, Err(Error::Overloaded)));
+        // Who waits gets the place of who leaves.
+        let (waits, ()) = tokio::join!(rooms.admit(&ipam, "a"), async {
+            tokio::task::yield_now().await;
+            drop(one);
+        });
+        assert!(waits.is_ok());
+        // Who does not wait for the answer any more leaves nothing behind.
+        let gone = tokio::time::timeout(PATIENCE / 50, rooms.admit(&ipam, "a")).await;
+        assert!(gone.is_err());
+        assert_eq!(rooms.lock().len(), 2);
+        drop((waits, other));
+        assert!(rooms.lock().is_empty());
+    }
+}
