@@ -441,11 +441,12 @@ async fn the_examples_of_the_document_are_what_is_answered() {
             }
         }
     }
-    // What only happens when something is broken can't be asked for.
+    // What only happens when something is broken, or much is asked at once, can't be asked for.
     let broken = [
         "forbidden",
         "internal",
         "unavailable",
+        "overloaded",
         "restored",
         "unknown_outcome",
     ];
