@@ -16,8 +16,10 @@ use tokio::{
 
 /// A megabyte and a half for whoever asks, without a key.
 const LARGE: &str = "/docs/swagger-ui-bundle.js";
-/// A server that nothing keeps busy answers within a second; tests run beside others.
-const SOON: Duration = Duration::from_secs(3);
+/// What a server answers within, crowd or not.
+const SOON: Duration = Duration::from_secs(1);
+/// The longest that one answer may take where a program without optimisation shares its cores with thousands of clients.
+const AT_LAST: Duration = Duration::from_secs(10);
 
 /// Lets this process have as many files as it may.
 fn raise_files() {
@@ -118,24 +120,33 @@ async fn never_read(address: SocketAddr, clients: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// Asks for health and for signed-in work, for as long as given; all is well and soon.
+/// Asks for health and for signed-in work, for as long as given; all is well, and soon for nearly all.
 async fn all_is_well(address: SocketAddr, time: Duration) {
     let key = format!(
         "GET /api/v1/pools HTTP/1.1\r\nX-API-Key: {}\r\n",
         TestServer::API_KEY
     );
     let begin = Instant::now();
+    let mut waits = Vec::new();
     while begin.elapsed() < time {
         for head in ["GET /healthz HTTP/1.1\r\n", &key] {
             let (line, took) = ask(address, head).await;
             assert!(
-                line.starts_with("HTTP/1.1 200") && took < SOON,
+                line.starts_with("HTTP/1.1 200") && took < AT_LAST,
                 "{line} after {took:?}, {:?} after the crowd came",
                 begin.elapsed()
             );
+            waits.push(took);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    waits.sort();
+    let ninety = waits[waits.len() * 9 / 10];
+    println!(
+        "90 % within {ninety:?}, all within {:?}",
+        waits[waits.len() - 1]
+    );
+    assert!(ninety < SOON, "{waits:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
