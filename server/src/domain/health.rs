@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{Ipam, detached};
+use super::{Ipam, detached, settle::settle_with};
 use crate::{
     db,
     error::{Error, Result},
@@ -80,19 +80,19 @@ impl Ipam {
         })
     }
 
-    /// Refuses a change if it is in doubt whether the database takes any, and it was found not to.
-    pub(super) async fn changes_are_taken(&self) -> Result<()> {
+    /// Takes a connection for a change, and refuses the change if it is in doubt whether the database takes any and it was
+    /// found not to, or if that came into doubt while the connection was waited for.
+    pub(super) async fn unless_in_doubt<T>(
+        &self,
+        taken: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T> {
         if self.db.in_doubt_since().is_some() && self.health().await.writes.is_some() {
             return Err(NOT_TAKEN);
         }
-        Ok(())
-    }
-
-    /// Refuses a change if it is in doubt by now whether the database takes any, such as after a wait for a connection.
-    pub(super) fn changes_are_still_taken(&self) -> Result<()> {
+        let taken = taken.await?;
         match self.db.in_doubt_since() {
             Some(_) => Err(NOT_TAKEN),
-            None => Ok(()),
+            None => Ok(taken),
         }
     }
 
@@ -127,7 +127,8 @@ impl Ipam {
             ));
         }
         drop(connection);
-        self.settle_whatever_is_in_doubt().await
+        // Past what refuses changes while that is in doubt.
+        settle_with(self.db.begin_change().await?).await
     }
 }
 

@@ -101,10 +101,7 @@ impl Ipam {
 
     /// Begins a transaction.
     async fn begin(&self) -> Result<Transaction> {
-        self.changes_are_taken().await?;
-        let transaction = self.db.begin_change().await?;
-        self.changes_are_still_taken()?;
-        Ok(transaction)
+        self.unless_in_doubt(self.db.begin_change()).await
     }
 
     /// Begins a transaction that sees one moment, and writes nothing.
@@ -116,10 +113,7 @@ impl Ipam {
     /// Begins a transaction on the hot path, and locks pools in it.
     async fn begin_hot(&self, pools: impl IntoIterator<Item = PoolId>) -> Result<Transaction> {
         let statement = format!("begin; {}", address_plan_rows::lock(pools));
-        self.changes_are_taken().await?;
-        let transaction = self.db.begin_hot(&statement).await?;
-        self.changes_are_still_taken()?;
-        Ok(transaction)
+        self.unless_in_doubt(self.db.begin_hot(&statement)).await
     }
 }
 

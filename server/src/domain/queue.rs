@@ -71,14 +71,18 @@ impl std::fmt::Debug for Queues {
 impl Queues {
     /// Queues a request, once there is a place for it, and waits for its answer.
     pub(super) async fn submit(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
-        let _place = self.rooms.admit(ipam, ask.queue(ipam)).await?;
-        self.join(ipam, ask).await
+        let key = ask.queue(ipam);
+        let _place = self.rooms.admit(ipam, key.clone()).await?;
+        self.wait(ipam, key, ask).await
     }
 
     /// Queues a request of those that were admitted together, and waits for its answer.
     pub(super) async fn join(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
+        self.wait(ipam, ask.queue(ipam), ask).await
+    }
+
+    async fn wait(&self, ipam: &Ipam, key: Key, ask: Ask) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
-        let key = ask.queue(ipam);
         self.change(ipam, &key, |queue| {
             queue.waiting.push_back(Waiting { ask, reply });
         });

@@ -76,9 +76,7 @@ async fn try_decide(ipam: &Ipam, ask: &Ask) -> Result<Option<Step>> {
     let asks = std::slice::from_ref(ask);
     let plan = ipam.address_plan().await?;
     let prepared = prepare::prepare(ipam, &plan, asks).await?;
-    ipam.changes_are_taken().await?;
-    let mut connection = ipam.db.hot().await?;
-    ipam.changes_are_still_taken()?;
+    let mut connection = ipam.unless_in_doubt(ipam.db.hot()).await?;
     // It may lead to another database than those before.
     ipam.may_hand_out()?;
     let db = &mut connection;
