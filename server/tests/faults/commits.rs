@@ -8,7 +8,7 @@ use std::{
 use ipam_testing::{Pair, TestServer};
 use serde_json::{Value, json};
 
-use super::client::{Client, Reply};
+use super::{client::Client, send};
 
 /// The documented time until all works again.
 const HEALED: Duration = Duration::from_secs(30);
@@ -19,16 +19,6 @@ const KNOWN: Duration = Duration::from_secs(22);
 /// A refusal comes within this time from then on.
 const SOON: Duration = Duration::from_secs(5);
 const CLIENTS: usize = 24;
-
-async fn send(server: &TestServer, method: &str, path: &str, body: &Value) -> Reply {
-    let mut client = Client::connect(server.address())
-        .await
-        .expect("the server listens");
-    client
-        .send(method, path, &[], body)
-        .await
-        .expect("each request is answered")
-}
 
 /// Changes as long as the standby is away: how often each answer came, and the longest wait for a refusal once it is known.
 async fn change(server: &TestServer, begin: Instant) -> (BTreeMap<String, u64>, Duration) {

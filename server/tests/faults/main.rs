@@ -11,3 +11,19 @@ mod restart;
 mod stalled;
 mod standby;
 mod stuck;
+
+use ipam_testing::TestServer;
+use serde_json::Value;
+
+use self::client::{Client, Reply};
+
+/// Sends a request on a connection of its own.
+async fn send(server: &TestServer, method: &str, path: &str, body: &Value) -> Reply {
+    let mut client = Client::connect(server.address())
+        .await
+        .expect("the server listens");
+    client
+        .send(method, path, &[], body)
+        .await
+        .expect("each request is answered")
+}

@@ -8,7 +8,7 @@ use std::{
 use ipam_testing::{Pair, TestServer};
 use serde_json::json;
 
-use super::client::Client;
+use super::send;
 
 /// How long after PostgreSQL is back everybody gets what he asks for, at the latest: the driver looks for it every 2 s.
 const BACK: Duration = Duration::from_secs(5);
@@ -39,13 +39,7 @@ async fn ask(
             ),
         };
         let asked = Instant::now();
-        let mut client = Client::connect(server.address())
-            .await
-            .expect("the server listens");
-        let reply = client
-            .post(path, &body)
-            .await
-            .expect("each request is answered");
+        let reply = send(server, "POST", path, &body).await;
         match reply.status {
             200 | 201 if asked.elapsed() < WAIT => {}
             200 | 201 | 503 | 504 => {

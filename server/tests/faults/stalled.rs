@@ -8,7 +8,7 @@ use std::{
 use ipam_testing::{TestDatabase, TestServer};
 use serde_json::{Value, json};
 
-use super::{client::Client, proxy::Proxy};
+use super::{client::Client, proxy::Proxy, send};
 
 /// The documented time until all works again.
 const HEALED: Duration = Duration::from_secs(30);
@@ -44,14 +44,7 @@ async fn ask(server: &TestServer, kind: &str) -> u16 {
         ),
         _ => ("GET", "/readyz", Value::Null),
     };
-    let mut client = Client::connect(server.address())
-        .await
-        .expect("server and proxy answer");
-    client
-        .send(method, path, &[], &body)
-        .await
-        .expect("server and proxy answer")
-        .status
+    send(server, method, path, &body).await.status
 }
 
 const KINDS: [(&str, u16); 4] = [

@@ -5,22 +5,12 @@ use std::time::{Duration, Instant};
 use ipam_testing::{Pair, TestServer};
 use serde_json::{Value, json};
 
-use super::client::{Client, Reply};
+use super::{client::Reply, send};
 
 /// The documented time until all works again.
 const HEALED: Duration = Duration::from_secs(30);
 /// Once the address is right, nothing has to be waited for.
 const SOON: Duration = Duration::from_secs(3);
-
-async fn send(server: &TestServer, method: &str, path: &str, body: &Value) -> Reply {
-    let mut client = Client::connect(server.address())
-        .await
-        .expect("the server listens");
-    client
-        .send(method, path, &[], body)
-        .await
-        .expect("each request is answered")
-}
 
 async fn allocate(server: &TestServer, vpc: &str) -> Reply {
     let body = json!({"vpc": vpc, "hosts": 5});

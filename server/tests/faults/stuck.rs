@@ -6,20 +6,10 @@ use ipam_testing::{TestDatabase, TestServer};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::client::{Client, Reply};
+use super::{client::Client, send};
 
 /// What does not depend on what is stuck is answered within this time, on a busy machine too.
 const SOON: Duration = Duration::from_secs(3);
-
-async fn send(server: &TestServer, method: &str, path: &str, body: &Value) -> Reply {
-    let mut client = Client::connect(server.address())
-        .await
-        .expect("the server listens");
-    client
-        .send(method, path, &[], body)
-        .await
-        .expect("each request is answered")
-}
 
 async fn run(db: &mut PgConnection, sql: String) {
     sqlx::raw_sql(AssertSqlSafe(sql))
