@@ -47,9 +47,13 @@ use crate::{
     metrics::Metrics,
 };
 
-/// The domain over one database. Cheap to clone.
+/// The domain over one database. Each request clones it many times, which is one counter.
 #[derive(Clone, Debug)]
-pub struct Ipam {
+pub struct Ipam(Arc<Parts>);
+
+/// What the domain works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
     db: Connections,
     admission: Arc<admission::Admission>,
     queues: Arc<queue::Queues>,
@@ -63,7 +67,7 @@ pub struct Ipam {
 impl Ipam {
     /// Over a database that has been migrated.
     pub fn new(db: impl Into<Connections>) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             db: db.into(),
             admission: Arc::default(),
             queues: Arc::default(),
@@ -72,16 +76,16 @@ impl Ipam {
             watch: Arc::default(),
             health: Arc::default(),
             metrics: Arc::default(),
-        }
+        }))
     }
 
     /// With so many requests for space of each queue at a time, and of others in proportion.
     #[must_use]
     pub fn with_requests_in_flight(self, most: u32) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             admission: Arc::new(admission::Admission::new(most)),
-            ..self
-        }
+            ..Arc::unwrap_or_clone(self.0)
+        }))
     }
 
     /// A connection for reads that carry no rule.
@@ -114,6 +118,14 @@ impl Ipam {
     async fn begin_hot(&self, pools: impl IntoIterator<Item = PoolId>) -> Result<Transaction> {
         let statement = format!("begin; {}", address_plan_rows::lock(pools));
         self.unless_in_doubt(self.db.begin_hot(&statement)).await
+    }
+}
+
+impl std::ops::Deref for Ipam {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 

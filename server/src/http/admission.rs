@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{App, error::Refusal, simple};
+use super::{App, auth, error::Refusal, simple};
 use crate::{domain::admission::Kind, error::Error};
 
 /// Where one request for space is made. These take their places in the queue of what they ask for.
@@ -54,7 +54,7 @@ pub(super) async fn api(State(app): State<App>, request: Request, next: Next) ->
 
 /// For the original API.
 pub(super) async fn original(State(app): State<App>, request: Request, next: Next) -> Response {
-    if app.auth.check(request.headers()).is_err() {
+    if auth::shown(request.extensions()).is_err() {
         return next.run(request).await;
     }
     admit(&app, request, next, simple::refuse).await

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{Extensions, HeaderMap, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -86,7 +86,7 @@ impl Auth {
     }
 
     /// Whose key the headers carry: `X-API-Key: KEY` or `Authorization: Bearer KEY`.
-    pub fn check(&self, headers: &HeaderMap) -> Result<&'static str, Denied> {
+    fn check(&self, headers: &HeaderMap) -> Result<&'static str, Denied> {
         let key = match headers.get("x-api-key") {
             Some(value) => value.to_str().ok(),
             None => {
@@ -117,11 +117,27 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-/// Whoever shows the right key, to whatever it is sent, is trusted to be no part of a crowd. Wrong keys cost time, and are
+/// What [`recognise`] found out of the caller, in the extensions of every request.
+#[derive(Clone, Copy, Debug)]
+struct Shown(Result<&'static str, Denied>);
+
+/// Whose key the request carries.
+pub fn shown(request: &Extensions) -> Result<&'static str, Denied> {
+    request
+        .get()
+        .map_or(Err(Denied::Missing), |Shown(key)| *key)
+}
+
+/// Looks at the key of each request, once. Whoever shows the right one, to whatever it is sent, is trusted to be no part of a crowd. Wrong keys cost time, and are
 /// counted and logged with their address. The right key is never held up, so nobody is locked out by what others of the
 /// same address do.
-pub(super) async fn recognise(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn recognise(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let checked = app.auth.check(request.headers());
+    request.extensions_mut().insert(Shown(checked));
     let peer = request.extensions().get::<Peer>().cloned();
     if checked.is_ok()
         && let Some(peer) = &peer
@@ -147,8 +163,8 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
 }
 
 /// Lets nobody pass without a key, and says who it is.
-pub async fn require(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let denied = match app.auth.check(request.headers()) {
+pub async fn require(mut request: Request, next: Next) -> Response {
+    let denied = match shown(request.extensions()) {
         Ok(actor) => {
             let request_id = request
                 .extensions()

@@ -4,20 +4,20 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{Extensions, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use ipam_shared::error::Code;
 
-use super::{App, error::Refusal};
+use super::{App, auth, error::Refusal};
 use crate::metrics::{Metrics, TEXT_FORMAT, Watched, WatchedConnections};
 
 /// `GET /metrics`: what Prometheus reads. Names of pools are nobody's business, so that it takes the key unless the operator
 /// says otherwise. Answers whatever the database does.
-pub(super) async fn scrape(State(app): State<App>, headers: HeaderMap) -> Response {
+pub(super) async fn scrape(State(app): State<App>, request: Extensions) -> Response {
     if !app.is_metrics_open
-        && let Err(denied) = app.auth.check(&headers)
+        && let Err(denied) = auth::shown(&request)
     {
         return Refusal::from(denied).into_response();
     }

@@ -26,9 +26,12 @@ pub mod transfer;
 pub mod vpc;
 pub mod vrf;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -54,9 +57,13 @@ use crate::{domain::Ipam, http::auth::Auth, pages};
 /// Replies smaller than that, in bytes, fit into one packet anyway.
 const COMPRESSED: u64 = 1400;
 
-/// What every handler can reach. Cheap to clone.
+/// What every handler can reach. Each layer and each handler clones it, which is one counter.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What is reached.
+#[derive(Clone, Debug)]
+pub struct Parts {
     /// The domain.
     pub ipam: Ipam,
     /// Who may come in.
@@ -69,21 +76,21 @@ pub struct App {
 impl App {
     /// Over a migrated database.
     pub fn new(ipam: Ipam, auth: Auth) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             ipam,
             auth,
             is_metrics_open: false,
             draining: Arc::default(),
-        }
+        }))
     }
 
     /// With `/metrics` for everybody, or only with the key.
     #[must_use]
     pub fn with_open_metrics(self, is_metrics_open: bool) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             is_metrics_open,
-            ..self
-        }
+            ..Arc::unwrap_or_clone(self.0)
+        }))
     }
 
     /// From now on `/readyz` says no, so that load balancers send nobody here any more.
@@ -94,6 +101,14 @@ impl App {
     /// Whether the server is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 
@@ -137,7 +152,7 @@ pub fn app(app: App) -> Router {
     let api = api
         .layer(middleware::from_fn_with_state(app.clone(), error::settle))
         .layer(middleware::from_fn_with_state(app.clone(), admission::api))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::require))
+        .layer(middleware::from_fn(auth::require))
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
         .method_not_allowed_fallback(error::unknown_method)

@@ -37,7 +37,11 @@ use self::{
     lenient::Faults,
     reply::{Allocated, Deleted, Item, List, Moved, Refusal, Sizes, size, timestamp},
 };
-use super::{App, auth::Denied, request_id::RequestId};
+use super::{
+    App,
+    auth::{self, Denied},
+    request_id::RequestId,
+};
 use crate::{
     db,
     domain::{Caller, allocation::Outcome},
@@ -103,7 +107,7 @@ impl FromRequestParts<App> for Keyed {
         let Extension(RequestId(request_id)) = Extension::from_request_parts(parts, app)
             .await
             .map_err(|_| Error::bug("a request without an id"))?;
-        match app.auth.check(&parts.headers) {
+        match auth::shown(&parts.extensions) {
             Ok(actor) => Ok(Self(Caller {
                 actor: actor.to_owned(),
                 request_id,
