@@ -43,6 +43,9 @@ pub trait Provider: Send + Sync + 'static {
         request: Configure,
     ) -> Result<Option<Self::Client>>;
 
+    /// Does what is left to do before the plugin ends, in at most 1.5 s. It is not called when the plugin is killed.
+    async fn finish(&self, _client: &Self::Client) {}
+
     /// The resource types.
     fn resources(&self) -> Vec<Box<dyn Resource<Self::Client>>> {
         Vec::new()

@@ -41,6 +41,9 @@ pub(crate) const MESSAGE_LIMIT: usize = 256 << 20;
 /// How often to look whether Terraform is still there.
 const PARENT_CHECK: Duration = Duration::from_secs(1);
 
+/// Longest time for what the provider does when it ends.
+const CLOSING: Duration = Duration::from_millis(1500);
+
 /// Why the plugin could not run.
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
@@ -117,7 +120,8 @@ async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
         None => (None, String::new()),
     };
     let ended = CancellationToken::new();
-    let routes = routes(provider, &ended);
+    let server = Arc::new(Server::new(provider, ended.child_token()));
+    let routes = routes(Arc::clone(&server), &ended);
     let listener = Listener::bind(acceptor)?;
 
     let mut stdout = io::stdout();
@@ -130,11 +134,15 @@ async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
 
     tokio::spawn(end_with_parent(parent, ended.clone()));
     listener.serve(routes, &ended).await;
+    // Terraform gives its plugins two seconds before it kills them.
+    if tokio::time::timeout(CLOSING, server.finish()).await.is_err() {
+        tracing::warn!("what was left to do took too long: ending");
+    }
     Ok(())
 }
 
-fn routes<P: Provider>(provider: P, ended: &CancellationToken) -> Routes {
-    let server = ProviderServer::from_arc(Arc::new(Server::new(provider, ended.child_token())))
+fn routes<P: Provider>(server: Arc<Server<P>>, ended: &CancellationToken) -> Routes {
+    let server = ProviderServer::from_arc(server)
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT);
     let host = Host {

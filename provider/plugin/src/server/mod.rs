@@ -76,6 +76,13 @@ impl<P: Provider> Server<P> {
         }
     }
 
+    /// Lets the provider end what it has begun.
+    pub(crate) async fn finish(&self) {
+        if let Some(client) = self.client() {
+            self.provider.finish(&client).await;
+        }
+    }
+
     fn client(&self) -> Option<Arc<P::Client>> {
         self.client
             .read()

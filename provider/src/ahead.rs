@@ -1,0 +1,170 @@
+//! Reading ahead: a refresh of a thousand resources takes a few requests, not a thousand.
+//!
+//! Terraform asks for each resource by itself, a few at a time, and never says what else a state holds. But what one state
+//! holds was mostly made for one owner, and at about the same time, and ids are in the order of that time. So once some were
+//! read one by one, a page of those that come after the next one in the same owner's list is read, and answers the reads
+//! that follow. What is not in it, and everything when pages turn out to hold little of what is asked for, is read by
+//! itself. So is whatever a page shows to belong to somebody else by now: the server explains that best.
+//!
+//! What was read ahead is forgotten with every change that this provider makes, and after a minute.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use ipam_client::Error;
+use ipam_shared::{
+    api::ownership::{Owned, Owner},
+    ids::Claim,
+    page::MAX_LIMIT,
+};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+/// So many are read one by one before anything is read ahead: a small state needs no page.
+const ALONE: usize = 4;
+/// How long what was read ahead is good for.
+const FRESH: Duration = Duration::from_secs(60);
+/// Of what was read ahead, one in so many has to be asked for, or it was the last page.
+const USEFUL: usize = 10;
+/// How long before the first one others were made that most likely belong to the same state.
+const EARLIER: Duration = Duration::from_secs(600);
+/// Ids are UUIDs of version 7, whose first 48 bits are milliseconds.
+const TIME_SHIFT: u32 = 80;
+/// So many pages are read before that counts.
+const TRIALS: usize = 2;
+
+/// What was read ahead of one noun.
+pub(crate) struct Ahead<T>(Mutex<Known<T>>);
+
+struct Known<T> {
+    items: HashMap<Uuid, T>,
+    since: Instant,
+    /// Reads that were made one by one.
+    alone: usize,
+    pages: usize,
+    fetched: usize,
+    used: usize,
+    /// Whether the list could not be read.
+    has_failed: bool,
+    /// For whom the last one was made that was read.
+    owner: Option<Owner>,
+}
+
+impl<T> Default for Ahead<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Known {
+            items: HashMap::new(),
+            since: Instant::now(),
+            alone: 0,
+            pages: 0,
+            fetched: 0,
+            used: 0,
+            has_failed: false,
+            owner: None,
+        }))
+    }
+}
+
+/// What a page begins after and whose it is.
+pub(crate) struct Page {
+    pub(crate) owner: String,
+    pub(crate) cursor: String,
+    pub(crate) limit: u16,
+}
+
+impl<T: Owned + Clone> Ahead<T> {
+    /// The one with that id: read ahead, or by `alone`. `page` reads the list. The second value says whether the claim still
+    /// has to be confirmed; what is read alone confirms it.
+    pub(crate) async fn read(
+        &self,
+        id: Uuid,
+        claim: Option<Claim>,
+        page: impl AsyncFnOnce(Page) -> Result<Vec<T>, Error>,
+        alone: impl Future<Output = Result<T, Error>>,
+    ) -> Result<(T, bool), Error> {
+        if let Some(found) = self.ahead(id, page).await {
+            let is_ours = claim.is_none_or(|claim| found.claim_digest() == Some(claim.digest()));
+            if is_ours {
+                let is_open = claim.is_some() && !found.is_confirmed();
+                return Ok((found, is_open));
+            }
+        }
+        let found = alone.await?;
+        self.0.lock().await.owner = found.owner().cloned();
+        Ok((found, false))
+    }
+
+    async fn ahead(
+        &self,
+        id: Uuid,
+        page: impl AsyncFnOnce(Page) -> Result<Vec<T>, Error>,
+    ) -> Option<T> {
+        // Held while a page is read: whoever comes meanwhile most likely finds what he wants in it.
+        let mut known = self.0.lock().await;
+        known.forget_if_stale();
+        if !known.items.contains_key(&id) && known.is_worth_a_page() {
+            let wanted = Page {
+                owner: known.owner.as_ref().map_or_else(String::new, |owner| owner.as_str().to_owned()),
+                cursor: known.cursor(id).to_string(),
+                limit: MAX_LIMIT,
+            };
+            match page(wanted).await {
+                Ok(items) => known.add(items),
+                Err(error) => {
+                    tracing::debug!(%error, "nothing is read ahead");
+                    known.has_failed = true;
+                }
+            }
+        }
+        let found = known.items.get(&id).cloned();
+        match found {
+            Some(_) => known.used += 1,
+            None => known.alone += 1,
+        }
+        found
+    }
+
+    /// Forgets what was read ahead, because something was changed.
+    pub(crate) async fn forget(&self) {
+        self.0.lock().await.forget();
+    }
+}
+
+impl<T: Owned> Known<T> {
+    fn is_worth_a_page(&self) -> bool {
+        self.alone >= ALONE
+            && !self.has_failed
+            && (self.pages < TRIALS || self.used >= self.fetched / USEFUL)
+    }
+
+    /// What the page with that id begins after. The first begins with what was made some time before, in the hope that it
+    /// holds all that was made together.
+    fn cursor(&self, id: Uuid) -> Uuid {
+        let sooner = match self.pages {
+            0 => EARLIER.as_millis() << TIME_SHIFT,
+            _ => 1,
+        };
+        Uuid::from_u128(id.as_u128().saturating_sub(sooner))
+    }
+
+    fn add(&mut self, items: Vec<T>) {
+        if self.items.is_empty() {
+            self.since = Instant::now();
+        }
+        self.pages += 1;
+        self.fetched += items.len();
+        self.items.extend(items.into_iter().map(|item| (item.uuid(), item)));
+    }
+
+    fn forget_if_stale(&mut self) {
+        if self.since.elapsed() > FRESH {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.items.clear();
+    }
+}
