@@ -2,7 +2,7 @@
 
 use ipam_shared::{
     api::{
-        CLAIM_HEADER, IDEMPOTENCY_HEADER,
+        IDEMPOTENCY_HEADER,
         allocation::{
             Allocation, AllocationFilter, AllocationPatch, Batch, NewAllocation, NewBatch,
         },
@@ -12,28 +12,16 @@ use ipam_shared::{
     name::Name,
     page::Page,
 };
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use uuid::Uuid;
 
 use crate::{
     Client, Error,
-    noun::{Noun, about, if_match, is, repeated, unless_unknown},
+    noun::{Created, Noun, about, if_match, is, repeated, showing, unless_unknown},
     vpc::same,
 };
 
 const ALLOCATIONS: &str = "allocations";
-
-/// What a creation did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Created {
-    /// The allocation; it carries the claim.
-    pub allocation: Allocation,
-    /// Whether this request made it. If not, it was there already under this name (or by an earlier attempt of this
-    /// request), or it was a dry run.
-    pub new: bool,
-    /// Whether it was there before the first attempt: somebody asked for the same under this name before.
-    pub adopted: bool,
-}
 
 impl Noun for Allocation {
     const PATH: &'static str = ALLOCATIONS;
@@ -66,8 +54,8 @@ impl Noun for Allocation {
 impl Client {
     /// Allocates. A request with a name may be repeated for ever: the same request answers the same allocation. One
     /// without a name is sent with an Idempotency-Key, drawn once for all attempts of this call.
-    pub async fn create_allocation(&self, ask: &NewAllocation) -> Result<Created, Error> {
-        let mut request = self.api(Method::POST, &[ALLOCATIONS]).json(ask);
+    pub async fn create_allocation(&self, ask: &NewAllocation) -> Result<Created<Allocation>, Error> {
+        let mut request = self.creation(&[ALLOCATIONS]).json(ask);
         if ask.name.is_none() && !ask.dry_run {
             request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
         }
@@ -83,10 +71,10 @@ impl Client {
                 reply.unbelievable("it is about something that was not asked for".to_owned())
             );
         }
+        let created = Created::of(allocation, &reply);
         Ok(Created {
-            new: reply.status == StatusCode::CREATED,
-            adopted: reply.status == StatusCode::OK && !reply.repeated && !ask.dry_run,
-            allocation,
+            adopted: created.adopted && !ask.dry_run,
+            ..created
         })
     }
 
@@ -97,17 +85,14 @@ impl Client {
         id: AllocationId,
         claim: Option<Claim>,
     ) -> Result<Allocation, Error> {
-        let mut request = self.api(Method::GET, &[ALLOCATIONS, &id.to_string()]);
-        if let Some(claim) = claim {
-            request = request.header(CLAIM_HEADER, claim.to_string());
-        }
-        about(&id.to_string(), &self.send(request).await?)
+        let request = self.api(Method::GET, &[ALLOCATIONS, &id.to_string()]);
+        about(&id.to_string(), &self.send(showing(request, claim)).await?)
     }
 
     /// Several requests at once, all or nothing or each for itself. Repeating it is safe as it is for each by itself: if
     /// not all have names, the batch carries an Idempotency-Key, drawn once for all attempts of this call.
     pub async fn create_allocations(&self, batch: &NewBatch) -> Result<Batch, Error> {
-        let mut request = self.api(Method::POST, &[ALLOCATIONS, "batch"]).json(batch);
+        let mut request = self.creation(&[ALLOCATIONS, "batch"]).json(batch);
         if !batch.dry_run && batch.requests.iter().any(|ask| ask.name.is_none()) {
             request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
         }

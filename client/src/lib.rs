@@ -17,11 +17,13 @@
 //! # What is repeated
 //! A request is repeated after a lost connection, a missing reply, and the statuses 429, 502, 503 and 504 (honouring
 //! `Retry-After`), until [`Settings::retry_timeout`] has passed since the server was last seen well. That is safe because
-//! every call of this crate may be repeated: a named creation answers the same allocation, an unnamed one carries an
-//! Idempotency-Key, and whatever else is made, changed or deleted recognises its own work when its first reply was lost
-//! (see [`Client::create_pool`], [`Client::update_pool`] and [`Client::delete_pool`]).
+//! every call of this crate may be repeated: a creation answers the same owner the same thing until that is confirmed, one of
+//! an allocation without a name carries an Idempotency-Key, and whatever is changed or deleted recognises its own work when
+//! its first reply was lost (see [`Client::update_pool`] and [`Client::delete_pool`]). With [`Settings::adopts`] switched
+//! off, a creation whose reply was lost is refused when it is repeated, with the line that imports what it made.
 
 mod allocation;
+mod confirm;
 mod error;
 mod lookup;
 mod noun;
@@ -35,8 +37,8 @@ mod transport;
 mod vpc;
 mod vrf;
 
-pub use allocation::Created;
 pub use error::{Error, NotIpam, Refusal, Unreachable};
+pub use noun::Created;
 pub use settings::{ApiKey, Settings, SettingsError};
 pub use transfer::ExportError;
 pub use transport::Client;

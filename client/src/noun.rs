@@ -1,20 +1,22 @@
 //! What all calls have in common that are about one thing with an id: making it, reading it, changing it and deleting it,
 //! so that each may be repeated. Knows no noun by name; those are in the files beside.
 //!
-//! A creation is repeatable because its name can be taken only once: when the first reply was lost and the repeated
-//! request is told that the name is taken, the thing of that name is looked at, and if it shows what was asked for, it
-//! is ours. A change that carries a revision recognises its own work in the same way. A deletion is by id and not by
-//! name, so that its repetition can't hit something that was made in between.
+//! A creation is repeatable because the server answers what it made before to the same owner who asks for the same, until
+//! that is confirmed. A change that carries a revision recognises its own work: when the first reply was lost and the
+//! repeated request is told that the revision is an older one, the thing is looked at, and if it shows what was asked for,
+//! that was us. A deletion is by id and not by name, so that its repetition can't hit something that was made in between.
 
 use ipam_shared::{
     api::{
-        allocation::AllocationFilter, event::EventFilter, lookup::HistoryQuery, pool::PoolFilter,
-        profile::ProfileFilter, reservation::ReservationFilter, vpc::VpcFilter, vrf::VrfFilter,
+        CLAIM_HEADER, allocation::AllocationFilter, event::EventFilter, lookup::HistoryQuery,
+        pool::PoolFilter, profile::ProfileFilter, reservation::ReservationFilter, vpc::VpcFilter,
+        vrf::VrfFilter,
     },
     error::Code,
+    ids::Claim,
     page::{MAX_LIMIT, Page},
 };
-use reqwest::{Method, RequestBuilder, header::IF_MATCH};
+use reqwest::{Method, RequestBuilder, StatusCode, header::IF_MATCH};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Client, Error, transport::Reply};
@@ -50,9 +52,29 @@ pub(crate) trait Named: Noun {
 
     /// Whether it is what the request names.
     fn is_named_by(&self, new: &Self::New) -> bool;
+}
 
-    /// Whether it is in all respects what was asked for.
-    fn shows_new(&self, new: &Self::New) -> bool;
+/// What a creation did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Created<T> {
+    /// What the caller has now; it carries the claim.
+    pub made: T,
+    /// Whether this request made it. If not, it was there already (perhaps by an earlier attempt of this request), or it
+    /// was a dry run.
+    pub new: bool,
+    /// Whether it was there before the first attempt: the same owner asked for the same before, or, of a VPC, it was made
+    /// on first use.
+    pub adopted: bool,
+}
+
+impl<T> Created<T> {
+    pub(crate) fn of(made: T, reply: &Reply) -> Self {
+        Self {
+            made,
+            new: reply.status == StatusCode::CREATED,
+            adopted: reply.status == StatusCode::OK && !reply.repeated,
+        }
+    }
 }
 
 /// What a list is narrowed to.
@@ -87,38 +109,26 @@ filters!(
 );
 
 impl Client {
-    /// Makes one. `find` looks up what has the name by now; it is asked only when an earlier attempt may have made it.
-    pub(crate) async fn create<T: Named>(
-        &self,
-        new: &T::New,
-        find: impl Future<Output = Result<Option<T>, Error>>,
-    ) -> Result<T, Error> {
-        match self
-            .send(self.api(Method::POST, &[T::PATH]).json(new))
-            .await
-        {
-            Ok(reply) => {
-                let made: T = reply.json()?;
-                if made.is_named_by(new) {
-                    Ok(made)
-                } else {
-                    Err(reply
-                        .unbelievable("it is about something that was not asked for".to_owned()))
-                }
-            }
-            Err(error) if error.code() == Some(Code::NameTaken) && repeated(&error) => find
-                .await?
-                .filter(|found| found.shows_new(new))
-                .ok_or(error),
-            Err(error) => Err(error),
+    /// Makes one, or is given what the same owner made before by asking for the same.
+    pub(crate) async fn create<T: Named>(&self, new: &T::New) -> Result<Created<T>, Error> {
+        let reply = self.send(self.creation(&[T::PATH]).json(new)).await?;
+        let made: T = reply.json()?;
+        if made.is_named_by(new) {
+            Ok(Created::of(made, &reply))
+        } else {
+            Err(reply.unbelievable("it is about something that was not asked for".to_owned()))
         }
     }
 
-    /// The one with that id or name.
-    pub(crate) async fn get<T: Noun>(&self, id_or_name: &str) -> Result<T, Error> {
-        self.send(self.api(Method::GET, &[T::PATH, id_or_name]))
-            .await?
-            .json()
+    /// The one with that id or name. A claim proves that the reader owns it; the first read that carries it confirms the
+    /// ownership, and from then on it is given to nobody for asking for the same.
+    pub(crate) async fn get<T: Noun>(
+        &self,
+        id_or_name: &str,
+        claim: Option<Claim>,
+    ) -> Result<T, Error> {
+        let request = self.api(Method::GET, &[T::PATH, id_or_name]);
+        self.send(showing(request, claim)).await?.json()
     }
 
     /// One page of those that the filter lets through.
@@ -189,7 +199,7 @@ impl Client {
         match self.send(if_match(request, revision)).await {
             Ok(reply) => about(id, &reply),
             Err(error) if error.code() == Some(Code::Stale) && repeated(&error) => {
-                let found: T = self.get(id).await?;
+                let found: T = self.get(id, None).await?;
                 if is_done(&found) {
                     Ok(found)
                 } else {
@@ -229,6 +239,14 @@ impl Client {
 pub(crate) fn if_match(request: RequestBuilder, revision: Option<i64>) -> RequestBuilder {
     match revision {
         Some(revision) => request.header(IF_MATCH, format!("\"{revision}\"")),
+        None => request,
+    }
+}
+
+/// A request that shows a claim, if there is one.
+pub(crate) fn showing(request: RequestBuilder, claim: Option<Claim>) -> RequestBuilder {
+    match claim {
+        Some(claim) => request.header(CLAIM_HEADER, claim.to_string()),
         None => request,
     }
 }

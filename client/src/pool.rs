@@ -3,14 +3,14 @@
 use ipam_shared::{
     api::pool::{NewPool, Pool, PoolFilter, PoolPatch},
     cidr::Cidr,
-    ids::PoolId,
+    ids::{Claim, PoolId},
     name::Name,
     page::Page,
 };
 
 use crate::{
     Client, Error,
-    noun::{Named, Noun, is, same_vrf, unless_unknown},
+    noun::{Created, Named, Noun, is, same_vrf, unless_unknown},
 };
 
 impl Noun for Pool {
@@ -56,45 +56,23 @@ impl Named for Pool {
     fn is_named_by(&self, new: &NewPool) -> bool {
         self.name == new.name.as_str() && same_vrf(new.vrf.as_ref(), &self.vrf)
     }
-
-    fn shows_new(&self, new: &NewPool) -> bool {
-        let parent = match &new.parent {
-            None => self.parent_id.is_none(),
-            Some(parent) => {
-                Some(parent) == self.parent.as_ref()
-                    || self.parent_id.is_some_and(|id| id.to_string() == *parent)
-            }
-        };
-        self.is_named_by(new)
-            && parent
-            && is(new.family.as_ref(), &self.family)
-            && has_ranges(self, &new.ranges, &new.range_prefix_lengths)
-            && self.min_prefix_length == new.min_prefix_length
-            && is(new.max_prefix_length.as_ref(), &self.max_prefix_length)
-            && self.default_prefix_length == new.default_prefix_length
-            && self.reserved_addresses == new.reserved_addresses
-            && self.strategy == new.strategy
-            && self.release_cooldown_seconds == new.release_cooldown_seconds
-            && self.labels == new.labels
-            && self.required_labels == new.required_labels
-            && self.description == new.description
-    }
 }
 
 impl Client {
-    /// Makes a pool. A repeated request that finds its own work is a success.
-    pub async fn create_pool(&self, ask: &NewPool) -> Result<Pool, Error> {
-        let vrf = ask
-            .vrf
-            .as_ref()
-            .map_or(ipam_shared::api::DEFAULT_VRF, |vrf| vrf.as_str());
-        let find = async { Ok(self.find_pools(&ask.name, Some(vrf)).await?.pop()) };
-        self.create(ask, find).await
+    /// Makes a pool. Repeating it is safe: until it is confirmed, the same request
+    /// of the same owner answers the same pool.
+    pub async fn create_pool(&self, ask: &NewPool) -> Result<Created<Pool>, Error> {
+        self.create(ask).await
     }
 
-    /// The pool with that id, or with that name if only one VRF has such a pool; with what is left of it.
-    pub async fn get_pool(&self, id_or_name: &str) -> Result<Pool, Error> {
-        self.get(id_or_name).await
+    /// The pool with that id, or with that name if only one VRF has such a pool; with what is left of it. The claim, if
+    /// there is one, confirms that the reader owns it.
+    pub async fn get_pool(
+        &self,
+        id_or_name: &str,
+        claim: Option<Claim>,
+    ) -> Result<Pool, Error> {
+        self.get(id_or_name, claim).await
     }
 
     /// One page of the pools that the filter lets through, with what is left of them.
@@ -134,7 +112,7 @@ impl Client {
         if patch.add_range_prefix_lengths.is_empty() {
             return self.update(&id, patch, revision).await;
         }
-        let before: Pool = self.get(&id).await?;
+        let before: Pool = self.get(&id, None).await?;
         let revision = revision.unwrap_or(before.revision);
         let kept = patch.ranges.as_ref().unwrap_or(&before.ranges);
         self.update_unless(&id, patch, Some(revision), |found: &Pool| {

@@ -2,14 +2,14 @@
 
 use ipam_shared::{
     api::profile::{NewProfile, Profile, ProfileFilter, ProfilePatch},
-    ids::ProfileId,
+    ids::{Claim, ProfileId},
     name::Name,
     page::Page,
 };
 
 use crate::{
     Client, Error,
-    noun::{Named, Noun, is},
+    noun::{Created, Named, Noun, is},
 };
 
 impl Noun for Profile {
@@ -34,21 +34,22 @@ impl Named for Profile {
     fn is_named_by(&self, new: &NewProfile) -> bool {
         self.name == new.name
     }
-
-    fn shows_new(&self, new: &NewProfile) -> bool {
-        self.is_named_by(new) && self.description == new.description && self.members == new.members
-    }
 }
 
 impl Client {
-    /// Makes a recipe. A repeated request that finds its own work is a success.
-    pub async fn create_profile(&self, ask: &NewProfile) -> Result<Profile, Error> {
-        self.create(ask, self.find_profile(&ask.name)).await
+    /// Makes a recipe. Repeating it is safe: until it is confirmed, the same request
+    /// of the same owner answers the same profile.
+    pub async fn create_profile(&self, ask: &NewProfile) -> Result<Created<Profile>, Error> {
+        self.create(ask).await
     }
 
-    /// The profile with that id or name.
-    pub async fn get_profile(&self, id_or_name: &str) -> Result<Profile, Error> {
-        self.get(id_or_name).await
+    /// The profile with that id or name. The claim, if there is one, confirms that the reader owns it.
+    pub async fn get_profile(
+        &self,
+        id_or_name: &str,
+        claim: Option<Claim>,
+    ) -> Result<Profile, Error> {
+        self.get(id_or_name, claim).await
     }
 
     /// One page of the profiles that the filter lets through.

@@ -3,13 +3,13 @@
 use ipam_shared::{
     api::reservation::{NewReservation, Reservation, ReservationFilter, ReservationPatch},
     cidr::Cidr,
-    ids::ReservationId,
+    ids::{Claim, ReservationId},
     page::Page,
 };
 
 use crate::{
     Client, Error,
-    noun::{Named, Noun, is, same_vrf, unless_unknown},
+    noun::{Created, Named, Noun, is, same_vrf, unless_unknown},
 };
 
 impl Noun for Reservation {
@@ -32,23 +32,22 @@ impl Named for Reservation {
     fn is_named_by(&self, new: &NewReservation) -> bool {
         self.cidr == new.cidr && same_vrf(new.vrf.as_ref(), self.vrf.as_str())
     }
-
-    fn shows_new(&self, new: &NewReservation) -> bool {
-        self.is_named_by(new) && self.reason == new.reason && self.labels == new.labels
-    }
 }
 
 impl Client {
-    /// Takes a network out of circulation. Repeating it is safe: the same request answers the same reservation.
-    pub async fn create_reservation(&self, ask: &NewReservation) -> Result<Reservation, Error> {
-        let vrf = ask.vrf.as_ref().map(|vrf| vrf.as_str());
-        let find = async { Ok(self.find_reservations(ask.cidr, vrf).await?.pop()) };
-        self.create(ask, find).await
+    /// Takes a network out of circulation. Repeating it is safe: until it is confirmed, the same request of the same owner
+    /// answers the same reservation.
+    pub async fn create_reservation(&self, ask: &NewReservation) -> Result<Created<Reservation>, Error> {
+        self.create(ask).await
     }
 
-    /// The reservation with that id.
-    pub async fn get_reservation(&self, id: ReservationId) -> Result<Reservation, Error> {
-        self.get(&id.to_string()).await
+    /// The reservation with that id. The claim, if there is one, confirms that the reader owns it.
+    pub async fn get_reservation(
+        &self,
+        id: ReservationId,
+        claim: Option<Claim>,
+    ) -> Result<Reservation, Error> {
+        self.get(&id.to_string(), claim).await
     }
 
     /// One page of the reservations that the filter lets through.

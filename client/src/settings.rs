@@ -44,6 +44,11 @@ pub struct Settings {
     pub read_retry_timeout: Duration,
     /// Who asks, for the server's log: `name/version`.
     pub user_agent: String,
+    /// For whom things are made, such as a workspace of a pipeline: 1 to 255 characters. Only the same owner is given the
+    /// same thing for asking again. None if not changed.
+    pub owner: Option<String>,
+    /// Whether creations may be given what the same owner made before and nobody has confirmed. True if not changed.
+    pub adopts: bool,
 }
 
 impl Settings {
@@ -57,6 +62,8 @@ impl Settings {
             retry_timeout: Duration::from_secs(60),
             read_retry_timeout: Duration::from_secs(25),
             user_agent: concat!("ipam-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            owner: None,
+            adopts: true,
         }
     }
 
@@ -85,6 +92,14 @@ pub enum SettingsError {
         "the API key is not valid: it is empty or contains characters that no key has, such as a line break"
     )]
     ApiKey,
+    /// No owner.
+    #[error("the owner \"{owner}\" is not valid: {reason}")]
+    Owner {
+        /// The owner as given.
+        owner: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The certificates can't be used.
     #[error("the CA file {path} can't be used: {reason}")]
     CaFile {

@@ -3,7 +3,10 @@
 use std::{error::Error as StdError, fs, io, sync::Arc, time::Duration};
 
 use ipam_shared::{
-    api::allocation::AllocationFilter,
+    api::{
+        allocation::AllocationFilter,
+        ownership::{ADOPT_HEADER, NEVER, OWNER_HEADER, Owner, OwnerError},
+    },
     error::{Code, Problem},
 };
 use reqwest::{
@@ -34,6 +37,8 @@ pub struct Client {
     retry_timeout: Duration,
     read_retry_timeout: Duration,
     outage: Arc<Outage>,
+    /// What creations carry beside their body.
+    of_creations: HeaderMap,
 }
 
 /// A reply with a 2xx status.
@@ -60,6 +65,23 @@ impl Client {
             return Err(SettingsError::ApiKey);
         }
         authorization.set_sensitive(true);
+        let mut of_creations = HeaderMap::new();
+        if let Some(owner) = &settings.owner {
+            let refuse = |reason: String| SettingsError::Owner {
+                owner: owner.clone(),
+                reason,
+            };
+            let valid: Owner = owner
+                .parse()
+                .map_err(|error: OwnerError| refuse(error.to_string()))?;
+            // Not only ASCII: the server reads it as UTF-8.
+            let value = HeaderValue::from_bytes(valid.as_str().as_bytes())
+                .map_err(|error| refuse(error.to_string()))?;
+            of_creations.insert(OWNER_HEADER, value);
+        }
+        if !settings.adopts {
+            of_creations.insert(ADOPT_HEADER, HeaderValue::from_static(NEVER));
+        }
 
         // Fails when the program has chosen a provider before, which is then used.
         _ = rustls::crypto::ring::default_provider().install_default();
@@ -91,6 +113,7 @@ impl Client {
             retry_timeout: settings.retry_timeout,
             read_retry_timeout: settings.read_retry_timeout,
             outage: Arc::default(),
+            of_creations,
         })
     }
 
@@ -125,6 +148,11 @@ impl Client {
             .chain(path.iter().copied())
             .collect();
         self.request(method, &path)
+    }
+
+    /// A request that makes something, below `/api/v1/`.
+    pub(crate) fn creation(&self, path: &[&str]) -> RequestBuilder {
+        self.api(Method::POST, path).headers(self.of_creations.clone())
     }
 
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {

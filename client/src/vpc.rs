@@ -2,7 +2,7 @@
 
 use ipam_shared::{
     api::vpc::{NewVpc, Vpc, VpcDeleted, VpcFilter, VpcPatch},
-    ids::VpcId,
+    ids::{Claim, VpcId},
     name::Name,
     page::Page,
 };
@@ -10,7 +10,7 @@ use reqwest::Method;
 
 use crate::{
     Client, Error,
-    noun::{Named, Noun, is, same_vrf},
+    noun::{Created, Named, Noun, is, same_vrf},
 };
 
 impl Noun for Vpc {
@@ -35,21 +35,22 @@ impl Named for Vpc {
     fn is_named_by(&self, new: &NewVpc) -> bool {
         same(&self.name, &new.name) && same_vrf(new.vrf.as_ref(), &self.vrf)
     }
-
-    fn shows_new(&self, new: &NewVpc) -> bool {
-        self.is_named_by(new) && self.labels == new.labels && self.description == new.description
-    }
 }
 
 impl Client {
-    /// Makes a VPC ahead of its first allocation. A repeated request that finds its own work is a success.
-    pub async fn create_vpc(&self, ask: &NewVpc) -> Result<Vpc, Error> {
-        self.create(ask, self.find_vpc(&ask.name)).await
+    /// Makes a VPC ahead of its first allocation, or takes over one that was made on first use. Repeating it is safe: until it is confirmed, the same request
+    /// of the same owner answers the same VPC.
+    pub async fn create_vpc(&self, ask: &NewVpc) -> Result<Created<Vpc>, Error> {
+        self.create(ask).await
     }
 
-    /// The VPC with that id or name.
-    pub async fn get_vpc(&self, id_or_name: &str) -> Result<Vpc, Error> {
-        self.get(id_or_name).await
+    /// The VPC with that id or name. The claim, if there is one, confirms that the reader owns it.
+    pub async fn get_vpc(
+        &self,
+        id_or_name: &str,
+        claim: Option<Claim>,
+    ) -> Result<Vpc, Error> {
+        self.get(id_or_name, claim).await
     }
 
     /// One page of the VPCs that the filter lets through.

@@ -2,14 +2,14 @@
 
 use ipam_shared::{
     api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
-    ids::VrfId,
+    ids::{Claim, VrfId},
     name::Name,
     page::Page,
 };
 
 use crate::{
     Client, Error,
-    noun::{Named, Noun, is},
+    noun::{Created, Named, Noun, is},
 };
 
 impl Noun for Vrf {
@@ -34,21 +34,22 @@ impl Named for Vrf {
     fn is_named_by(&self, new: &NewVrf) -> bool {
         self.name == new.name
     }
-
-    fn shows_new(&self, new: &NewVrf) -> bool {
-        self.is_named_by(new) && self.labels == new.labels && self.description == new.description
-    }
 }
 
 impl Client {
-    /// Makes an address space. A repeated request that finds its own work is a success.
-    pub async fn create_vrf(&self, ask: &NewVrf) -> Result<Vrf, Error> {
-        self.create(ask, self.find_vrf(&ask.name)).await
+    /// Makes an address space. Repeating it is safe: until it is confirmed, the same request
+    /// of the same owner answers the same VRF.
+    pub async fn create_vrf(&self, ask: &NewVrf) -> Result<Created<Vrf>, Error> {
+        self.create(ask).await
     }
 
-    /// The VRF with that id or name.
-    pub async fn get_vrf(&self, id_or_name: &str) -> Result<Vrf, Error> {
-        self.get(id_or_name).await
+    /// The VRF with that id or name. The claim, if there is one, confirms that the reader owns it.
+    pub async fn get_vrf(
+        &self,
+        id_or_name: &str,
+        claim: Option<Claim>,
+    ) -> Result<Vrf, Error> {
+        self.get(id_or_name, claim).await
     }
 
     /// One page of the VRFs that the filter lets through.

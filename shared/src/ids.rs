@@ -50,7 +50,7 @@ id! {
     VpcId,
     /// Id of an allocation.
     AllocationId,
-    /// Proof that one reader, such as one Terraform state, is the owner of an allocation; a new one is drawn when
-    /// somebody adopts the allocation.
+    /// Proof that one reader, such as one Terraform state, is the owner of a thing; a new one is drawn when somebody adopts
+    /// it.
     Claim,
 }

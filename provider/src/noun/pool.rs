@@ -61,11 +61,11 @@ impl Noun for Pool {
     }
 
     async fn create(client: &Client, new: &NewPool) -> Result<Found, Error> {
-        client.create_pool(new).await
+        client.create_pool(new).await.map(|created| created.made)
     }
 
     async fn get(client: &Client, id: PoolId) -> Result<Found, Error> {
-        client.get_pool(&id.to_string()).await
+        client.get_pool(&id.to_string(), None).await
     }
 
     async fn find(client: &Client, key: &str, vrf: Option<&str>) -> Result<Vec<Found>, Error> {

@@ -131,11 +131,11 @@ impl Noun for Profile {
     }
 
     async fn create(client: &Client, new: &NewProfile) -> Result<Found, Error> {
-        client.create_profile(new).await
+        client.create_profile(new).await.map(|created| created.made)
     }
 
     async fn get(client: &Client, id: ProfileId) -> Result<Found, Error> {
-        client.get_profile(&id.to_string()).await
+        client.get_profile(&id.to_string(), None).await
     }
 
     async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {

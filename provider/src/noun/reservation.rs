@@ -97,11 +97,11 @@ impl Noun for Reservation {
     }
 
     async fn create(client: &Client, new: &NewReservation) -> Result<Found, Error> {
-        client.create_reservation(new).await
+        client.create_reservation(new).await.map(|created| created.made)
     }
 
     async fn get(client: &Client, id: ReservationId) -> Result<Found, Error> {
-        client.get_reservation(id).await
+        client.get_reservation(id, None).await
     }
 
     async fn find(client: &Client, key: &str, vrf: Option<&str>) -> Result<Vec<Found>, Error> {

@@ -59,11 +59,11 @@ impl Noun for Vpc {
     }
 
     async fn create(client: &Client, new: &NewVpc) -> Result<Found, Error> {
-        client.create_vpc(new).await
+        client.create_vpc(new).await.map(|created| created.made)
     }
 
     async fn get(client: &Client, id: VpcId) -> Result<Found, Error> {
-        client.get_vpc(&id.to_string()).await
+        client.get_vpc(&id.to_string(), None).await
     }
 
     async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {

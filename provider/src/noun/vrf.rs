@@ -69,11 +69,11 @@ impl Noun for Vrf {
     }
 
     async fn create(client: &Client, new: &NewVrf) -> Result<Found, Error> {
-        client.create_vrf(new).await
+        client.create_vrf(new).await.map(|created| created.made)
     }
 
     async fn get(client: &Client, id: VrfId) -> Result<Found, Error> {
-        client.get_vrf(&id.to_string()).await
+        client.get_vrf(&id.to_string(), None).await
     }
 
     async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {

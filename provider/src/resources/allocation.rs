@@ -186,11 +186,11 @@ impl Resource<Connection> for Allocation {
             ));
         }
         let mut private = Private::default();
-        if let Some(claim) = created.allocation.claim {
+        if let Some(claim) = created.made.claim {
             private.set(CLAIM, claim);
         }
         Ok(Instance {
-            state: state(&created.allocation, &request.planned, connection)?,
+            state: state(&created.made, &request.planned, connection)?,
             private,
         })
     }

@@ -54,7 +54,7 @@ impl Allocate {
     pub async fn run(self) -> Result<String, Failure> {
         let client = self.connection.client()?;
         let created = client.create_allocation(&self.ask()?).await?;
-        let allocation = &created.allocation;
+        let allocation = &created.made;
         if self.json {
             return output::json(allocation);
         }

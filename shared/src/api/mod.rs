@@ -8,6 +8,7 @@
 pub mod allocation;
 pub mod event;
 pub mod lookup;
+pub mod ownership;
 pub mod pool;
 pub mod profile;
 pub mod reservation;
@@ -15,7 +16,7 @@ pub mod transfer;
 pub mod vpc;
 pub mod vrf;
 
-/// Name of the header that carries an allocation's [`crate::ids::Claim`].
+/// Name of the header that carries the [`crate::ids::Claim`] of what is read.
 pub const CLAIM_HEADER: &str = "ipam-claim";
 /// Name of the header that makes an unnamed creation repeatable.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";

@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
-    api::lookup::Holder,
+    api::{lookup::Holder, ownership::Owner},
     cidr::{Cidr, Family, RESERVED_ADDRESSES},
-    ids::PoolId,
+    ids::{Claim, PoolId},
     labels::Labels,
     name::Name,
 };
@@ -223,6 +223,15 @@ pub struct Pool {
     pub required_labels: RequiredLabels,
     /// Free text.
     pub description: String,
+    /// Who made it; null if that is not known.
+    #[serde(default)]
+    pub created_by: Option<String>,
+    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    #[serde(default)]
+    pub confirmed: bool,
     /// Counts the changes; the ETag.
     pub revision: i64,
     /// When it was made.
@@ -240,6 +249,10 @@ pub struct Pool {
     pub largest_free_prefix_length: Option<u8>,
     /// Free blocks by size, largest first.
     pub free: Vec<FreeBlocks>,
+    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
 }
 
 impl Pool {
@@ -317,6 +330,12 @@ pub struct PoolFilter {
     /// Only children of the pool with this id, or of this name in any VRF; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Only what was made for this owner; empty for what was made for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Only what an owner has confirmed, or only what none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<bool>,
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,

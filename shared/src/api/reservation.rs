@@ -5,7 +5,13 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{cidr::Cidr, ids::ReservationId, labels::Labels, name::Name};
+use crate::{
+    api::ownership::Owner,
+    cidr::Cidr,
+    ids::{Claim, ReservationId},
+    labels::Labels,
+    name::Name,
+};
 
 /// Longest reason, in characters.
 pub const MAX_REASON: usize = 1000;
@@ -70,9 +76,19 @@ pub struct Reservation {
     pub revision: i64,
     /// Who asked.
     pub created_by: String,
+    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    #[serde(default)]
+    pub confirmed: bool,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
 }
 
 /// What a list can be narrowed to: `GET /api/v1/reservations`.
@@ -96,10 +112,17 @@ pub struct ReservationFilter {
     /// Only those inside this network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Cidr>,
+    /// Only what was made for this owner; empty for what was made for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Only what an owner has confirmed, or only what none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<bool>,
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the page before. Items are in the order of their ids, so any id will do, also one that is not
+    /// in the list: the page begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }

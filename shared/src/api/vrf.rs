@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{ids::VrfId, labels::Labels, name::Name};
+use crate::{
+    api::ownership::Owner,
+    ids::{Claim, VrfId},
+    labels::Labels,
+    name::Name,
+};
 
 /// A new address space: `POST /api/v1/vrfs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,11 +71,24 @@ pub struct Vrf {
     pub vpcs: i64,
     /// How many reservations it has.
     pub reservations: i64,
+    /// Who made it; null if that is not known.
+    #[serde(default)]
+    pub created_by: Option<String>,
+    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    #[serde(default)]
+    pub confirmed: bool,
     /// Counts the changes; the ETag.
     pub revision: i64,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
 }
 
 /// What a list can be narrowed to: `GET /api/v1/vrfs`.
@@ -81,10 +99,17 @@ pub struct VrfFilter {
     /// Only with this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Only what was made for this owner; empty for what was made for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Only what an owner has confirmed, or only what none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<bool>,
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the page before. Items are in the order of their ids, so any id will do, also one that is not
+    /// in the list: the page begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }

@@ -51,7 +51,7 @@ pub(super) async fn not_from_pools(
         .filter(|wanted| wanted.parse::<PoolId>().is_ok())
     {
         let found = finish(ctx, &format!("look up the pool {id}"), async {
-            match connection.client.get_pool(id).await {
+            match connection.client.get_pool(id, None).await {
                 Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
                 found => found.map(Some),
             }

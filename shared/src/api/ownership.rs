@@ -1,0 +1,329 @@
+//! Who owns what was made: the protocol by which a creation happens exactly once, whatever was made.
+//!
+//! A creation answers a [`Claim`]. Whoever asks for the same again, as the same principal and for the same [`Owner`], is
+//! given the same thing and a new claim, until an owner has shown the claim: when reading the thing by id, with the header
+//! [`super::CLAIM_HEADER`], or with many others in a [`Confirmations`]. From then on it is confirmed, and given to nobody for
+//! asking.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    api::{
+        allocation::Allocation, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
+        vrf::Vrf,
+    },
+    ids::Claim,
+};
+
+/// Name of the header that says for whom something is made: an [`Owner`].
+pub const OWNER_HEADER: &str = "ipam-owner";
+/// Name of the header that forbids, with the value [`NEVER`], to be given what is there already.
+pub const ADOPT_HEADER: &str = "ipam-adopt";
+/// The value of [`ADOPT_HEADER`].
+pub const NEVER: &str = "never";
+/// Longest owner, in characters.
+pub const MAX_OWNER: usize = 255;
+/// Most claims that are confirmed at once.
+pub const MAX_CONFIRMATIONS: usize = 1000;
+
+/// For whom something is made, such as a workspace of a pipeline: 1 to 255 characters, no control characters, no white
+/// space at either end. Only the same owner is given the same thing for asking again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(transparent)]
+pub struct Owner(String);
+
+/// Why a text is no owner.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OwnerError {
+    /// Nothing there, or too much.
+    #[error("an owner has 1 to {MAX_OWNER} characters, this one has {0}")]
+    Length(usize),
+    /// A control character.
+    #[error("an owner can't contain {0:?}")]
+    Character(char),
+    /// White space around it.
+    #[error("an owner can't begin or end with white space")]
+    Space,
+}
+
+impl Owner {
+    /// The owner as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Owner {
+    type Err = OwnerError;
+
+    fn from_str(text: &str) -> Result<Self, OwnerError> {
+        let length = text.chars().count();
+        if !(1..=MAX_OWNER).contains(&length) {
+            return Err(OwnerError::Length(length));
+        }
+        if text.trim() != text {
+            return Err(OwnerError::Space);
+        }
+        match text.chars().find(|c| c.is_control()) {
+            Some(c) => Err(OwnerError::Character(c)),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A kind of thing that is made once and owned.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Noun {
+    /// An address space.
+    Vrf,
+    /// A recipe.
+    Profile,
+    /// A network out of circulation.
+    Reservation,
+    /// Ranges to cut from.
+    Pool,
+    /// Who space is for.
+    Vpc,
+    /// Space.
+    Allocation,
+}
+
+impl Noun {
+    /// Every noun, in the order in which their rows are locked.
+    pub const ALL: [Self; 6] = [
+        Self::Vrf,
+        Self::Profile,
+        Self::Reservation,
+        Self::Pool,
+        Self::Vpc,
+        Self::Allocation,
+    ];
+
+    /// As it stands in a body, and before the dot of an event's action.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vrf => "vrf",
+            Self::Profile => "profile",
+            Self::Reservation => "reservation",
+            Self::Pool => "pool",
+            Self::Vpc => "vpc",
+            Self::Allocation => "allocation",
+        }
+    }
+
+    /// As it stands in a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Vrf => "VRF",
+            Self::Vpc => "VPC",
+            other => other.as_str(),
+        }
+    }
+}
+
+/// Something that is made once and owned.
+pub trait Owned {
+    /// What it is.
+    const NOUN: Noun;
+
+    /// Its id.
+    fn uuid(&self) -> Uuid;
+
+    /// For whom it was made.
+    fn owner(&self) -> Option<&Owner>;
+
+    /// Whether an owner has shown its claim.
+    fn is_confirmed(&self) -> bool;
+
+    /// Notes that an owner has shown its claim.
+    fn confirm(&mut self);
+
+    /// Its claim, in the reply to a creation.
+    fn claim(&self) -> Option<Claim>;
+
+    /// Puts the claim into the reply to a creation.
+    fn set_claim(&mut self, claim: Claim);
+
+    /// When it was made.
+    fn created_at(&self) -> OffsetDateTime;
+
+    /// What people call it, such as `VRF "dev"`.
+    fn title(&self) -> String;
+
+    /// What `terraform import` takes for it: its name where that says which one it is.
+    fn import_id(&self) -> String;
+}
+
+macro_rules! owned {
+    ($($type:ident: |$it:ident| $title:expr, $import_id:expr;)+) => {$(
+        impl Owned for $type {
+            const NOUN: Noun = Noun::$type;
+
+            fn uuid(&self) -> Uuid {
+                self.id.0
+            }
+
+            fn owner(&self) -> Option<&Owner> {
+                self.owner.as_ref()
+            }
+
+            fn is_confirmed(&self) -> bool {
+                self.confirmed
+            }
+
+            fn confirm(&mut self) {
+                self.confirmed = true;
+            }
+
+            fn claim(&self) -> Option<Claim> {
+                self.claim
+            }
+
+            fn set_claim(&mut self, claim: Claim) {
+                self.claim = Some(claim);
+            }
+
+            fn created_at(&self) -> OffsetDateTime {
+                self.created_at
+            }
+
+            fn title(&self) -> String {
+                let $it = self;
+                $title
+            }
+
+            fn import_id(&self) -> String {
+                let $it = self;
+                $import_id
+            }
+        }
+    )+};
+}
+
+owned! {
+    Vrf: |vrf| format!("VRF \"{}\"", vrf.name), by_name(vrf.name.as_str(), vrf.id.0);
+    Profile: |profile| format!("profile \"{}\"", profile.name), by_name(profile.name.as_str(), profile.id.0);
+    Reservation: |reservation| format!("reservation {} of VRF \"{}\"", reservation.cidr, reservation.vrf),
+        format!("{}/{}", reservation.vrf, reservation.cidr);
+    Pool: |pool| format!("pool \"{}\" of VRF \"{}\"", pool.name, pool.vrf), format!("{}/{}", pool.vrf, pool.name);
+    Vpc: |vpc| format!("VPC \"{}\"", vpc.name), by_name(vpc.name.as_str(), vpc.id.0);
+    Allocation: |allocation| match &allocation.name {
+        Some(name) => format!("allocation \"{}/{name}\"", allocation.vpc),
+        None => format!("allocation {} of VPC \"{}\"", allocation.cidr, allocation.vpc),
+    }, match &allocation.name {
+        Some(name) => format!("{}/{name}", allocation.vpc),
+        None => allocation.id.to_string(),
+    };
+}
+
+/// The name, unless it looks like an id and would be taken for one.
+fn by_name(name: &str, id: Uuid) -> String {
+    if Uuid::parse_str(name).is_ok() {
+        id.to_string()
+    } else {
+        name.to_owned()
+    }
+}
+
+/// A claim to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// What it is the claim of.
+    pub kind: Noun,
+    /// Id of the thing.
+    pub id: Uuid,
+    /// The claim of the reply that created it.
+    pub claim: Claim,
+}
+
+/// Claims to be confirmed at once: `POST /api/v1/confirmations`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Confirmations {
+    /// 1 to 1,000 claims.
+    pub claims: Vec<Confirmation>,
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmationStatus {
+    /// It is that of the thing, which is confirmed from now on, or was before.
+    Confirmed,
+    /// Somebody else was given the thing since, with another claim.
+    Claimed,
+    /// The thing was deleted.
+    Gone,
+    /// This database never knew the thing.
+    Unknown,
+}
+
+/// What became of one of the claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfirmationResult {
+    /// Id of the thing.
+    pub id: Uuid,
+    /// What became of the claim.
+    pub status: ConfirmationStatus,
+    /// Why it was not confirmed and what to do, for people; null if it was.
+    pub detail: Option<String>,
+}
+
+/// What became of claims, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfirmationResults {
+    /// One per claim.
+    pub results: Vec<ConfirmationResult>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_fit_into_a_header() {
+        for good in ["a", "ws-1", "gitlab 42/prod", "Gruppe Ärger", &"ä".repeat(255)] {
+            assert_eq!(good.parse::<Owner>().unwrap().as_str(), good);
+        }
+        for bad in ["", " a", "a ", "a\nb", "a\0", &"a".repeat(256)] {
+            assert!(bad.parse::<Owner>().is_err(), "{bad:?}");
+        }
+        assert!(serde_json::from_str::<Owner>("\"\"").is_err());
+    }
+
+    #[test]
+    fn nouns_are_written_the_same_everywhere() {
+        for noun in Noun::ALL {
+            assert_eq!(serde_json::to_value(noun).unwrap(), noun.as_str());
+        }
+    }
+}
