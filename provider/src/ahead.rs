@@ -15,12 +15,17 @@ use std::{
 
 use ipam_client::Error;
 use ipam_shared::{
-    api::ownership::{Owned, Owner},
-    ids::Claim,
+    api::{
+        allocation::{Allocation, AllocationFilter},
+        ownership::{Confirmation, Owned, Owner},
+    },
+    ids::{AllocationId, Claim},
     page::MAX_LIMIT,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
+
+use crate::provider::Connection;
 
 /// So many are read one by one before anything is read ahead: a small state needs no page.
 const ALONE: usize = 4;
@@ -36,8 +41,10 @@ const TIME_SHIFT: u32 = 80;
 const TRIALS: usize = 2;
 
 /// What was read ahead of one noun.
+#[derive(Debug)]
 pub(crate) struct Ahead<T>(Mutex<Known<T>>);
 
+#[derive(Debug)]
 struct Known<T> {
     items: HashMap<Uuid, T>,
     since: Instant,
@@ -106,7 +113,10 @@ impl<T: Owned + Clone> Ahead<T> {
         known.forget_if_stale();
         if !known.items.contains_key(&id) && known.is_worth_a_page() {
             let wanted = Page {
-                owner: known.owner.as_ref().map_or_else(String::new, |owner| owner.as_str().to_owned()),
+                owner: known
+                    .owner
+                    .as_ref()
+                    .map_or_else(String::new, |owner| owner.as_str().to_owned()),
                 cursor: known.cursor(id).to_string(),
                 limit: MAX_LIMIT,
             };
@@ -155,7 +165,8 @@ impl<T: Owned> Known<T> {
         }
         self.pages += 1;
         self.fetched += items.len();
-        self.items.extend(items.into_iter().map(|item| (item.uuid(), item)));
+        self.items
+            .extend(items.into_iter().map(|item| (item.uuid(), item)));
     }
 
     fn forget_if_stale(&mut self) {
@@ -166,5 +177,50 @@ impl<T: Owned> Known<T> {
 
     fn forget(&mut self) {
         self.items.clear();
+    }
+}
+
+impl Connection {
+    /// The allocation with that id, of which the state holds that claim.
+    pub(crate) async fn read_allocation(
+        &self,
+        id: AllocationId,
+        claim: Option<Claim>,
+    ) -> Result<Allocation, Error> {
+        let page = async |page: Page| {
+            let filter = AllocationFilter {
+                owner: Some(page.owner),
+                cursor: Some(page.cursor),
+                limit: Some(page.limit),
+                ..AllocationFilter::default()
+            };
+            Ok(self.client.list_allocations(&filter).await?.items)
+        };
+        let alone = self.client.get_allocation(id, claim);
+        let read = self.ahead.read(id.0, claim, page, alone);
+        self.confirming_later(read.await?, claim).await
+    }
+
+    async fn confirming_later<T: Owned>(
+        &self,
+        (found, is_open): (T, bool),
+        claim: Option<Claim>,
+    ) -> Result<T, Error> {
+        if let Some(claim) = claim.filter(|_| is_open) {
+            let claim = Confirmation {
+                kind: T::NOUN,
+                id: found.uuid(),
+                claim,
+            };
+            self.confirming.later(&self.client, claim).await;
+        }
+        Ok(found)
+    }
+
+    /// Makes a change. What was read ahead is forgotten, whether it succeeds or not.
+    pub(crate) async fn changing<T>(&self, change: impl Future<Output = T>) -> T {
+        let done = change.await;
+        self.ahead.forget().await;
+        done
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Standard output belongs to Terraform's handshake; only the subcommands write to it, before that begins.
 
+mod ahead;
 mod call;
+mod confirming;
 mod data_sources;
 mod docs;
 mod failure;

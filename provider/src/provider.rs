@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, env, time::Duration};
 
 use ipam_client::{Client, Error, Settings, SettingsError};
+use ipam_shared::api::allocation::Allocation;
 use tfplugin::{
     Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function, Provider,
     Resource, Result, Schema, Type, Value, async_trait, object,
 };
 
 use crate::{
+    ahead::Ahead,
+    confirming::Confirming,
     data_sources,
     failure::failure,
     functions, labels,
@@ -33,6 +36,9 @@ pub(crate) struct Ipam;
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) default_labels: BTreeMap<String, String>,
+    /// Allocations that were read ahead.
+    pub(crate) ahead: Ahead<Allocation>,
+    pub(crate) confirming: Confirming,
 }
 
 object! {
@@ -189,7 +195,13 @@ impl Provider for Ipam {
         Ok(Some(Connection {
             client,
             default_labels: config.default_labels.unwrap_or_default(),
+            ahead: Ahead::default(),
+            confirming: Confirming::default(),
         }))
+    }
+
+    async fn finish(&self, connection: &Connection) {
+        connection.confirming.now(&connection.client).await;
     }
 
     fn resources(&self) -> Vec<Box<dyn Resource<Connection>>> {
@@ -240,6 +252,7 @@ fn unusable(error: &SettingsError) -> Diagnostic {
             path.display()
         ))
         .at("ca_file"),
+        SettingsError::Owner { .. } => diagnostic(format!("{error}.")).at("owner"),
         SettingsError::Client(_) => diagnostic(format!("{error}.")),
     }
 }

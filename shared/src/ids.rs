@@ -54,3 +54,12 @@ id! {
     /// it.
     Claim,
 }
+
+impl Claim {
+    /// What everybody may see of it (a UUID of version 5): whoever holds the claim knows by it that this is still the claim
+    /// of the thing, and nobody else learns the claim.
+    #[must_use]
+    pub fn digest(self) -> Uuid {
+        Uuid::new_v5(&self.0, b"ipam claim")
+    }
+}

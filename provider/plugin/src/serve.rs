@@ -135,7 +135,10 @@ async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
     tokio::spawn(end_with_parent(parent, ended.clone()));
     listener.serve(routes, &ended).await;
     // Terraform gives its plugins two seconds before it kills them.
-    if tokio::time::timeout(CLOSING, server.finish()).await.is_err() {
+    if tokio::time::timeout(CLOSING, server.finish())
+        .await
+        .is_err()
+    {
         tracing::warn!("what was left to do took too long: ending");
     }
     Ok(())

@@ -173,7 +173,8 @@ impl Resource<Connection> for Allocation {
         };
         let ask = request::asked(ask, &request.config)?;
         let what = format!("create the allocation {}", title(planned));
-        let created = until_stopped(ctx, &what, connection.client.create_allocation(&ask))
+        let call = connection.changing(connection.client.create_allocation(&ask));
+        let created = until_stopped(ctx, &what, call)
             .await?
             .map_err(|error| refused(&what, &error))?;
         if created.adopted {
@@ -200,7 +201,7 @@ impl Resource<Connection> for Allocation {
         let id = id_of(&current.state)?;
         let claim: Option<Claim> = current.private.get(CLAIM);
         let what = format!("read the allocation {}", title(&current.state));
-        let call = connection.client.get_allocation(id, claim);
+        let call = connection.read_allocation(id, claim);
         match until_stopped(ctx, &what, call).await? {
             Ok(found) => Ok(Some(Instance {
                 state: state(&found, &current.state, connection)?,
@@ -254,7 +255,7 @@ impl Resource<Connection> for Allocation {
                 .transpose()?,
             dry_run: false,
         };
-        let call = connection.client.update_allocation(id, &patch, None);
+        let call = connection.changing(connection.client.update_allocation(id, &patch, None));
         let changed = until_stopped(ctx, &what, call)
             .await?
             .map_err(|error| refused(&what, &error))?;
@@ -270,7 +271,7 @@ impl Resource<Connection> for Allocation {
         let connection = ctx.client()?;
         let id = id_of(&current.state)?;
         let what = format!("release the allocation {}", title(&current.state));
-        let call = connection.client.delete_allocation(id, None);
+        let call = connection.changing(connection.client.delete_allocation(id, None));
         match until_stopped(ctx, &what, call).await? {
             Ok(()) => Ok(()),
             Err(error) if error.code() == Some(Code::Gone) => Ok(()),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     api::{ownership::Owner, profile::DEFAULT_PROFILE},
@@ -313,6 +314,10 @@ pub struct Allocation {
     /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
     #[serde(default)]
     pub confirmed: bool,
+    /// What everybody may see of its claim: whoever holds the claim can tell that it is still the one, by the UUID of version 5
+    /// of `ipam claim` in the name space that is the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_digest: Option<Uuid>,
     /// When it was allocated.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

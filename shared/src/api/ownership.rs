@@ -91,9 +91,7 @@ impl fmt::Display for Owner {
 }
 
 /// A kind of thing that is made once and owned.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Noun {
@@ -164,6 +162,9 @@ pub trait Owned {
     /// Its claim, in the reply to a creation.
     fn claim(&self) -> Option<Claim>;
 
+    /// The digest of its claim, see [`Claim::digest`].
+    fn claim_digest(&self) -> Option<Uuid>;
+
     /// Puts the claim into the reply to a creation.
     fn set_claim(&mut self, claim: Claim);
 
@@ -202,8 +203,13 @@ macro_rules! owned {
                 self.claim
             }
 
+            fn claim_digest(&self) -> Option<Uuid> {
+                self.claim_digest
+            }
+
             fn set_claim(&mut self, claim: Claim) {
                 self.claim = Some(claim);
+                self.claim_digest = Some(claim.digest());
             }
 
             fn created_at(&self) -> OffsetDateTime {
@@ -311,7 +317,13 @@ mod tests {
 
     #[test]
     fn owners_fit_into_a_header() {
-        for good in ["a", "ws-1", "gitlab 42/prod", "Gruppe Ärger", &"ä".repeat(255)] {
+        for good in [
+            "a",
+            "ws-1",
+            "gitlab 42/prod",
+            "Gruppe Ärger",
+            &"ä".repeat(255),
+        ] {
             assert_eq!(good.parse::<Owner>().unwrap().as_str(), good);
         }
         for bad in ["", " a", "a ", "a\nb", "a\0", &"a".repeat(256)] {

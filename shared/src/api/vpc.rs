@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     api::ownership::Owner,
@@ -85,6 +86,10 @@ pub struct Vpc {
     /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
     #[serde(default)]
     pub confirmed: bool,
+    /// What everybody may see of its claim: whoever holds the claim can tell that it is still the one, by the UUID of version 5
+    /// of `ipam claim` in the name space that is the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_digest: Option<Uuid>,
     /// Counts the changes; the ETag.
     pub revision: i64,
     /// When it was made.
