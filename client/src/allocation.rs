@@ -54,7 +54,10 @@ impl Noun for Allocation {
 impl Client {
     /// Allocates. A request with a name may be repeated for ever: the same request answers the same allocation. One
     /// without a name is sent with an Idempotency-Key, drawn once for all attempts of this call.
-    pub async fn create_allocation(&self, ask: &NewAllocation) -> Result<Created<Allocation>, Error> {
+    pub async fn create_allocation(
+        &self,
+        ask: &NewAllocation,
+    ) -> Result<Created<Allocation>, Error> {
         let mut request = self.creation(&[ALLOCATIONS]).json(ask);
         if ask.name.is_none() && !ask.dry_run {
             request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());

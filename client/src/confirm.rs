@@ -21,7 +21,9 @@ impl Client {
             let answered: ConfirmationResults = reply.json()?;
             let ids = answered.results.iter().map(|result| result.id);
             if !ids.eq(claims.iter().map(|claim| claim.id)) {
-                return Err(reply.unbelievable("it is about other claims than those sent".to_owned()));
+                return Err(
+                    reply.unbelievable("it is about other claims than those sent".to_owned())
+                );
             }
             results.extend(answered.results);
         }

@@ -67,11 +67,7 @@ impl Client {
 
     /// The pool with that id, or with that name if only one VRF has such a pool; with what is left of it. The claim, if
     /// there is one, confirms that the reader owns it.
-    pub async fn get_pool(
-        &self,
-        id_or_name: &str,
-        claim: Option<Claim>,
-    ) -> Result<Pool, Error> {
+    pub async fn get_pool(&self, id_or_name: &str, claim: Option<Claim>) -> Result<Pool, Error> {
         self.get(id_or_name, claim).await
     }
 

@@ -37,7 +37,10 @@ impl Named for Reservation {
 impl Client {
     /// Takes a network out of circulation. Repeating it is safe: until it is confirmed, the same request of the same owner
     /// answers the same reservation.
-    pub async fn create_reservation(&self, ask: &NewReservation) -> Result<Created<Reservation>, Error> {
+    pub async fn create_reservation(
+        &self,
+        ask: &NewReservation,
+    ) -> Result<Created<Reservation>, Error> {
         self.create(ask).await
     }
 

@@ -152,7 +152,8 @@ impl Client {
 
     /// A request that makes something, below `/api/v1/`.
     pub(crate) fn creation(&self, path: &[&str]) -> RequestBuilder {
-        self.api(Method::POST, path).headers(self.of_creations.clone())
+        self.api(Method::POST, path)
+            .headers(self.of_creations.clone())
     }
 
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {

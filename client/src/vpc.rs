@@ -45,11 +45,7 @@ impl Client {
     }
 
     /// The VPC with that id or name. The claim, if there is one, confirms that the reader owns it.
-    pub async fn get_vpc(
-        &self,
-        id_or_name: &str,
-        claim: Option<Claim>,
-    ) -> Result<Vpc, Error> {
+    pub async fn get_vpc(&self, id_or_name: &str, claim: Option<Claim>) -> Result<Vpc, Error> {
         self.get(id_or_name, claim).await
     }
 

@@ -44,11 +44,7 @@ impl Client {
     }
 
     /// The VRF with that id or name. The claim, if there is one, confirms that the reader owns it.
-    pub async fn get_vrf(
-        &self,
-        id_or_name: &str,
-        claim: Option<Claim>,
-    ) -> Result<Vrf, Error> {
+    pub async fn get_vrf(&self, id_or_name: &str, claim: Option<Claim>) -> Result<Vrf, Error> {
         self.get(id_or_name, claim).await
     }
 

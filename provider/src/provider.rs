@@ -240,7 +240,7 @@ fn unusable(error: &SettingsError) -> Diagnostic {
             path.display()
         ))
         .at("ca_file"),
-        SettingsError::Client(_) => diagnostic(format!("{error}.")),
+        SettingsError::Owner { .. } | SettingsError::Client(_) => diagnostic(format!("{error}.")),
     }
 }
 

@@ -97,7 +97,10 @@ impl Noun for Reservation {
     }
 
     async fn create(client: &Client, new: &NewReservation) -> Result<Found, Error> {
-        client.create_reservation(new).await.map(|created| created.made)
+        client
+            .create_reservation(new)
+            .await
+            .map(|created| created.made)
     }
 
     async fn get(client: &Client, id: ReservationId) -> Result<Found, Error> {

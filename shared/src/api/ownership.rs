@@ -91,9 +91,7 @@ impl fmt::Display for Owner {
 }
 
 /// A kind of thing that is made once and owned.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Noun {
@@ -311,7 +309,13 @@ mod tests {
 
     #[test]
     fn owners_fit_into_a_header() {
-        for good in ["a", "ws-1", "gitlab 42/prod", "Gruppe Ärger", &"ä".repeat(255)] {
+        for good in [
+            "a",
+            "ws-1",
+            "gitlab 42/prod",
+            "Gruppe Ärger",
+            &"ä".repeat(255),
+        ] {
             assert_eq!(good.parse::<Owner>().unwrap().as_str(), good);
         }
         for bad in ["", " a", "a ", "a\nb", "a\0", &"a".repeat(256)] {
