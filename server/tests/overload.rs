@@ -243,15 +243,15 @@ async fn dozens_of_terraform_runs_are_all_served() {
                     made.new,
                     "nothing of what was told to come back had been begun"
                 );
-                let id = made.allocation.id;
+                let id = made.made.id;
                 client
-                    .get_allocation(id, made.allocation.claim)
+                    .get_allocation(id, made.made.claim)
                     .await
                     .expect("read");
                 if lane % 5 == 0 {
                     client.delete_allocation(id, None).await.expect("released");
                 }
-                made.allocation.cidr
+                made.made.cidr
             }));
         }
     }

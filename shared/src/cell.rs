@@ -10,7 +10,10 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use crate::{
-    api::pool::{RequiredLabels, Strategy},
+    api::{
+        ownership::Owner,
+        pool::{RequiredLabels, Strategy},
+    },
     cidr::{Cidr, Family},
     labels::Labels,
     name::Name,
@@ -55,6 +58,18 @@ impl Cell for String {
 }
 
 impl Cell for Name {
+    fn read(text: &str) -> Result<Self, String> {
+        unguard(text.trim())
+            .parse()
+            .map_err(|error| format!("{error}"))
+    }
+
+    fn write(&self) -> String {
+        guard(self.to_string())
+    }
+}
+
+impl Cell for Owner {
     fn read(text: &str) -> Result<Self, String> {
         unguard(text.trim())
             .parse()

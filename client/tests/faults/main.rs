@@ -418,7 +418,7 @@ async fn names_are_found_only_if_they_are_the_ones_asked_for() {
     };
     assert!(find("PROD", "a").await.is_some(), "VPC names have no case");
     assert!(find("prod", "b").await.is_none());
-    client.get_vpc("a b/../c").await.unwrap_err();
+    client.get_vpc("a b/../c", None).await.unwrap_err();
     assert!(
         server.heard()[2]
             .head

@@ -7,6 +7,7 @@ use ipam_client::{Client, Error, Settings};
 use ipam_shared::{
     api::{
         allocation::{NewAllocation, NewBatch, Size},
+        ownership::{Confirmation, Noun},
         pool::{NewPool, PoolPatch},
         profile::{NewProfile, ProfilePatch},
         reservation::{NewReservation, ReservationPatch},
@@ -14,6 +15,7 @@ use ipam_shared::{
         vrf::{NewVrf, VrfPatch},
     },
     error::{Code, Problem},
+    ids::Claim,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
@@ -24,8 +26,8 @@ const ID: &str = "0190d6a5-8f0e-7cc0-a7a0-000000000001";
 
 type Call = fn(Client) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// A noun: how it is made, changed and deleted, and how it looks when it is there.
-struct Noun {
+/// How a noun is made, changed and deleted, and how it looks when it is there.
+struct Life {
     path: &'static str,
     there: Json,
     /// The attribute that `update` sets to "new" and `create` to "old".
@@ -43,6 +45,10 @@ macro_rules! call {
 
 fn parse<T: DeserializeOwned>(json: Json) -> T {
     serde_json::from_value(json).unwrap()
+}
+
+fn uuid<T: DeserializeOwned>() -> T {
+    parse(json!(Claim::generate()))
 }
 
 fn id<T: DeserializeOwned>() -> T {
@@ -83,9 +89,9 @@ fn new_pool() -> NewPool {
     }))
 }
 
-fn nouns() -> Vec<Noun> {
+fn nouns() -> Vec<Life> {
     vec![
-        Noun {
+        Life {
             path: "vrfs",
             there: common(&json!({"pools": 0, "vpcs": 0, "reservations": 0})),
             text: "description",
@@ -97,7 +103,7 @@ fn nouns() -> Vec<Noun> {
             }, Some(1))),
             delete: call!(client => client.delete_vrf(id(), Some(1))),
         },
-        Noun {
+        Life {
             path: "pools",
             there: pool(&json!({})),
             text: "description",
@@ -110,7 +116,7 @@ fn nouns() -> Vec<Noun> {
             }, Some(1))),
             delete: call!(client => client.delete_pool(id(), Some(1))),
         },
-        Noun {
+        Life {
             path: "profiles",
             there: common(&json!({"members": [
                 {"role": "main", "pool": "a", "size_offset": -5, "min_prefix_length": 20, "max_prefix_length": 26}
@@ -126,7 +132,7 @@ fn nouns() -> Vec<Noun> {
             }, Some(1))),
             delete: call!(client => client.delete_profile(id(), Some(1))),
         },
-        Noun {
+        Life {
             path: "reservations",
             there: common(&json!({
                 "cidr": "10.0.0.0/24", "vrf": "default", "reason": "old", "pools": [], "created_by": "admin"
@@ -140,7 +146,7 @@ fn nouns() -> Vec<Noun> {
             }, Some(1))),
             delete: call!(client => client.delete_reservation(id(), Some(1))),
         },
-        Noun {
+        Life {
             path: "vpcs",
             there: common(&json!({"vrf": "default", "allocations": 0})),
             text: "description",
@@ -178,48 +184,107 @@ async fn client(script: Vec<Step>) -> (Client, Scripted) {
     (client, server)
 }
 
+/// The server tells what an earlier attempt made from what somebody else did; the client asks for the same again, for the
+/// same owner, and takes its word.
 #[tokio::test]
-async fn a_creation_whose_first_reply_was_lost_recognises_its_own_work_and_nobody_elses() {
+async fn a_creation_whose_first_reply_was_lost_is_asked_for_again() {
     for noun in nouns() {
-        let mut different = noun.there.clone();
-        different[noun.text] = json!("somebody else's");
-        let mut elsewhere = noun.there.clone();
-        elsewhere["name"] = json!("b");
-        elsewhere["cidr"] = json!("10.0.0.0/25");
-        for (found, mine) in [
-            (vec![&noun.there], true),
-            (vec![&different], false),
-            (vec![&elsewhere], false),
-            (vec![], false),
-        ] {
-            let (client, server) =
-                client(vec![Step::Reset, refusal(Code::NameTaken), page(&found)]).await;
-            let result = (noun.create)(client).await;
-            if mine {
-                assert!(result.is_ok(), "{}: {result:?}", noun.path);
-            } else {
-                assert_eq!(
-                    result.unwrap_err().code(),
-                    Some(Code::NameTaken),
-                    "{}: {found:?}",
-                    noun.path
-                );
-            }
-            let heard = server.heard();
-            assert_eq!(heard.len(), 3, "{}", noun.path);
+        for code in [Code::Claimed, Code::NameTaken] {
+            let (client, server) = client(vec![Step::Reset, refusal(code)]).await;
+            let error = (noun.create)(client).await.unwrap_err();
+            assert_eq!(error.code(), Some(code), "{}", noun.path);
+            assert_eq!(server.heard().len(), 2, "{}", noun.path);
+        }
+        let script = vec![Step::Reset, answer(200, &noun.there)];
+        let server = Scripted::start(script).await;
+        let settings = Settings {
+            owner: Some("ws-Ä".to_owned()),
+            adopts: false,
+            ..Settings::new(&server.endpoint, "key")
+        };
+        (noun.create)(Client::new(&settings).unwrap())
+            .await
+            .unwrap();
+        let heard = server.heard();
+        assert_eq!(heard.len(), 2, "{}", noun.path);
+        for heard in &heard {
             assert!(
-                heard[1]
+                heard
                     .head
                     .starts_with(&format!("post /api/v1/{} ", noun.path))
             );
-            assert_eq!(heard[0].body, heard[1].body);
+            assert_eq!(heard.header("ipam-owner"), Some("ws-ä"), "{}", noun.path);
+            assert_eq!(heard.header("ipam-adopt"), Some("never"));
+            assert_eq!(heard.body, server.heard()[0].body);
         }
-        // Without a lost reply it can't be ours, and is not even looked at.
-        let (client, server) = client(vec![refusal(Code::NameTaken), page(&[&noun.there])]).await;
-        let error = (noun.create)(client).await.unwrap_err();
-        assert_eq!(error.code(), Some(Code::NameTaken));
-        assert_eq!(server.heard().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn what_was_there_before_the_first_attempt_is_adopted() {
+    let vrf = |status| answer(status, &nouns()[0].there);
+    for (script, new, adopted) in [
+        (vec![vrf(201)], true, false),
+        (vec![vrf(200)], false, true),
+        // By our own doing, perhaps.
+        (vec![Step::Reset, vrf(200)], false, false),
+    ] {
+        let (client, _server) = client(script).await;
+        let ask = parse::<NewVrf>(json!({"name": "a"}));
+        let created = client.create_vrf(&ask).await.unwrap();
+        assert_eq!((created.new, created.adopted), (new, adopted));
+    }
+}
+
+#[tokio::test]
+async fn owners_that_no_server_takes_are_refused_before_anything_is_sent() {
+    for owner in ["", " a", "a\nb", &"a".repeat(256)] {
+        let settings = Settings {
+            owner: Some(owner.to_owned()),
+            ..Settings::new("http://127.0.0.1:1", "key")
+        };
+        let error = Client::new(&settings).unwrap_err();
+        assert!(error.to_string().contains("owner"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn claims_are_shown_and_confirmed_a_thousand_at_a_time() {
+    let claim = Claim::generate();
+    let (reader, server) = client(vec![answer(200, &nouns()[0].there)]).await;
+    reader.get_vrf("a", Some(claim)).await.unwrap();
+    assert_eq!(
+        server.heard()[0].header("ipam-claim"),
+        Some(&*claim.to_string())
+    );
+
+    let claims: Vec<_> = (0..1001)
+        .map(|_| Confirmation {
+            kind: Noun::Vpc,
+            id: uuid(),
+            claim,
+        })
+        .collect();
+    let results = |claims: &[Confirmation]| {
+        let results: Vec<_> = claims
+            .iter()
+            .map(|shown| json!({"id": shown.id, "status": "confirmed", "detail": null}))
+            .collect();
+        answer(200, &json!({ "results": results }))
+    };
+    let script = vec![results(&claims[..1000]), results(&claims[1000..])];
+    let (client, server) = client(script).await;
+    let confirmed = client.confirm(&claims).await.unwrap();
+    assert_eq!(confirmed.len(), 1001);
+    assert!(
+        server.heard()[1]
+            .head
+            .starts_with("post /api/v1/confirmations ")
+    );
+    // The last step is repeated, and answers one claim where two were sent.
+    let error = client.confirm(&claims[..2]).await.unwrap_err();
+    assert!(matches!(error, Error::NotIpam(_)), "{error}");
+    assert!(client.confirm(&[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -22,18 +22,13 @@ pub struct Locked {
     pub revision: i64,
     /// Whether deletion is refused.
     pub deletion_protection: bool,
-    /// Its claim.
-    pub claim: Claim,
-    /// Whether a reader showed the claim.
-    pub confirmed: bool,
 }
 
 /// Locks an allocation against changes. Joins nothing: an allocation that was moved while the lock was waited for would
 /// not match its old VPC any more, and seem not to exist.
 pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<Option<Locked>> {
     let row = query!(
-        r#"select revision, deletion_protection, claim, confirmed_at is not null as "confirmed!"
-        from allocation where allocation_id = $1 for no key update"#,
+        "select revision, deletion_protection from allocation where allocation_id = $1 for no key update",
         id.0
     )
     .fetch_optional(db)
@@ -41,8 +36,6 @@ pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<Option<Locked
     Ok(row.map(|row| Locked {
         revision: row.revision,
         deletion_protection: row.deletion_protection,
-        claim: Claim(row.claim),
-        confirmed: row.confirmed,
     }))
 }
 
@@ -55,25 +48,6 @@ pub async fn vrf(db: &mut Connection, id: AllocationId) -> Result<VrfId> {
     .fetch_one(db)
     .await?;
     Ok(VrfId(row.vrf_id))
-}
-
-/// The claim of an allocation, and whether it is confirmed.
-pub async fn claim(db: &mut Connection, id: AllocationId) -> Result<Option<(Claim, bool)>> {
-    let row = query!(
-        r#"select claim, confirmed_at is not null as "confirmed!" from allocation where allocation_id = $1"#,
-        id.0
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| (Claim(row.claim), row.confirmed)))
-}
-
-/// Keeps that the owner showed the claim.
-pub async fn confirm(db: &mut Connection, id: AllocationId) -> Result<()> {
-    query!("update allocation set confirmed_at = now() where allocation_id = $1 and confirmed_at is null", id.0)
-        .execute(db)
-        .await?;
-    Ok(())
 }
 
 /// What changes; none leaves as it is.
@@ -251,7 +225,8 @@ pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allo
         r#"select allocation.allocation_id, number, allocation.vpc_id, vpc.name as vpc, vpc_vrf.name as vrf, allocation.name,
             profile.name as "profile?", request,
             allocation.prefix_length, requested_hosts, requested_prefix_length, requested_cidr, allocation.labels,
-            allocation.description, deletion_protection, created_by, request_id, allocation.revision,
+            allocation.description, deletion_protection, allocation.created_by, allocation.owner,
+            allocation.confirmed_at is not null as "confirmed!", allocation.claim, request_id, allocation.revision,
             allocation.created_at, updated_at, roles as "roles!", cidrs as "cidrs!", pools as "pools!", vrfs as "vrfs!",
             reserved as "reserved!"
         from unnest($1::uuid[]) with ordinality as wanted (allocation_id, place)
@@ -311,6 +286,9 @@ pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allo
             deletion_protection: row.deletion_protection,
             revision: row.revision,
             created_by: row.created_by,
+            owner: convert::owner(row.owner)?,
+            confirmed: row.confirmed,
+                claim_digest: Some(Claim(row.claim).digest()),
             created_at: row.created_at,
             updated_at: row.updated_at,
             claim: None,
@@ -363,6 +341,7 @@ pub(super) fn conditions(
     if let Some(number) = filter.number {
         sql.push(" and number = ").push_bind(number);
     }
+    convert::push_owned(sql, filter.owner.as_deref(), filter.confirmed);
     if let Some((key, value)) = label {
         sql.push(" and labels @> jsonb_build_object(")
             .push_bind(key.to_owned())

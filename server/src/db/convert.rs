@@ -1,7 +1,7 @@
 //! From the database's types to ours. What the schema rules out is a bug, and says which row it was.
 
 use ipam_shared::{
-    api::{allocation::NewAllocation, pool::RequiredLabels},
+    api::{allocation::NewAllocation, ownership::Owner, pool::RequiredLabels},
     cidr::Cidr,
     labels::Labels,
     name::Name,
@@ -28,10 +28,37 @@ pub(crate) fn push_named(sql: &mut QueryBuilder<Postgres>, table: &str, key: &st
     sql.push(")");
 }
 
+/// Asks for what was made for this owner, or with an empty one for none; and for what is confirmed, or what is not.
+pub(crate) fn push_owned(
+    sql: &mut QueryBuilder<Postgres>,
+    owner: Option<&str>,
+    confirmed: Option<bool>,
+) {
+    match owner {
+        None => {}
+        Some("") => drop(sql.push(" and owner is null")),
+        Some(owner) => drop(sql.push(" and owner = ").push_bind(owner.to_owned())),
+    }
+    match confirmed {
+        None => {}
+        Some(true) => drop(sql.push(" and confirmed_at is not null")),
+        Some(false) => drop(sql.push(" and confirmed_at is null")),
+    }
+}
+
 /// A name that the schema checked.
 pub(crate) fn name(text: String) -> Result<Name> {
     text.parse()
         .map_err(|error| Error::bug(format!("stored name {text:?}: {error}")))
+}
+
+/// An owner that the schema checked.
+pub(crate) fn owner(text: Option<String>) -> Result<Option<Owner>> {
+    text.map(|text| {
+        text.parse()
+            .map_err(|error| Error::bug(format!("stored owner {text:?}: {error}")))
+    })
+    .transpose()
 }
 
 /// A prefix length, or other number of 0 to 255, from a smallint.

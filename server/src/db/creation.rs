@@ -15,6 +15,7 @@ use crate::{
         convert::{self, Asked},
         event::{self, Event},
         free,
+        ownership::Standing,
         vpc::Owner,
     },
     domain::plan::{Changes, Place, RangeId},
@@ -38,10 +39,8 @@ pub struct Existing {
     pub requested_prefix_length: Option<i16>,
     /// Size as it was asked for.
     pub requested_cidr: Option<Cidr>,
-    /// Who made it.
-    pub created_by: String,
-    /// Whether a reader showed its claim.
-    pub confirmed: bool,
+    /// Who made and owns it.
+    pub standing: Standing,
     /// Counts its changes.
     pub revision: i64,
 }
@@ -92,7 +91,8 @@ pub async fn look(
             allocation_id as "allocation_id?",
             existing.name as "name?", profile as "profile?", request as "request?", requested_hosts as "requested_hosts?",
             requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
-            created_by as "created_by?", confirmed_at is not null as "confirmed?", existing.revision as "revision?",
+            existing.created_by as "created_by?", existing.owner as "owner?", existing.claim as "claim?",
+            existing.confirmed_at is not null as "confirmed?", existing.revision as "revision?",
             null::integer as "range_id?", null::cidr as "cidr?", null::uuid as "pool_id?", null::bigint as "plan?"
         from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
             join vpc on lower(vpc.name) = lower(wanted.vpc)
@@ -102,8 +102,8 @@ pub async fn look(
                 where allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name limit 1
             ) as existing on true
         union all
-        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, free.range_id, free.cidr,
-            null, null
+        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, free.range_id,
+            free.cidr, null, null
         from unnest($3::integer[], $4::smallint[]) as wanted (range_id, host_bits)
             cross join lateral (
                 select range_id, cidr from free_block
@@ -111,8 +111,8 @@ pub async fn look(
                 order by free_block.host_bits, free_block.cidr limit $5
             ) as free
         union all
-        select null, null, null, null, null, null, null, null, null, null, null, null, null, pool.revision, null, null,
-            pool_id, address_plan.revision
+        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, pool.revision, null,
+            null, pool_id, address_plan.revision
         from address_plan left join pool on pool_id = any($6)"#,
         vpcs,
         names as &[Option<String>],
@@ -147,8 +147,8 @@ pub async fn look(
             name,
             vrf: VrfId(vrf),
         };
-        let existing = match (row.allocation_id, row.name, row.created_by) {
-            (Some(id), Some(name), Some(created_by)) => Some(Existing {
+        let existing = match (row.allocation_id, row.name, row.created_by, row.claim) {
+            (Some(id), Some(name), Some(created_by), Some(claim)) => Some(Existing {
                 id: AllocationId(id),
                 name,
                 profile: row.profile,
@@ -156,8 +156,12 @@ pub async fn look(
                 requested_hosts: row.requested_hosts,
                 requested_prefix_length: row.requested_prefix_length,
                 requested_cidr: row.requested_cidr.map(Cidr::from),
-                created_by,
-                confirmed: row.confirmed.unwrap_or_default(),
+                standing: Standing {
+                    created_by: Some(created_by),
+                    owner: convert::owner(row.owner)?,
+                    claim: Claim(claim),
+                    confirmed: row.confirmed.unwrap_or_default(),
+                },
                 revision: row.revision.unwrap_or_default(),
             }),
             _ => None,
@@ -236,6 +240,7 @@ pub struct NewRows {
     pub description: Vec<String>,
     pub deletion_protection: Vec<bool>,
     pub created_by: Vec<String>,
+    pub owner: Vec<Option<String>>,
     pub request_id: Vec<Uuid>,
     pub claim: Vec<Uuid>,
     /// Blocks.
@@ -288,7 +293,8 @@ macro_rules! insert {
                 from unnest($38::integer[], $39::smallint[], $40::bigint[]) as changed (range_id, host_bits, change)
                 where free_count.range_id = changed.range_id and free_count.host_bits = changed.host_bits
             ), new_vpc as (
-                insert into vpc (vpc_id, vrf_id, name) select * from unnest($1::uuid[], $2::uuid[], $3::text[])
+                insert into vpc (vpc_id, vrf_id, name, implicit)
+                select *, true from unnest($1::uuid[], $2::uuid[], $3::text[])
             ), new_block as (
                 insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
                     min_prefix_length, max_prefix_length)
@@ -303,10 +309,10 @@ macro_rules! insert {
             )
             insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
                 requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by,
-                request_id, claim, request)
+                request_id, claim, request, owner)
             select * from unnest($17::uuid[], $18::uuid[], $19::text[], $20::uuid[], $21::smallint[], $22::smallint[],
                 $23::bigint[], $24::smallint[], $25::cidr[], $26::jsonb[], $27::text[], $28::boolean[], $29::text[],
-                $30::uuid[], $31::uuid[], $46::jsonb[])"# + $all + r#"
+                $30::uuid[], $31::uuid[], $46::jsonb[], $47::text[])"# + $all + r#"
             returning allocation_id, number, created_at"#,
             &$rows.vpc_id,
             &$rows.vpc_vrf,
@@ -354,6 +360,7 @@ macro_rules! insert {
             &events.requests,
             &events.details,
             &$rows.request as &[Option<serde_json::Value>],
+            &$rows.owner as &[Option<String>],
             $($more),*
         )
         .map(|row| Inserted {
@@ -396,10 +403,10 @@ pub async fn insert_unlocked(
         [
             // A row that changed while its lock was waited for is joined anew.
             "pools as materialized (
-                select case when count(*) = cardinality($47::uuid[]) then true else ipam_lost_race() end as hold
+                select case when count(*) = cardinality($48::uuid[]) then true else ipam_lost_race() end as hold
                 from (
                     select from pool
-                        join unnest($47::uuid[], $48::bigint[]) as read (pool_id, revision) using (pool_id, revision)
+                        join unnest($48::uuid[], $49::bigint[]) as read (pool_id, revision) using (pool_id, revision)
                     order by pool_id for no key update of pool
                 ) as locked
             ), ",

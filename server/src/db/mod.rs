@@ -17,6 +17,7 @@ pub mod free;
 pub mod identity;
 pub mod lookup;
 pub mod map;
+pub mod ownership;
 pub mod pool;
 pub mod profile;
 pub mod range;

@@ -3,12 +3,12 @@
 use ipam_shared::{
     api::pool::{FreeBlocks, NewPool, Pool, PoolFilter, PoolPatch, Strategy},
     cidr::{Cidr, Family},
-    ids::{PoolId, VrfId},
+    ids::{Claim, PoolId, VrfId},
 };
 use sqlx::query;
 
 use crate::{
-    db::{Connection, convert},
+    db::{Connection, convert, ownership::Made},
     domain::plan::Range,
     error::{Error, Result},
 };
@@ -47,7 +47,7 @@ macro_rules! pools {
         query!(
             r#"select pool_id, name, vrf, family, min_prefix_length, max_prefix_length,
                 default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, labels, required_labels,
-                description, revision, created_at, parent_pool_id, parent as "parent?",
+                description, revision, created_at, created_by, owner, confirmed_at is not null as "confirmed!", claim as "claim!", parent_pool_id, parent as "parent?",
                 array(select cidr from pool_range where pool_id = page.pool_id order by cidr) as "ranges!",
                 coalesce(free.host_bits, '{}') as "host_bits!", coalesce(free.counts, '{}') as "counts!"
             from (
@@ -101,6 +101,10 @@ macro_rules! pools {
                 labels: convert::labels(row.labels)?,
                 required_labels: convert::required_labels(row.required_labels)?,
                 description: row.description,
+                created_by: row.created_by,
+                owner: convert::owner(row.owner)?,
+                confirmed: row.confirmed,
+                claim_digest: Some(Claim(row.claim).digest()),
                 revision: row.revision,
                 created_at: row.created_at,
                 total_addresses: total,
@@ -108,6 +112,7 @@ macro_rules! pools {
                 utilisation: if total == 0 { 0.0 } else { used as f64 / total as f64 },
                 largest_free_prefix_length: free.first().map(|free| free.prefix_length),
                 free,
+                claim: None,
             })
         })
         .collect::<Result<Vec<_>>>()
@@ -139,13 +144,17 @@ pub async fn list(
             and ($3::text is null or parent.name = $3 or parent.pool_id::text = $3)
             and ($4::jsonb is null or pool.labels @> $4)
             and ($5::text is null or (vrf.name <> 'default', vrf.name, pool.name) > ($5 <> 'default', $5, $6))
-        order by vrf.name <> 'default', vrf.name, pool.name limit $7",
+            and ($7::text is null or coalesce(pool.owner, '') = $7)
+            and ($8::boolean is null or (pool.confirmed_at is not null) = $8)
+        order by vrf.name <> 'default', vrf.name, pool.name limit $9",
         filter.name.as_deref(),
         filter.vrf.as_deref(),
         filter.parent.as_deref(),
         label.map(|(key, value)| serde_json::json!({ key: value })),
         vrf,
         name,
+        filter.owner.as_deref(),
+        filter.confirmed,
         i64::from(limit)
     )
 }
@@ -207,12 +216,13 @@ pub async fn insert(
     parent: Option<PoolId>,
     family: Family,
     new: &NewPool,
+    made: &Made<'_>,
 ) -> Result<()> {
     query!(
         "insert into pool (pool_id, vrf_id, parent_pool_id, name, family, min_prefix_length, max_prefix_length,
             default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, labels, required_labels,
-            description)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+            description, created_by, owner, claim)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         id.0,
         vrf.0,
         parent.map(|id| id.0),
@@ -226,7 +236,10 @@ pub async fn insert(
         i32::try_from(new.release_cooldown_seconds).unwrap_or(i32::MAX),
         convert::labels_json(&new.labels)?,
         convert::required_labels_json(&new.required_labels)?,
-        new.description
+        new.description,
+        made.by,
+        made.owner(),
+        made.claim.0
     )
     .execute(db)
     .await?;

@@ -1,27 +1,36 @@
 //! Profiles and their members.
 
 use ipam_shared::{
-    api::profile::{Member, NewProfile, Profile, ProfilePatch},
-    ids::ProfileId,
+    api::profile::{Member, NewProfile, Profile, ProfileFilter, ProfilePatch},
+    ids::{Claim, ProfileId},
 };
 use sqlx::query;
 
 use crate::{
-    db::{Connection, convert},
+    db::{Connection, convert, ownership::Made},
     error::Result,
 };
 
-/// Makes a profile, as yet without members.
-pub async fn insert(db: &mut Connection, id: ProfileId, new: &NewProfile) -> Result<()> {
-    query!(
-        "insert into profile (profile_id, name, description) values ($1, $2, $3)",
+/// Makes a profile, as yet without members, unless one of that name was made meanwhile.
+pub async fn insert(
+    db: &mut Connection,
+    id: ProfileId,
+    new: &NewProfile,
+    made: &Made<'_>,
+) -> Result<bool> {
+    let done = query!(
+        "insert into profile (profile_id, name, description, created_by, owner, claim) values ($1, $2, $3, $4, $5, $6)
+        on conflict (name) do nothing",
         id.0,
         new.name.as_str(),
-        new.description
+        new.description,
+        made.by,
+        made.owner(),
+        made.claim.0
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// The id of a profile by id or name; an id wins over a name that looks like one.
@@ -33,6 +42,17 @@ pub async fn find_id(
     let row = query!(
         "select profile_id from profile where profile_id = $1 or name = $2 order by (profile_id = $1) desc limit 1",
         id.map(|id| id.0),
+        name
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| ProfileId(row.profile_id)))
+}
+
+/// Locks the profile of that name against changes; its id. Allocations from it go on.
+pub async fn lock_named(db: &mut Connection, name: &str) -> Result<Option<ProfileId>> {
+    let row = query!(
+        "select profile_id from profile where name = $1 for no key update",
         name
     )
     .fetch_optional(db)
@@ -62,7 +82,7 @@ macro_rules! profiles {
                     where profile_id in (select profile_id from page) group by profile_id
                 )
             select profile_id as "profile_id!", name as "name!", description as "description!", revision as "revision!",
-                created_at as "created_at!", roles as "roles!", pools as "pools!", offsets as "offsets!",
+                created_at as "created_at!", created_by, owner, confirmed_at is not null as "confirmed!", claim as "claim!", roles as "roles!", pools as "pools!", offsets as "offsets!",
                 mins as "mins!", maxs as "maxs!", coalesce(allocations, 0) as "allocations!"
             from page left join used using (profile_id) cross join lateral (
                 select array_agg(role order by position) as roles, array_agg(pool_name order by position) as pools,
@@ -96,8 +116,13 @@ macro_rules! profiles {
                     })
                     .collect::<Result<_>>()?,
                 allocations: row.allocations,
+                created_by: row.created_by,
+                owner: convert::owner(row.owner)?,
+                confirmed: row.confirmed,
+                claim_digest: Some(Claim(row.claim).digest()),
                 revision: row.revision,
                 created_at: row.created_at,
+                claim: None,
             })
         })
         .collect::<Result<Vec<_>>>()
@@ -109,20 +134,32 @@ pub async fn get(db: &mut Connection, id: ProfileId) -> Result<Option<Profile>> 
     Ok(profiles!(db, "profile_id = $1", id.0)?.pop())
 }
 
-/// Profiles in the order of their ids, after `cursor`; with a name, only that one.
+/// Profiles that a filter lets through, in the order of their ids, after `cursor`.
 pub async fn list(
     db: &mut Connection,
-    name: Option<&str>,
+    filter: &ProfileFilter,
     cursor: Option<ProfileId>,
     limit: u16,
 ) -> Result<Vec<Profile>> {
     let after = cursor.map(|id| id.0).unwrap_or_default();
-    match name {
-        Some(name) => profiles!(db, "name = $1 and profile_id > $2", name, after),
+    match &filter.name {
+        Some(name) => profiles!(
+            db,
+            "name = $1 and profile_id > $2 and ($3::text is null or coalesce(owner, '') = $3)
+                and ($4::boolean is null or (confirmed_at is not null) = $4)",
+            name,
+            after,
+            filter.owner.as_deref(),
+            filter.confirmed
+        ),
         None => profiles!(
             db,
-            "profile_id > $1 order by profile_id limit $2",
+            "profile_id > $1 and ($2::text is null or coalesce(owner, '') = $2)
+                and ($3::boolean is null or (confirmed_at is not null) = $3)
+            order by profile_id limit $4",
             after,
+            filter.owner.as_deref(),
+            filter.confirmed,
             i64::from(limit)
         ),
     }

@@ -3,12 +3,12 @@
 use ipam_shared::{
     api::reservation::{NewReservation, Reservation, ReservationFilter, ReservationPatch},
     cidr::Cidr,
-    ids::{PoolId, ReservationId, VrfId},
+    ids::{Claim, PoolId, ReservationId, VrfId},
 };
 use sqlx::{Postgres, QueryBuilder, Row as _, query, types::ipnet::IpNet};
 
 use crate::{
-    db::{Connection, convert},
+    db::{Connection, convert, ownership::Made},
     domain::plan::{Place, Range},
     error::{Conflict, Result},
 };
@@ -41,17 +41,19 @@ pub async fn insert(
     id: ReservationId,
     vrf: VrfId,
     new: &NewReservation,
-    created_by: &str,
+    made: &Made<'_>,
 ) -> Result<()> {
     query!(
-        "insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_by)
-        values ($1, $2, $3, $4, $5, $6)",
+        "insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_by, owner, claim)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)",
         id.0,
         vrf.0,
         IpNet::from(new.cidr),
         new.reason,
         convert::labels_json(&new.labels)?,
-        created_by
+        made.by,
+        made.owner(),
+        made.claim.0
     )
     .execute(db)
     .await?;
@@ -150,7 +152,8 @@ pub async fn load(db: &mut Connection, ids: &[ReservationId]) -> Result<Vec<Rese
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     query!(
         r#"select reservation.reservation_id, reservation.cidr, vrf.name as vrf, reason, reservation.labels,
-            reservation.revision, created_by, reservation.created_at,
+            reservation.revision, reservation.created_by, reservation.owner,
+            reservation.confirmed_at is not null as "confirmed!", reservation.claim, reservation.created_at,
             array(select distinct pool.name from block join pool_range using (range_id) join pool using (pool_id)
                 where block.reservation_id = reservation.reservation_id order by 1) as "pools!"
         from unnest($1::uuid[]) with ordinality as wanted (reservation_id, place)
@@ -175,7 +178,11 @@ pub async fn load(db: &mut Connection, ids: &[ReservationId]) -> Result<Vec<Rese
             pools: row.pools,
             revision: row.revision,
             created_by: row.created_by,
+            owner: convert::owner(row.owner)?,
+            confirmed: row.confirmed,
+                claim_digest: Some(Claim(row.claim).digest()),
             created_at: row.created_at,
+            claim: None,
         })
     })
     .collect()
@@ -251,6 +258,7 @@ pub async fn list(
     if let Some(within) = filter.within {
         sql.push(" and cidr <<= ").push_bind(IpNet::from(within));
     }
+    convert::push_owned(&mut sql, filter.owner.as_deref(), filter.confirmed);
     sql.push(" and reservation_id > ").push_bind(after);
     sql.push(" order by reservation_id limit ")
         .push_bind(i64::from(limit));

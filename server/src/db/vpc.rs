@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use ipam_shared::{
-    api::vpc::{NewVpc, Vpc, VpcPatch},
-    ids::{VpcId, VrfId},
+    api::vpc::{NewVpc, Vpc, VpcFilter, VpcPatch},
+    ids::{Claim, VpcId, VrfId},
 };
 use sqlx::query;
 use time::OffsetDateTime;
 
 use crate::{
-    db::{Connection, convert},
+    db::{Connection, convert, ownership::Made},
     error::Result,
 };
 
@@ -28,7 +28,7 @@ pub struct Owner {
 /// Makes the VPC unless it exists, locks it against deletion, and answers it.
 pub async fn find_or_insert(db: &mut Connection, name: &str) -> Result<(Owner, bool)> {
     let row = query!(
-        r#"insert into vpc (vrf_id, name) select vrf_id, $1 from vrf where vrf.name = 'default'
+        r#"insert into vpc (vrf_id, name, implicit) select vrf_id, $1, true from vrf where vrf.name = 'default'
         on conflict (lower(name)) do update set revision = vpc.revision
         returning vpc_id, name, vrf_id, (xmax = 0) as "created!""#,
         name
@@ -45,16 +45,20 @@ pub async fn find_or_insert(db: &mut Connection, name: &str) -> Result<(Owner, b
     ))
 }
 
-/// Makes a VPC; none if the VRF does not exist.
-pub async fn insert(db: &mut Connection, id: VpcId, new: &NewVpc) -> Result<bool> {
+/// Makes a VPC, unless one of that name was made meanwhile, or the VRF does not exist.
+pub async fn insert(db: &mut Connection, id: VpcId, new: &NewVpc, made: &Made<'_>) -> Result<bool> {
     let done = query!(
-        "insert into vpc (vpc_id, vrf_id, name, labels, description)
-        select $1, vrf_id, $2, $3, $4 from vrf where name = coalesce($5, 'default')",
+        "insert into vpc (vpc_id, vrf_id, name, labels, description, created_by, owner, claim)
+        select $1, vrf_id, $2, $3, $4, $6, $7, $8 from vrf where name = coalesce($5, 'default')
+        on conflict (lower(name)) do nothing",
         id.0,
         new.name.as_str(),
         convert::labels_json(&new.labels)?,
         new.description,
         new.vrf.as_ref().map(|name| name.as_str()),
+        made.by,
+        made.owner(),
+        made.claim.0
     )
     .execute(db)
     .await?;
@@ -71,6 +75,31 @@ pub async fn find_id(db: &mut Connection, id: Option<VpcId>, name: &str) -> Resu
     .fetch_optional(db)
     .await?;
     Ok(row.map(|row| VpcId(row.vpc_id)))
+}
+
+/// Locks the VPC of that name, in whatever case, against changes; its id. Allocations in it go on.
+pub async fn lock_named(db: &mut Connection, name: &str) -> Result<Option<VpcId>> {
+    let row = query!(
+        "select vpc_id from vpc where lower(name) = lower($1) for no key update",
+        name
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| VpcId(row.vpc_id)))
+}
+
+/// Gives a locked VPC that was made on first use to whoever makes it: from now on it is managed.
+pub async fn take_over(db: &mut Connection, id: VpcId, made: &Made<'_>) -> Result<()> {
+    query!(
+        "update vpc set implicit = false, created_by = $2, owner = $3, claim = $4 where vpc_id = $1",
+        id.0,
+        made.by,
+        made.owner(),
+        made.claim.0
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Locks a VPC against changes and new allocations; its revision.
@@ -90,6 +119,7 @@ macro_rules! vpcs {
     ($db:expr, $condition:literal, $($value:expr),+) => {
         query!(
             r#"select vpc_id, vpc.name, vrf.name as vrf, vpc.labels, vpc.description, vpc.revision, vpc.created_at,
+                vpc.created_by, vpc.owner, vpc.confirmed_at is not null as "confirmed!", vpc.claim, implicit,
                 (select count(*) from allocation where allocation.vpc_id = vpc.vpc_id) as "allocations!"
             from vpc join vrf using (vrf_id) where "# + $condition,
             $($value),+
@@ -105,8 +135,14 @@ macro_rules! vpcs {
                 labels: convert::labels(row.labels)?,
                 description: row.description,
                 allocations: row.allocations,
+                implicit: row.implicit,
+                created_by: row.created_by,
+                owner: convert::owner(row.owner)?,
+                confirmed: row.confirmed,
+                claim_digest: Some(Claim(row.claim).digest()),
                 revision: row.revision,
                 created_at: row.created_at,
+                claim: None,
             })
         })
         .collect::<Result<Vec<_>>>()
@@ -118,35 +154,56 @@ pub async fn get(db: &mut Connection, id: VpcId) -> Result<Option<Vpc>> {
     Ok(vpcs!(db, "vpc_id = $1", id.0)?.pop())
 }
 
-/// VPCs in the order of their ids, after `cursor`; with a name, without regard to case, only that one.
+/// VPCs that a filter lets through, in the order of their ids, after `cursor`; the case of a name does not count.
 pub async fn list(
     db: &mut Connection,
-    name: Option<&str>,
+    filter: &VpcFilter,
     cursor: Option<VpcId>,
     limit: u16,
 ) -> Result<Vec<Vpc>> {
     let after = cursor.map(|id| id.0).unwrap_or_default();
-    match name {
-        Some(name) => vpcs!(
+    match (&filter.name, filter.owner.as_deref()) {
+        (Some(name), owner) => vpcs!(
             db,
-            "lower(vpc.name) = lower($1) and vpc_id > $2",
+            "lower(vpc.name) = lower($1) and vpc_id > $2 and ($3::text is null or coalesce(vpc.owner, '') = $3)
+                and ($4::boolean is null or (vpc.confirmed_at is not null) = $4)",
             name,
-            after
-        ),
-        None => vpcs!(
-            db,
-            "vpc_id > $1 order by vpc_id limit $2",
             after,
+            owner,
+            filter.confirmed
+        ),
+        (None, None) => vpcs!(
+            db,
+            "vpc_id > $1 and ($2::boolean is null or (vpc.confirmed_at is not null) = $2) order by vpc_id limit $3",
+            after,
+            filter.confirmed,
+            i64::from(limit)
+        ),
+        (None, Some("")) => vpcs!(
+            db,
+            "vpc_id > $1 and vpc.owner is null and ($2::boolean is null or (vpc.confirmed_at is not null) = $2)
+            order by vpc_id limit $3",
+            after,
+            filter.confirmed,
+            i64::from(limit)
+        ),
+        (None, Some(owner)) => vpcs!(
+            db,
+            "vpc_id > $1 and vpc.owner = $2 and ($3::boolean is null or (vpc.confirmed_at is not null) = $3)
+            order by vpc_id limit $4",
+            after,
+            owner,
+            filter.confirmed,
             i64::from(limit)
         ),
     }
 }
 
-/// Changes a VPC.
+/// Changes a VPC, which is managed from now on.
 pub async fn update(db: &mut Connection, id: VpcId, patch: &VpcPatch) -> Result<()> {
     query!(
         "update vpc set name = coalesce($2, name), labels = coalesce($3, labels),
-            description = coalesce($4, description), revision = revision + 1
+            description = coalesce($4, description), revision = revision + 1, implicit = false
         where vpc_id = $1",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),

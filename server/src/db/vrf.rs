@@ -1,13 +1,13 @@
 //! VRFs.
 
 use ipam_shared::{
-    api::vrf::{NewVrf, Vrf, VrfPatch},
-    ids::VrfId,
+    api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
+    ids::{Claim, VpcId, VrfId},
 };
 use sqlx::query;
 
 use crate::{
-    db::{Connection, convert},
+    db::{Connection, convert, ownership::Made},
     error::Result,
 };
 
@@ -51,18 +51,22 @@ pub async fn lock_against_vpcs(db: &mut Connection, id: VrfId) -> Result<()> {
     Ok(())
 }
 
-/// Makes a VRF.
-pub async fn insert(db: &mut Connection, id: VrfId, new: &NewVrf) -> Result<()> {
-    query!(
-        "insert into vrf (vrf_id, name, labels, description) values ($1, $2, $3, $4)",
+/// Makes a VRF, unless one of that name was made meanwhile.
+pub async fn insert(db: &mut Connection, id: VrfId, new: &NewVrf, made: &Made<'_>) -> Result<bool> {
+    let done = query!(
+        "insert into vrf (vrf_id, name, labels, description, created_by, owner, claim) values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict (name) do nothing",
         id.0,
         new.name.as_str(),
         convert::labels_json(&new.labels)?,
-        new.description
+        new.description,
+        made.by,
+        made.owner(),
+        made.claim.0
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// The id of a VRF by id or name; an id wins over a name that looks like one.
@@ -81,7 +85,8 @@ pub async fn find_id(db: &mut Connection, id: Option<VrfId>, name: &str) -> Resu
 macro_rules! vrfs {
     ($db:expr, $condition:literal, $($value:expr),+) => {
         query!(
-            r#"select vrf_id, name, labels, description, revision, created_at,
+            r#"select vrf_id, name, labels, description, revision, created_at, created_by, owner,
+                confirmed_at is not null as "confirmed!", claim,
                 (select count(*) from pool where pool.vrf_id = vrf.vrf_id) as "pools!",
                 (select count(*) from vpc where vpc.vrf_id = vrf.vrf_id) as "vpcs!",
                 (select count(*) from reservation where reservation.vrf_id = vrf.vrf_id) as "reservations!"
@@ -100,8 +105,13 @@ macro_rules! vrfs {
                 pools: row.pools,
                 vpcs: row.vpcs,
                 reservations: row.reservations,
+                created_by: row.created_by,
+                owner: convert::owner(row.owner)?,
+                confirmed: row.confirmed,
+                claim_digest: Some(Claim(row.claim).digest()),
                 revision: row.revision,
                 created_at: row.created_at,
+                claim: None,
             })
         })
         .collect::<Result<Vec<_>>>()
@@ -113,18 +123,23 @@ pub async fn get(db: &mut Connection, id: VrfId) -> Result<Option<Vrf>> {
     Ok(vrfs!(db, "vrf_id = $1", id.0)?.pop())
 }
 
-/// VRFs in the order of their ids, after `cursor`; with a name, only that one.
+/// VRFs that a filter lets through, in the order of their ids, after `cursor`.
 pub async fn list(
     db: &mut Connection,
-    name: Option<&str>,
+    filter: &VrfFilter,
     cursor: Option<VrfId>,
     limit: u16,
 ) -> Result<Vec<Vrf>> {
     vrfs!(
         db,
-        "($1::text is null or name = $1) and ($2::uuid is null or vrf_id > $2) order by vrf_id limit $3",
-        name,
+        "($1::text is null or name = $1) and ($2::uuid is null or vrf_id > $2)
+            and ($3::text is null or coalesce(owner, '') = $3)
+            and ($4::boolean is null or (confirmed_at is not null) = $4)
+        order by vrf_id limit $5",
+        filter.name.as_deref(),
         cursor.map(|id| id.0),
+        filter.owner.as_deref(),
+        filter.confirmed,
         i64::from(limit)
     )
 }
@@ -155,6 +170,30 @@ pub async fn delete(db: &mut Connection, id: VrfId) -> Result<()> {
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// Deletes the VPCs of a VRF, which is locked against new ones, that were made on first use, hold nothing, and were never
+/// managed by anybody; their ids and names. An allocation that is being made in one of them is waited for.
+pub async fn delete_implicit_vpcs(db: &mut Connection, id: VrfId) -> Result<Vec<(VpcId, String)>> {
+    // A statement of its own, so that the next one sees what was committed while the locks were waited for.
+    query!(
+        "select from vpc where vrf_id = $1 and implicit order by vpc_id for update",
+        id.0
+    )
+    .execute(&mut *db)
+    .await?;
+    let rows = query!(
+        "delete from vpc where vrf_id = $1 and implicit
+            and not exists (select from allocation where allocation.vpc_id = vpc.vpc_id)
+        returning vpc_id, name",
+        id.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (VpcId(row.vpc_id), row.name))
+        .collect())
 }
 
 /// What is in a VRF: the first ten by kind and name, and how many there are.

@@ -19,6 +19,7 @@ use super::{
     admission::Kind,
     batch::{self, Ask, lower},
     check_description, commit, detached,
+    ownership::Maker,
     plan::{self, FreeSpace, Place},
     resize::{self, NewSize},
 };
@@ -68,13 +69,13 @@ impl Ipam {
     /// Allocates, or answers what an earlier try of the same request made. Returns after the commit.
     pub async fn allocate(
         &self,
-        caller: Caller,
+        maker: impl Into<Maker>,
         new: NewAllocation,
         key: Option<String>,
     ) -> Result<Outcome> {
         let is_dry = new.dry_run;
         self.may_hand_out()?;
-        let ask = check(&caller, new, key)?;
+        let ask = check(&maker.into(), new, key)?;
         if !is_dry {
             let answer = self.queues.submit(self, ask).await;
             self.count(&answer, false);
@@ -105,10 +106,11 @@ impl Ipam {
     /// Allocates for several requests. Each answer comes after the commit.
     pub async fn allocate_batch(
         &self,
-        caller: Caller,
+        maker: impl Into<Maker>,
         new: NewBatch,
         key: Option<String>,
     ) -> Result<BatchOutcome> {
+        let maker = maker.into();
         self.may_hand_out()?;
         if !(1..=MAX_BATCH).contains(&new.requests.len()) {
             return Err(Error::Invalid(format!(
@@ -129,7 +131,7 @@ impl Ipam {
             }
             // Each request has a key of its own, so that a repeated batch finds what each of them made.
             let key = key.as_ref().map(|key| format!("{key} {index}"));
-            let ask = check(&caller, request, key);
+            let ask = check(&maker, request, key);
             if let Ok(ask) = &ask {
                 for identity in ask.identities() {
                     if let Some(other) = seen.insert(identity, index) {
@@ -193,38 +195,7 @@ impl Ipam {
         let Some(allocation) = allocation::get(&mut connection, id).await? else {
             return Err(gone_or_unknown(&mut connection, id).await);
         };
-        let Some(claim) = claim else {
-            return Ok(allocation);
-        };
-        let Some((owner, confirmed)) = allocation::claim(&mut connection, id).await? else {
-            return Err(gone_or_unknown(&mut connection, id).await);
-        };
-        check_claim(&allocation, owner, claim)?;
-        drop(connection);
-        if confirmed {
-            return Ok(allocation);
-        }
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let Some(locked) = allocation::lock(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
-            };
-            check_claim(&allocation, locked.claim, claim)?;
-            if !locked.confirmed {
-                allocation::confirm(&mut transaction, id).await?;
-                let event = Event {
-                    action: "allocation.confirm",
-                    subject: id.0,
-                    caller: &caller,
-                    detail: json!({}),
-                };
-                event::insert(&mut transaction, &[event]).await?;
-            }
-            commit(transaction).await?;
-            Ok(allocation)
-        })
-        .await
+        self.shown(connection, caller, allocation, claim).await
     }
 
     /// Changes an allocation in place. With `if_match`, only if it is at that revision.
@@ -566,24 +537,6 @@ pub(super) fn check_revision(if_match: Option<i64>, now: i64) -> Result<()> {
     }
 }
 
-fn check_claim(allocation: &Allocation, owner: Claim, claim: Claim) -> Result<()> {
-    if owner == claim {
-        return Ok(());
-    }
-    let import_id = match &allocation.name {
-        Some(name) => format!("{}/{name}", allocation.vpc),
-        None => allocation.id.to_string(),
-    };
-    Err(Error::Claimed {
-        message: format!(
-            "{} was adopted by somebody else since this claim was given, such as a copy of the same configuration with \
-             another state; if it is yours all the same, take it over with: terraform import <address> '{import_id}'",
-            describe(allocation)
-        ),
-        import_id,
-    })
-}
-
 fn name_taken(error: sqlx::Error, patch: &AllocationPatch) -> Error {
     if meaning(&error) != Some(Meaning::NameTaken) {
         return error.into();
@@ -615,7 +568,7 @@ pub(super) fn describe(allocation: &Allocation) -> String {
 }
 
 /// Checks what holds whatever is stored.
-fn check(caller: &Caller, new: NewAllocation, key: Option<String>) -> Result<Ask> {
+fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Ask> {
     let invalid = |error: AskError| Error::Invalid(error.to_string());
     let size = new.size().map_err(invalid)?;
     let recipe = new.recipe().map_err(invalid)?;
@@ -631,7 +584,7 @@ fn check(caller: &Caller, new: NewAllocation, key: Option<String>) -> Result<Ask
         new,
         recipe,
         size,
-        caller: caller.clone(),
+        maker: maker.clone(),
         key,
         tried: Vec::new(),
     })

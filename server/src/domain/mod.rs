@@ -14,6 +14,7 @@ pub mod health;
 pub mod lookup;
 pub mod named;
 mod nest;
+pub mod ownership;
 pub mod plan;
 pub mod pool;
 mod pool_rules;
@@ -174,6 +175,17 @@ async fn missing(
         Ok(None) => Error::NotFound(text),
         Err(error) => error,
     }
+}
+
+/// How often a creation begins anew because what had its name came or went meanwhile.
+const TRIES: usize = 10;
+
+/// What had its name came and went too often while something was made.
+fn too_fast() -> Error {
+    Error::Unavailable(
+        "somebody makes and deletes the same at the same moment; try again",
+        None,
+    )
 }
 
 /// Checks free text.

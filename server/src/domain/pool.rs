@@ -8,8 +8,8 @@ use ipam_shared::{
         DEFAULT_VRF,
         pool::{NewPool, Pool, PoolPatch},
     },
-    cidr::Cidr,
-    ids::PoolId,
+    cidr::{Cidr, Family},
+    ids::{Claim, PoolId},
     name::Name,
 };
 use serde_json::json;
@@ -18,6 +18,7 @@ use super::{
     Caller, Ipam,
     allocation::check_revision,
     check_description, commit, detached, missing,
+    ownership::{Maker, Title, adopt, may_adopt},
     pool_rules::{check_bounds, check_policies, family},
     range::{self, Change, Owner, Parent, in_use},
 };
@@ -36,15 +37,16 @@ use crate::{
 pub(super) const DELETE: &str = "pool.delete";
 
 impl Ipam {
-    /// Makes a pool with its ranges, all or nothing.
-    pub async fn create_pool(&self, caller: Caller, new: NewPool) -> Result<Pool> {
+    /// Makes a pool with its ranges, all or nothing, or answers what its owner made before by asking for the same; whether it
+    /// was made now.
+    pub async fn create_pool(&self, maker: impl Into<Maker>, new: NewPool) -> Result<(Pool, bool)> {
         check_description(&new.description)?;
         check_policies(
             Some(new.reserved_addresses),
             Some(new.release_cooldown_seconds),
             Some(&new.required_labels),
         )?;
-        let ipam = self.clone();
+        let (ipam, maker) = (self.clone(), maker.into());
         detached(async move {
             let mut transaction = ipam.begin().await?;
             ipam.may_hand_out()?;
@@ -53,6 +55,14 @@ impl Ipam {
             let vrf = vrf.ok_or_else(|| {
                 Error::NotFound(format!("there is no VRF \"{vrf_name}\"; make it first"))
             })?;
+            // Nobody else makes a pool of this VRF meanwhile.
+            if let Some(id) =
+                pool::find_in(&mut transaction, vrf.id, None, new.name.as_str()).await?
+            {
+                let pool = take(&mut transaction, &maker, &vrf, id, &new).await?;
+                commit(transaction).await?;
+                return Ok((pool, false));
+            }
             let parent = match &new.parent {
                 Some(key) => Some(find_parent(&mut transaction, &vrf, key).await?),
                 None => None,
@@ -61,15 +71,19 @@ impl Ipam {
             let longest = new.max_prefix_length.unwrap_or(family.bits());
             let shortest = new.min_prefix_length;
             check_bounds(family, shortest, longest, new.default_prefix_length)?;
-            // Nobody else makes a pool of this VRF meanwhile.
-            if let Some(id) =
-                pool::find_in(&mut transaction, vrf.id, None, new.name.as_str()).await?
-            {
-                return Err(taken(&new.name, &vrf.name, Some(id)));
-            }
-            let id = PoolId::generate();
+            let (id, claim) = (PoolId::generate(), Claim::generate());
             let parent_id = parent.as_ref().map(|(parent, _)| parent.id);
-            pool::insert(&mut transaction, id, vrf.id, parent_id, family, &new).await?;
+            let made_by = maker.made(claim);
+            pool::insert(
+                &mut transaction,
+                id,
+                vrf.id,
+                parent_id,
+                family,
+                &new,
+                &made_by,
+            )
+            .await?;
             let owner = Owner {
                 id,
                 name: new.name.as_str(),
@@ -85,15 +99,28 @@ impl Ipam {
                 ..Change::default()
             };
             range::change(&mut transaction, &owner, change).await?;
-            let made = pool::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was just made"))?;
-            let detail = json!({ "name": made.name, "vrf": made.vrf, "parent": made.parent, "ranges": made.ranges });
-            record(&mut transaction, &caller, "pool.create", id, detail).await?;
+            let mut made = get(&mut transaction, id).await?;
+            let detail = json!({
+                "name": made.name, "vrf": made.vrf, "parent": made.parent, "ranges": made.ranges, "owner": made.owner,
+            });
+            record(&mut transaction, &maker.caller, "pool.create", id, detail).await?;
+            made.claim = Some(claim);
             commit(transaction).await?;
-            Ok(made)
+            Ok((made, true))
         })
         .await
+    }
+
+    /// One pool, by id, or by name if only one VRF has a pool of that name. With a claim, its reader must be its owner, and is
+    /// confirmed as such.
+    pub async fn show_pool(&self, caller: Caller, key: &str, claim: Option<Claim>) -> Result<Pool> {
+        let id = self.find_pool(key).await?;
+        let mut connection = self.read().await?;
+        let Some(pool) = pool::get(&mut connection, id).await? else {
+            let text = format!("there is no pool \"{key}\"");
+            return Err(missing(&mut connection, Some(id.0), DELETE, "pool", text).await);
+        };
+        self.shown(connection, caller, pool, claim).await
     }
 
     /// The id of a pool by id, or by name if only one VRF has a pool of that name.
@@ -163,7 +190,7 @@ impl Ipam {
             pool::update(&mut transaction, id, &patch)
                 .await
                 .map_err(|error| match (&patch.name, error) {
-                    (Some(name), Error::NameTaken { .. }) => taken(name, &vrf.name, None),
+                    (Some(name), Error::NameTaken { .. }) => taken(name, &vrf.name),
                     (_, error) => error,
                 })?;
             let owner = Owner {
@@ -189,9 +216,7 @@ impl Ipam {
                 }
             }
             record(&mut transaction, &caller, "pool.update", id, detail).await?;
-            let pool = pool::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was locked"))?;
+            let pool = get(&mut transaction, id).await?;
             commit(transaction).await?;
             Ok(pool)
         })
@@ -247,6 +272,120 @@ impl Ipam {
     }
 }
 
+/// What is asked for, with what follows from it.
+struct Wanted<'a> {
+    new: &'a NewPool,
+    family: Family,
+    parent: Option<PoolId>,
+}
+
+impl Wanted<'_> {
+    /// In what a pool that is there differs from what is asked for: the fields. Ranges that were asked for by size are
+    /// compared by size, wherever they came to lie.
+    fn differences(&self, there: &Pool) -> Vec<&'static str> {
+        let Self {
+            new,
+            family,
+            parent,
+        } = self;
+        let longest = new.max_prefix_length.unwrap_or(family.bits());
+        [
+            ("family", there.family != *family),
+            ("parent", there.parent_id != *parent),
+            ("ranges", !has_ranges(there, new)),
+            (
+                "min_prefix_length",
+                there.min_prefix_length != new.min_prefix_length,
+            ),
+            ("max_prefix_length", there.max_prefix_length != longest),
+            (
+                "default_prefix_length",
+                there.default_prefix_length != new.default_prefix_length,
+            ),
+            (
+                "reserved_addresses",
+                there.reserved_addresses != new.reserved_addresses,
+            ),
+            ("strategy", there.strategy != new.strategy),
+            (
+                "release_cooldown_seconds",
+                there.release_cooldown_seconds != new.release_cooldown_seconds,
+            ),
+            (
+                "required_labels",
+                there.required_labels != new.required_labels,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect()
+    }
+}
+
+/// Whether a pool consists of the ranges that are named, and beside them of ranges of the sizes that are asked for.
+fn has_ranges(there: &Pool, new: &NewPool) -> bool {
+    let others = there
+        .ranges
+        .iter()
+        .filter(|range| !new.ranges.contains(range));
+    let mut others: Vec<u8> = others.map(|range| range.prefix_length()).collect();
+    let mut sizes = new.range_prefix_lengths.clone();
+    others.sort_unstable();
+    sizes.sort_unstable();
+    new.ranges.iter().all(|range| there.ranges.contains(range)) && others == sizes
+}
+
+/// Gives a pool, whose VRF is locked, to whoever asked for the same again.
+async fn take(
+    db: &mut Connection,
+    maker: &Maker,
+    vrf: &Locked,
+    id: PoolId,
+    new: &NewPool,
+) -> Result<Pool> {
+    pool::lock(db, &[id]).await?;
+    let before = get(db, id).await?;
+    may_adopt(db, maker, &before).await?;
+    // Under the lock of the VRF it stands still.
+    let parent = match &new.parent {
+        Some(key) => {
+            let id = pool::find_in(db, vrf.id, key.parse().ok(), key).await?;
+            let id = id.ok_or_else(|| no_parent(vrf, key))?;
+            Some(get(db, id).await?)
+        }
+        None => None,
+    };
+    let wanted = Wanted {
+        new,
+        family: family(new, parent.as_ref())?,
+        parent: parent.map(|parent| parent.id),
+    };
+    let differences = wanted.differences(&before);
+    if !differences.is_empty() {
+        let how = format!("in {}", differences.join(", "));
+        return Err(Title::of(&before).differs(&how));
+    }
+    let patch = PoolPatch {
+        labels: (before.labels != new.labels).then(|| new.labels.clone()),
+        description: (before.description != new.description).then(|| new.description.clone()),
+        ..PoolPatch::default()
+    };
+    let mut pool = before;
+    if patch != PoolPatch::default() {
+        pool::update(db, id, &patch).await?;
+        pool = get(db, id).await?;
+    }
+    let detail = json!({ "name": pool.name, "vrf": pool.vrf, "changed": patch });
+    adopt(db, maker, &mut pool, detail).await?;
+    Ok(pool)
+}
+
+/// A pool that is there, since it was just made or locked.
+async fn get(db: &mut Connection, id: PoolId) -> Result<Pool> {
+    let found = pool::get(db, id).await?;
+    found.ok_or_else(|| Error::bug("a pool went away while it was locked"))
+}
+
 /// Locks a pool for a change: its VRF, then the pool and its parent in the order of their ids. The VRF, the pool as it is,
 /// and the parent.
 async fn lock(db: &mut Connection, id: PoolId) -> Result<(Locked, Pool, Option<Parent>)> {
@@ -283,12 +422,7 @@ async fn lock(db: &mut Connection, id: PoolId) -> Result<(Locked, Pool, Option<P
 
 /// The pool to cut ranges from, locked; the VRF is locked already.
 async fn find_parent(db: &mut Connection, vrf: &Locked, key: &str) -> Result<(Pool, Parent)> {
-    let unknown = || {
-        Error::NotFound(format!(
-            "there is no pool \"{key}\" in VRF \"{}\"; a parent is in the same VRF",
-            vrf.name
-        ))
-    };
+    let unknown = || no_parent(vrf, key);
     let id = pool::find_in(db, vrf.id, key.parse().ok(), key)
         .await?
         .ok_or_else(unknown)?;
@@ -301,6 +435,13 @@ async fn find_parent(db: &mut Connection, vrf: &Locked, key: &str) -> Result<(Po
         ranges,
     };
     Ok((pool, parent))
+}
+
+fn no_parent(vrf: &Locked, key: &str) -> Error {
+    Error::NotFound(format!(
+        "there is no pool \"{key}\" in VRF \"{}\"; a parent is in the same VRF",
+        vrf.name
+    ))
 }
 
 /// Makes the ranges those of the patch; which came and which went.
@@ -353,17 +494,9 @@ async fn record(
     event::insert(db, &[event]).await
 }
 
-/// The name is that of another pool, which `id` imports if it is what the caller wanted.
-fn taken(name: &Name, vrf: &str, id: Option<PoolId>) -> Error {
-    let import_id = id.map(|id| id.to_string());
-    let advice = match &import_id {
-        Some(id) => format!(", or take it over with: terraform import <address> '{id}'"),
-        None => String::new(),
-    };
+fn taken(name: &Name, vrf: &str) -> Error {
     Error::NameTaken {
-        message: format!(
-            "VRF \"{vrf}\" has a pool \"{name}\" already; choose another name{advice}"
-        ),
-        import_id,
+        message: format!("VRF \"{vrf}\" has a pool \"{name}\" already; choose another name"),
+        import_id: None,
     }
 }

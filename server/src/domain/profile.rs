@@ -5,13 +5,18 @@ use std::collections::HashSet;
 
 use ipam_shared::{
     api::profile::{MAX_MEMBERS, Member, NewProfile, Profile, ProfilePatch},
-    ids::ProfileId,
+    ids::{Claim, ProfileId},
     name::Name,
 };
 use serde_json::json;
 
 use super::{
-    Caller, Ipam, allocation::check_revision, check_description, commit, detached, range::in_use,
+    Caller, Ipam, TRIES,
+    allocation::check_revision,
+    check_description, commit, detached,
+    ownership::{Maker, Title, adopt, may_adopt},
+    range::in_use,
+    too_fast,
 };
 use crate::{
     db::{
@@ -30,33 +35,58 @@ const MAX_ROLE: usize = 63;
 const NAMED: i64 = 10;
 
 impl Ipam {
-    /// Makes a profile.
-    pub async fn create_profile(&self, caller: Caller, new: NewProfile) -> Result<Profile> {
+    /// Makes a profile, or answers what its owner made before by asking for the same; whether it was made now.
+    pub async fn create_profile(
+        &self,
+        maker: impl Into<Maker>,
+        new: NewProfile,
+    ) -> Result<(Profile, bool)> {
         check_description(&new.description)?;
         check_members(&new.members)?;
-        let ipam = self.clone();
+        let (ipam, maker) = (self.clone(), maker.into());
         detached(async move {
             let mut transaction = ipam.begin().await?;
-            let id = ProfileId::generate();
-            profile::insert(&mut transaction, id, &new)
-                .await
-                .map_err(|error| taken(error, &new.name))?;
-            profile::set_members(&mut transaction, id, &new.members).await?;
-            let detail = json!({ "name": new.name, "members": new.members });
-            let event = Event {
-                action: "profile.create",
-                subject: id.0,
-                caller: &caller,
-                detail,
-            };
-            event::insert(&mut transaction, &[event]).await?;
-            let made = profile::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was just made"))?;
-            commit(transaction).await?;
-            Ok(made)
+            let db = &mut *transaction;
+            for _ in 0..TRIES {
+                if let Some(id) = profile::lock_named(db, new.name.as_str()).await? {
+                    let profile = take(db, &maker, id, &new).await?;
+                    commit(transaction).await?;
+                    return Ok((profile, false));
+                }
+                let (id, claim) = (ProfileId::generate(), Claim::generate());
+                if profile::insert(db, id, &new, &maker.made(claim)).await? {
+                    profile::set_members(db, id, &new.members).await?;
+                    let event = Event {
+                        action: "profile.create",
+                        subject: id.0,
+                        caller: &maker.caller,
+                        detail: json!({ "name": new.name, "members": new.members, "owner": maker.owner }),
+                    };
+                    event::insert(db, &[event]).await?;
+                    let mut made = get(db, id).await?;
+                    made.claim = Some(claim);
+                    commit(transaction).await?;
+                    return Ok((made, true));
+                }
+            }
+            Err(too_fast())
         })
         .await
+    }
+
+    /// One profile, by id or name. With a claim, its reader must be its owner, and is confirmed as such.
+    pub async fn show_profile(
+        &self,
+        caller: Caller,
+        key: &str,
+        claim: Option<Claim>,
+    ) -> Result<Profile> {
+        let id = self.find_profile(key).await?;
+        let mut connection = self.read().await?;
+        let Some(profile) = profile::get(&mut connection, id).await? else {
+            return Err(gone_or_unknown(&mut connection, id).await);
+        };
+        self.shown(connection, caller, profile, claim).await
     }
 
     /// The id of a profile by id or name.
@@ -157,6 +187,50 @@ impl Ipam {
         })
         .await
     }
+}
+
+/// Gives a locked profile to whoever asked for the same again.
+async fn take(
+    db: &mut Connection,
+    maker: &Maker,
+    id: ProfileId,
+    new: &NewProfile,
+) -> Result<Profile> {
+    let before = get(db, id).await?;
+    may_adopt(db, maker, &before).await?;
+    if before.members != new.members {
+        let how = match (before.members.len(), new.members.len()) {
+            (there, asked) if there != asked => format!("with {there} members, not {asked}"),
+            _ => {
+                let members = before.members.iter().zip(&new.members);
+                let other = members.filter(|(there, asked)| there != asked);
+                let roles: Vec<_> = other
+                    .map(|(there, _)| format!("\"{}\"", there.role))
+                    .collect();
+                format!("in the members {}", roles.join(", "))
+            }
+        };
+        return Err(Title::of(&before).differs(&how));
+    }
+    let patch = ProfilePatch {
+        name: None,
+        description: (before.description != new.description).then(|| new.description.clone()),
+        members: None,
+    };
+    let mut profile = before;
+    if patch != ProfilePatch::default() {
+        profile::update(db, id, &patch).await?;
+        profile = get(db, id).await?;
+    }
+    let detail = json!({ "name": new.name, "changed": patch });
+    adopt(db, maker, &mut profile, detail).await?;
+    Ok(profile)
+}
+
+/// A profile that is there, since it was just made or locked.
+async fn get(db: &mut Connection, id: ProfileId) -> Result<Profile> {
+    let found = profile::get(db, id).await?;
+    found.ok_or_else(|| Error::bug("a profile went away while it was locked"))
 }
 
 async fn gone_or_unknown(db: &mut Connection, id: ProfileId) -> Error {

@@ -173,7 +173,7 @@ impl Ipam {
             ),
             labels: Labels::default(),
         };
-        self.take_out(caller.clone(), new).await.map(drop)
+        self.take_out(caller.clone().into(), new).await.map(drop)
     }
 }
 

@@ -12,7 +12,7 @@ use ipam_shared::{
         reservation::{MAX_REASON, NewReservation, Reservation, ReservationPatch},
     },
     cidr::Cidr,
-    ids::{PoolId, ReservationId, VrfId},
+    ids::{Claim, PoolId, ReservationId, VrfId},
 };
 use serde_json::json;
 
@@ -20,6 +20,7 @@ use super::{
     Caller, Ipam,
     allocation::{check_revision, give_back},
     commit, detached,
+    ownership::{Maker, adopt, may_adopt},
     plan::{self, FreeSpace, Place, Range},
 };
 use crate::{
@@ -35,20 +36,21 @@ use crate::{
 const NAMED: usize = 10;
 
 impl Ipam {
-    /// Takes a network out of circulation; whether this request did it, or an earlier try of the same request.
+    /// Takes a network out of circulation, or answers what its owner reserved before by asking for the same; whether it was
+    /// reserved now.
     pub async fn reserve(
         &self,
-        caller: Caller,
+        maker: impl Into<Maker>,
         new: NewReservation,
     ) -> Result<(Reservation, bool)> {
         self.may_hand_out()?;
-        self.take_out(caller, new).await
+        self.take_out(maker.into(), new).await
     }
 
     /// Reserves also in a database that was restored.
     pub(super) async fn take_out(
         &self,
-        caller: Caller,
+        maker: Maker,
         new: NewReservation,
     ) -> Result<(Reservation, bool)> {
         check_reason(&new.reason)?;
@@ -61,13 +63,9 @@ impl Ipam {
                 .ok_or_else(|| Error::NotFound(format!("there is no VRF \"{vrf_name}\"")))?
                 .id;
             if let Some(existing) = reservation::find(&mut transaction, vrf, new.cidr).await? {
-                return if existing.reason == new.reason && existing.labels == new.labels {
-                    // The lock of the VRF made this a change, so that the answer follows a commit of its own.
-                    commit(transaction).await?;
-                    Ok((existing, false))
-                } else {
-                    Err(reserved_already(&mut transaction, vrf, &existing).await?)
-                };
+                let reservation = take(&mut transaction, &maker, existing.id, &new).await?;
+                commit(transaction).await?;
+                return Ok((reservation, false));
             }
             let ranges = reservation::ranges_for(&mut transaction, vrf, new.cidr).await?;
             let mut space = lock_and_read(&mut transaction, &ranges, new.cidr).await?;
@@ -88,30 +86,36 @@ impl Ipam {
                     place.cidr
                 )));
             }
-            let id = ReservationId::generate();
-            reservation::insert(&mut transaction, id, vrf, &new, &caller.actor).await?;
+            let (id, claim) = (ReservationId::generate(), Claim::generate());
+            let made_by = maker.made(claim);
+            reservation::insert(&mut transaction, id, vrf, &new, &made_by).await?;
             if !blocks.is_empty() {
                 free::update(&mut transaction, &space.changes()).await?;
                 let blocks: Vec<_> = blocks.iter().map(|(place, _)| (*place, Some(id))).collect();
                 range::insert_blocks(&mut transaction, &blocks).await?;
             }
-            let made = reservation::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was just made"))?;
-            event::insert(&mut transaction, &[event(&made, "reservation.create", &caller)]).await?;
+            let mut made = get(&mut transaction, id).await?;
+            let event = event(&made, "reservation.create", &maker.caller);
+            event::insert(&mut transaction, &[event]).await?;
+            made.claim = Some(claim);
             commit(transaction).await?;
             Ok((made, true))
         })
         .await
     }
 
-    /// One reservation.
-    pub async fn find_reservation(&self, id: ReservationId) -> Result<Reservation> {
+    /// One reservation. With a claim, its reader must be its owner, and is confirmed as such.
+    pub async fn show_reservation(
+        &self,
+        caller: Caller,
+        id: ReservationId,
+        claim: Option<Claim>,
+    ) -> Result<Reservation> {
         let mut connection = self.read().await?;
-        match reservation::get(&mut connection, id).await? {
-            Some(found) => Ok(found),
-            None => Err(gone_or_unknown(&mut connection, id).await),
-        }
+        let Some(found) = reservation::get(&mut connection, id).await? else {
+            return Err(gone_or_unknown(&mut connection, id).await);
+        };
+        self.shown(connection, caller, found, claim).await
     }
 
     /// Changes what is said about a reservation. With `if_match`, only if it is at that revision.
@@ -241,19 +245,35 @@ async fn conflicts(
     Ok(conflicts)
 }
 
-async fn reserved_already(
+/// Gives a reservation, whose VRF is locked, to whoever asked for the same again.
+async fn take(
     db: &mut Connection,
-    vrf: VrfId,
-    existing: &Reservation,
-) -> Result<Error> {
-    Ok(Error::Overlap {
-        message: format!(
-            "{} is reserved already, for another reason or with other labels: {}; change that reservation ({}), or delete \
-             it first",
-            existing.cidr, existing.reason, existing.id
-        ),
-        conflicts: reservation::overlapping(db, vrf, existing.cidr).await?,
-    })
+    maker: &Maker,
+    id: ReservationId,
+    new: &NewReservation,
+) -> Result<Reservation> {
+    // Against those that change what is said of it, which need not lock the VRF.
+    reservation::lock(db, id).await?;
+    let before = get(db, id).await?;
+    may_adopt(db, maker, &before).await?;
+    let patch = ReservationPatch {
+        reason: (before.reason != new.reason).then(|| new.reason.clone()),
+        labels: (before.labels != new.labels).then(|| new.labels.clone()),
+    };
+    let mut reservation = before;
+    if patch != ReservationPatch::default() {
+        reservation::update(db, id, &patch).await?;
+        reservation = get(db, id).await?;
+    }
+    let detail = json!({ "cidr": new.cidr, "vrf": reservation.vrf, "changed": patch });
+    adopt(db, maker, &mut reservation, detail).await?;
+    Ok(reservation)
+}
+
+/// A reservation that is there, since it was just made or locked.
+async fn get(db: &mut Connection, id: ReservationId) -> Result<Reservation> {
+    let found = reservation::get(db, id).await?;
+    found.ok_or_else(|| Error::bug("a reservation went away while it was locked"))
 }
 
 fn event<'a>(reservation: &Reservation, action: &'static str, caller: &'a Caller) -> Event<'a> {
@@ -266,6 +286,7 @@ fn event<'a>(reservation: &Reservation, action: &'static str, caller: &'a Caller
             "vrf": reservation.vrf,
             "reason": reservation.reason,
             "pools": reservation.pools,
+            "owner": reservation.owner,
         }),
     }
 }

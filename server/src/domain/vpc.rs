@@ -1,61 +1,83 @@
 //! VPCs: create, update, delete with all that is in them.
 
 use ipam_shared::{
-    api::vpc::{NewVpc, Vpc, VpcDeleted, VpcPatch},
-    ids::VpcId,
+    api::{
+        DEFAULT_VRF,
+        vpc::{NewVpc, Vpc, VpcDeleted, VpcPatch},
+    },
+    ids::{Claim, VpcId},
 };
 use serde_json::json;
 
 use super::{
-    Caller, Ipam,
+    Caller, Ipam, TRIES,
     allocation::{check_revision, free_all},
     check_description, commit, detached, missing,
+    ownership::{Maker, Title, adopt, may_adopt},
+    too_fast,
 };
 use crate::{
     db::{
-        allocation,
+        Connection, allocation,
         event::{self, Event},
-        pool, vpc,
+        pool, vpc, vrf,
     },
     error::{Error, Result},
 };
 
 impl Ipam {
-    /// Makes a VPC ahead of its first allocation.
-    pub async fn create_vpc(&self, caller: Caller, new: NewVpc) -> Result<Vpc> {
+    /// Makes a VPC ahead of its first allocation, or answers what its owner made before by asking for the same, or what was
+    /// made on first use and nobody manages; whether it was made now.
+    pub async fn create_vpc(&self, maker: impl Into<Maker>, new: NewVpc) -> Result<(Vpc, bool)> {
         check_description(&new.description)?;
-        let ipam = self.clone();
+        let (ipam, maker) = (self.clone(), maker.into());
         detached(async move {
             let mut transaction = ipam.begin().await?;
-            let id = VpcId::generate();
-            let made = vpc::insert(&mut transaction, id, &new)
-                .await
-                .map_err(|error| vpc_taken(error, &new.name))?;
-            if !made {
-                let vrf = new
-                    .vrf
-                    .as_ref()
-                    .map_or(ipam_shared::api::DEFAULT_VRF, |vrf| vrf.as_str());
-                return Err(Error::NotFound(format!("there is no VRF \"{vrf}\"")));
+            let db = &mut *transaction;
+            let vrf = new.vrf.as_ref().map_or(DEFAULT_VRF, |vrf| vrf.as_str());
+            for _ in 0..TRIES {
+                if let Some(id) = vpc::lock_named(db, new.name.as_str()).await? {
+                    let vpc = take(db, &maker, id, &new, vrf).await?;
+                    commit(transaction).await?;
+                    return Ok((vpc, false));
+                }
+                let (id, claim) = (VpcId::generate(), Claim::generate());
+                if vpc::insert(db, id, &new, &maker.made(claim)).await? {
+                    let event = Event {
+                        action: "vpc.create",
+                        subject: id.0,
+                        caller: &maker.caller,
+                        detail: json!({ "name": new.name, "owner": maker.owner }),
+                    };
+                    event::insert(db, &[event]).await?;
+                    let mut made = get(db, id).await?;
+                    made.claim = Some(claim);
+                    commit(transaction).await?;
+                    return Ok((made, true));
+                }
+                if vrf::find_id(db, None, vrf).await?.is_none() {
+                    return Err(Error::NotFound(format!("there is no VRF \"{vrf}\"")));
+                }
             }
-            let detail = json!({ "name": new.name });
-            event::insert(
-                &mut transaction,
-                &[Event {
-                    action: "vpc.create",
-                    subject: id.0,
-                    caller: &caller,
-                    detail,
-                }],
-            )
-            .await?;
-            let made = vpc::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was just made"))?;
-            commit(transaction).await?;
-            Ok(made)
+            Err(too_fast())
         })
         .await
+    }
+
+    /// One VPC, by id or name. With a claim, its reader must be its owner, and is confirmed as such.
+    pub async fn show_vpc(&self, caller: Caller, key: &str, claim: Option<Claim>) -> Result<Vpc> {
+        let mut connection = self.read().await?;
+        let id: Option<VpcId> = key.parse().ok();
+        let found = match vpc::find_id(&mut connection, id, key).await? {
+            Some(found) => vpc::get(&mut connection, found).await?,
+            None => None,
+        };
+        let Some(vpc) = found else {
+            let text = format!("there is no VPC \"{key}\"");
+            let id = id.map(|id| id.0);
+            return Err(missing(&mut connection, id, "vpc.delete", "VPC", text).await);
+        };
+        self.shown(connection, caller, vpc, claim).await
     }
 
     /// The id of a VPC by id or name.
@@ -169,6 +191,48 @@ impl Ipam {
         })
         .await
     }
+}
+
+/// Gives a locked VPC to whoever asked for the same again, or makes one managed that was made on first use.
+async fn take(
+    db: &mut Connection,
+    maker: &Maker,
+    id: VpcId,
+    new: &NewVpc,
+    vrf: &str,
+) -> Result<Vpc> {
+    let before = get(db, id).await?;
+    let title = Title::of(&before);
+    if !before.implicit {
+        may_adopt(db, maker, &before).await?;
+    } else if !maker.adopts {
+        return Err(title.forbidden());
+    }
+    if before.vrf != vrf {
+        return Err(title.differs(&format!("in VRF \"{}\", not in \"{vrf}\"", before.vrf)));
+    }
+    let patch = VpcPatch {
+        // The case of its name does not make it another one.
+        name: (before.name != new.name).then(|| new.name.clone()),
+        labels: (before.labels != new.labels).then(|| new.labels.clone()),
+        description: (before.description != new.description).then(|| new.description.clone()),
+    };
+    if before.implicit {
+        vpc::take_over(db, id, &maker.made(Claim::generate())).await?;
+    }
+    if patch != VpcPatch::default() {
+        vpc::update(db, id, &patch).await?;
+    }
+    let mut vpc = get(db, id).await?;
+    let detail = json!({ "name": new.name, "was_implicit": before.implicit, "changed": patch });
+    adopt(db, maker, &mut vpc, detail).await?;
+    Ok(vpc)
+}
+
+/// A VPC that is there, since it was just made or locked.
+async fn get(db: &mut Connection, id: VpcId) -> Result<Vpc> {
+    let found = vpc::get(db, id).await?;
+    found.ok_or_else(|| Error::bug("a VPC went away while it was locked"))
 }
 
 fn not_found(id: VpcId) -> Error {

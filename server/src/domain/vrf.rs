@@ -5,14 +5,18 @@ use ipam_shared::{
         DEFAULT_VRF,
         vrf::{NewVrf, Vrf, VrfPatch},
     },
-    ids::VrfId,
+    ids::{Claim, VrfId},
     name::Name,
 };
 use serde_json::json;
 
 use super::{
-    Caller, Ipam, allocation::check_revision, check_description, commit, detached, missing,
+    Caller, Ipam, TRIES,
+    allocation::check_revision,
+    check_description, commit, detached, missing,
+    ownership::{Maker, adopt, may_adopt},
     range::in_use,
+    too_fast,
 };
 use crate::{
     db::{
@@ -27,28 +31,48 @@ use crate::{
 const DELETE: &str = "vrf.delete";
 
 impl Ipam {
-    /// Makes a VRF.
-    pub async fn create_vrf(&self, caller: Caller, new: NewVrf) -> Result<Vrf> {
+    /// Makes a VRF, or answers what its owner made before by asking for the same; whether it was made now.
+    pub async fn create_vrf(&self, maker: impl Into<Maker>, new: NewVrf) -> Result<(Vrf, bool)> {
         check_description(&new.description)?;
-        let ipam = self.clone();
+        let (ipam, maker) = (self.clone(), maker.into());
         detached(async move {
             let mut transaction = ipam.begin().await?;
-            if let Some(id) = vrf::find_id(&mut transaction, None, new.name.as_str()).await? {
-                return Err(taken(&new.name, Some(id)));
+            let db = &mut *transaction;
+            for _ in 0..TRIES {
+                if let Some(locked) = vrf::lock(db, None, Some(new.name.as_str())).await? {
+                    let vrf = take(db, &maker, locked.id, &new).await?;
+                    commit(transaction).await?;
+                    return Ok((vrf, false));
+                }
+                let (id, claim) = (VrfId::generate(), Claim::generate());
+                if vrf::insert(db, id, &new, &maker.made(claim)).await? {
+                    let detail = json!({ "name": new.name, "owner": maker.owner });
+                    record(db, &maker.caller, "vrf.create", id, detail).await?;
+                    let mut made = get(db, id).await?;
+                    made.claim = Some(claim);
+                    commit(transaction).await?;
+                    return Ok((made, true));
+                }
             }
-            let id = VrfId::generate();
-            vrf::insert(&mut transaction, id, &new)
-                .await
-                .map_err(|error| name_taken(error, Some(&new.name)))?;
-            let detail = json!({ "name": new.name });
-            record(&mut transaction, &caller, "vrf.create", id, detail).await?;
-            let made = vrf::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was just made"))?;
-            commit(transaction).await?;
-            Ok(made)
+            Err(too_fast())
         })
         .await
+    }
+
+    /// One VRF, by id or name. With a claim, its reader must be its owner, and is confirmed as such.
+    pub async fn show_vrf(&self, caller: Caller, key: &str, claim: Option<Claim>) -> Result<Vrf> {
+        let mut connection = self.read().await?;
+        let id: Option<VrfId> = key.parse().ok();
+        let found = match vrf::find_id(&mut connection, id, key).await? {
+            Some(found) => vrf::get(&mut connection, found).await?,
+            None => None,
+        };
+        let Some(vrf) = found else {
+            let text = format!("there is no VRF \"{key}\"");
+            let id = id.map(|id| id.0);
+            return Err(missing(&mut connection, id, DELETE, "VRF", text).await);
+        };
+        self.shown(connection, caller, vrf, claim).await
     }
 
     /// The id of a VRF by id or name.
@@ -96,16 +120,15 @@ impl Ipam {
                     serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
                 record(&mut transaction, &caller, "vrf.update", id, detail).await?;
             }
-            let vrf = vrf::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was locked"))?;
+            let vrf = get(&mut transaction, id).await?;
             commit(transaction).await?;
             Ok(vrf)
         })
         .await
     }
 
-    /// Deletes a VRF that nothing is in.
+    /// Deletes a VRF that nothing is in but VPCs that were made on first use, hold nothing and were never managed by
+    /// anybody: those go with it.
     pub async fn delete_vrf(&self, caller: Caller, id: VrfId, if_match: Option<i64>) -> Result<()> {
         let ipam = self.clone();
         detached(async move {
@@ -118,6 +141,15 @@ impl Ipam {
                 )));
             }
             vrf::lock_against_vpcs(&mut transaction, id).await?;
+            for (vpc, name) in vrf::delete_implicit_vpcs(&mut transaction, id).await? {
+                let event = Event {
+                    action: "vpc.delete",
+                    subject: vpc.0,
+                    caller: &caller,
+                    detail: json!({ "name": name, "vrf": before.name, "released_allocations": 0 }),
+                };
+                event::insert(&mut transaction, &[event]).await?;
+            }
             let (users, count) = vrf::users(&mut transaction, id).await?;
             if count > 0 {
                 return Err(in_use(
@@ -133,6 +165,31 @@ impl Ipam {
         })
         .await
     }
+}
+
+/// Gives a locked VRF to whoever asked for the same again.
+async fn take(db: &mut Connection, maker: &Maker, id: VrfId, new: &NewVrf) -> Result<Vrf> {
+    let before = get(db, id).await?;
+    may_adopt(db, maker, &before).await?;
+    let patch = VrfPatch {
+        name: None,
+        labels: (before.labels != new.labels).then(|| new.labels.clone()),
+        description: (before.description != new.description).then(|| new.description.clone()),
+    };
+    let mut vrf = before;
+    if patch != VrfPatch::default() {
+        vrf::update(db, id, &patch).await?;
+        vrf = get(db, id).await?;
+    }
+    let detail = json!({ "name": new.name, "changed": patch });
+    adopt(db, maker, &mut vrf, detail).await?;
+    Ok(vrf)
+}
+
+/// A VRF that is there, since it was just made or locked.
+async fn get(db: &mut Connection, id: VrfId) -> Result<Vrf> {
+    let found = vrf::get(db, id).await?;
+    found.ok_or_else(|| Error::bug("a VRF went away while it was locked"))
 }
 
 async fn lock(db: &mut Connection, id: VrfId) -> Result<Locked> {
@@ -163,20 +220,10 @@ async fn record(
 
 fn name_taken(error: Error, name: Option<&Name>) -> Error {
     match (name, error) {
-        (Some(name), Error::NameTaken { .. }) => taken(name, None),
+        (Some(name), Error::NameTaken { .. }) => Error::NameTaken {
+            message: format!("there is a VRF \"{name}\" already; choose another name"),
+            import_id: None,
+        },
         (_, error) => error,
-    }
-}
-
-/// The name is that of another VRF, which `id` imports if it is what the caller wanted.
-fn taken(name: &Name, id: Option<VrfId>) -> Error {
-    let import_id = id.map(|id| id.to_string());
-    let advice = match &import_id {
-        Some(id) => format!(", or take it over with: terraform import <address> '{id}'"),
-        None => String::new(),
-    };
-    Error::NameTaken {
-        message: format!("there is a VRF \"{name}\" already; choose another name{advice}"),
-        import_id,
     }
 }

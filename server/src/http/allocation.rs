@@ -19,7 +19,7 @@ use serde_json::json;
 use super::{
     App,
     error::Refusal,
-    extract::{Body, IdempotencyKey, IfMatch, Key, Params, ShownClaim},
+    extract::{Body, IdempotencyKey, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
 use crate::{
     db,
@@ -27,6 +27,7 @@ use crate::{
         Caller,
         allocation::{BatchOutcome, Outcome},
         named::Named,
+        ownership::Maker,
     },
     error::Error,
 };
@@ -37,7 +38,10 @@ use crate::{
 /// answers the same allocation. Without one, send an `Idempotency-Key` to make it repeatable.
 #[utoipa::path(post, path = "/allocations", tag = "allocations", operation_id = "create_allocation",
     request_body = NewAllocation,
-    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 printable characters, kept for a day")),
+    params(
+        ("idempotency-key" = Option<String>, Header, description = "1 to 255 printable characters, kept for a day"),
+        OfCreation,
+    ),
     responses(
         (status = 201, body = Allocation, description = "Allocated"),
         (status = 200, body = Allocation, description = "Allocated by an earlier try, or a dry run"),
@@ -47,11 +51,11 @@ use crate::{
     ))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    maker: Maker,
     IdempotencyKey(key): IdempotencyKey,
     Body(new): Body<NewAllocation>,
 ) -> Result<Response, Refusal> {
-    let outcome = app.ipam.allocate(caller, new, key).await?;
+    let outcome = app.ipam.allocate(maker, new, key).await?;
     let reply = shown(&outcome.allocation);
     if !outcome.created {
         return Ok(reply);
@@ -69,7 +73,10 @@ pub(super) async fn create(
 /// Named requests may be repeated as by themselves; an `Idempotency-Key` makes the unnamed ones repeatable.
 #[utoipa::path(post, path = "/allocations/batch", tag = "allocations", operation_id = "create_allocations",
     request_body = NewBatch,
-    params(("idempotency-key" = Option<String>, Header, description = "1 to 250 printable characters, kept for a day")),
+    params(
+        ("idempotency-key" = Option<String>, Header, description = "1 to 250 printable characters, kept for a day"),
+        OfCreation,
+    ),
     responses(
         (status = 200, body = Batch, description = "What became of each request"),
         (status = 404, description = "No such VRF, profile or pool; nothing was written"),
@@ -78,12 +85,12 @@ pub(super) async fn create(
     ))]
 pub(super) async fn create_batch(
     State(app): State<App>,
-    caller: Caller,
+    maker: Maker,
     IdempotencyKey(key): IdempotencyKey,
     Body(new): Body<NewBatch>,
 ) -> Result<Json<Batch>, Refusal> {
     let size = new.requests.len();
-    match app.ipam.allocate_batch(caller, new, key).await? {
+    match app.ipam.allocate_batch(maker, new, key).await? {
         BatchOutcome::Done(answers) => {
             let results: Vec<_> = answers.into_iter().map(result).collect();
             for problem in results.iter().filter_map(|result| result.problem.as_ref()) {
@@ -259,6 +266,15 @@ pub(super) fn etagged(revision: i64, body: &impl serde::Serialize) -> Response {
         response.headers_mut().insert(header::ETAG, value);
     }
     response
+}
+
+/// The reply to a creation that may have been one of before: where it is if it is new.
+pub(super) fn made(is_new: bool, location: &str, shown: Response) -> Response {
+    if is_new {
+        created(location, shown)
+    } else {
+        shown
+    }
 }
 
 /// The reply to a creation: where the new thing is.

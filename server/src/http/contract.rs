@@ -5,7 +5,10 @@ mod examples;
 mod schemas;
 
 use ipam_shared::{
-    api::{MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY},
+    api::{
+        MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY,
+        ownership::{MAX_OWNER, NEVER},
+    },
     error::Code,
     page::{DEFAULT_LIMIT, MAX_LIMIT},
 };
@@ -100,6 +103,13 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["pattern"] =
                     json!("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
             }
+            Some("ipam-owner") => {
+                parameter["schema"]["pattern"] = json!("^[!-~]([ -~]*[!-~])?$");
+                parameter["schema"]["minLength"] = json!(1);
+                parameter["schema"]["maxLength"] = json!(MAX_OWNER);
+                parameter["schema"]["examples"] = json!(["ws-3kX9"]);
+            }
+            Some("ipam-adopt") => parameter["schema"]["enum"] = json!([NEVER]),
             Some("label") => {
                 parameter["schema"]["pattern"] = json!("^[^=]*=");
                 parameter["schema"]["examples"] = json!(["environment=prod"]);

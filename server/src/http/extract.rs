@@ -5,11 +5,21 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
     http::{HeaderMap, header, request::Parts},
 };
-use ipam_shared::{error::Code, ids::Claim};
+use ipam_shared::{
+    api::{
+        CLAIM_HEADER, IDEMPOTENCY_HEADER,
+        ownership::{ADOPT_HEADER, NEVER, OWNER_HEADER},
+    },
+    error::Code,
+    ids::Claim,
+};
 use serde::de::DeserializeOwned;
 
 use super::error::{self, Refusal};
-use crate::{domain::Caller, json::Strict};
+use crate::{
+    domain::{Caller, ownership::Maker},
+    json::Strict,
+};
 
 /// A JSON body. Unknown fields and wrong types are refused with their place, and arrays where objects are meant.
 pub(super) struct Body<T>(pub(super) T);
@@ -108,6 +118,53 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// What creations take as headers.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `Maker` is made of")]
+pub(super) struct OfCreation {
+    /// For whom it is made, such as a workspace of a pipeline: 1 to 255 characters. Only the same owner is given the same
+    /// thing for asking again.
+    #[param(rename = "ipam-owner")]
+    owner: Option<String>,
+    /// `never`: refuse to be given what is there already.
+    #[param(rename = "ipam-adopt")]
+    adopt: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Maker {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let invalid = |text: String| Refusal::new(Code::InvalidRequest, text);
+        let owner = match parts.headers.get(OWNER_HEADER) {
+            None => None,
+            // Names of workspaces need not be ASCII.
+            Some(value) => {
+                let text = std::str::from_utf8(value.as_bytes())
+                    .map_err(|_| invalid("Ipam-Owner is no UTF-8".to_owned()))?;
+                let owner = text.parse();
+                Some(owner.map_err(|error| invalid(format!("Ipam-Owner: {error}")))?)
+            }
+        };
+        let adopts = match text(&parts.headers, ADOPT_HEADER)? {
+            None => true,
+            Some(text) if text.eq_ignore_ascii_case(NEVER) => false,
+            Some(other) => {
+                return Err(invalid(format!(
+                    "Ipam-Adopt takes \"{NEVER}\" or is left out, and not {other:?}"
+                )));
+            }
+        };
+        Ok(Self {
+            caller,
+            owner,
+            adopts,
+        })
+    }
+}
+
 /// The revision in If-Match, if there is one. `*` matches any.
 pub(super) struct IfMatch(pub(super) Option<i64>);
 
@@ -143,7 +200,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ShownClaim {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        match text(&parts.headers, ipam_shared::api::CLAIM_HEADER)? {
+        match text(&parts.headers, CLAIM_HEADER)? {
             None => Ok(Self(None)),
             Some(text) => text.parse().map(|claim| Self(Some(claim))).map_err(|_| {
                 Refusal::new(
@@ -162,7 +219,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        text(&parts.headers, ipam_shared::api::IDEMPOTENCY_HEADER).map(Self)
+        text(&parts.headers, IDEMPOTENCY_HEADER).map(Self)
     }
 }
 

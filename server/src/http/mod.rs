@@ -16,6 +16,7 @@ pub mod listen;
 pub mod lookup;
 mod metrics;
 pub mod openapi;
+pub mod ownership;
 pub mod pool;
 pub mod profile;
 pub mod request_id;
@@ -136,6 +137,7 @@ fn described() -> OpenApiRouter<App> {
             reservation::update,
             reservation::delete
         ))
+        .routes(routes!(ownership::confirm))
         .routes(routes!(space::free))
         .routes(routes!(lookup::lookup))
         .routes(routes!(lookup::history))

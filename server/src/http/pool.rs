@@ -9,13 +9,13 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{created, etagged, label, limit},
+    allocation::{etagged, label, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, Params},
+    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
 use crate::{
     db,
-    domain::{Caller, named::Named},
+    domain::{Caller, named::Named, ownership::Maker},
     error::Error,
 };
 
@@ -24,18 +24,20 @@ use crate::{
 /// Ranges of one VRF never overlap. A pool with a parent has its ranges cut from that pool: as CIDRs that are free there,
 /// or by prefix length.
 #[utoipa::path(post, path = "/pools", tag = "pools", operation_id = "create_pool",
-    request_body = NewPool, responses(
+    request_body = NewPool, params(OfCreation), responses(
     (status = 201, body = Pool),
+    (status = 200, body = Pool, description = "Made by an earlier try"),
     (status = 404, description = "No such VRF or parent"),
-    (status = 409, description = "name_taken, overlap or pool_exhausted"),
+    (status = 409, description = "name_taken, claimed, overlap or pool_exhausted"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    maker: Maker,
     Body(new): Body<NewPool>,
 ) -> Result<Response, Refusal> {
-    let pool = app.ipam.create_pool(caller, new).await?;
-    Ok(created(
+    let (pool, is_new) = app.ipam.create_pool(maker, new).await?;
+    Ok(made(
+        is_new,
         &format!("/api/v1/pools/{}", pool.id),
         etagged(pool.revision, &pool),
     ))
@@ -78,18 +80,21 @@ pub(super) async fn list(
 ///
 /// By id, or by name if only one VRF has a pool of that name.
 #[utoipa::path(get, path = "/pools/{pool}", tag = "pools", operation_id = "get_pool",
-    params(("pool" = String, Path, description = "Id or name")), responses(
+    params(
+        ("pool" = String, Path, description = "Id or name"),
+        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+    ),
+    responses(
         (status = 200, body = Pool),
+        (status = 409, description = "claimed"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Key(key): Key<String>,
+    ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_pool(&key).await?;
-    let mut connection = app.ipam.read().await?;
-    let pool = db::pool::get(&mut connection, id).await?;
-    let pool = pool.ok_or_else(|| Error::NotFound(format!("there is no pool \"{key}\"")))?;
+    let pool = app.ipam.show_pool(caller, &key, claim).await?;
     Ok(etagged(pool.revision, &pool))
 }
 

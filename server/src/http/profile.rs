@@ -8,27 +8,32 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{created, cursor, etagged, limit},
+    allocation::{cursor, etagged, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, Params},
+    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
-use crate::{db, domain::Caller, error::Error};
+use crate::{
+    db,
+    domain::{Caller, ownership::Maker},
+};
 
 /// Make a profile
 ///
 /// Its pools are looked up at each allocation and need not exist yet.
 #[utoipa::path(post, path = "/profiles", tag = "profiles", operation_id = "create_profile",
-    request_body = NewProfile, responses(
+    request_body = NewProfile, params(OfCreation), responses(
     (status = 201, body = Profile),
-    (status = 409, description = "name_taken"),
+    (status = 200, body = Profile, description = "Made by an earlier try"),
+    (status = 409, description = "name_taken or claimed"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    maker: Maker,
     Body(new): Body<NewProfile>,
 ) -> Result<Response, Refusal> {
-    let profile = app.ipam.create_profile(caller, new).await?;
-    Ok(created(
+    let (profile, is_new) = app.ipam.create_profile(maker, new).await?;
+    Ok(made(
+        is_new,
         &format!("/api/v1/profiles/{}", profile.id),
         etagged(profile.revision, &profile),
     ))
@@ -47,7 +52,7 @@ pub(super) async fn list(
     let limit = limit(filter.limit)?;
     let cursor = cursor(filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let items = db::profile::list(&mut connection, filter.name.as_deref(), cursor, limit).await?;
+    let items = db::profile::list(&mut connection, &filter, cursor, limit).await?;
     let next_cursor = (items.len() == usize::from(limit))
         .then(|| items.last().map(|profile| profile.id.to_string()))
         .flatten();
@@ -58,19 +63,21 @@ pub(super) async fn list(
 ///
 /// 410 if it was deleted, when asked by id.
 #[utoipa::path(get, path = "/profiles/{profile}", tag = "profiles", operation_id = "get_profile",
-    params(("profile" = String, Path, description = "Id or name")), responses(
+    params(
+        ("profile" = String, Path, description = "Id or name"),
+        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+    ),
+    responses(
         (status = 200, body = Profile),
+        (status = 409, description = "claimed"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Key(key): Key<String>,
+    ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_profile(&key).await?;
-    let mut connection = app.ipam.read().await?;
-    let profile = db::profile::get(&mut connection, id).await?;
-    let profile =
-        profile.ok_or_else(|| Error::NotFound(format!("there is no profile \"{key}\"")))?;
+    let profile = app.ipam.show_profile(caller, &key, claim).await?;
     Ok(etagged(profile.revision, &profile))
 }
 

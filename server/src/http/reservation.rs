@@ -9,35 +9,34 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{created, cursor, etagged, label, limit},
+    allocation::{cursor, etagged, label, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, Params},
+    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
 use crate::{
     db,
-    domain::{Caller, named::Named},
+    domain::{Caller, named::Named, ownership::Maker},
 };
 
 /// Reserve a network
 ///
-/// Takes it out of circulation, inside of pools or outside. Repeating the same request answers the same reservation.
+/// Takes it out of circulation, inside of pools or outside. Until it is confirmed, repeating the request answers the same
+/// reservation.
 #[utoipa::path(post, path = "/reservations", tag = "reservations", operation_id = "create_reservation",
-    request_body = NewReservation, responses(
+    request_body = NewReservation, params(OfCreation), responses(
     (status = 201, body = Reservation, description = "Reserved"),
     (status = 200, body = Reservation, description = "Reserved by an earlier try"),
     (status = 404, description = "No such VRF"),
-    (status = 409, description = "overlap"),
+    (status = 409, description = "overlap or claimed"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    maker: Maker,
     Body(new): Body<NewReservation>,
 ) -> Result<Response, Refusal> {
-    let (reservation, is_new) = app.ipam.reserve(caller, new).await?;
-    if !is_new {
-        return Ok(shown(&reservation));
-    }
-    Ok(created(
+    let (reservation, is_new) = app.ipam.reserve(maker, new).await?;
+    Ok(made(
+        is_new,
         &format!("/api/v1/reservations/{}", reservation.id),
         shown(&reservation),
     ))
@@ -81,15 +80,22 @@ pub(super) async fn list(
 ///
 /// 410 if it was deleted, 404 if the id was never known.
 #[utoipa::path(get, path = "/reservations/{id}", tag = "reservations", operation_id = "get_reservation",
-    params(("id" = ReservationId, Path)), responses(
+    params(
+        ("id" = ReservationId, Path),
+        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+    ),
+    responses(
         (status = 200, body = Reservation),
+        (status = 409, description = "claimed"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Key(id): Key<ReservationId>,
+    ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    Ok(shown(&app.ipam.find_reservation(id).await?))
+    let reservation = app.ipam.show_reservation(caller, id, claim).await?;
+    Ok(shown(&reservation))
 }
 
 /// Change a reservation

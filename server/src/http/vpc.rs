@@ -9,28 +9,33 @@ use serde::Deserialize;
 
 use super::{
     App,
-    allocation::{created, cursor, etagged, limit},
+    allocation::{cursor, etagged, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, Params},
+    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
-use crate::{db, domain::Caller, error::Error};
+use crate::{
+    db,
+    domain::{Caller, ownership::Maker},
+};
 
 /// Make a VPC
 ///
 /// Not needed before allocating: a VPC is made on first use.
 #[utoipa::path(post, path = "/vpcs", tag = "vpcs", operation_id = "create_vpc",
-    request_body = NewVpc, responses(
+    request_body = NewVpc, params(OfCreation), responses(
     (status = 201, body = Vpc),
+    (status = 200, body = Vpc, description = "Made by an earlier try, or on first use, and now managed"),
     (status = 404, description = "No such VRF"),
-    (status = 409, description = "name_taken"),
+    (status = 409, description = "name_taken or claimed"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    maker: Maker,
     Body(new): Body<NewVpc>,
 ) -> Result<Response, Refusal> {
-    let vpc = app.ipam.create_vpc(caller, new).await?;
-    Ok(created(
+    let (vpc, is_new) = app.ipam.create_vpc(maker, new).await?;
+    Ok(made(
+        is_new,
         &format!("/api/v1/vpcs/{}", vpc.id),
         etagged(vpc.revision, &vpc),
     ))
@@ -48,7 +53,7 @@ pub(super) async fn list(
     let limit = limit(filter.limit)?;
     let cursor = cursor(filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let items = db::vpc::list(&mut connection, filter.name.as_deref(), cursor, limit).await?;
+    let items = db::vpc::list(&mut connection, &filter, cursor, limit).await?;
     let next_cursor = (items.len() == usize::from(limit))
         .then(|| items.last().map(|vpc| vpc.id.to_string()))
         .flatten();
@@ -57,18 +62,21 @@ pub(super) async fn list(
 
 /// Get a VPC
 #[utoipa::path(get, path = "/vpcs/{vpc}", tag = "vpcs", operation_id = "get_vpc",
-    params(("vpc" = String, Path, description = "Id or name")), responses(
+    params(
+        ("vpc" = String, Path, description = "Id or name"),
+        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+    ),
+    responses(
         (status = 200, body = Vpc),
+        (status = 409, description = "claimed"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Key(key): Key<String>,
+    ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_vpc(&key).await?;
-    let mut connection = app.ipam.read().await?;
-    let vpc = db::vpc::get(&mut connection, id).await?;
-    let vpc = vpc.ok_or_else(|| Error::NotFound(format!("there is no VPC \"{key}\"")))?;
+    let vpc = app.ipam.show_vpc(caller, &key, claim).await?;
     Ok(etagged(vpc.revision, &vpc))
 }
 

@@ -8,27 +8,32 @@ use ipam_shared::{
 
 use super::{
     App,
-    allocation::{created, cursor, etagged, limit},
+    allocation::{cursor, etagged, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, Params},
+    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
-use crate::{db, domain::Caller, error::Error};
+use crate::{
+    db,
+    domain::{Caller, ownership::Maker},
+};
 
 /// Make a VRF
 ///
 /// An address space of its own: the same network may exist once in each. `default` is there from the beginning.
 #[utoipa::path(post, path = "/vrfs", tag = "vrfs", operation_id = "create_vrf",
-    request_body = NewVrf, responses(
+    request_body = NewVrf, params(OfCreation), responses(
     (status = 201, body = Vrf),
-    (status = 409, description = "name_taken"),
+    (status = 200, body = Vrf, description = "Made by an earlier try"),
+    (status = 409, description = "name_taken or claimed"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    maker: Maker,
     Body(new): Body<NewVrf>,
 ) -> Result<Response, Refusal> {
-    let vrf = app.ipam.create_vrf(caller, new).await?;
-    Ok(created(
+    let (vrf, is_new) = app.ipam.create_vrf(maker, new).await?;
+    Ok(made(
+        is_new,
         &format!("/api/v1/vrfs/{}", vrf.id),
         etagged(vrf.revision, &vrf),
     ))
@@ -46,7 +51,7 @@ pub(super) async fn list(
     let limit = limit(filter.limit)?;
     let cursor = cursor(filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let items = db::vrf::list(&mut connection, filter.name.as_deref(), cursor, limit).await?;
+    let items = db::vrf::list(&mut connection, &filter, cursor, limit).await?;
     let next_cursor = (items.len() == usize::from(limit))
         .then(|| items.last().map(|vrf| vrf.id.to_string()))
         .flatten();
@@ -55,18 +60,21 @@ pub(super) async fn list(
 
 /// Get a VRF
 #[utoipa::path(get, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "get_vrf",
-    params(("vrf" = String, Path, description = "Id or name")), responses(
+    params(
+        ("vrf" = String, Path, description = "Id or name"),
+        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+    ),
+    responses(
         (status = 200, body = Vrf),
+        (status = 409, description = "claimed"),
     ))]
 pub(super) async fn get(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Key(key): Key<String>,
+    ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_vrf(&key).await?;
-    let mut connection = app.ipam.read().await?;
-    let vrf = db::vrf::get(&mut connection, id).await?;
-    let vrf = vrf.ok_or_else(|| Error::NotFound(format!("there is no VRF \"{key}\"")))?;
+    let vrf = app.ipam.show_vrf(caller, &key, claim).await?;
     Ok(etagged(vrf.revision, &vrf))
 }
 

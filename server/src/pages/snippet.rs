@@ -227,6 +227,8 @@ mod tests {
             deletion_protection: false,
             revision: 1,
             created_by: "admin".to_owned(),
+            owner: None,
+            confirmed: false,
             created_at: time::OffsetDateTime::UNIX_EPOCH,
             updated_at: time::OffsetDateTime::UNIX_EPOCH,
             claim: None,

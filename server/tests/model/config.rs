@@ -44,11 +44,13 @@ impl Rules {
 
 impl Model {
     pub(crate) fn create_vpc(&mut self, name: &str, vrf: usize) -> Answer<()> {
-        if self.vpcs.contains_key(&name.to_lowercase()) {
-            return Err(Code::NameTaken);
+        // One that is there is given again, whether it was made or came to be on first use.
+        let is = *self.vpcs.entry(name.to_lowercase()).or_insert(vrf);
+        if is == vrf {
+            Ok(())
+        } else {
+            Err(Code::NameTaken)
         }
-        self.vpcs.insert(name.to_lowercase(), vrf);
-        Ok(())
     }
 
     /// How many allocations went with it.
@@ -77,16 +79,16 @@ impl Model {
         cidr: Cidr,
         reason: bool,
     ) -> Answer<(bool, usize)> {
-        for (number, other) in self.reservations.iter().enumerate() {
+        for (number, other) in self.reservations.iter_mut().enumerate() {
             if !other.exists || other.vrf != vrf || !other.cidr.overlaps(cidr) {
                 continue;
             }
-            let same = other.cidr == cidr && other.reason == reason;
-            return if same {
-                Ok((false, number))
-            } else {
-                Err(Code::Overlap)
-            };
+            if other.cidr != cidr {
+                return Err(Code::Overlap);
+            }
+            // What is said of it is as the last one said.
+            other.reason = reason;
+            return Ok((false, number));
         }
         let ranges = self
             .pools
@@ -142,6 +144,11 @@ impl Model {
         (add, cut): (&[Cidr], &[u8]),
         rules: &Rules,
     ) -> Answer<()> {
+        let existing = self.pool_in(vrf, name);
+        // Nobody knows who made what the world began with.
+        if existing.is_some_and(|pool| !self.pools[pool].ours) {
+            return Err(Code::Claimed);
+        }
         if let Some(parent) = parent.map(|parent| &self.pools[parent]) {
             if !parent.exists || parent.vrf != vrf {
                 return Err(Code::NotFound);
@@ -150,14 +157,15 @@ impl Model {
                 return Err(Code::InvalidRequest);
             }
         }
-        rules.check()?;
-        if self.pool_in(vrf, name).is_some() {
-            return Err(Code::NameTaken);
+        if let Some(existing) = existing {
+            return self.take_pool(existing, parent, (add, cut), rules);
         }
+        rules.check()?;
         let number = self.pools.len();
         self.pools.push(Pool {
             id: PoolId(Uuid::nil()),
             exists: true,
+            ours: true,
             name,
             vrf,
             family,
@@ -174,6 +182,38 @@ impl Model {
         });
         rules.apply(&mut self.pools[number]);
         self.change_ranges(number, &[], add, cut)
+    }
+
+    /// A pool that is there, for who asks for the same again. Its labels are as the last one said.
+    fn take_pool(
+        &mut self,
+        number: usize,
+        parent: Option<usize>,
+        (add, cut): (&[Cidr], &[u8]),
+        rules: &Rules,
+    ) -> Answer<()> {
+        let pool = &mut self.pools[number];
+        let others = pool
+            .ranges
+            .iter()
+            .filter(|range| !add.contains(&range.cidr));
+        let mut others: Vec<_> = others.map(|range| range.cidr.prefix_length()).collect();
+        let mut sizes = cut.to_vec();
+        others.sort_unstable();
+        sizes.sort_unstable();
+        let has = |cidr: &Cidr| pool.ranges.iter().any(|range| range.cidr == *cidr);
+        let same = pool.parent == parent
+            && others == sizes
+            && add.iter().all(has)
+            && (pool.shortest, pool.longest, pool.usual)
+                == (rules.shortest, rules.longest, rules.usual)
+            && (pool.reserved, pool.strategy, pool.cooldown) == (1, rules.strategy, rules.cooldown)
+            && pool.labelled_only == rules.labelled_only;
+        if !same {
+            return Err(Code::NameTaken);
+        }
+        pool.tier = rules.tier;
+        Ok(())
     }
 
     pub(crate) fn change_pool(

@@ -123,6 +123,8 @@ impl Range {
 pub(crate) struct Pool {
     pub(crate) id: PoolId,
     pub(crate) exists: bool,
+    /// Whether it was made through the API.
+    pub(crate) ours: bool,
     pub(crate) name: &'static str,
     pub(crate) vrf: usize,
     pub(crate) family: Family,

@@ -611,7 +611,8 @@ impl Real {
             description: String::new(),
         };
         let answer = server.create_pool(caller(), new).await;
-        let made = answer.as_ref().ok().map(|pool| pool.id);
+        let made = answer.as_ref().ok();
+        let made = made.and_then(|(pool, is_new)| is_new.then_some(pool.id));
         self.same("create pool", expected, answer.map(|_| ()))?;
         if let (Some(id), Some(pool)) = (made, model.pools.last_mut()) {
             pool.id = id;

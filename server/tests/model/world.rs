@@ -43,6 +43,7 @@ pub(crate) async fn begin(db: &PgPool, sequence: &Sequence) -> Model {
     let pool = |name, vrf, family, spots: &[(u8, u8)], place: usize, tier| Pool {
         id: PoolId::generate(),
         exists: true,
+        ours: false,
         name,
         vrf,
         family,

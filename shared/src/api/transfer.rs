@@ -5,7 +5,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    api::pool::{RequiredLabels, Strategy},
+    api::{
+        ownership::Owner,
+        pool::{RequiredLabels, Strategy},
+    },
     cell::Cell,
     cidr::{Cidr, Family},
     error::Problem,
@@ -243,8 +246,10 @@ columns! {
     id: Uuid, Vrf Pool ProfileMember Vpc Allocation Reservation Cooldown PastBlock;
     /// The integer id of the original API; a new one if not given.
     number: i64, Allocation;
-    /// Who made it; whoever imports it if not given.
-    created_by: String, Allocation Reservation;
+    /// Who made it. If not given, whoever imports it made allocations and reservations, and of the rest nobody knows.
+    created_by: String, Vrf Pool ProfileMember Vpc Allocation Reservation;
+    /// For whom it was made, such as a workspace of a pipeline.
+    owner: Owner, Vrf Pool ProfileMember Vpc Allocation Reservation;
     /// When it was made; now if not given.
     created_at: At, Vrf Pool ProfileMember Vpc Allocation Reservation;
     /// Since when the allocation has the block; since it was made if not given. Of a range: since when it is cut from the
@@ -258,10 +263,12 @@ columns! {
     pool_id: Uuid, PastBlock;
     /// Id of the VRF that a block lay in, if that is gone.
     vrf_id: Uuid, PastBlock;
-    /// The claim of the allocation's owner, which Terraform keeps in its state; a new one if not given.
-    claim: Uuid, Allocation;
+    /// The claim of its owner, which Terraform keeps in its state; a new one if not given.
+    claim: Uuid, Vrf Pool ProfileMember Vpc Allocation Reservation;
     /// Whether the owner has confirmed the claim.
-    confirmed: bool, Allocation;
+    confirmed: bool, Vrf Pool ProfileMember Vpc Allocation Reservation;
+    /// Whether the VPC was made on first use, and nobody has managed it since; of a VPC without a record of its own, it was.
+    implicit: bool, Vpc;
     /// When the member was replaced by a change of the profile. Blocks that were cut by it keep its rules. Of a block: when
     /// the member that it was cut by was replaced, if it was.
     retired_at: At, ProfileMember Allocation;

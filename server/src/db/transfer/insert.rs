@@ -6,6 +6,7 @@ use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::owners::Owners;
 use crate::{
     db::{Connection, event::Caller},
     domain::plan::RangeId,
@@ -21,6 +22,8 @@ pub struct Vpcs {
     pub description: Vec<String>,
     pub labels: Vec<Value>,
     pub created_at: Vec<Option<OffsetDateTime>>,
+    pub implicit: Vec<bool>,
+    pub owners: Owners,
 }
 
 /// Inserts VPCs.
@@ -29,16 +32,24 @@ pub async fn vpcs(db: &mut Connection, rows: &Vpcs) -> Result<()> {
         return Ok(());
     }
     query!(
-        "insert into vpc (vpc_id, vrf_id, name, description, labels, created_at)
-        select id, vrf, name, description, labels, coalesce(created_at, now())
-        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[])
-            as new (id, vrf, name, description, labels, created_at)",
+        "insert into vpc (vpc_id, vrf_id, name, description, labels, created_at, implicit, created_by, owner, claim,
+            confirmed_at)
+        select id, vrf, name, description, labels, coalesce(created_at, now()), implicit, created_by, owner, claim,
+            case when confirmed then now() end
+        from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[], $7::boolean[],
+            $8::text[], $9::text[], $10::uuid[], $11::boolean[])
+            as new (id, vrf, name, description, labels, created_at, implicit, created_by, owner, claim, confirmed)",
         &rows.id,
         &rows.vrf,
         &rows.name,
         &rows.description,
         &rows.labels,
         &rows.created_at as &[Option<OffsetDateTime>],
+        &rows.implicit,
+        &rows.owners.created_by as &[Option<String>],
+        &rows.owners.owner as &[Option<String>],
+        &rows.owners.claim,
+        &rows.owners.confirmed,
     )
     .execute(db)
     .await?;
@@ -53,8 +64,8 @@ pub struct Reservations {
     pub cidr: Vec<IpNet>,
     pub reason: Vec<String>,
     pub labels: Vec<Value>,
-    pub created_by: Vec<String>,
     pub created_at: Vec<Option<OffsetDateTime>>,
+    pub owners: Owners,
 }
 
 /// Inserts reservations; their blocks come with [`blocks`].
@@ -63,17 +74,23 @@ pub async fn reservations(db: &mut Connection, rows: &Reservations) -> Result<()
         return Ok(());
     }
     query!(
-        "insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_by, created_at)
-        select id, vrf, cidr, reason, labels, created_by, coalesce(created_at, now())
-        from unnest($1::uuid[], $2::uuid[], $3::cidr[], $4::text[], $5::jsonb[], $6::text[], $7::timestamptz[])
-            as new (id, vrf, cidr, reason, labels, created_by, created_at)",
+        "insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_at, created_by, owner, claim,
+            confirmed_at)
+        select id, vrf, cidr, reason, labels, coalesce(created_at, now()), created_by, owner, claim,
+            case when confirmed then now() end
+        from unnest($1::uuid[], $2::uuid[], $3::cidr[], $4::text[], $5::jsonb[], $6::timestamptz[], $7::text[],
+            $8::text[], $9::uuid[], $10::boolean[])
+            as new (id, vrf, cidr, reason, labels, created_at, created_by, owner, claim, confirmed)",
         &rows.id,
         &rows.vrf,
         &rows.cidr,
         &rows.reason,
         &rows.labels,
-        &rows.created_by,
         &rows.created_at as &[Option<OffsetDateTime>],
+        &rows.owners.created_by as &[Option<String>],
+        &rows.owners.owner as &[Option<String>],
+        &rows.owners.claim,
+        &rows.owners.confirmed,
     )
     .execute(db)
     .await?;
@@ -97,10 +114,8 @@ pub struct Allocations {
     pub labels: Vec<Value>,
     pub description: Vec<String>,
     pub deletion_protection: Vec<bool>,
-    pub created_by: Vec<String>,
     pub created_at: Vec<Option<OffsetDateTime>>,
-    pub claim: Vec<Uuid>,
-    pub confirmed: Vec<bool>,
+    pub owners: Owners,
 }
 
 /// Inserts allocations; their blocks come with [`blocks`].
@@ -111,16 +126,16 @@ pub async fn allocations(db: &mut Connection, rows: &Allocations, request_id: Uu
     query!(
         "insert into allocation (allocation_id, number, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
             requested_prefix_length, requested_cidr, request, labels, description, deletion_protection, created_by,
-            request_id, claim, confirmed_at, created_at)
+            owner, request_id, claim, confirmed_at, created_at)
         overriding system value
         select id, coalesce(number, nextval('allocation_number_seq')), vpc, name, profile, prefix_length, members, hosts,
-            length, cidr, request, labels, description, protection, created_by, $1, claim,
+            length, cidr, request, labels, description, protection, created_by, owner, $1, claim,
             case when confirmed then now() end, coalesce(created_at, now())
         from unnest($2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::uuid[], $7::smallint[], $8::smallint[],
             $9::bigint[], $10::smallint[], $11::cidr[], $12::jsonb[], $13::jsonb[], $14::text[], $15::boolean[],
-            $16::text[], $17::timestamptz[], $18::uuid[], $19::boolean[])
+            $16::timestamptz[], $17::text[], $18::text[], $19::uuid[], $20::boolean[])
             as new (id, number, vpc, name, profile, prefix_length, members, hosts, length, cidr, request, labels,
-                description, protection, created_by, created_at, claim, confirmed)",
+                description, protection, created_at, created_by, owner, claim, confirmed)",
         request_id,
         &rows.id,
         &rows.number as &[Option<i64>],
@@ -136,10 +151,11 @@ pub async fn allocations(db: &mut Connection, rows: &Allocations, request_id: Uu
         &rows.labels,
         &rows.description,
         &rows.deletion_protection,
-        &rows.created_by,
         &rows.created_at as &[Option<OffsetDateTime>],
-        &rows.claim,
-        &rows.confirmed,
+        &rows.owners.created_by as &[Option<String>],
+        &rows.owners.owner as &[Option<String>],
+        &rows.owners.claim,
+        &rows.owners.confirmed,
     )
     .execute(db)
     .await?;

@@ -2,6 +2,7 @@
 
 pub mod find;
 pub mod insert;
+pub mod owners;
 pub mod read;
 pub mod released;
 pub mod write;

@@ -17,7 +17,9 @@ use crate::{
 /// All VRFs, by name, `default` first.
 pub async fn vrfs(db: &mut Connection) -> Result<Vec<(VrfId, Record)>> {
     query!(
-        "select vrf_id, name, description, labels, created_at from vrf order by name <> 'default', name"
+        r#"select vrf_id, name, description, labels, created_at, created_by, owner, claim,
+            confirmed_at is not null as "confirmed!"
+        from vrf order by name <> 'default', name"#
     )
     .fetch_all(db)
     .await?
@@ -30,6 +32,10 @@ pub async fn vrfs(db: &mut Connection) -> Result<Vec<(VrfId, Record)>> {
             labels: Some(convert::labels(row.labels)?),
             id: Some(row.vrf_id),
             created_at: Some(At(row.created_at)),
+            created_by: row.created_by,
+            owner: convert::owner(row.owner)?,
+            claim: Some(row.claim),
+            confirmed: Some(row.confirmed),
             ..Record::default()
         };
         Ok((VrfId(row.vrf_id), record))
@@ -75,7 +81,8 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<StoredPool>> {
         )
         select pool.pool_id, pool.vrf_id, vrf.name as vrf, pool.name, family, min_prefix_length, max_prefix_length,
             default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, pool.labels, required_labels,
-            pool.description, pool.created_at, parent_pool_id,
+            pool.description, pool.created_at, pool.created_by, pool.owner, pool.claim,
+            pool.confirmed_at is not null as "confirmed!", parent_pool_id,
             (select name from pool as parent where parent.pool_id = pool.parent_pool_id) as "parent?",
             array(select range_id from pool_range where pool_id = pool.pool_id order by cidr) as "range_ids!",
             array(select cidr from pool_range where pool_id = pool.pool_id order by cidr) as "cidrs!",
@@ -113,6 +120,10 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<StoredPool>> {
                 required_labels: Some(convert::required_labels(row.required_labels)?).filter(|labels| !labels.is_empty()),
                 id: Some(row.pool_id),
                 created_at: Some(At(row.created_at)),
+                created_by: row.created_by,
+                owner: convert::owner(row.owner)?,
+                claim: Some(row.claim),
+                confirmed: Some(row.confirmed),
                 ..Record::default()
             },
             ranges: ranges
@@ -132,7 +143,8 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<StoredPool>> {
 pub async fn members(db: &mut Connection) -> Result<Vec<(i32, Record)>> {
     query!(
         r#"select member_id, profile_id, profile.name, description, profile.created_at, position, role, pool_name,
-            size_offset, min_prefix_length, max_prefix_length, retired_at
+            size_offset, min_prefix_length, max_prefix_length, retired_at, created_by, owner, claim,
+            confirmed_at is not null as "confirmed!"
         from profile join profile_member using (profile_id)
         where retired_at is null or member_id in (select distinct member_id from block)
         order by profile.name, retired_at nulls last, position, member_id"#
@@ -153,6 +165,10 @@ pub async fn members(db: &mut Connection) -> Result<Vec<(i32, Record)>> {
             size_offset: Some(row.size_offset),
             id: Some(row.profile_id),
             created_at: Some(At(row.created_at)),
+            created_by: row.created_by,
+            owner: convert::owner(row.owner)?,
+            claim: Some(row.claim),
+            confirmed: Some(row.confirmed),
             retired_at: row.retired_at.map(At),
             ..Record::default()
         };
@@ -168,8 +184,9 @@ pub async fn vpcs(
     limit: i64,
 ) -> Result<Vec<(VpcId, Record)>> {
     query!(
-        "select vpc_id, vpc.name, vrf.name as vrf, vpc.description, vpc.labels, vpc.created_at
-        from vpc join vrf using (vrf_id) where vpc_id > $1 order by vpc_id limit $2",
+        r#"select vpc_id, vpc.name, vrf.name as vrf, vpc.description, vpc.labels, vpc.created_at, implicit,
+            vpc.created_by, vpc.owner, vpc.claim, vpc.confirmed_at is not null as "confirmed!"
+        from vpc join vrf using (vrf_id) where vpc_id > $1 order by vpc_id limit $2"#,
         cursor.map_or(Uuid::nil(), |id| id.0),
         limit
     )
@@ -185,6 +202,11 @@ pub async fn vpcs(
             labels: Some(convert::labels(row.labels)?),
             id: Some(row.vpc_id),
             created_at: Some(At(row.created_at)),
+            implicit: row.implicit.then_some(true),
+            created_by: row.created_by,
+            owner: convert::owner(row.owner)?,
+            claim: Some(row.claim),
+            confirmed: Some(row.confirmed),
             ..Record::default()
         };
         Ok((VpcId(row.vpc_id), record))
@@ -209,11 +231,15 @@ pub struct StoredReservation {
 pub async fn reservations(db: &mut Connection) -> Result<Vec<StoredReservation>> {
     query!(
         r#"select reservation_id as "reservation_id?", vrf_id as "vrf_id!", vrf.name as vrf, cidr as "cidr!",
-            reason as "reason!", reserved.labels as "labels!", created_by as "created_by?", reserved.created_at as "created_at!"
+            reason as "reason!", reserved.labels as "labels!", reserved.created_by as "created_by?",
+            reserved.created_at as "created_at!", reserved.owner as "owner?", reserved.claim as "claim?",
+            reserved.confirmed as "confirmed?"
         from (
-            select reservation_id, vrf_id, cidr, reason, labels, created_by, created_at from reservation
+            select reservation_id, vrf_id, cidr, reason, labels, created_by, created_at, owner, claim,
+                confirmed_at is not null as confirmed
+            from reservation
             union all
-            select null, vrf_id, block.cidr, reason, '{}', null, since
+            select null, vrf_id, block.cidr, reason, '{}', null, since, null, null, null
             from block join pool_range using (range_id) where reason not in ('child_range', 'cooldown')
         ) as reserved join vrf using (vrf_id)
         order by vrf.name <> 'default', vrf.name, cidr"#
@@ -235,6 +261,9 @@ pub async fn reservations(db: &mut Connection) -> Result<Vec<StoredReservation>>
                 labels: Some(convert::labels(row.labels)?),
                 id: row.reservation_id,
                 created_by: row.created_by,
+                owner: convert::owner(row.owner)?,
+                claim: row.claim,
+                confirmed: row.confirmed,
                 created_at: Some(At(row.created_at)),
                 ..Record::default()
             },
@@ -311,8 +340,8 @@ pub async fn allocations(
     query!(
         r#"select allocation.allocation_id, number, vpc.name as vpc, vpc_vrf.name as vrf, allocation.name,
             profile.name as "profile?", request, requested_hosts, requested_prefix_length, requested_cidr,
-            allocation.labels, allocation.description, deletion_protection, created_by, claim,
-            confirmed_at is not null as "confirmed!", allocation.created_at, roles as "roles!", ranges as "ranges!",
+            allocation.labels, allocation.description, deletion_protection, allocation.created_by, allocation.owner,
+            allocation.claim, allocation.confirmed_at is not null as "confirmed!", allocation.created_at, roles as "roles!", ranges as "ranges!",
             cidrs as "cidrs!", pools as "pools!", shortest as "shortest!", longest as "longest!", offsets as "offsets!",
             since as "since!", retired as "retired!: Vec<Option<time::OffsetDateTime>>"
         from unnest($1::uuid[]) with ordinality as wanted (allocation_id, place)
@@ -389,6 +418,7 @@ pub async fn allocations(
                 id: Some(row.allocation_id),
                 number: Some(row.number),
                 created_by: Some(row.created_by),
+                owner: convert::owner(row.owner)?,
                 created_at: Some(At(row.created_at)),
                 claim: Some(row.claim),
                 confirmed: Some(row.confirmed),

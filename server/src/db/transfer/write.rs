@@ -10,6 +10,7 @@ use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::owners::Owners;
 use crate::{db::Connection, domain::plan::RangeId, error::Result};
 
 /// Removes what a fresh database holds: the VRF, the pools and the profile that the migrations made.
@@ -32,6 +33,7 @@ pub struct Vrfs {
     pub description: Vec<String>,
     pub labels: Vec<Value>,
     pub created_at: Vec<Option<OffsetDateTime>>,
+    pub owners: Owners,
 }
 
 /// Inserts VRFs.
@@ -40,15 +42,21 @@ pub async fn vrfs(db: &mut Connection, rows: &Vrfs) -> Result<()> {
         return Ok(());
     }
     query!(
-        "insert into vrf (vrf_id, name, description, labels, created_at)
-        select id, name, description, labels, coalesce(created_at, now())
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::timestamptz[])
-            as new (id, name, description, labels, created_at)",
+        "insert into vrf (vrf_id, name, description, labels, created_at, created_by, owner, claim, confirmed_at)
+        select id, name, description, labels, coalesce(created_at, now()), created_by, owner, claim,
+            case when confirmed then now() end
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::text[], $7::text[],
+            $8::uuid[], $9::boolean[])
+            as new (id, name, description, labels, created_at, created_by, owner, claim, confirmed)",
         &rows.id,
         &rows.name,
         &rows.description,
         &rows.labels,
         &rows.created_at as &[Option<OffsetDateTime>],
+        &rows.owners.created_by as &[Option<String>],
+        &rows.owners.owner as &[Option<String>],
+        &rows.owners.claim,
+        &rows.owners.confirmed,
     )
     .execute(db)
     .await?;
@@ -73,6 +81,7 @@ pub struct Pools {
     pub description: Vec<String>,
     pub parent: Vec<Option<Uuid>>,
     pub created_at: Vec<Option<OffsetDateTime>>,
+    pub owners: Owners,
 }
 
 /// Inserts pools.
@@ -83,14 +92,14 @@ pub async fn pools(db: &mut Connection, rows: &Pools) -> Result<()> {
     query!(
         "insert into pool (pool_id, vrf_id, name, family, min_prefix_length, max_prefix_length, default_prefix_length,
             reserved_addresses, strategy, release_cooldown_seconds, labels, required_labels, description, parent_pool_id,
-            created_at)
+            created_at, created_by, owner, claim, confirmed_at)
         select id, vrf, name, family, shortest, longest, usual, reserved, strategy, cooldown, labels, required,
-            description, parent, coalesce(created_at, now())
+            description, parent, coalesce(created_at, now()), created_by, owner, claim, case when confirmed then now() end
         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::smallint[], $6::smallint[], $7::smallint[],
             $8::integer[], $9::text[], $10::integer[], $11::jsonb[], $12::jsonb[], $13::text[], $14::uuid[],
-            $15::timestamptz[])
+            $15::timestamptz[], $16::text[], $17::text[], $18::uuid[], $19::boolean[])
             as new (id, vrf, name, family, shortest, longest, usual, reserved, strategy, cooldown, labels, required,
-                description, parent, created_at)",
+                description, parent, created_at, created_by, owner, claim, confirmed)",
         &rows.id,
         &rows.vrf,
         &rows.name,
@@ -106,6 +115,10 @@ pub async fn pools(db: &mut Connection, rows: &Pools) -> Result<()> {
         &rows.description,
         &rows.parent as &[Option<Uuid>],
         &rows.created_at as &[Option<OffsetDateTime>],
+        &rows.owners.created_by as &[Option<String>],
+        &rows.owners.owner as &[Option<String>],
+        &rows.owners.claim,
+        &rows.owners.confirmed,
     )
     .execute(db)
     .await?;
@@ -168,6 +181,7 @@ pub struct Profiles {
     pub name: Vec<String>,
     pub description: Vec<String>,
     pub created_at: Vec<Option<OffsetDateTime>>,
+    pub owners: Owners,
 }
 
 /// Inserts profiles.
@@ -176,13 +190,20 @@ pub async fn profiles(db: &mut Connection, rows: &Profiles) -> Result<()> {
         return Ok(());
     }
     query!(
-        "insert into profile (profile_id, name, description, created_at)
-        select id, name, description, coalesce(created_at, now())
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) as new (id, name, description, created_at)",
+        "insert into profile (profile_id, name, description, created_at, created_by, owner, claim, confirmed_at)
+        select id, name, description, coalesce(created_at, now()), created_by, owner, claim,
+            case when confirmed then now() end
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::uuid[],
+            $8::boolean[])
+            as new (id, name, description, created_at, created_by, owner, claim, confirmed)",
         &rows.id,
         &rows.name,
         &rows.description,
         &rows.created_at as &[Option<OffsetDateTime>],
+        &rows.owners.created_by as &[Option<String>],
+        &rows.owners.owner as &[Option<String>],
+        &rows.owners.claim,
+        &rows.owners.confirmed,
     )
     .execute(db)
     .await?;

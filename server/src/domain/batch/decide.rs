@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipam_shared::{
-    api::{allocation::Size, pool::Strategy},
+    api::{allocation::Size, ownership::Noun, pool::Strategy},
     cidr::Cidr,
     ids::{AllocationId, Claim, PoolId, ProfileId, VpcId, VrfId},
     name::Name,
@@ -28,6 +28,7 @@ use crate::{
     domain::{
         Ipam,
         address_plan::{AddressPlan, Source},
+        ownership::{Title, judge},
         plan::{self, FreeSpace, Place},
     },
     error::{Error, Result},
@@ -308,7 +309,7 @@ impl<'a> Batch<'a> {
         let keyed = self
             .asks
             .iter()
-            .filter_map(|ask| Some((ask.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
+            .filter_map(|ask| Some((ask.maker.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
         let (actors, keys): (Vec<_>, Vec<_>) = keyed.unzip();
         if !keys.is_empty() {
             self.keys = creation::find_keys(db, &actors, &keys).await?;
@@ -435,7 +436,7 @@ impl<'a> Batch<'a> {
             && let Some(used) = self
                 .keys
                 .iter()
-                .find(|used| used.actor == ask.caller.actor && used.key == *key)
+                .find(|used| used.actor == ask.maker.caller.actor && used.key == *key)
         {
             if used.fingerprint != *fingerprint {
                 return Err(Error::KeyReused(key.clone()));
@@ -447,29 +448,14 @@ impl<'a> Batch<'a> {
             return Ok(None);
         };
         let import_id = format!("{}/{}", owner.name, existing.name);
-        if existing.created_by != ask.caller.actor || existing.confirmed {
-            let who = if existing.created_by == ask.caller.actor {
-                "whoever made it has confirmed to own it, so a second owner is not let in by name"
-            } else {
-                "it was made with another key"
-            };
-            return Err(Error::Claimed {
-                message: format!(
-                    "the allocation \"{import_id}\" exists, and {who}; choose another name, or take it over with: \
-                     terraform import <address> '{import_id}'"
-                ),
-                import_id,
-            });
-        }
+        let title = Title::new(
+            Noun::Allocation,
+            format!("allocation \"{import_id}\""),
+            import_id,
+        );
+        judge(&ask.maker, &existing.standing, &title)?;
         if !asks_for(ask, existing) {
-            return Err(Error::NameTaken {
-                message: format!(
-                    "the allocation \"{import_id}\" exists and was asked for differently ({}); choose another name, ask \
-                     for the same, or release it first",
-                    asked(existing)
-                ),
-                import_id: Some(import_id),
-            });
+            return Err(title.differs(&asked(existing)));
         }
         Ok(Some(Decided::Adopt(existing.clone())))
     }

@@ -30,10 +30,12 @@ use serde_json::json;
 use self::decide::{Batch, Decided, Read};
 pub(super) use self::{alone::Competition, decide::lower};
 use super::{
-    Caller, Ipam,
+    Ipam,
     address_plan::{AddressPlan, Source},
     allocation::Outcome,
-    commit, space,
+    commit,
+    ownership::Maker,
+    space,
 };
 use crate::{
     db::{
@@ -56,7 +58,7 @@ pub(super) struct Ask {
     pub(super) new: NewAllocation,
     pub(super) recipe: Recipe,
     pub(super) size: Size,
-    pub(super) caller: Caller,
+    pub(super) maker: Maker,
     /// The Idempotency-Key, with SHA-256 of the request.
     pub(super) key: Option<(String, Vec<u8>)>,
     /// Pools that turned out to have no room for it.
@@ -74,7 +76,7 @@ impl Ask {
         let key = self
             .key
             .as_ref()
-            .map(|(key, _)| (1, self.caller.actor.clone(), key.clone()));
+            .map(|(key, _)| (1, self.maker.caller.actor.clone(), key.clone()));
         name.into_iter().chain(key).collect()
     }
 
@@ -386,7 +388,7 @@ async fn write(
             Decided::Replay(id) => events.push(Event {
                 action: "allocation.replay",
                 subject: id.0,
-                caller: &ask.caller,
+                caller: &ask.maker.caller,
                 detail: json!({}),
             }),
             Decided::Adopt(_) | Decided::Refuse(_) | Decided::Full(_) | Decided::Later(_) => {}
@@ -423,7 +425,7 @@ async fn write(
             adoptions.push(Event {
                 action: "allocation.adopt",
                 subject: existing.id.0,
-                caller: &ask.caller,
+                caller: &ask.maker.caller,
                 detail: json!({ "vpc": new.vpc, "name": new.name }),
             });
         }
@@ -465,13 +467,13 @@ async fn answer(
             Decided::Cut(cut) if is_dry => Ok(Outcome {
                 allocation: batch.allocation(&cut, 0, time::OffsetDateTime::now_utc(), true),
                 created: false,
-                request_id: ask.caller.request_id,
+                request_id: ask.maker.caller.request_id,
             }),
             Decided::Cut(cut) => match inserted.get(&ask.id) {
                 Some(row) => Ok(Outcome {
                     allocation: batch.allocation(&cut, row.number, row.created_at, false),
                     created: true,
-                    request_id: ask.caller.request_id,
+                    request_id: ask.maker.caller.request_id,
                 }),
                 None => Err(Error::bug("an inserted allocation was not answered")),
             },

@@ -36,7 +36,7 @@ impl<'a> Batch<'a> {
             events.push(Event {
                 action: "vpc.create",
                 subject: cut.vpc.0,
-                caller: &ask.caller,
+                caller: &ask.maker.caller,
                 detail: json!({ "name": new.vpc, "vrf": self.plan.vrf_name(cut.vrf) }),
             });
         }
@@ -58,8 +58,10 @@ impl<'a> Batch<'a> {
         rows.labels.push(convert::labels_json(&new.labels)?);
         rows.description.push(new.description.clone());
         rows.deletion_protection.push(new.deletion_protection);
-        rows.created_by.push(ask.caller.actor.clone());
-        rows.request_id.push(ask.caller.request_id);
+        rows.created_by.push(ask.maker.caller.actor.clone());
+        rows.owner
+            .push(ask.maker.owner.as_ref().map(ToString::to_string));
+        rows.request_id.push(ask.maker.caller.request_id);
         rows.claim.push(cut.claim.0);
         for (source, place) in &cut.pieces {
             let range = self
@@ -77,7 +79,7 @@ impl<'a> Batch<'a> {
             rows.block_max.push(source.max_prefix_length.into());
         }
         if let Some((key, fingerprint)) = &ask.key {
-            rows.key_actor.push(ask.caller.actor.clone());
+            rows.key_actor.push(ask.maker.caller.actor.clone());
             rows.key.push(key.clone());
             rows.key_fingerprint.push(fingerprint.clone());
             rows.key_allocation.push(ask.id.0);
@@ -95,7 +97,7 @@ impl<'a> Batch<'a> {
         events.push(Event {
             action: "allocation.create",
             subject: ask.id.0,
-            caller: &ask.caller,
+            caller: &ask.maker.caller,
             detail: serde_json::to_value(snapshot)
                 .map_err(|error| Error::Internal(error.into()))?,
         });
@@ -156,9 +158,12 @@ impl<'a> Batch<'a> {
             description: new.description.clone(),
             deletion_protection: new.deletion_protection,
             revision: 1,
-            created_by: ask.caller.actor.clone(),
+            created_by: ask.maker.caller.actor.clone(),
+            owner: ask.maker.owner.clone(),
+            confirmed: false,
             created_at,
             updated_at: created_at,
+            claim_digest: (!is_dry).then(|| cut.claim.digest()),
             claim: (!is_dry).then_some(cut.claim),
         }
     }

@@ -161,6 +161,9 @@ impl Check {
                 let asked = Record {
                     created_at: None,
                     created_by: None,
+                    owner: None,
+                    claim: None,
+                    confirmed: None,
                     ..record
                 };
                 let differences = asked.differences(&stored.record);
@@ -396,6 +399,7 @@ impl Check {
             allocation: None,
             created_at: None,
             created_by: None,
+            owner: None,
             claim: None,
             confirmed: None,
             ..new.record.clone()

@@ -276,12 +276,17 @@ pub(super) fn taken(what: &str, id: Uuid) -> String {
     format!("the id {id} belongs to another {what}; leave it out to get a new one")
 }
 
-/// What a record says otherwise than what is there. When something was made, and the range of a pool, are no part of it;
-/// nor is the id of what every database is born with.
+/// What a record says otherwise than what is there. When, by whom and for whom something was made, and the range of a pool,
+/// are no part of it; nor is the id of what every database is born with.
 pub(super) fn differences(record: &Record, is: &Record, born: bool) -> Vec<&'static str> {
     let record = Record {
         cidr: None,
         created_at: None,
+        created_by: None,
+        owner: None,
+        claim: None,
+        confirmed: None,
+        implicit: None,
         id: record.id.filter(|_| !born),
         required_labels: record
             .required_labels

@@ -212,7 +212,7 @@ fn pool(
     let head = &mut pool.record;
     merge!(head, record, pool.line, line, conflicts; description labels parent family min_prefix_length
         max_prefix_length default_prefix_length reserved_addresses strategy release_cooldown_seconds required_labels id
-        created_at);
+        created_at created_by owner claim confirmed);
     pool.records += 1;
     pool.ranges.extend(range);
 }
@@ -244,7 +244,8 @@ fn profile(
         return;
     };
     let head = &mut profile.record;
-    merge!(head, record, profile.line, line, conflicts; description id created_at);
+    merge!(head, record, profile.line, line, conflicts; description id created_at created_by owner claim
+        confirmed);
     profile.members.push(member);
 }
 
@@ -299,7 +300,7 @@ fn allocation(
         let head = &mut allocation.record;
         merge!(head, record, allocation.line, line, conflicts; vrf name profile description labels
             deletion_protection requested_hosts requested_prefix_length requested_cidr requested_pools
-            requested_pool_selector exclude_cidrs id number created_by created_at claim confirmed);
+            requested_pool_selector exclude_cidrs id number created_by created_at owner claim confirmed);
         allocation.blocks.push(block);
         return;
     }

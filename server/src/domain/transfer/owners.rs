@@ -119,8 +119,10 @@ impl Check {
             let Some(vrf) = self.world.vrf(vrf) else {
                 continue;
             };
+            // As on first use.
             let record = Record {
                 vpc: Some(name.clone()),
+                implicit: Some(true),
                 ..Record::default()
             };
             self.world.vpcs.entry(key).or_insert_with(|| Vpc {

@@ -3,8 +3,6 @@
 
 use std::collections::HashMap;
 
-use uuid::Uuid;
-
 use super::{
     check::{Check, NewAllocation},
     past::{NewCooldown, NewPast},
@@ -77,15 +75,8 @@ pub(super) async fn allocations(
         rows.description.push(text(record.description.as_ref()));
         rows.deletion_protection
             .push(record.deletion_protection.unwrap_or_default());
-        rows.created_by.push(
-            record
-                .created_by
-                .clone()
-                .unwrap_or_else(|| caller.actor.clone()),
-        );
         rows.created_at.push(created_at);
-        rows.claim.push(record.claim.unwrap_or_else(Uuid::new_v4));
-        rows.confirmed.push(record.confirmed.unwrap_or_default());
+        rows.owners.push(record, Some(&caller.actor));
         let snapshot = Snapshot {
             vpc: record.vpc.as_ref().map_or("", |vpc| vpc.as_str()),
             name: record.name.as_ref().map(|name| name.as_str()),

@@ -157,6 +157,7 @@ async fn vrfs(db: &mut Connection, check: &Check, events: &mut Events) -> Result
         rows.description.push(text(vrf.record.description.as_ref()));
         rows.labels.push(labels(&vrf.record)?);
         rows.created_at.push(vrf.record.created_at.map(|at| at.0));
+        rows.owners.push(&vrf.record, None);
         event(events, "vrf.import", vrf.id.0, json!({ "name": vrf.name }));
     }
     write::vrfs(db, &rows).await
@@ -227,6 +228,7 @@ async fn pools(db: &mut Connection, check: &Check, events: &mut Events) -> Resul
                 .map(|parent| parent.id.0),
         );
         rows.created_at.push(record.created_at.map(|at| at.0));
+        rows.owners.push(record, None);
     }
     write::pools(db, &rows).await?;
     let vrfs: Vec<_> = touched.1.into_iter().collect();
@@ -293,6 +295,7 @@ async fn profiles(
             .push(text(profile.record.description.as_ref()));
         rows.created_at
             .push(profile.record.created_at.map(|at| at.0));
+        rows.owners.push(&profile.record, None);
         event(
             events,
             "profile.import",
@@ -350,13 +353,8 @@ async fn reservations(
         rows.cidr.push(new.cidr.into());
         rows.reason.push(reason);
         rows.labels.push(labels(&new.record)?);
-        rows.created_by.push(
-            new.record
-                .created_by
-                .clone()
-                .unwrap_or_else(|| caller.actor.clone()),
-        );
         rows.created_at.push(new.record.created_at.map(|at| at.0));
+        rows.owners.push(&new.record, Some(&caller.actor));
     }
     insert::reservations(db, &rows).await
 }
@@ -377,6 +375,8 @@ async fn vpcs(db: &mut Connection, check: &Check, events: &mut Events) -> Result
         rows.description.push(text(vpc.record.description.as_ref()));
         rows.labels.push(labels(&vpc.record)?);
         rows.created_at.push(vpc.record.created_at.map(|at| at.0));
+        rows.implicit.push(vpc.record.implicit.unwrap_or_default());
+        rows.owners.push(&vpc.record, None);
     }
     insert::vpcs(db, &rows).await
 }

@@ -3,6 +3,7 @@
 use ipam_shared::{
     api::{
         allocation::{MAX_BATCH, MAX_EXCLUDE_CIDRS, MAX_POOLS},
+        ownership::{MAX_CONFIRMATIONS, MAX_OWNER},
         pool::{MAX_RANGES, MAX_RELEASE_COOLDOWN_SECONDS},
         profile::MAX_MEMBERS,
     },
@@ -71,6 +72,14 @@ fn bounds(schemas: &mut Value) {
     let value = json!({ "maxLength": MAX_LABEL_VALUE, "pattern": TEXT });
     let role = json!({ "pattern": "^[a-z][a-z0-9_-]{0,62}$", "examples": ["primary"] });
     merge(&mut schemas["Name"], &name);
+    merge(
+        &mut schemas["Owner"],
+        &json!({ "pattern": TEXT, "minLength": 1, "maxLength": MAX_OWNER, "examples": ["ws-3kX9"] }),
+    );
+    merge(
+        &mut schemas["Confirmations"]["properties"]["claims"],
+        &json!({ "minItems": 1, "maxItems": MAX_CONFIRMATIONS }),
+    );
     for labels in ["Labels", "RequiredLabels"] {
         schemas[labels]["maxProperties"] = json!(MAX_LABELS);
         merge(&mut schemas[labels]["propertyNames"], &key);

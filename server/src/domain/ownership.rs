@@ -1,0 +1,430 @@
+//! Who owns what: a creation happens once for its owner, however often it is asked for.
+//!
+//! Whoever asks for the same again is given what exists, with a new claim, as long as no owner has shown the claim before,
+//! and only as the same principal and for the same owner. All nouns share the rules, which are here; which creations ask for
+//! the same is for each noun to say. Labels and free text never make a difference: the last one who asks has it their way.
+
+use std::collections::HashMap;
+
+use ipam_shared::{
+    api::ownership::{
+        Confirmation, ConfirmationResult, ConfirmationStatus, MAX_CONFIRMATIONS, Noun, Owned, Owner,
+    },
+    ids::{AllocationId, Claim},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Caller, Ipam, allocation, commit, detached, missing};
+use crate::{
+    db::{
+        self, Connection,
+        event::{self, Event},
+        ownership::{self, Made, Standing},
+    },
+    error::{Error, Result},
+};
+
+/// Who makes something.
+#[derive(Clone, Debug)]
+pub struct Maker {
+    /// Who asks, in which request.
+    pub caller: Caller,
+    /// For whom.
+    pub owner: Option<Owner>,
+    /// Whether it may be something that is there already.
+    pub adopts: bool,
+}
+
+impl From<Caller> for Maker {
+    fn from(caller: Caller) -> Self {
+        Self {
+            caller,
+            owner: None,
+            adopts: true,
+        }
+    }
+}
+
+impl Maker {
+    /// What is kept of it.
+    pub(super) fn made(&self, claim: Claim) -> Made<'_> {
+        Made {
+            by: &self.caller.actor,
+            owner: self.owner.as_ref(),
+            claim,
+        }
+    }
+}
+
+/// What is done to a thing that makes or proves it somebody's.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    Adopt,
+    Confirm,
+}
+
+/// The name of an event.
+pub(super) fn action(noun: Noun, act: Act) -> &'static str {
+    match (noun, act) {
+        (Noun::Vrf, Act::Adopt) => "vrf.adopt",
+        (Noun::Profile, Act::Adopt) => "profile.adopt",
+        (Noun::Reservation, Act::Adopt) => "reservation.adopt",
+        (Noun::Pool, Act::Adopt) => "pool.adopt",
+        (Noun::Vpc, Act::Adopt) => "vpc.adopt",
+        (Noun::Allocation, Act::Adopt) => "allocation.adopt",
+        (Noun::Vrf, Act::Confirm) => "vrf.confirm",
+        (Noun::Profile, Act::Confirm) => "profile.confirm",
+        (Noun::Reservation, Act::Confirm) => "reservation.confirm",
+        (Noun::Pool, Act::Confirm) => "pool.confirm",
+        (Noun::Vpc, Act::Confirm) => "vpc.confirm",
+        (Noun::Allocation, Act::Confirm) => "allocation.confirm",
+    }
+}
+
+/// The action that ends a thing.
+fn end(noun: Noun) -> &'static str {
+    match noun {
+        Noun::Vrf => "vrf.delete",
+        Noun::Profile => "profile.delete",
+        Noun::Reservation => "reservation.delete",
+        Noun::Pool => "pool.delete",
+        Noun::Vpc => "vpc.delete",
+        Noun::Allocation => "allocation.release",
+    }
+}
+
+/// What exists, as people call it and as Terraform imports it.
+#[derive(Clone, Debug)]
+pub(super) struct Title {
+    noun: Noun,
+    text: String,
+    import_id: String,
+}
+
+impl Title {
+    pub(super) fn of<T: Owned>(thing: &T) -> Self {
+        Self::new(T::NOUN, thing.title(), thing.import_id())
+    }
+
+    pub(super) fn new(noun: Noun, text: String, import_id: String) -> Self {
+        Self {
+            noun,
+            text,
+            import_id,
+        }
+    }
+
+    /// What to do instead of asking for it.
+    fn advice(&self) -> String {
+        let other = match self.noun {
+            Noun::Reservation => "choose another network",
+            _ => "choose another name",
+        };
+        format!(
+            "{other}, or take it over with: terraform import <address> '{}'",
+            self.import_id
+        )
+    }
+
+    fn claimed(&self, why: &str) -> Error {
+        Error::Claimed {
+            message: format!("the {} exists, and {why}; {}", self.text, self.advice()),
+            import_id: self.import_id.clone(),
+        }
+    }
+
+    /// Nothing that exists is to be given to this request.
+    pub(super) fn forbidden(&self) -> Error {
+        self.claimed("this request is not to be given what exists (Ipam-Adopt: never)")
+    }
+
+    /// It was asked for in another way than now.
+    pub(super) fn differs(&self, how: &str) -> Error {
+        Error::NameTaken {
+            message: format!(
+                "the {} exists and was asked for differently ({how}); ask for the same, {}",
+                self.text,
+                self.advice()
+            ),
+            import_id: Some(self.import_id.clone()),
+        }
+    }
+}
+
+/// Whether what exists may be given to whoever asks for the same.
+pub(super) fn judge(maker: &Maker, standing: &Standing, title: &Title) -> Result<()> {
+    let of_owner = |owner: &Option<Owner>| match owner {
+        Some(owner) => format!("for the owner \"{owner}\""),
+        None => "for no owner".to_owned(),
+    };
+    if standing.confirmed {
+        let owner = standing.owner.as_ref();
+        let owner = owner.map_or_else(String::new, |owner| format!(" (\"{owner}\")"));
+        return Err(title.claimed(&format!(
+            "its owner{owner} has confirmed to own it, so a second owner is not let in by asking for the same"
+        )));
+    }
+    match &standing.created_by {
+        None => return Err(title.claimed("nobody knows any more who made it")),
+        Some(by) if *by != maker.caller.actor => {
+            return Err(title.claimed(&format!(
+                "it was made with another key, {}",
+                of_owner(&standing.owner)
+            )));
+        }
+        Some(_) => {}
+    }
+    if standing.owner != maker.owner {
+        return Err(title.claimed(&format!(
+            "it was made {}, and this request is {}",
+            of_owner(&standing.owner),
+            of_owner(&maker.owner)
+        )));
+    }
+    if !maker.adopts {
+        return Err(title.forbidden());
+    }
+    Ok(())
+}
+
+/// Whether what exists, and whose row is locked, may be given to whoever asks for the same.
+pub(super) async fn may_adopt<T: Owned>(
+    db: &mut Connection,
+    maker: &Maker,
+    thing: &T,
+) -> Result<()> {
+    let standing = ownership::standing(db, T::NOUN, thing.uuid())
+        .await?
+        .ok_or_else(|| Error::bug("it was locked"))?;
+    judge(maker, &standing, &Title::of(thing))
+}
+
+/// Gives what exists, and whose row is locked, to whoever asked for the same: a new claim, which its reply shows.
+pub(super) async fn adopt<T: Owned>(
+    db: &mut Connection,
+    maker: &Maker,
+    thing: &mut T,
+    detail: serde_json::Value,
+) -> Result<()> {
+    let claim = Claim::generate();
+    ownership::adopt(db, T::NOUN, thing.uuid(), claim).await?;
+    thing.set_claim(claim);
+    let event = Event {
+        action: action(T::NOUN, Act::Adopt),
+        subject: thing.uuid(),
+        caller: &maker.caller,
+        detail,
+    };
+    event::insert(db, &[event]).await
+}
+
+/// The claim that was shown is not that of the thing.
+fn lost(title: &Title) -> Error {
+    Error::Claimed {
+        message: format!(
+            "the {} was adopted by somebody else since this claim was given, such as a copy of the same configuration with \
+             another state; if it is yours all the same, take it over with: terraform import <address> '{}'",
+            title.text, title.import_id
+        ),
+        import_id: title.import_id.clone(),
+    }
+}
+
+/// Why there is no such thing: it was deleted, or this database never knew it.
+async fn ended(db: &mut Connection, noun: Noun, id: Uuid) -> Error {
+    match noun {
+        Noun::Allocation => allocation::gone_or_unknown(db, AllocationId(id)).await,
+        _ => {
+            let text = format!("there is no {} with the id {id}", noun.word());
+            missing(db, Some(id), end(noun), noun.word(), text).await
+        }
+    }
+}
+
+impl Ipam {
+    /// What was read. With a claim, its reader must be its owner, and is confirmed as such: from now on nobody is given it
+    /// for asking for the same.
+    pub(super) async fn shown<T: Owned + Send + 'static>(
+        &self,
+        mut connection: Connection,
+        caller: Caller,
+        mut thing: T,
+        claim: Option<Claim>,
+    ) -> Result<T> {
+        let Some(claim) = claim else {
+            return Ok(thing);
+        };
+        let id = thing.uuid();
+        let Some(standing) = ownership::standing(&mut connection, T::NOUN, id).await? else {
+            return Err(ended(&mut connection, T::NOUN, id).await);
+        };
+        if standing.claim != claim {
+            return Err(lost(&Title::of(&thing)));
+        }
+        drop(connection);
+        if !standing.confirmed {
+            let title = Title::of(&thing);
+            let ipam = self.clone();
+            detached(async move {
+                let mut transaction = ipam.begin().await?;
+                let db = &mut *transaction;
+                if ownership::confirm(db, T::NOUN, &[id], &[claim.0])
+                    .await?
+                    .is_empty()
+                {
+                    // Somebody was faster: confirmed it, adopted it or deleted it.
+                    match ownership::standing(db, T::NOUN, id).await? {
+                        None => return Err(ended(db, T::NOUN, id).await),
+                        Some(now) if now.claim != claim => return Err(lost(&title)),
+                        Some(_) => db::commit::settle(&mut transaction).await?,
+                    }
+                } else {
+                    event::insert(db, &[confirmed(T::NOUN, id, &caller)]).await?;
+                }
+                commit(transaction).await
+            })
+            .await?;
+        }
+        thing.confirm();
+        Ok(thing)
+    }
+
+    /// Confirms many claims at once; what became of each, in their order.
+    pub async fn confirm(
+        &self,
+        caller: Caller,
+        claims: Vec<Confirmation>,
+    ) -> Result<Vec<ConfirmationResult>> {
+        if !(1..=MAX_CONFIRMATIONS).contains(&claims.len()) {
+            return Err(Error::Invalid(format!(
+                "1 to {MAX_CONFIRMATIONS} claims are confirmed at once, these are {}",
+                claims.len()
+            )));
+        }
+        let ipam = self.clone();
+        detached(async move {
+            let mut transaction = ipam.begin().await?;
+            let db = &mut *transaction;
+            let mut events = Vec::new();
+            let mut known: HashMap<(Noun, Uuid), Claim> = HashMap::new();
+            // In the order in which everybody locks: by noun, and the rows of each by id.
+            for noun in Noun::ALL {
+                let shown = claims.iter().filter(|shown| shown.kind == noun);
+                let (ids, shown): (Vec<_>, Vec<_>) =
+                    shown.map(|shown| (shown.id, shown.claim.0)).unzip();
+                if ids.is_empty() {
+                    continue;
+                }
+                let new = ownership::confirm(db, noun, &ids, &shown).await?;
+                events.extend(new.into_iter().map(|id| confirmed(noun, id, &caller)));
+                // Seen after the locks: what was adopted while they were waited for has another claim now.
+                let now = ownership::claims(db, noun, &ids).await?;
+                known.extend(now.into_iter().map(|(id, claim)| ((noun, id), claim)));
+            }
+            let mut results = Vec::with_capacity(claims.len());
+            for shown in &claims {
+                let (status, detail) = match known.get(&(shown.kind, shown.id)) {
+                    Some(claim) if *claim == shown.claim => (ConfirmationStatus::Confirmed, None),
+                    Some(_) => (
+                        ConfirmationStatus::Claimed,
+                        Some(format!(
+                            "the {} {1} was adopted by somebody else since this claim was given, such as a copy of the same \
+                             configuration with another state; if it is yours all the same, take it over with: terraform \
+                             import <address> '{1}'",
+                            shown.kind.word(),
+                            shown.id
+                        )),
+                    ),
+                    None => {
+                        let error = ended(db, shown.kind, shown.id).await;
+                        let status = match &error {
+                            Error::Gone { .. } => ConfirmationStatus::Gone,
+                            Error::NotFound(_) => ConfirmationStatus::Unknown,
+                            _ => return Err(error),
+                        };
+                        (status, Some(error.to_string()))
+                    }
+                };
+                results.push(ConfirmationResult {
+                    id: shown.id,
+                    status,
+                    detail,
+                });
+            }
+            if events.is_empty() {
+                // What it says rests on what others have committed.
+                db::commit::settle(&mut transaction).await?;
+            } else {
+                event::insert(db, &events).await?;
+            }
+            commit(transaction).await?;
+            Ok(results)
+        })
+        .await
+    }
+}
+
+fn confirmed(noun: Noun, id: Uuid, caller: &Caller) -> Event<'_> {
+    Event {
+        action: action(noun, Act::Confirm),
+        subject: id,
+        caller,
+        detail: json!({}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maker(actor: &str, owner: Option<&str>, adopts: bool) -> Maker {
+        Maker {
+            caller: Caller {
+                actor: actor.to_owned(),
+                request_id: Uuid::nil(),
+            },
+            owner: owner.map(|owner| owner.parse().unwrap()),
+            adopts,
+        }
+    }
+
+    fn standing(by: Option<&str>, owner: Option<&str>, confirmed: bool) -> Standing {
+        Standing {
+            created_by: by.map(ToOwned::to_owned),
+            owner: owner.map(|owner| owner.parse().unwrap()),
+            claim: Claim::generate(),
+            confirmed,
+        }
+    }
+
+    #[test]
+    fn only_the_same_principal_and_owner_is_given_what_nobody_confirmed() {
+        let title = Title::new(Noun::Vrf, "VRF \"dev\"".to_owned(), "dev".to_owned());
+        let ask = |maker: &Maker, standing: &Standing| judge(maker, standing, &title);
+        for owner in [None, Some("ws-1")] {
+            let maker = maker("ci", owner, true);
+            assert!(ask(&maker, &standing(Some("ci"), owner, false)).is_ok());
+            for (standing, word) in [
+                (standing(Some("ci"), owner, true), "confirmed"),
+                (standing(Some("other"), owner, false), "another key"),
+                (standing(None, owner, false), "nobody knows"),
+                (standing(Some("ci"), Some("ws-2"), false), "\"ws-2\""),
+            ] {
+                let Err(Error::Claimed { message, import_id }) = ask(&maker, &standing) else {
+                    panic!("{standing:?}");
+                };
+                assert!(message.contains(word), "{message}");
+                assert!(
+                    message.contains("terraform import <address> 'dev'"),
+                    "{message}"
+                );
+                assert_eq!(import_id, "dev");
+            }
+        }
+        let ours = standing(Some("ci"), Some("ws-1"), false);
+        assert!(ask(&maker("ci", None, true), &ours).is_err());
+        let never = ask(&maker("ci", Some("ws-1"), false), &ours).unwrap_err();
+        assert!(never.to_string().contains("never"), "{never}");
+    }
+}

@@ -1,0 +1,24 @@
+//! `/api/v1/confirmations`.
+
+use axum::{Json, extract::State};
+use ipam_shared::api::ownership::{ConfirmationResults, Confirmations};
+
+use super::{App, error::Refusal, extract::Body};
+use crate::domain::Caller;
+
+/// Confirm claims
+///
+/// What reading each thing with its claim does, for up to 1,000 at once and of any kind: whoever shows the claim owns the
+/// thing, and from then on it is given to nobody for asking for the same. Repeating it is safe.
+#[utoipa::path(post, path = "/confirmations", tag = "confirmations", operation_id = "confirm_claims",
+    request_body = Confirmations, responses(
+    (status = 200, body = ConfirmationResults, description = "What became of each claim, in their order"),
+))]
+pub(super) async fn confirm(
+    State(app): State<App>,
+    caller: Caller,
+    Body(shown): Body<Confirmations>,
+) -> Result<Json<ConfirmationResults>, Refusal> {
+    let results = app.ipam.confirm(caller, shown.claims).await?;
+    Ok(Json(ConfirmationResults { results }))
+}
