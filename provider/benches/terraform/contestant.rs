@@ -111,6 +111,7 @@ impl Contestant {
 
 /// How many requests the server has answered.
 async fn requests(server: &TestServer) -> u64 {
+    _ = rustls::crypto::ring::default_provider().install_default();
     let text = reqwest::Client::new()
         .get(format!("{}/metrics", server.url()))
         .header("x-api-key", TestServer::API_KEY)

@@ -67,3 +67,83 @@ async fn a_plan_does_not_wait_for_each_resource() {
         "reading 200 allocations takes {waits:?}"
     );
 }
+
+/// How many requests the server has answered.
+async fn requests(stack: &Stack) -> u64 {
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let text = reqwest::Client::new()
+        .get(format!("{}/metrics", stack.server.url()))
+        .bearer_auth(ipam_testing::TestServer::API_KEY)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let counts = text
+        .lines()
+        .filter(|line| line.starts_with("ipam_http_requests_total{"));
+    counts
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
+}
+
+#[tokio::test]
+async fn a_plan_reads_and_confirms_many_at_once() {
+    let stack = Stack::start().await;
+    // Others use the server too.
+    let other = stack.workspace();
+    other.write(&many(30).replace("\"prod\"", "\"other\""));
+    other.apply().await.succeeded();
+    let terraform = stack.workspace();
+    terraform.write(&many(300));
+    terraform.apply().await.succeeded();
+    assert_eq!(stack.count(CONFIRMED).await, 0);
+    let before = requests(&stack).await;
+    terraform.plan_is_empty().await;
+    // The scrape itself counts.
+    let made = requests(&stack).await - before - 1;
+    assert!(made <= 20, "{made} requests");
+    assert_eq!(
+        stack.count(CONFIRMED).await,
+        300,
+        "the plan confirms all that the state holds"
+    );
+
+    // What became of them meanwhile is seen all the same, each in its own way.
+    let gone = terraform.show("ipam_allocation.a[7]").await;
+    let path = format!("allocations/{}", gone["id"].as_str().unwrap());
+    stack
+        .api(reqwest::Method::DELETE, &path, serde_json::json!({}))
+        .await;
+    let changed = terraform.show("ipam_allocation.a[8]").await;
+    let path = format!("allocations/{}", changed["id"].as_str().unwrap());
+    let patch = serde_json::json!({"description": "by hand"});
+    stack.api(reqwest::Method::PATCH, &path, patch).await;
+    let plan = terraform.plan_changes().await;
+    plan.says("1 to add, 1 to change, 0 to destroy")
+        .says("by hand");
+}
+
+const CONFIRMED: &str = "select count(*) from allocation where confirmed_at is not null";
+
+#[tokio::test]
+async fn what_was_adopted_meanwhile_is_noticed_in_a_page_too() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    terraform.write(&many(50));
+    terraform.apply().await.succeeded();
+    // A copy of the configuration with a state of its own, before the first one was refreshed.
+    let copy = stack.workspace();
+    copy.write(&many(50));
+    copy.apply().await.succeeded().says("was there already");
+    copy.plan_is_empty().await;
+    assert_eq!(stack.count(CONFIRMED).await, 50);
+    let run = terraform.plan().await.failed();
+    assert_eq!(
+        run.times("was adopted by somebody else"),
+        50,
+        "{}",
+        run.text
+    );
+}
