@@ -216,10 +216,7 @@ impl Provider for Ipam {
     }
 
     fn functions(&self) -> Vec<Box<dyn Function>> {
-        vec![
-            Box::new(functions::prefix_for_hosts::PrefixForHosts),
-            Box::new(functions::usable_hosts::UsableHosts),
-        ]
+        functions::all()
     }
 }
 

@@ -7,6 +7,7 @@
 #[path = "../acceptance/proxy.rs"]
 mod proxy;
 
+mod functions;
 mod nouns;
 
 use std::time::{Duration, Instant};
