@@ -7,6 +7,7 @@
 #[path = "../acceptance/proxy.rs"]
 mod proxy;
 
+mod data_sources;
 mod functions;
 mod nouns;
 
