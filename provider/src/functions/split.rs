@@ -37,21 +37,37 @@ impl Function for Split {
                  part of the network that is left and holds it, as a pool with the strategy `best_fit` hands them out.\n\n\
                  A block depends on those before it only: a further prefix length at the end of the list moves none, \
                  so that a plan can grow. If all blocks together are no larger than the network, they fit in whatever \
-                 order; otherwise it is an error. No server is asked.",
+                 order; otherwise it is an error. No server is asked.\n\n\
+                 Before the network is known, such as that of an allocation that is yet to be made, it is known how many \
+                 blocks there will be: `count` and `for_each` may depend on that.",
             )
-            .parameter(Parameter::new(
-                "network",
-                Type::String,
-                "The network, such as `10.0.0.0/16` or `2001:db8::/48`.",
-            ))
-            .parameter(Parameter::new(
-                "prefix_lengths",
-                Type::list(Type::Number),
-                "The prefix lengths of the blocks, such as `[20, 20, 18]`.",
-            ))
+            .parameter(
+                Parameter::new(
+                    "network",
+                    Type::String,
+                    "The network, such as `10.0.0.0/16` or `2001:db8::/48`.",
+                )
+                .allow_unknown(),
+            )
+            .parameter(
+                Parameter::new(
+                    "prefix_lengths",
+                    Type::list(Type::Number),
+                    "The prefix lengths of the blocks, such as `[20, 20, 18]`.",
+                )
+                .allow_unknown(),
+            )
     }
 
     fn call(&self, arguments: &Arguments) -> Result<Value, FunctionError> {
+        let (network, lengths): (Value, Value) = (arguments.get(0)?, arguments.get(1)?);
+        if lengths.is_unknown() {
+            return Ok(Value::Unknown);
+        }
+        if network.is_unknown() || !lengths.is_wholly_known() {
+            let count = lengths.as_list().map_or(0, <[Value]>::len);
+            return Ok(Value::List(vec![Value::Unknown; count]));
+        }
         let Network(network) = arguments.get(0)?;
         let lengths: Vec<Length> = arguments.get(1)?;
         let lengths: Vec<u8> = lengths.into_iter().map(|length| length.0).collect();

@@ -2,7 +2,7 @@
 //! they say what is wrong.
 
 use serde_json::json;
-use tfplugin::driver::Driver;
+use tfplugin::driver::{Driver, UNKNOWN};
 
 use crate::BINARY;
 
@@ -131,6 +131,27 @@ async fn they_answer_without_a_server() {
         most.to_string().trim_matches('"'),
         "340282366920938463463374607431768211451"
     );
+}
+
+/// How many blocks there will be is known before the blocks are.
+#[tokio::test]
+async fn a_split_of_what_is_not_known_yet_has_a_known_length() {
+    let driver = Driver::start(BINARY).await.unwrap();
+    for (arguments, answer) in [
+        (
+            json!([UNKNOWN, [20, 20, 18]]),
+            json!([UNKNOWN, UNKNOWN, UNKNOWN]),
+        ),
+        (
+            json!(["10.0.0.0/16", [20, UNKNOWN]]),
+            json!([UNKNOWN, UNKNOWN]),
+        ),
+        (json!(["10.0.0.0/16", UNKNOWN]), json!(UNKNOWN)),
+        (json!([UNKNOWN, []]), json!([])),
+    ] {
+        let found = driver.call("split", arguments.as_array().unwrap()).await;
+        assert_eq!(found, Ok(answer), "{arguments}");
+    }
 }
 
 #[tokio::test]
