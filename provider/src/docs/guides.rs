@@ -88,4 +88,20 @@ mod tests {
             assert!(filled(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn every_example_of_a_guide_is_in_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let all: String = fs::read_dir(root.join("templates/guides"))
+            .unwrap()
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        for example in fs::read_dir(root.join("examples/guides")).unwrap() {
+            let name = example.unwrap().file_name().into_string().unwrap();
+            assert!(
+                all.contains(&format!("\"examples/guides/{name}/")),
+                "{name}"
+            );
+        }
+    }
 }

@@ -132,6 +132,11 @@ fn check_page(page: &Path, kind: Kind, problems: &mut Vec<String>) -> anyhow::Re
     if kind == Kind::Guide && !head.contains("page_title") {
         say("the front matter must have a page_title");
     }
+    for link in links(&text) {
+        if !page.with_file_name(link).exists() {
+            say(&format!("it links to {link}, which does not exist"));
+        }
+    }
     Ok(())
 }
 
@@ -141,6 +146,15 @@ fn head(text: &str) -> Option<BTreeSet<&str>> {
     let keys = head.lines().filter(|line| !line.starts_with(' '));
     keys.map(|line| line.split_once(':').map(|(key, _)| key))
         .collect()
+}
+
+/// Links to other pages.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| {
+        let (link, _) = rest.split_once(')')?;
+        let file = link.split('#').next()?;
+        (file.ends_with(".md") && !file.contains(':')).then_some(file)
+    })
 }
 
 #[cfg(test)]
@@ -202,6 +216,13 @@ mod tests {
                 "resources/pool.md",
                 "---\nsidebar_current: \"a\"\n---\n",
                 "must not have sidebar_current",
+            ),
+            (
+                "guides/start.md",
+                &format!(
+                    "{good}[A](../resources/pool.md#schema), [b](https://example.com/c.md), [d](none.md)"
+                ),
+                "links to none.md, which does not exist",
             ),
             (
                 "functions/split.md",

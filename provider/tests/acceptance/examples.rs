@@ -339,17 +339,163 @@ async fn quickstart() {
     configuration("quickstart").await;
 }
 
+/// A configuration of a guide, and what has to be there before it.
+async fn guide(name: &str) {
+    configuration(&format!("guides/{name}")).await;
+}
+
+#[tokio::test]
+async fn getting_started() {
+    guide("getting-started").await;
+}
+
+#[tokio::test]
+async fn eks() {
+    guide("eks").await;
+}
+
+#[tokio::test]
+async fn gke() {
+    guide("gke").await;
+}
+
+/// What is there already is imported, without a change, and what is in use elsewhere is taken in.
+#[tokio::test]
+async fn importing() {
+    let stack = Stack::start().await;
+    let by_script = json!({"vpc": "production", "name": "by-script", "hosts": 100});
+    make(&stack, vec![("allocations", by_script)]).await;
+    let terraform = stack.workspace();
+    let file = root().join("guides/importing/main.tf");
+    copy(file.parent().unwrap(), &terraform.path("."));
+    terraform
+        .plan_changes()
+        .await
+        .says("Plan: 2 to import, 2 to add, 0 to change, 0 to destroy.");
+    lives(&terraform, &file, &read(&file)).await;
+    // The pool is that of other people's allocations too, such as those of its neighbours here; they go first.
+    terraform.destroy().await.succeeded();
+    assert_eq!(stack.allocations().await, 0);
+}
+
+/// The script of the pipelines: what it plans it applies, then nothing is left to do, and a failed plan ends it.
+#[tokio::test]
+async fn ci() {
+    let stack = Stack::start().await;
+    let mut terraform = stack.workspace();
+    let folder = root().join("guides/ci");
+    copy(&folder, &terraform.path("."));
+    for pipeline in ["github.yml", "gitlab.yml"] {
+        let text = read(&folder.join(pipeline));
+        for step in ["init", "plan", "apply"] {
+            assert!(
+                text.contains(&format!("./pipeline.sh {step}")),
+                "{pipeline} lacks {step}"
+            );
+        }
+    }
+    terraform.script("pipeline.sh", &["plan"]).await.succeeded();
+    terraform
+        .script("pipeline.sh", &["apply"])
+        .await
+        .succeeded()
+        .says("2 added");
+    terraform
+        .script("pipeline.sh", &["plan"])
+        .await
+        .succeeded()
+        .says("No changes.");
+    terraform.use_key("wrong");
+    terraform.script("pipeline.sh", &["plan"]).await.failed();
+    terraform.use_key(ipam_testing::TestServer::API_KEY);
+    terraform.destroy().await.succeeded();
+}
+
+/// From numbers to names: nobody loses a range, and afterwards one that is taken out of the middle takes nobody along.
+#[tokio::test]
+async fn for_each() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    let folder = root().join("guides/for-each");
+    copy(&folder.join("before"), &terraform.path("."));
+    terraform.apply().await.succeeded();
+    let ids = terraform.ids().await;
+    copy(&folder.join("after"), &terraform.path("."));
+    terraform
+        .apply()
+        .await
+        .succeeded()
+        .says("0 added, 0 changed, 0 destroyed.");
+    assert_eq!(terraform.ids().await, ids);
+    terraform.plan_is_empty().await;
+    let text = read(&folder.join("after/main.tf"));
+    fs::write(
+        terraform.path("main.tf"),
+        text.replace("\"green\", ", "")
+            .split("# Once")
+            .next()
+            .unwrap(),
+    )
+    .unwrap();
+    terraform
+        .plan_changes()
+        .await
+        .says("0 to add, 0 to change, 1 to destroy.");
+    terraform.destroy().await.succeeded();
+}
+
+/// Tests with the mocks that users copy, without a server; and the mocks know everything that the provider has.
+#[tokio::test]
+async fn testing_with_mocks() {
+    let terraform = Workspace::new("http://127.0.0.1:9");
+    copy(&root().join("guides/testing"), &terraform.path("."));
+    terraform
+        .terraform(&["test", "-no-color"])
+        .await
+        .succeeded()
+        .says("3 passed, 0 failed.");
+    let mocks = read(&root().join("guides/testing/tests/mocks/ipam.tfmock.hcl"));
+    for (kind, folder) in [
+        ("mock_resource", "resources"),
+        ("mock_data", "data-sources"),
+    ] {
+        for name in names(folder) {
+            assert!(
+                mocks.contains(&format!("{kind} \"{name}\" {{")),
+                "{kind} {name} is missing"
+            );
+        }
+    }
+}
+
 #[test]
 fn every_folder_of_examples_is_of_a_kind_that_is_tested() {
+    let all = |names: &[&str]| {
+        names
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect::<BTreeSet<_>>()
+    };
     let kinds = [
         "data-sources",
         "functions",
+        "guides",
         "provider",
         "quickstart",
         "resources",
         "scenarios",
     ];
-    assert_eq!(names("."), kinds.map(str::to_owned).into());
+    assert_eq!(names("."), all(&kinds));
     // Applied by `space`, which looks closer.
-    assert_eq!(names("scenarios"), ["environments".to_owned()].into());
+    assert_eq!(names("scenarios"), all(&["environments"]));
+    let guides = [
+        "ci",
+        "eks",
+        "for-each",
+        "getting-started",
+        "gke",
+        "importing",
+        "testing",
+    ];
+    assert_eq!(names("guides"), all(&guides));
 }

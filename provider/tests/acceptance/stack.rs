@@ -211,7 +211,19 @@ impl Workspace {
 
     /// A terraform command, not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("terraform");
+        self.program("terraform", arguments)
+    }
+
+    /// Runs a script of the directory, with the environment of terraform.
+    pub(crate) async fn script(&self, file: &str, arguments: &[&str]) -> Run {
+        let script = self.path(file);
+        let mut command = self.program(script.to_str().unwrap(), arguments);
+        finish(command.spawn().unwrap()).await
+    }
+
+    /// A program that finds terraform, the provider and the server, not started yet.
+    fn program(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.dir.path())
