@@ -211,19 +211,7 @@ impl Workspace {
 
     /// A terraform command, not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.program("terraform", arguments)
-    }
-
-    /// Runs a script of the directory, with the environment of terraform.
-    pub(crate) async fn script(&self, file: &str, arguments: &[&str]) -> Run {
-        let script = self.path(file);
-        let mut command = self.program(script.to_str().unwrap(), arguments);
-        finish(command.spawn().unwrap()).await
-    }
-
-    /// A program that finds terraform, the provider and the server, not started yet.
-    fn program(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new("terraform");
         command
             .args(arguments)
             .current_dir(self.dir.path())
@@ -240,6 +228,23 @@ impl Workspace {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         command
+    }
+
+    /// Runs a script of the directory, with the environment that terraform has.
+    pub(crate) async fn script(&self, file: &str, arguments: &[&str]) -> Run {
+        let terraform = self.command(&[]);
+        let environment = terraform.as_std().get_envs();
+        let mut script = Command::new(self.path(file));
+        script
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .envs(environment.filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        finish(script.spawn().unwrap()).await
     }
 
     /// Starts terraform and does not wait for it.
