@@ -1,6 +1,10 @@
-//! The registry's pages, from what the provider offers and the files below `examples/`.
+//! The registry's pages, from what the provider offers, the files below `examples/`, and the guides of `templates/`.
 //!
-//! Layout and headings are those that the Terraform registry expects. Knows nothing about networks.
+//! Layout, headings and the names of example files are those that the Terraform registry and its tools expect. Knows
+//! nothing about networks.
+
+mod guides;
+pub(crate) mod layout;
 
 use std::{
     collections::BTreeMap,
@@ -17,18 +21,19 @@ use crate::provider::ADDRESS;
 /// All pages by their path below `docs/`.
 pub(crate) fn pages(
     description: &Description,
-    examples: &Path,
+    root: &Path,
 ) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let provider = &description.name;
     let prefix = format!("{provider}_");
-    let mut pages = BTreeMap::new();
-    pages.insert("index.md".into(), index(description, examples)?);
+    let examples = root.join("examples");
+    let mut pages = guides::pages(root)?;
+    pages.insert("index.md".into(), index(description, &examples)?);
     for (name, schema) in &description.resources {
         let page = body(&Page {
             title: &format!("{name} Resource - {provider}"),
             heading: &format!("{name} (Resource)"),
             schema,
-            example: &examples.join("resources").join(name).join("resource.tf"),
+            examples: &several(&examples.join("resources").join(name), "resource")?,
         })? + &import(&examples.join("resources").join(name))?;
         pages.insert(page_path("resources", name, &prefix), page);
     }
@@ -37,10 +42,7 @@ pub(crate) fn pages(
             title: &format!("{name} Data Source - {provider}"),
             heading: &format!("{name} (Data Source)"),
             schema,
-            example: &examples
-                .join("data-sources")
-                .join(name)
-                .join("data-source.tf"),
+            examples: &several(&examples.join("data-sources").join(name), "data-source")?,
         })?;
         pages.insert(page_path("data-sources", name, &prefix), page);
     }
@@ -62,7 +64,24 @@ struct Page<'a> {
     title: &'a str,
     heading: &'a str,
     schema: &'a Schema,
-    example: &'a Path,
+    examples: &'a [PathBuf],
+}
+
+/// The examples in a folder whose names begin so, such as `resource.tf` and `resource-from-pools.tf`, the plain one first.
+fn several(folder: &Path, beginning: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = vec![folder.join(format!("{beginning}.tf"))];
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut others = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&format!("{beginning}-")) && name.ends_with(".tf") {
+            others.push(path);
+        }
+    }
+    others.sort();
+    found.append(&mut others);
+    Ok(found)
 }
 
 fn index(description: &Description, examples: &Path) -> anyhow::Result<String> {
@@ -71,9 +90,11 @@ fn index(description: &Description, examples: &Path) -> anyhow::Result<String> {
         title: &format!("{provider} Provider"),
         heading: &format!("{provider} Provider"),
         schema: &description.provider,
-        example: &examples.join("provider").join("provider.tf"),
+        examples: &[examples.join("provider").join("provider.tf")],
     })
     .map(|page| {
+        // The registry's tool refuses a subcategory of the first page, be it empty.
+        let page = page.replacen("subcategory: \"\"\n", "", 1);
         page.replacen(
             "## Example Usage",
             &format!("Source address: `{ADDRESS}`.\n\n## Example Usage"),
@@ -89,11 +110,10 @@ fn body(page: &Page<'_>) -> anyhow::Result<String> {
     if let Some(reason) = &page.schema.body.deprecated {
         write!(text, "~> **Deprecated.** {reason}\n\n")?;
     }
-    write!(
-        text,
-        "## Example Usage\n\n{}",
-        code("terraform", page.example)?
-    )?;
+    text.push_str("## Example Usage\n");
+    for example in page.examples {
+        write!(text, "\n{}", code("terraform", example)?)?;
+    }
     text.push_str("\n## Schema\n");
     attributes(&mut text, &page.schema.body.attributes, "###");
     nested(&mut text, &page.schema.body.attributes, "");
@@ -198,25 +218,31 @@ fn capital(text: &str) -> String {
     })
 }
 
+/// The ways to import, by the files that say how.
+const IMPORTS: [(&str, &str, &str); 3] = [
+    (
+        "import-by-identity.tf",
+        "terraform",
+        "With a block in the configuration, by what it is called (Terraform 1.12 or later):",
+    ),
+    (
+        "import-by-string-id.tf",
+        "terraform",
+        "With a block in the configuration:",
+    ),
+    ("import.sh", "shell", "On the command line:"),
+];
+
 fn import(folder: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    let (block, command) = (folder.join("import.tf"), folder.join("import.sh"));
-    if block.exists() || command.exists() {
-        text.push_str("\n## Import\n\nThe first plan after an import is empty.\n");
-    }
-    if block.exists() {
-        write!(
-            text,
-            "\nWith a block in the configuration:\n\n{}",
-            code("terraform", &block)?
-        )?;
-    }
-    if command.exists() {
-        write!(
-            text,
-            "\nOn the command line:\n\n{}",
-            code("shell", &command)?
-        )?;
+    for (file, language, what) in IMPORTS {
+        let file = folder.join(file);
+        if file.exists() {
+            if text.is_empty() {
+                text.push_str("\n## Import\n\nThe first plan after an import is empty.\n");
+            }
+            write!(text, "\n{what}\n\n{}", code(language, &file)?)?;
+        }
     }
     Ok(text)
 }
@@ -319,8 +345,7 @@ mod tests {
     #[test]
     fn the_committed_pages_are_up_to_date() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let pages = pages(&tfplugin::describe(&Ipam), &root.join("examples")).unwrap();
-        assert_eq!(pages.len(), 16);
+        let pages = pages(&tfplugin::describe(&Ipam), &root).unwrap();
         for (path, text) in pages {
             let found = fs::read_to_string(root.join("docs").join(&path)).unwrap_or_default();
             assert_eq!(

@@ -79,7 +79,8 @@ pub(crate) fn effective(connection: &Connection, planned: &Value) -> Result<Labe
     })
 }
 
-fn merged(connection: &Connection, labels: LabelMap) -> LabelMap {
+/// The provider's `default_labels` and these, which take precedence.
+pub(crate) fn merged(connection: &Connection, labels: LabelMap) -> LabelMap {
     let mut merged = connection.default_labels.clone();
     merged.extend(labels);
     merged

@@ -29,8 +29,8 @@ Usage: terraform-provider-ipam [COMMAND]
 Terraform starts this program itself. Commands for people:
   --version                     the version
   schema                        everything that it offers, as JSON
-  docs [--check] [DIR]          write the registry pages below DIR/docs, from DIR/examples (default: .);
-                                with --check only say whether they are up to date
+  docs [--check] [DIR]          write the registry pages below DIR/docs, from DIR/examples and DIR/templates (default: .),
+                                and check their layout; with --check only say whether they are up to date
 ";
 
 #[tokio::main]
@@ -76,7 +76,8 @@ fn write_docs(arguments: &[&str]) -> anyhow::Result<String> {
         _ => bail!("{USAGE}"),
     };
     let root = PathBuf::from(directory);
-    let pages = docs::pages(&tfplugin::describe(&Ipam), &root.join("examples"))?;
+    let description = tfplugin::describe(&Ipam);
+    let pages = docs::pages(&description, &root)?;
     let mut differing = Vec::new();
     for (path, text) in pages {
         let path = root.join("docs").join(path);
@@ -95,6 +96,13 @@ fn write_docs(arguments: &[&str]) -> anyhow::Result<String> {
         bail!(
             "Not up to date; run \"terraform-provider-ipam docs\" in the project's root:\n  {}",
             differing.join("\n  ")
+        );
+    }
+    let problems = docs::layout::problems(&root.join("docs"), &description)?;
+    if !problems.is_empty() {
+        bail!(
+            "The registry would not take these pages:\n  {}",
+            problems.join("\n  ")
         );
     }
     Ok(differing.iter().map(|path| format!("{path}\n")).collect())

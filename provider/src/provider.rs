@@ -16,8 +16,8 @@ use crate::{
     failure::failure,
     functions, labels,
     noun::{
-        looked_up::LookedUp, managed::Managed, pool::Pool, profile::Profile,
-        reservation::Reservation, vpc::Vpc, vrf::Vrf,
+        managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
+        vrf::Vrf,
     },
     resources,
 };
@@ -216,22 +216,11 @@ impl Provider for Ipam {
     }
 
     fn data_sources(&self) -> Vec<Box<dyn DataSource<Connection>>> {
-        vec![
-            Box::new(data_sources::allocation::Allocation),
-            Box::new(data_sources::pools::Pools),
-            Box::new(LookedUp::<Pool>::new()),
-            Box::new(LookedUp::<Profile>::new()),
-            Box::new(LookedUp::<Reservation>::new()),
-            Box::new(LookedUp::<Vpc>::new()),
-            Box::new(LookedUp::<Vrf>::new()),
-        ]
+        data_sources::all()
     }
 
     fn functions(&self) -> Vec<Box<dyn Function>> {
-        vec![
-            Box::new(functions::prefix_for_hosts::PrefixForHosts),
-            Box::new(functions::usable_hosts::UsableHosts),
-        ]
+        functions::all()
     }
 }
 

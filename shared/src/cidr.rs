@@ -59,6 +59,11 @@ pub enum CidrError {
         /// The number that it is.
         length: u8,
     },
+    /// Neither an address nor a network.
+    #[error(
+        "\"{0}\" is neither an address such as 10.0.0.7 nor a network such as 10.0.0.0/24 or 2001:db8::/48"
+    )]
+    Neither(String),
     /// Longer than the family allows.
     #[error("/{0} is not a prefix length: IPv4 has 0 to 32, IPv6 0 to 128")]
     PrefixLength(i64),
@@ -95,6 +100,26 @@ impl Cidr {
         IpNet::new(address, prefix_length)
             .map(|net| Self(net.trunc()))
             .map_err(|_| CidrError::PrefixLength(prefix_length.into()))
+    }
+
+    /// The network that a text spells, which may be a single address: that is the network of nothing else.
+    ///
+    /// ```
+    /// use ipam_shared::cidr::Cidr;
+    /// assert_eq!(Cidr::of_address_or_network("10.0.0.7"), "10.0.0.7/32".parse());
+    /// ```
+    pub fn of_address_or_network(text: &str) -> Result<Self, CidrError> {
+        if text.contains('/') {
+            return text.parse();
+        }
+        match text.parse() {
+            Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+                Err(CidrError::Mapped(text.to_owned()))
+            }
+            Ok(address @ IpAddr::V4(_)) => Self::new(address, 32),
+            Ok(address @ IpAddr::V6(_)) => Self::new(address, 128),
+            Err(_) => Err(CidrError::Neither(text.to_owned())),
+        }
     }
 
     /// The network whose first address is `first` as a number, in `family`. Host bits and bits that the family does
@@ -307,12 +332,14 @@ pub fn prefix_length_for_hosts(family: Family, hosts: u64, reserved: u32) -> Opt
     family.bits().checked_sub(host_bits)
 }
 
-/// Addresses of a block that are left for hosts.
+/// Addresses of a block that are left for hosts; `u128::MAX` for ::/0 with none reserved, which has one more.
 pub fn usable_hosts(family: Family, prefix_length: u8, reserved: u32) -> u128 {
-    1_u128
-        .checked_shl(u32::from(family.bits().saturating_sub(prefix_length)))
-        .unwrap_or(u128::MAX)
-        .saturating_sub(reserved.into())
+    let reserved = u128::from(reserved);
+    match 1_u128.checked_shl(u32::from(family.bits().saturating_sub(prefix_length))) {
+        Some(addresses) => addresses.saturating_sub(reserved),
+        // 2^128 itself is one more than there are numbers for.
+        None => u128::MAX - reserved.saturating_sub(1),
+    }
 }
 
 #[cfg(test)]
@@ -393,6 +420,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_a_network_of_its_own() {
+        let parse = Cidr::of_address_or_network;
+        assert_eq!(parse("10.0.0.7"), Ok(cidr("10.0.0.7/32")));
+        assert_eq!(parse("2001:db8::1"), Ok(cidr("2001:db8::1/128")));
+        assert_eq!(parse("10.0.0.0/24"), Ok(cidr("10.0.0.0/24")));
+        assert!(matches!(
+            parse("10.0.0.7/24"),
+            Err(CidrError::HostBits { .. })
+        ));
+        assert!(matches!(
+            parse("::ffff:10.0.0.7"),
+            Err(CidrError::Mapped(_))
+        ));
+        for text in ["", "10.0.0", "ten", " 10.0.0.7"] {
+            assert!(matches!(parse(text), Err(CidrError::Neither(_))), "{text}");
+        }
+    }
+
+    #[test]
     fn ipv6_is_canonical_however_it_is_written() {
         assert_eq!(cidr("2001:0DB8:0:0::/48"), cidr("2001:db8::/48"));
         assert_eq!(cidr("2001:0DB8:0:0::/48").to_string(), "2001:db8::/48");
@@ -447,6 +493,9 @@ mod tests {
             Some((cidr("0.0.0.0/1"), cidr("128.0.0.0/1")))
         );
         assert_eq!(usable_hosts(Family::Ipv4, 31, 5), 0);
+        assert_eq!(usable_hosts(Family::Ipv4, 0, 5), (1 << 32) - 5);
+        assert_eq!(usable_hosts(Family::Ipv6, 0, 5), u128::MAX - 4);
+        assert_eq!(usable_hosts(Family::Ipv6, 0, 0), u128::MAX);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! travel or where they are kept: no I/O, no async, no SQL.
 //!
 //! - [`cidr`]: canonical networks, prefix lengths, sizing by hosts
+//! - [`networks`]: what several networks cover, what is left of them, how one is cut
 //! - [`name`]: names that are valid once they exist
 //! - [`ids`]: one type per kind of id
 //! - [`api`]: request and reply bodies, a module per noun
@@ -17,4 +18,5 @@ pub mod error;
 pub mod ids;
 pub mod labels;
 pub mod name;
+pub mod networks;
 pub mod page;

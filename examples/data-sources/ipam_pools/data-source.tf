@@ -1,6 +1,6 @@
 data "ipam_pools" "private" {
-  vrf   = "default"
-  label = "tier=private"
+  vrf    = "default"
+  labels = { tier = "private" }
 }
 
 output "utilisation" {

@@ -1,7 +1,5 @@
 //! The data source `ipam_allocation`: one allocation, found by its id, its names, its first block, or an address in it.
 
-use std::net::IpAddr;
-
 use ipam_shared::{
     api::allocation::Allocation as Found, cidr::Cidr, error::Code, ids::AllocationId, name::Name,
 };
@@ -28,87 +26,23 @@ impl DataSource<Connection> for Allocation {
              is an error if there is none.",
         )
         .attribute(
-            "vpc",
-            Attribute::string().optional().computed().describe(
-                "Name of the VPC. Give it together with `name` to look up by both.",
-            ),
-        )
-        .attribute(
-            "name",
-            Attribute::string().optional().computed().describe(
-                "Name of the allocation within its VPC. Give it together with `vpc` to look up by both.",
-            ),
-        )
-        .attribute(
-            "cidr",
-            Attribute::string().optional().computed().describe(
-                "The first block. Give it to look up by it.",
-            ),
-        )
-        .attribute(
             "contains",
             Attribute::string().optional().describe(
                 "An address such as `10.0.0.7`, or a network such as `100.64.3.0/24`, that lies in one of the blocks. \
                  Give it to look up by it.",
             ),
-        )
-        .attribute(
-            "hosts",
-            Attribute::number().computed().describe("Number of hosts, if the size was asked for that way."),
-        )
-        .attribute(
-            "prefix_length",
-            Attribute::number().computed().describe("Prefix length of the first block."),
-        )
-        .attribute("vrf", Attribute::string().computed().describe("Name of the VPC's VRF."))
-        .attribute(
-            "profile",
-            Attribute::string().computed().describe(
-                "Name of the profile that it was made from; null if it was asked for from pools.",
-            ),
-        )
-        .attribute(
-            "pools",
-            Attribute::list(Type::String)
-                .computed()
-                .describe("The pools that were asked for, in the order of preference; null if it was not so."),
-        )
-        .attribute(
-            "pool_selector",
-            labels::attribute()
-                .computed()
-                .describe("The labels that the pool was selected by; null if it was not so."),
-        )
-        .attribute(
-            "exclude_cidrs",
-            Attribute::list(Type::String).computed().describe("Networks that its blocks keep away from."),
-        )
-        .attribute("labels", labels::attribute().computed().describe("All labels that it has."))
-        .attribute(
-            "number",
-            Attribute::number()
-                .computed()
-                .describe("The integer by which the original API knows the allocation. It never changes."),
-        )
-        .attribute(
-            "created_at",
-            Attribute::string().computed().describe("When it was allocated, as in RFC 3339, in UTC."),
-        )
-        .attribute("description", Attribute::string().computed().describe("Free text."))
-        .attribute(
-            "deletion_protection",
-            Attribute::bool().computed().describe("Whether its deletion is refused."),
         );
-        model::computed()
+        attributes()
             .into_iter()
-            .fold(schema, |schema, (name, attribute)| match name {
-                "id" => schema.attribute(
-                    name,
-                    attribute
-                        .optional()
-                        .describe("Id of the allocation. Give it to look up by it."),
-                ),
-                _ => schema.attribute(name, attribute),
+            .fold(schema, |schema, (name, attribute)| {
+                let usage = match name {
+                    "id" | "cidr" => "Give it to look up by it.",
+                    "vpc" => "Give it together with `name` to look up by both.",
+                    "name" => "Give it together with `vpc` to look up by both.",
+                    _ => return schema.attribute(name, attribute),
+                };
+                let text = format!("{} {usage}", attribute.description);
+                schema.attribute(name, attribute.optional().describe(text))
             })
     }
 
@@ -134,22 +68,86 @@ impl DataSource<Connection> for Allocation {
     async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
         let connection = ctx.client()?;
         let found = look_up(connection, &config).await?;
-        let mut state = model::attributes(&found);
-        state.set(
-            "labels",
-            labels::LabelMap::from(found.labels.clone()).to_value(),
-        );
-        state.set("number", found.number);
-        state.set(
-            "created_at",
-            found.created_at.format(&Rfc3339).ok().to_value(),
-        );
+        let mut state = values(&found);
         state.set("contains", config.get("contains").clone());
         if let Some(vpc) = config.get("vpc").as_str() {
             state.set("vpc", vpc);
         }
         Ok(state)
     }
+}
+
+/// All attributes that an allocation is shown with, computed.
+pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
+    let text = |what: &str| Attribute::string().computed().describe(what);
+    let number = |what: &str| Attribute::number().computed().describe(what);
+    let texts = |what: &str| Attribute::list(Type::String).computed().describe(what);
+    let pairs = |what: &str| labels::attribute().computed().describe(what);
+    let mut all = vec![
+        ("vpc", text("Name of the VPC.")),
+        (
+            "name",
+            text("Name of the allocation within its VPC; null if it has none."),
+        ),
+        ("cidr", text("The first block.")),
+        (
+            "hosts",
+            number("Number of hosts, if the size was asked for that way."),
+        ),
+        ("prefix_length", number("Prefix length of the first block.")),
+        ("vrf", text("Name of the VPC's VRF.")),
+        (
+            "profile",
+            text("Name of the profile that it was made from; null if it was asked for from pools."),
+        ),
+        (
+            "pools",
+            texts(
+                "The pools that were asked for, in the order of preference; null if it was not so.",
+            ),
+        ),
+        (
+            "pool_selector",
+            pairs("The labels that the pool was selected by; null if it was not so."),
+        ),
+        (
+            "exclude_cidrs",
+            texts("Networks that its blocks keep away from."),
+        ),
+        ("labels", pairs("All labels that it has.")),
+        (
+            "number",
+            number("The integer by which the original API knows the allocation. It never changes."),
+        ),
+        (
+            "created_at",
+            text("When it was allocated, as in RFC 3339, in UTC."),
+        ),
+        ("description", text("Free text.")),
+        (
+            "deletion_protection",
+            Attribute::bool()
+                .computed()
+                .describe("Whether its deletion is refused."),
+        ),
+    ];
+    all.extend(model::computed());
+    all
+}
+
+/// An allocation, as those attributes.
+pub(crate) fn values(found: &Found) -> Value {
+    let mut values = model::attributes(found);
+    values.set(
+        "labels",
+        labels::LabelMap::from(found.labels.clone()).to_value(),
+    );
+    values.set("number", found.number);
+    values.set(
+        "created_at",
+        found.created_at.format(&Rfc3339).ok().to_value(),
+    );
+    values
 }
 
 async fn look_up(connection: &Connection, config: &Value) -> Result<Found> {
@@ -192,8 +190,8 @@ async fn look_up(connection: &Connection, config: &Value) -> Result<Found> {
         );
     }
     let text: String = config.attribute("contains")?;
-    let network = network(&text)
-        .map_err(|reason| Diagnostic::error("Invalid value", reason).at("contains"))?;
+    let network = Cidr::of_address_or_network(&text)
+        .map_err(|error| Diagnostic::error("Invalid value", format!("{error}.")).at("contains"))?;
     let found = containing(connection, network).await?;
     only(
         connection,
@@ -234,18 +232,4 @@ fn missing(connection: &Connection, which: &str) -> Diagnostic {
             connection.client.endpoint()
         ),
     )
-}
-
-/// An address, or a network.
-fn network(text: &str) -> std::result::Result<Cidr, String> {
-    if text.contains('/') {
-        return text.parse::<Cidr>().map_err(|error| format!("{error}."));
-    }
-    let address: IpAddr = text.parse().map_err(|_| {
-        format!(
-            "\"{text}\" is neither an address such as 10.0.0.7 nor a network such as 10.0.0.0/24."
-        )
-    })?;
-    Cidr::containing(address, if address.is_ipv4() { 32 } else { 128 })
-        .map_err(|error| format!("{error}."))
 }

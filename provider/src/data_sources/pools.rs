@@ -1,71 +1,59 @@
-//! The data source `ipam_pools`: all pools, or those of a VRF or with a label, with what is left of them.
+//! The data source `ipam_pools`.
 
-use ipam_shared::api::pool::PoolFilter;
-use tfplugin::{
-    Attribute, Context, DataSource, Diagnostic, Field, Result, Schema, Value, async_trait,
+use ipam_client::{Client, Error};
+use ipam_shared::{
+    api::pool::{Pool as Found, PoolFilter},
+    labels::Labels,
 };
+use tfplugin::{Attribute, Result, Value, async_trait};
 
-use crate::{
-    call::finish,
-    noun::{looked_up, pool::Pool},
-    provider::Connection,
-};
+use super::listed::{LABEL, Listing, by};
+use crate::noun::{looked_up, pool::Pool, word::Word};
 
-/// The data source `ipam_pools`.
+/// All pools.
 pub(crate) struct Pools;
 
 #[async_trait]
-impl DataSource<Connection> for Pools {
-    fn name(&self) -> &str {
-        "ipam_pools"
+impl Listing for Pools {
+    const TYPE: &'static str = "ipam_pools";
+    const PLURAL: &'static str = "pools";
+    const WITH: &'static str = ", with what is left of them";
+    const SERVER_KNOWS_LABELS: bool = true;
+
+    type Filter = PoolFilter;
+    type Found = Found;
+
+    fn filters() -> Vec<Word> {
+        let label = Attribute::string().optional().deprecated("Use `labels`.");
+        vec![
+            by("name", "Only those of this name: at most one in each VRF."),
+            by("vrf", "Only those in the VRF of this name or id."),
+            by(
+                "parent",
+                "Only those that are cut from the pool of this name or id.",
+            ),
+            Word::new(
+                LABEL,
+                label,
+                "Only those with this label, `key=value`, such as `environment=prod`.",
+                "",
+            ),
+        ]
     }
 
-    fn schema(&self) -> Schema {
-        Schema::new(
-            "Lists pools, with what is left of them: all, or those that every given filter lets through. None is no error.",
-        )
-        .attribute(
-            "vrf",
-            Attribute::string().optional().describe("Only those in the VRF of this name."),
-        )
-        .attribute(
-            "label",
-            Attribute::string()
-                .optional()
-                .describe("Only those with this label, `key=value`, such as `environment=prod`."),
-        )
-        .attribute(
-            "pools",
-            Attribute::nested_list(looked_up::attributes::<Pool>()).computed().describe("The pools."),
-        )
+    async fn all(client: &Client, filter: &PoolFilter) -> std::result::Result<Vec<Found>, Error> {
+        client.all_pools(filter).await
     }
 
-    async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        match config.attribute::<Field<String>>("label")? {
-            Field::Known(label) if !label.contains('=') => Err(Diagnostic::error(
-                "Invalid value",
-                format!("{label:?} is no key=value, such as environment=prod."),
-            )
-            .at("label")
-            .into()),
-            _ => Ok(()),
-        }
+    fn labels(found: &Found) -> Option<&Labels> {
+        Some(&found.labels)
     }
 
-    async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
-        let connection = ctx.client()?;
-        let filter = PoolFilter {
-            vrf: config.attribute("vrf")?,
-            label: config.attribute("label")?,
-            ..PoolFilter::default()
-        };
-        let found = finish(ctx, "list the pools", connection.client.all_pools(&filter)).await?;
-        let pools = found
-            .iter()
-            .map(looked_up::values::<Pool>)
-            .collect::<Result<Vec<_>>>()?;
-        let mut answer = config;
-        answer.set("pools", pools);
-        Ok(answer)
+    fn attributes() -> Vec<(&'static str, Attribute)> {
+        looked_up::attributes::<Pool>()
+    }
+
+    fn values(found: &Found) -> Result<Value> {
+        looked_up::values::<Pool>(found)
     }
 }

@@ -1,7 +1,9 @@
 //! `provider::ipam::prefix_for_hosts(500)` is 23.
 
-use tfplugin::{Arguments, Function, FunctionError, Parameter, Signature, Type, Value};
+use ipam_shared::cidr::{RESERVED_ADDRESSES, prefix_length_for_hosts};
+use tfplugin::{Arguments, Function, FunctionError, Number, Parameter, Signature, Type, Value};
 
+use super::argument;
 use crate::sizing::node_prefix_length;
 
 /// The function `prefix_for_hosts`.
@@ -14,7 +16,7 @@ impl Function for PrefixForHosts {
 
     fn signature(&self) -> Signature {
         Signature::new(
-            "Prefix length of the node range for a number of hosts",
+            "Prefix length of a block for a number of hosts",
             Type::Number,
         )
         .describe(
@@ -24,18 +26,41 @@ impl Function for PrefixForHosts {
              | hosts | node range | pod range |\n|---|---|---|\n| 1 to 59 | /26 | /21 |\n| 60 to 123 | /25 | /20 |\n\
              | 124 to 251 | /24 | /19 |\n| 252 to 507 | /23 | /18 |\n| 508 to 1019 | /22 | /17 |\n\
              | 1020 to 2043 | /21 | /16 |\n| 2044 to 4091 | /20 | /15 |\n\n\
-             More than 4091 hosts is an error.",
+             More than 4091 hosts is an error. With a `family`, it is the smallest block of that family, without the \
+             bounds of the profile: for an allocation from a pool of your own.",
         )
         .parameter(Parameter::new(
             "hosts",
             Type::Number,
-            "Number of hosts, from 1 to 4091.",
+            "Number of hosts, at least 1; at most 4091 without a family.",
+        ))
+        .variadic(Parameter::new(
+            "family",
+            Type::String,
+            "`ipv4` or `ipv6`. May be left out for the profile `node-pod`.",
         ))
     }
 
     fn call(&self, arguments: &Arguments) -> Result<Value, FunctionError> {
-        let length = node_prefix_length(arguments.get(0)?)
-            .map_err(|reason| FunctionError::argument(0, reason))?;
+        let family = argument::family(arguments, 1)?;
+        let number: Number = arguments.get(0)?;
+        let refuse = |text: String| FunctionError::argument(0, text);
+        let hosts = number.as_u64().ok_or_else(|| {
+            refuse(format!(
+                "{number} is no number of hosts: that is a whole number, at least 1."
+            ))
+        })?;
+        let length = match family {
+            None => node_prefix_length(hosts).map_err(refuse)?,
+            Some(_) if hosts == 0 => {
+                return Err(refuse("There must be at least 1 host.".to_owned()));
+            }
+            Some(family) => {
+                prefix_length_for_hosts(family, hosts, RESERVED_ADDRESSES).ok_or_else(|| {
+                    refuse(format!("{hosts} hosts are more than there are addresses."))
+                })?
+            }
+        };
         Ok(Value::from(u64::from(length)))
     }
 }

@@ -5,6 +5,8 @@ use tfplugin::{
     Arguments, Function, FunctionError, Number, Parameter, Signature, ToValue, Type, Value,
 };
 
+use super::argument;
+
 /// The function `usable_hosts`.
 pub(crate) struct UsableHosts;
 
@@ -14,27 +16,27 @@ impl Function for UsableHosts {
     }
 
     fn signature(&self) -> Signature {
-        Signature::new("Hosts that an IPv4 block holds", Type::Number)
+        Signature::new("Hosts that a block holds", Type::Number)
             .describe(
-                "Answers how many hosts an IPv4 block of that prefix length holds beside the 5 reserved addresses \
-                 (network, broadcast, gateway, DNS and a spare one). No server is asked.",
+                "Answers how many hosts a block of that prefix length holds beside the 5 reserved addresses (network, \
+                 broadcast, gateway, DNS and a spare one); 0 if it has no more than those. No server is asked.",
             )
             .parameter(Parameter::new(
                 "prefix_length",
                 Type::Number,
-                "Prefix length of the block, from 0 to 32.",
+                "Prefix length of the block: 0 to 32, or 0 to 128 for IPv6.",
+            ))
+            .variadic(Parameter::new(
+                "family",
+                Type::String,
+                "`ipv4` or `ipv6`. May be left out for IPv4.",
             ))
     }
 
     fn call(&self, arguments: &Arguments) -> Result<Value, FunctionError> {
-        let length: u8 = arguments.get(0)?;
-        if length > Family::Ipv4.bits() {
-            return Err(FunctionError::argument(
-                0,
-                format!("/{length} is not a prefix length: IPv4 has 0 to 32."),
-            ));
-        }
-        let hosts = usable_hosts(Family::Ipv4, length, RESERVED_ADDRESSES);
+        let family = argument::family(arguments, 1)?.unwrap_or(Family::Ipv4);
+        let length = argument::prefix_length(arguments, 0, family)?;
+        let hosts = usable_hosts(family, length, RESERVED_ADDRESSES);
         Ok(Number::parse(&hosts.to_string()).to_value())
     }
 }

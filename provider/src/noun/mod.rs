@@ -133,11 +133,18 @@ pub(crate) trait Noun: Send + Sync + 'static {
 
 /// The attributes as the server has them.
 fn shown<N: Noun>(found: &N::Found, words: &[Word]) -> Result<Value> {
+    let mut state = fields(found, words)?;
+    state.set("id", N::id(found));
+    Ok(state)
+}
+
+/// The fields of a reply that are words, as attributes; what is missing is null.
+pub(crate) fn fields(found: &impl Serialize, words: &[Word]) -> Result<Value> {
     // By way of a text, because a JSON value can't hold numbers of addresses of more than 64 bits.
     let json: Json = serde_json::to_string(found)
         .and_then(|text| serde_json::from_str(&text))
         .map_err(|error| bug(&error))?;
-    let mut state = Value::object([("id", N::id(found).into())]);
+    let mut state = Value::object([]);
     for word in words {
         state.set(word.name, json.get(word.name).cloned().unwrap_or_default());
     }
@@ -145,7 +152,7 @@ fn shown<N: Noun>(found: &N::Found, words: &[Word]) -> Result<Value> {
 }
 
 /// A body from its fields. They have been checked word by word, so this succeeds.
-fn body<T: DeserializeOwned>(fields: Fields) -> Result<T> {
+pub(crate) fn body<T: DeserializeOwned>(fields: Fields) -> Result<T> {
     serde_json::from_value(Json::Object(fields)).map_err(|error| bug(&error).into())
 }
 

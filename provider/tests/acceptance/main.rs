@@ -9,6 +9,7 @@
 )]
 
 mod crash;
+mod examples;
 mod import;
 mod lifecycle;
 mod messages;

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
 use crate::stack::{Stack, Workspace, allocation};
 
 fn many(count: u32) -> String {
@@ -146,4 +149,42 @@ async fn what_was_adopted_meanwhile_is_noticed_in_a_page_too() {
         "{}",
         run.text
     );
+}
+
+/// As many as a large company has, in one data source and through all of terraform.
+#[tokio::test]
+async fn ten_thousand_in_a_list() {
+    const PAGE: u32 = 1_000;
+    let stack = Stack::start().await;
+    let big = json!({"name": "big", "ranges": ["10.128.0.0/9"]});
+    stack.api(Method::POST, "pools", big).await;
+    for vpc in 0..10 {
+        let ask = |i| json!({"vpc": format!("v{vpc}"), "name": format!("a{i}"), "prefix_length": 28, "pools": ["big"]});
+        let requests: Vec<Json> = (0..PAGE).map(ask).collect();
+        let batch = json!({"requests": requests});
+        stack.api(Method::POST, "allocations/batch", batch).await;
+    }
+    let terraform = stack.workspace();
+    terraform.write(
+        "data \"ipam_allocations\" \"all\" {\n  pool = \"big\"\n}\n\
+         output \"count\" {\n  value = length(data.ipam_allocations.all.allocations)\n}\n\
+         output \"routes\" {\n  \
+         value = provider::ipam::summarize(data.ipam_allocations.all.allocations[*].cidr)\n}\n",
+    );
+    let began = Instant::now();
+    terraform.apply().await.succeeded();
+    let took = began.elapsed();
+    assert_eq!(terraform.output("count").await, json!(10 * PAGE));
+    // 160,000 addresses, without a gap.
+    assert_eq!(
+        terraform.output("routes").await,
+        json!([
+            "10.128.0.0/15",
+            "10.130.0.0/18",
+            "10.130.64.0/19",
+            "10.130.96.0/20",
+            "10.130.112.0/24"
+        ])
+    );
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }

@@ -255,24 +255,3 @@ fn example(file: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
-
-#[tokio::test]
-async fn every_example_is_a_valid_configuration() {
-    let stack = Stack::start().await;
-    let terraform = stack.workspace();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let mut count = 0;
-    for (kind, file) in [
-        ("resources", "resource.tf"),
-        ("data-sources", "data-source.tf"),
-    ] {
-        for entry in fs::read_dir(root.join(kind)).unwrap() {
-            let path = entry.unwrap().path().join(file);
-            terraform.write(&fs::read_to_string(&path).unwrap());
-            let run = terraform.terraform(&["validate", "-no-color"]).await;
-            assert_eq!(run.code, Some(0), "{}: {}", path.display(), run.text);
-            count += 1;
-        }
-    }
-    assert!(count > 10, "{count} examples");
-}

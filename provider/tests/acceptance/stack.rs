@@ -230,6 +230,23 @@ impl Workspace {
         command
     }
 
+    /// Runs a script of the directory, with the environment that terraform has.
+    pub(crate) async fn script(&self, file: &str, arguments: &[&str]) -> Run {
+        let terraform = self.command(&[]);
+        let environment = terraform.as_std().get_envs();
+        let mut script = Command::new(self.path(file));
+        script
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .envs(environment.filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        finish(script.spawn().unwrap()).await
+    }
+
     /// Starts terraform and does not wait for it.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments).spawn().unwrap_or_else(|error| {

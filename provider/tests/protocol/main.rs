@@ -7,6 +7,8 @@
 #[path = "../acceptance/proxy.rs"]
 mod proxy;
 
+mod data_sources;
+mod functions;
 mod nouns;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,180 @@
+//! The data source `ipam_free`: whether a pool has room for a block of some size, which one would be next, and what to do
+//! if it has none.
+
+use ipam_client::{Client, Error};
+use ipam_shared::{
+    api::pool::{FreeQuery, PoolFree},
+    name::Name,
+};
+use tfplugin::{
+    Attribute, Context, DataSource, Diagnostic, Path, Result, Schema, Type, Value, async_trait,
+};
+
+use super::lookup::holder;
+use crate::{
+    call::finish,
+    noun::{fields, profile::PrefixLength, word::Word},
+    provider::Connection,
+};
+
+/// The data source `ipam_free`.
+pub(crate) struct Free;
+
+fn asked() -> Vec<Word> {
+    vec![
+        Word::new("pool", Attribute::string().required(), "Name or id of the pool.", ""),
+        Word::new(
+            "vrf",
+            Attribute::string().optional().computed(),
+            "Name of the VRF of the pool. Give it if several VRFs have a pool of that name.",
+            "",
+        ),
+        Word::new(
+            "prefix_length",
+            Attribute::number().optional().computed(),
+            "Prefix length of the block that is wanted. If left out: the pool's default, or else its longest.",
+            "",
+        )
+        .is::<PrefixLength>(),
+    ]
+}
+
+fn answered() -> Vec<Word> {
+    let text = |name, what| Word::shown(name, Attribute::string(), what);
+    let number = |name, what| Word::shown(name, Attribute::number(), what);
+    vec![
+        text("pool_id", "Id of the pool."),
+        Word::shown(
+            "ranges",
+            Attribute::list(Type::String),
+            "The networks that the pool consists of, in address order.",
+        ),
+        number(
+            "fits",
+            "How many blocks of that size fit into the free space as it lies.",
+        ),
+        text(
+            "next",
+            "The block that would be given next; null if none fits.",
+        ),
+        number(
+            "largest_free_prefix_length",
+            "Prefix length of the largest free block; null when it is full.",
+        ),
+        number("free_addresses", "Free addresses."),
+        number(
+            "cooling_addresses",
+            "Addresses that were released a short while ago, and are not free yet.",
+        ),
+        number(
+            "fits_if_defragmented",
+            "How many blocks of that size the free addresses would make if they lay together.",
+        ),
+        text("advice", "What to do, for people."),
+        text(
+            "fix_region",
+            "If none fits: the network of that size with the fewest used addresses, which is free once `fix_blocks` are \
+             out of the way. Null if one fits, or if no range is large enough.",
+        ),
+        Word::list(
+            "fix_blocks",
+            holder(),
+            Attribute::computed,
+            "The first 10 of what is in that region; null if one fits.",
+            "",
+        ),
+        number(
+            "fix_add_range_prefix_length",
+            "If none fits because no range is large enough: the prefix length of a range to add.",
+        ),
+    ]
+}
+
+#[async_trait]
+impl DataSource<Connection> for Free {
+    fn name(&self) -> &str {
+        "ipam_free"
+    }
+
+    fn schema(&self) -> Schema {
+        let schema = Schema::new(
+            "Says whether a pool has room for a block of some size, which block would be next, and, if there is none, the \
+             smallest change that would make room. Nothing is reserved.",
+        );
+        let asked = asked();
+        let asked = asked.iter().map(|word| (word.name, word.managed()));
+        let answered = answered();
+        let answered = answered.iter().map(|word| (word.name, word.looked_up()));
+        asked
+            .chain(answered)
+            .fold(schema, |schema, (name, attribute)| {
+                schema.attribute(name, attribute)
+            })
+    }
+
+    async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
+        for word in asked() {
+            word.check(config.get(word.name), &Path::attribute(word.name))?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
+        let connection = ctx.client()?;
+        let pool: String = config.attribute("pool")?;
+        let vrf: Option<String> = config.attribute("vrf")?;
+        let query = FreeQuery {
+            prefix_length: config.attribute("prefix_length")?,
+        };
+        let what = format!("look up what is free in the pool {pool}");
+        let call = ask(&connection.client, &pool, vrf.as_deref(), &query);
+        let Some(found) = finish(ctx, &what, call).await? else {
+            let text = format!(
+                "The server at {} has no pool {pool} in the VRF {}.",
+                connection.client.endpoint(),
+                vrf.unwrap_or_default()
+            );
+            return Err(Diagnostic::error("No such pool", text).at("pool").into());
+        };
+        let words: Vec<Word> = asked().into_iter().chain(answered()).collect();
+        let mut answer = fields(&found, &words)?;
+        answer.set("pool", pool);
+        let fix = fields(&found.fix, &fix())?;
+        for (name, word) in [
+            ("fix_region", "region"),
+            ("fix_blocks", "blocks"),
+            ("fix_add_range_prefix_length", "add_range_prefix_length"),
+        ] {
+            answer.set(name, fix.get(word).clone());
+        }
+        Ok(answer)
+    }
+}
+
+/// The fields of the smallest change, as the API has them.
+fn fix() -> Vec<Word> {
+    let word = |name| Word::shown(name, Attribute::string(), "");
+    vec![
+        word("region"),
+        word("blocks"),
+        word("add_range_prefix_length"),
+    ]
+}
+
+/// What is free in a pool; none if the VRF has no pool of that name.
+async fn ask(
+    client: &Client,
+    pool: &str,
+    vrf: Option<&str>,
+    query: &FreeQuery,
+) -> std::result::Result<Option<PoolFree>, Error> {
+    let id = match (vrf, pool.parse::<Name>()) {
+        (None, _) => pool.to_owned(),
+        (Some(vrf), Ok(name)) => match client.find_pools(&name, Some(vrf)).await?.pop() {
+            Some(found) => found.id.to_string(),
+            None => return Ok(None),
+        },
+        (Some(_), Err(_)) => return Ok(None),
+    };
+    client.pool_free(&id, query).await.map(Some)
+}

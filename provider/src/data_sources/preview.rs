@@ -1,0 +1,222 @@
+//! The data source `ipam_preview`: what a request for space would get now. It is the server's dry run, so that it answers
+//! in all respects what an `ipam_allocation` would get, and reserves nothing.
+
+use ipam_client::Error;
+use ipam_shared::{
+    api::allocation::{AskError, NewAllocation},
+    cidr::Cidr,
+    labels::Labels,
+    name::Name,
+};
+use tfplugin::{
+    Attribute, Context, DataSource, Diagnostic, Path, Result, Schema, Text, Type, Value,
+    async_trait,
+};
+
+use crate::{
+    call::until_stopped,
+    failure::failure,
+    labels, model,
+    noun::{Fields, body, word::Word},
+    provider::Connection,
+};
+
+/// The data source `ipam_preview`.
+pub(crate) struct Preview;
+
+/// Status of the refusals of what may succeed at another time.
+const CONFLICT: u16 = 409;
+
+/// What a request says, as the API has it.
+fn asked() -> Vec<Word> {
+    let text = |name, what| Word::new(name, Attribute::string().optional(), what, "");
+    let number = |name, what| Word::new(name, Attribute::number().optional().computed(), what, "");
+    let texts = |name, what| Word::new(name, Attribute::list(Type::String).optional(), what, "");
+    let pairs = |name, what| Word::new(name, labels::attribute().optional(), what, "");
+    vec![
+        Word::new(
+            "vpc",
+            Attribute::string().required(),
+            "Name of the VPC that the space would be for. It need not exist, and is not made.",
+            "",
+        )
+        .is::<Text<Name>>(),
+        text(
+            "name",
+            "Name that the allocation would get. Leave it out to ask what another allocation would get.",
+        )
+        .is::<Text<Name>>(),
+        Word::new(
+            "hosts",
+            Attribute::number().optional(),
+            "Number of hosts that the first block must hold.",
+            "",
+        )
+        .is::<u64>(),
+        number(
+            "prefix_length",
+            "Prefix length of the first block. Give exactly one of it, `hosts` and `cidr`; from pools none may be given, \
+             for the pool's default.",
+        )
+        .is::<u8>(),
+        Word::new(
+            "cidr",
+            Attribute::string().optional().computed(),
+            "The first block itself. Give it to ask whether this very network is free.",
+            "",
+        )
+        .is::<Text<Cidr>>(),
+        text("vrf", "Name of the VPC's VRF. If left out: that of the VPC, or `default` for a new one.")
+            .is::<Text<Name>>(),
+        text(
+            "profile",
+            "Name of the profile. If left out: `node-pod`, or none with `pools` or `pool_selector`.",
+        )
+        .is::<Text<Name>>(),
+        texts("pools", "Instead of a profile: pools, by name or id, of which the first that has room gives one block."),
+        pairs(
+            "pool_selector",
+            "Instead of a profile: labels of pools, of which the first that has all of them and room gives one block.",
+        ),
+        texts("exclude_cidrs", "Networks that no block may overlap.").is::<Vec<Text<Cidr>>>(),
+        pairs("labels", "Labels that it would have, beside the provider's `default_labels`: pools may require some."),
+    ]
+}
+
+/// What is answered beside the blocks.
+fn answered() -> Vec<Word> {
+    let shown = |name, what| Word::shown(name, Attribute::string(), what);
+    vec![
+        Word::shown(
+            "available",
+            Attribute::bool(),
+            "Whether the request would get space now. If not, `refusal` says why, and all that is about blocks is null.",
+        ),
+        shown(
+            "refusal",
+            "Why it would get none: what is left, who is in the way, and what to do; null if it would.",
+        ),
+        shown(
+            "refusal_code",
+            "The same for programs, such as `pool_exhausted`, `overlap` or `name_taken`; null if it would.",
+        ),
+    ]
+}
+
+/// The blocks, as an allocation has them.
+fn blocks() -> Vec<(&'static str, Attribute)> {
+    model::computed()
+        .into_iter()
+        .filter(|(name, _)| *name != "id")
+        .collect()
+}
+
+/// The request, unless it can't be one.
+fn request(config: &Value) -> Result<NewAllocation> {
+    let mut fields = Fields::new();
+    for word in asked() {
+        let value = config.get(word.name);
+        if !value.is_null() {
+            fields.insert(word.name.to_owned(), value.to_json());
+        }
+    }
+    fields.insert("dry_run".to_owned(), true.into());
+    let ask: NewAllocation = body(fields)?;
+    let refuse = |error: AskError| {
+        Diagnostic::error("What would be asked for?", format!("{}.", capital(&error)))
+    };
+    ask.size().map_err(refuse)?;
+    ask.recipe().map_err(refuse)?;
+    Ok(ask)
+}
+
+fn capital(error: &AskError) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+#[async_trait]
+impl DataSource<Connection> for Preview {
+    fn name(&self) -> &str {
+        "ipam_preview"
+    }
+
+    fn schema(&self) -> Schema {
+        let schema = Schema::new(
+            "Says what a request for space would get now, without making anything: which blocks, or why none. Nothing is \
+             reserved, so that others may be faster. A request that can never succeed, such as for a size that the profile \
+             does not have, is an error.",
+        );
+        let asked = asked();
+        let asked = asked.iter().map(|word| (word.name, word.managed()));
+        let answered = answered();
+        let answered = answered.iter().map(|word| (word.name, word.looked_up()));
+        asked
+            .chain(answered)
+            .chain(blocks())
+            .fold(schema, |schema, (name, attribute)| {
+                schema.attribute(name, attribute)
+            })
+    }
+
+    async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
+        for word in asked() {
+            word.check(config.get(word.name), &Path::attribute(word.name))?;
+        }
+        labels::check(config, "labels")?;
+        labels::check(config, "pool_selector")?;
+        if config.is_wholly_known() {
+            request(config)?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
+        let connection = ctx.client()?;
+        let mut ask = request(&config)?;
+        let all = labels::merged(connection, ask.labels.into());
+        ask.labels = Labels::new(all).map_err(|error| {
+            Diagnostic::error(
+                "Invalid labels",
+                format!("With the provider's default_labels, {error}."),
+            )
+            .at("labels")
+        })?;
+        let what = format!("preview an allocation for {}", ask.vpc);
+        let mut answer = config.clone();
+        for (name, _) in blocks() {
+            answer.set(name, Value::Null);
+        }
+        match until_stopped(ctx, &what, connection.client.create_allocation(&ask)).await? {
+            Ok(created) => {
+                let found = model::attributes(&created.allocation);
+                for name in blocks()
+                    .iter()
+                    .map(|(name, _)| *name)
+                    .chain(["prefix_length", "cidr"])
+                {
+                    answer.set(name, found.get(name).clone());
+                }
+                answer.set("available", true);
+                answer.set("refusal", Value::Null);
+                answer.set("refusal_code", Value::Null);
+            }
+            Err(error) => {
+                let refusal = refusal(&error).ok_or_else(|| failure(&what, &error))?;
+                answer.set("available", false);
+                answer.set("refusal", refusal.0);
+                answer.set("refusal_code", refusal.1);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// What to say of a refusal that is an answer: the same request may succeed at another time.
+fn refusal(error: &Error) -> Option<(String, &'static str)> {
+    let problem = error.problem()?;
+    (problem.status == CONFLICT).then(|| (problem.detail.clone(), problem.code.as_str()))
+}
