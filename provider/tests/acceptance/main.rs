@@ -1,7 +1,8 @@
 //! The provider under real terraform, against the real server on a real PostgreSQL.
 //!
 //! Each test has a database, a server and a directory of its own. What is promised about what exists is counted by SQL
-//! and not through the provider. Terraform must be on the path: without it every test fails.
+//! and not through the provider. Terraform must be on the path: without it every test fails. Many of these tests run a second
+//! time with the newest Terraform, see `tests/newest`.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,3 +20,4 @@ mod scale;
 mod sizing;
 mod space;
 mod stack;
+mod terraform;
