@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use ipam_client::{Client, Error, Settings, SettingsError};
 use tfplugin::{
-    Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function, Provider,
-    Resource, Result, Schema, Type, Value, async_trait, object,
+    Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function,
+    ListResource, Provider, Resource, Result, Schema, Type, Value, async_trait, object,
 };
 
 use crate::{
     data_sources,
     failure::failure,
-    functions, labels,
+    functions, labels, lists,
     noun::{
         looked_up::LookedUp, managed::Managed, pool::Pool, profile::Profile,
         reservation::Reservation, vpc::Vpc, vrf::Vrf,
@@ -213,6 +213,10 @@ impl Provider for Ipam {
             Box::new(LookedUp::<Vpc>::new()),
             Box::new(LookedUp::<Vrf>::new()),
         ]
+    }
+
+    fn list_resources(&self) -> Vec<Box<dyn ListResource<Connection>>> {
+        lists::all()
     }
 
     fn functions(&self) -> Vec<Box<dyn Function>> {

@@ -10,6 +10,7 @@
 )]
 
 mod crash;
+mod generate;
 mod import;
 mod lifecycle;
 mod messages;

@@ -206,11 +206,6 @@ impl Workspace {
         self.dir.path().join(file)
     }
 
-    /// Replaces a file other than the configuration.
-    pub(crate) fn write_file(&self, file: &str, text: &str) {
-        fs::write(self.path(file), text).unwrap();
-    }
-
     /// Replaces the configuration.
     pub(crate) fn write(&self, body: &str) -> &Self {
         let head = "terraform {\n  required_providers {\n    ipam = {\n      source = \"ipam/ipam\"\n    }\n  }\n}\n";

@@ -9,6 +9,9 @@
 
 #[path = "../acceptance/crash.rs"]
 mod crash;
+#[path = "../acceptance/generate.rs"]
+mod generate;
+mod identity;
 #[path = "../acceptance/import.rs"]
 mod import;
 #[path = "../acceptance/lifecycle.rs"]
@@ -19,6 +22,7 @@ mod messages;
 mod nouns;
 #[path = "../acceptance/proxy.rs"]
 mod proxy;
+mod query;
 #[path = "../acceptance/resize.rs"]
 mod resize;
 #[path = "../acceptance/sizing.rs"]
