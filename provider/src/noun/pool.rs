@@ -143,7 +143,7 @@ impl Noun for Pool {
     }
 
     /// The plan has the sizes of ranges that are named; they are no further ones.
-    fn new(config: &Value, fields: &mut Fields) {
+    fn creation(config: &Value, fields: &mut Fields) {
         if !config.get("ranges").is_null() {
             fields.remove("range_prefix_lengths");
         }
