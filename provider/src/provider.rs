@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, env, time::Duration};
 use ipam_client::{Client, Error, Settings, SettingsError};
 use ipam_shared::api::allocation::Allocation;
 use tfplugin::{
-    Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function, Provider,
-    Resource, Result, Schema, Type, Value, async_trait, object,
+    Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function,
+    ListResource, Provider, Resource, Result, Schema, Type, Value, async_trait, object,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     confirming::Confirming,
     data_sources,
     failure::failure,
-    functions, labels,
+    functions, labels, lists,
     noun::{
         managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
         vrf::Vrf,
@@ -217,6 +217,10 @@ impl Provider for Ipam {
 
     fn data_sources(&self) -> Vec<Box<dyn DataSource<Connection>>> {
         data_sources::all()
+    }
+
+    fn list_resources(&self) -> Vec<Box<dyn ListResource<Connection>>> {
+        lists::all()
     }
 
     fn functions(&self) -> Vec<Box<dyn Function>> {

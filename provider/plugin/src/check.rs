@@ -27,6 +27,7 @@ impl Description {
             ("resource", &self.resources),
             ("data source", &self.data_sources),
             ("ephemeral resource", &self.ephemeral_resources),
+            ("list resource", &self.list_resources),
         ] {
             for (name, schema) in schemas {
                 let place = format!("{kind} {name}");
@@ -45,6 +46,14 @@ impl Description {
                 if kind != "resource" {
                     found.no_write_only(&schema.body.attributes, &place);
                 }
+            }
+        }
+        for name in self.list_resources.keys() {
+            if !self.identities.contains_key(name) {
+                found.add(
+                    &format!("list resource {name}"),
+                    "there is no resource type of that name with an identity",
+                );
             }
         }
         for (name, identity) in &self.identities {
@@ -211,6 +220,8 @@ mod tests {
         description.resources.insert("box".into(), bad);
         let identity = IdentitySchema::default().required("uuid", Type::String, "");
         description.identities.insert("box".into(), identity);
+        let list = Schema::new("").attribute("prefix", Attribute::string().optional());
+        description.list_resources.insert("toy_bag".into(), list);
         let problems = description.problems();
         let expected = [
             "resource box: the name must start with toy_",
@@ -223,6 +234,7 @@ mod tests {
             "resource box.secret: what is write-only",
             "resource box.rule: the least number",
             "resource box.late: it waits for siez",
+            "list resource toy_bag: there is no resource type",
             "resource box: the identity's uuid",
         ];
         for (i, start) in expected.iter().enumerate() {

@@ -23,6 +23,9 @@ pub struct Description {
     pub data_sources: BTreeMap<String, Schema>,
     /// Ephemeral resource types.
     pub ephemeral_resources: BTreeMap<String, Schema>,
+    /// What can be looked for in lists of resource types.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub list_resources: BTreeMap<String, Schema>,
     /// Functions.
     pub functions: BTreeMap<String, Signature>,
 }
@@ -50,6 +53,11 @@ pub fn describe<P: Provider>(provider: &P) -> Description {
             .ephemeral_resources()
             .iter()
             .map(|e| (e.name().to_owned(), e.schema()))
+            .collect(),
+        list_resources: provider
+            .list_resources()
+            .iter()
+            .map(|l| (l.name().to_owned(), l.schema()))
             .collect(),
         functions: provider
             .functions()

@@ -104,7 +104,8 @@
 //!
 //! - Schemas: [`Schema`], [`Attribute`], [`Block`], [`Type`]; all of a provider's at once: [`describe`].
 //! - Values: [`Value`], [`Field`] (which may be null or unknown), [`Text`], and structs by [`object!`].
-//! - Handlers: [`Provider`], [`Resource`], [`DataSource`], [`EphemeralResource`], [`Function`], all given a [`Context`].
+//! - Handlers: [`Provider`], [`Resource`], [`DataSource`], [`EphemeralResource`], [`ListResource`], [`Function`], all given a
+//!   [`Context`].
 //! - Planning: [`Plan`], and on the attributes [`Attribute::use_state_for_unknown`],
 //!   [`Attribute::unknown_when_changed`], [`Attribute::requires_replace_because`], [`Attribute::default`].
 //! - Messages: [`Diagnostic`] with a [`Path`], [`Diagnostics`].
@@ -129,6 +130,7 @@ pub mod driver;
 mod ephemeral;
 mod function;
 mod host;
+mod list_resource;
 mod listener;
 mod log;
 mod number;
@@ -158,6 +160,7 @@ pub use describe::{Description, describe};
 pub use diagnostic::{Diagnostic, Diagnostics, Result, Severity};
 pub use ephemeral::{EphemeralResource, Opened, Renewed};
 pub use function::{Arguments, Function, FunctionError, Parameter, Signature};
+pub use list_resource::{Found, List, ListResource, Listed};
 pub use number::Number;
 pub use path::{Path, Step};
 pub use plan::Plan;

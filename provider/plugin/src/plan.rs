@@ -19,6 +19,9 @@ pub struct Plan {
     pub planned: Value,
     /// Notes: those from before, and what `create` or `update` shall find.
     pub private: Private,
+    /// The notes of the first plan of this change, when it is made again right before the apply and the host has kept them
+    /// (Terraform 1.16 and later). So what was drawn for the plan that people have read can be used again.
+    pub earlier: Option<Private>,
     pub(crate) replace: BTreeSet<Path>,
     pub(crate) reasons: Vec<Diagnostic>,
 }

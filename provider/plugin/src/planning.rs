@@ -30,6 +30,7 @@ pub(crate) fn standard_plan(
         prior,
         planned,
         private,
+        earlier: None,
         replace: Default::default(),
         reasons: Vec::new(),
     };
@@ -242,6 +243,16 @@ fn fill_defaults(body: &Body, config: &Value, planned: &mut Value) {
 pub(crate) fn clear_write_only(body: &Body, value: &mut Value) {
     walk(body, &NULL, &NULL, value, &mut |attribute, _, _, slot| {
         if attribute.write_only {
+            *slot = Value::Null;
+        }
+    });
+}
+
+/// Makes a configuration of a state: without what nobody can configure, and what is as by default.
+pub(crate) fn keep_configurable(body: &Body, value: &mut Value) {
+    walk(body, &NULL, &NULL, value, &mut |attribute, _, _, slot| {
+        let settable = attribute.required || attribute.optional;
+        if !settable || attribute.write_only || attribute.default.as_ref() == Some(slot) {
             *slot = Value::Null;
         }
     });

@@ -9,6 +9,7 @@ use crate::data_source::DataSource;
 use crate::diagnostic::{Diagnostic, Diagnostics, Result};
 use crate::ephemeral::EphemeralResource;
 use crate::function::Function;
+use crate::list_resource::ListResource;
 use crate::resource::Resource;
 use crate::schema::Schema;
 use crate::value::Value;
@@ -58,6 +59,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// The ephemeral resource types.
     fn ephemeral_resources(&self) -> Vec<Box<dyn EphemeralResource<Self::Client>>> {
+        Vec::new()
+    }
+
+    /// How to list what there is of resource types.
+    fn list_resources(&self) -> Vec<Box<dyn ListResource<Self::Client>>> {
         Vec::new()
     }
 

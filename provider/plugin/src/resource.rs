@@ -62,12 +62,22 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
         Err(Diagnostic::error(summary, "This resource type does not support import.").into())
     }
 
+    /// Refines the configuration that Terraform writes for something that has none yet: of several attributes that say the
+    /// same, set all but one to null. It begins as the state, without what only the provider sets and what is as by default.
+    fn generate(&self, _config: &mut Value) {}
+
     /// Turns state of schema version `from` into state of version `from + 1`. Called as often as needed.
     ///
     /// Attributes that were only added or removed need nothing done: missing ones are null, superfluous ones dropped.
     /// (State of the current version never comes here, so only an upgrade rounds numbers of more than 64 bits.)
     fn upgrade(&self, _from: i64, state: Json) -> Result<Json> {
         Ok(state)
+    }
+
+    /// Turns an identity of version `from` of the identity schema into one of version `from + 1`, as [`Resource::upgrade`]
+    /// does with states.
+    fn upgrade_identity(&self, _from: i64, identity: Json) -> Result<Json> {
+        Ok(identity)
     }
 
     /// Takes over a resource of another type or provider (a `moved` block); `None` if that type is not supported.

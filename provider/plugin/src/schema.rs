@@ -25,7 +25,7 @@ pub struct Schema {
 pub struct Body {
     /// What it is, in Markdown.
     pub description: String,
-    /// Why it should not be used any more. Terraform shows its own text; ours goes to the documentation.
+    /// Why it should not be used any more: a text for people. Terraform before 1.15 shows one of its own instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
     /// Attributes by name.

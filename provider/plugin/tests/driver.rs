@@ -90,7 +90,7 @@ async fn a_resource_lives_from_plan_to_delete() {
         "s",
         "and yet they arrive"
     );
-    assert_eq!(created.identity, Some(json!({"id": "box-a"})));
+    assert_eq!(created.identity, Some(json!({"id": "box-a", "name": "a"})));
     assert!(String::from_utf8_lossy(&created.private).contains("planned_by"));
 
     assert_eq!(toy.read(&created).await.unwrap(), Some(created.clone()));
@@ -468,7 +468,7 @@ async fn unknown_provider_settings_let_plans_pass_and_reads_keep_the_state() {
         type_name: "toy_box".into(),
         values: json!({"id": "box-n", "name": "n"}),
         private: b"{\"k\":1}".to_vec(),
-        identity: Some(json!({"id": "box-n"})),
+        identity: Some(json!({"id": "box-n", "name": "n"})),
     };
     let read = toy.read(&stored).await.unwrap().unwrap();
     assert_eq!(
@@ -496,7 +496,7 @@ async fn the_schema_on_the_wire_is_the_schema_in_the_code() {
     assert!(schema.body.blocks.contains_key("timeouts"));
     assert_eq!(
         toy.schemas().identities["toy_box"].ty().to_json(),
-        json!(["object", {"id": "string"}])
+        json!(["object", {"id": "string", "name": "string"}])
     );
     assert_eq!(
         toy.schemas().functions.keys().collect::<Vec<_>>(),
@@ -605,13 +605,20 @@ async fn names_and_identities_are_told() {
     let names = toy.names().await.unwrap();
     assert_eq!(
         names.iter().collect::<Vec<_>>(),
-        ["double", "join", "toy_box", "toy_lookup", "toy_secret"]
+        [
+            "double",
+            "join",
+            "list toy_box",
+            "toy_box",
+            "toy_lookup",
+            "toy_secret"
+        ]
     );
     let identity = toy
-        .upgrade_identity("toy_box", 0, &json!({"id": "i", "old": 1}))
+        .upgrade_identity("toy_box", 0, &json!({"key": "i", "old": 1}))
         .await
         .unwrap();
-    assert_eq!(identity, Some(json!({"id": "i"})));
+    assert_eq!(identity, Some(json!({"id": "i", "name": null})));
 }
 
 #[tokio::test]

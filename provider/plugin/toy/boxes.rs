@@ -122,7 +122,15 @@ impl Resource<Store> for Boxes {
     }
 
     fn identity(&self) -> Option<IdentitySchema> {
-        Some(IdentitySchema::default().required("id", Type::String, "What it is called."))
+        let identity = IdentitySchema {
+            version: 1,
+            ..IdentitySchema::default()
+        };
+        Some(
+            identity
+                .required("id", Type::String, "What it is called.")
+                .optional("name", Type::String, "What its name is at the moment."),
+        )
     }
 
     async fn validate(&self, ctx: &Context<Store>, config: &Value) -> Result<()> {
@@ -155,6 +163,10 @@ impl Resource<Store> for Boxes {
         }
         if plan.is_create() {
             plan.private.set("planned_by", "toy");
+            // Drawn for the first plan and kept for the second.
+            let earlier = plan.earlier.as_ref();
+            let round: i64 = earlier.and_then(|notes| notes.get("round")).unwrap_or(0);
+            plan.private.set("round", round + 1);
         }
         Ok(())
     }
@@ -255,6 +267,16 @@ impl Resource<Store> for Boxes {
                 .collect();
         }
         Ok(state)
+    }
+
+    /// Version 0 had nothing but the id, which it called a key.
+    fn upgrade_identity(&self, _: i64, mut identity: Json) -> Result<Json> {
+        Ok(json!({"id": identity["key"].take()}))
+    }
+
+    /// Nobody wants to be told to misbehave.
+    fn generate(&self, config: &mut Value) {
+        config.set("behave", Value::Null);
     }
 
     async fn move_from(&self, _: &Context<Store>, source: &MoveSource) -> Result<Option<Instance>> {

@@ -2,12 +2,13 @@
 
 mod boxes;
 mod functions;
+mod list;
 mod lookup;
 mod store;
 
 use tfplugin::{
     Attribute, Configure, Context, DataSource, Diagnostic, EphemeralResource, Field, Function,
-    Provider, Resource, Result, Schema, Value,
+    ListResource, Provider, Resource, Result, Schema, Value,
 };
 
 use store::Store;
@@ -63,6 +64,10 @@ impl Provider for Toy {
 
     fn ephemeral_resources(&self) -> Vec<Box<dyn EphemeralResource<Store>>> {
         vec![Box::new(lookup::Secret)]
+    }
+
+    fn list_resources(&self) -> Vec<Box<dyn ListResource<Store>>> {
+        vec![Box::new(list::Boxes)]
     }
 
     fn functions(&self) -> Vec<Box<dyn Function>> {

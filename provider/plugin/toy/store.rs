@@ -36,6 +36,19 @@ impl Store {
         }
     }
 
+    /// The ids of all things, in order.
+    pub(crate) fn ids(&self) -> Result<Vec<String>> {
+        let files = fs::read_dir(&self.directory).map_err(|error| failed(&error))?;
+        let names = files.map(|file| Ok(file?.path()));
+        let paths: Vec<PathBuf> = names
+            .collect::<std::io::Result<_>>()
+            .map_err(|error| failed(&error))?;
+        let stem = |path: &PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+        let mut ids: Vec<String> = paths.iter().filter_map(stem).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
     pub(crate) fn delete(&self, id: &str) -> Result<()> {
         match fs::remove_file(self.path(id)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&error)),

@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use ipam_shared::error::Code;
 use tfplugin::{
     Attribute, Context, Create, Diagnostic, IdentitySchema, Import, Instance, Path, Plan, Private,
-    Resource, Result, Schema, Text, Type, Update, Value, async_trait,
+    Resource, Result, Schema, Text, Update, Value, async_trait,
 };
 
-use super::{Fields, Noun, body, ids, named, shown};
+use super::{Fields, Noun, body, identity, ids, shown};
 use crate::{
     call::until_stopped,
     failure::{failure, gone, taken, unknown_id},
@@ -52,7 +52,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
     }
 
     fn identity(&self) -> Option<IdentitySchema> {
-        Some(IdentitySchema::default().required("id", Type::String, "Id. It never changes."))
+        Some(identity::schema::<N>())
     }
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
@@ -85,6 +85,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         if N::HAS_LABELS {
             insert_labels(&mut fields, connection, planned)?;
         }
+        N::creation(&request.config, &mut fields);
         let new: N::New = body(fields)?;
         let title = N::title(planned);
         let what = format!("create the {} {title}", N::WORD);
@@ -157,6 +158,10 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         instance::<N>(&changed, &request.planned, connection, request.private)
     }
 
+    fn generate(&self, config: &mut Value) {
+        N::generate(config);
+    }
+
     async fn delete(&self, ctx: &Context<Connection>, current: Instance) -> Result<()> {
         let connection = ctx.client()?;
         let Text(id) = current.state.attribute::<Text<N::Id>>("id")?;
@@ -174,16 +179,18 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
 
     async fn import(&self, ctx: &Context<Connection>, request: Import) -> Result<Instance> {
         let connection = ctx.client()?;
-        let text = match request {
-            Import::Id(text) => text,
-            Import::Identity(identity) => identity.attribute("id")?,
-        };
+        let text = identity::text::<N>(&request)?;
         let what = format!("import {text}");
-        let found = until_stopped(ctx, &what, named::<N>(&connection.client, &text))
+        let call = identity::find::<N>(&connection.client, &request);
+        let found = until_stopped(ctx, &what, call)
             .await?
             .map_err(|error| failure(&what, &error))?;
         match found.as_slice() {
-            [found] => instance::<N>(found, &Value::Null, connection, Private::default()),
+            [found] => {
+                let found = imported::<N>(found, connection)?;
+                identity::check::<N>(&request, &found.state)?;
+                Ok(found)
+            }
             [] => Err(Diagnostic::error(
                 format!("There is no {} {text}", N::WORD),
                 format!(
@@ -213,6 +220,11 @@ fn insert_labels(fields: &mut Fields, connection: &Connection, planned: &Value) 
         .map(|(key, value)| (key.to_owned(), value.into()));
     fields.insert("labels".to_owned(), pairs.collect::<Fields>().into());
     Ok(())
+}
+
+/// What was found by somebody who knows nothing of it.
+pub(crate) fn imported<N: Noun>(found: &N::Found, connection: &Connection) -> Result<Instance> {
+    instance::<N>(found, &Value::Null, connection, Private::default())
 }
 
 fn instance<N: Noun>(

@@ -5,6 +5,7 @@
 //! plan can know ahead, and where state and reply differ. `managed` is such a noun as a resource, `looked_up` as a data
 //! source.
 
+mod identity;
 pub(crate) mod looked_up;
 pub(crate) mod managed;
 pub(crate) mod place;
@@ -103,6 +104,9 @@ pub(crate) trait Noun: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Fits the fields of a creation, which are those of all attributes, to what the configuration asks for.
+    fn creation(_config: &Value, _fields: &mut Fields) {}
+
     /// Fits the fields of a change, which are those of the attributes that differ, to the body.
     fn patch(_request: &Update, _patch: &mut Fields) -> Result<()> {
         Ok(())
@@ -113,6 +117,10 @@ pub(crate) trait Noun: Send + Sync + 'static {
     fn settle(_found: &Self::Found, _known: &Value, _state: &mut Value) -> Result<()> {
         Ok(())
     }
+
+    /// Refines the configuration that is written for something that is imported: of attributes that say the same, all but
+    /// one become null.
+    fn generate(_config: &mut Value) {}
 
     /// What people call it: its key, with the VRF if it takes that to tell it from others.
     fn title(values: &Value) -> String {

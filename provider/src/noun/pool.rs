@@ -11,7 +11,7 @@ mod words;
 use ipam_client::{Client, Error};
 use ipam_shared::{
     api::pool::{NewPool, Pool as Found, PoolPatch},
-    cidr::Cidr,
+    cidr::{Cidr, Family},
     ids::PoolId,
     labels::Labels,
 };
@@ -87,14 +87,7 @@ impl Noun for Pool {
         let given = |name: &str| !config.get(name).is_null();
         let known = |name: &str| !config.get(name).is_unknown();
         let by_size = "range_prefix_lengths";
-        if given("ranges") && given(by_size) && known("ranges") && known(by_size) {
-            return Err(Diagnostic::error(
-                "The ranges are given twice",
-                "Give ranges, or range_prefix_lengths to have them cut from the parent, but not both.",
-            )
-            .at(by_size)
-            .into());
-        }
+        ranges::check_agreement(config)?;
         if given(by_size) && known(by_size) && !given("parent") {
             return Err(Diagnostic::error(
                 "Ranges by size need a parent",
@@ -149,6 +142,13 @@ impl Noun for Pool {
         plan::family(plan)
     }
 
+    /// The plan has the sizes of ranges that are named; they are no further ones.
+    fn creation(config: &Value, fields: &mut Fields) {
+        if !config.get("ranges").is_null() {
+            fields.remove("range_prefix_lengths");
+        }
+    }
+
     /// Ranges are sent as those that are to stay, and the lengths of those that are to be added.
     fn patch(request: &Update, patch: &mut Fields) -> tfplugin::Result<()> {
         patch.remove("range_prefix_lengths");
@@ -157,7 +157,9 @@ impl Noun for Pool {
             let value = request.planned.get("default_prefix_length").to_json();
             patch.insert("default_prefix_length".to_owned(), value);
         }
-        if request.config.get("range_prefix_lengths").is_null() {
+        if !request.config.get("ranges").is_null()
+            || request.config.get("range_prefix_lengths").is_null()
+        {
             return Ok(());
         }
         patch.remove("ranges");
@@ -172,6 +174,38 @@ impl Noun for Pool {
             patch.insert("add_range_prefix_lengths".to_owned(), change.added.into());
         }
         Ok(())
+    }
+
+    /// The ranges say how large they are and of which family, and the family says which prefix is the longest.
+    fn generate(config: &mut Value) {
+        let longest = match config.get("family").as_str() {
+            Some("ipv4") => Some(Family::Ipv4.bits()),
+            Some("ipv6") => Some(Family::Ipv6.bits()),
+            _ => None,
+        };
+        if longest.is_some_and(|bits| *config.get("max_prefix_length") == bits.to_value()) {
+            config.set("max_prefix_length", Value::Null);
+        }
+        let has_ranges = config
+            .get("ranges")
+            .as_list()
+            .is_some_and(|all| !all.is_empty());
+        if has_ranges || !config.get("parent").is_null() {
+            config.set("family", Value::Null);
+        }
+        if has_ranges {
+            config.set("range_prefix_lengths", Value::Null);
+        } else {
+            config.set("ranges", Value::Null);
+        }
+        if config.get("parent").is_null()
+            || config
+                .get("range_prefix_lengths")
+                .as_list()
+                .is_some_and(<[_]>::is_empty)
+        {
+            config.set("range_prefix_lengths", Value::Null);
+        }
     }
 
     fn settle(found: &Found, known: &Value, state: &mut Value) -> tfplugin::Result<()> {

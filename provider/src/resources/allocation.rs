@@ -5,6 +5,8 @@
 //! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
 //! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
 
+mod agreement;
+mod import;
 mod misfit;
 mod request;
 mod size;
@@ -19,7 +21,7 @@ use ipam_shared::{
 };
 use tfplugin::{
     Attribute, Context, Create, Diagnostic, Field, IdentitySchema, Import, Instance, Path, Plan,
-    Private, Resource, Result, Schema, Text, Type, Update, Value, async_trait,
+    Private, Resource, Result, Schema, Text, Update, Value, async_trait,
 };
 
 use crate::{
@@ -48,8 +50,8 @@ impl Resource<Connection> for Allocation {
         let schema = Schema::new(
             "Network space for one user, such as a Kubernetes cluster: with the profile `node-pod` a node range and a \
              pod range 5 bits larger, taken together or not at all. No two allocations ever overlap.\n\n\
-             Exactly one of `hosts`, `prefix_length` and `cidr` says how much; from `pools` or with a `pool_selector` all \
-             may be left out, for the pool's default. The size changes in place, never the address. Creating it is safe to repeat: after an \
+             One of `hosts`, `prefix_length` and `cidr` says how much; more than one may, if they mean the same. From `pools` \
+             or with a `pool_selector` all may be left out, for the pool's default. The size changes in place, never the address. Creating it is safe to repeat: after an \
              interrupted apply the next one finds the allocation by its VPC and name instead of making a second one.",
         )
         .attribute(
@@ -116,7 +118,7 @@ impl Resource<Connection> for Allocation {
     }
 
     fn identity(&self) -> Option<IdentitySchema> {
-        Some(IdentitySchema::default().required("id", Type::String, "Id of the allocation."))
+        Some(import::identity())
     }
 
     async fn validate(&self, ctx: &Context<Connection>, config: &Value) -> Result<()> {
@@ -126,6 +128,7 @@ impl Resource<Connection> for Allocation {
         }
         request::check(config)?;
         size::check_value(config)?;
+        agreement::check(config)?;
         word::description().check(config.get("description"), &Path::attribute("description"))?;
         labels::check(config, "labels")
     }
@@ -139,10 +142,13 @@ impl Resource<Connection> for Allocation {
             plan.set("hosts", &before);
         }
         if plan.is_create() {
-            if let Field::Known(Text(cidr)) = plan.config.attribute::<Field<Text<Cidr>>>("cidr")? {
+            if plan.config.get("prefix_length").is_null()
+                && let Field::Known(Text(cidr)) =
+                    plan.config.attribute::<Field<Text<Cidr>>>("cidr")?
+            {
                 plan.set("prefix_length", &cidr.prefix_length());
             }
-            return Ok(());
+            return agreement::check(&plan.config);
         }
         for role in ["primary_cidr", "cgnat_cidr"] {
             // An allocation that has no such block gets none.
@@ -173,6 +179,17 @@ impl Resource<Connection> for Allocation {
         };
         let ask = request::asked(ask, &request.config)?;
         let what = format!("create the allocation {}", title(planned));
+        if agreement::is_redundant(&request.config)? {
+            let trial = NewAllocation {
+                dry_run: true,
+                ..ask.clone()
+            };
+            let call = connection.client.create_allocation(&trial);
+            let found = until_stopped(ctx, &what, call)
+                .await?
+                .map_err(|error| refused(&what, &error))?;
+            agreement::check_found(&request.config, &found.made)?;
+        }
         let call = connection.changing(connection.client.create_allocation(&ask));
         let created = until_stopped(ctx, &what, call)
             .await?
@@ -267,6 +284,11 @@ impl Resource<Connection> for Allocation {
         })
     }
 
+    fn generate(&self, config: &mut Value) {
+        agreement::keep_one(config);
+        request::keep_needful(config);
+    }
+
     async fn delete(&self, ctx: &Context<Connection>, current: Instance) -> Result<()> {
         let connection = ctx.client()?;
         let id = id_of(&current.state)?;
@@ -284,14 +306,11 @@ impl Resource<Connection> for Allocation {
 
     async fn import(&self, ctx: &Context<Connection>, request: Import) -> Result<Instance> {
         let connection = ctx.client()?;
-        let text = match request {
-            Import::Id(text) => text,
-            Import::Identity(identity) => identity.attribute("id")?,
-        };
+        let text = import::text(&request)?;
         let found = finish(
             ctx,
             &format!("import {text}"),
-            lookup::named(&connection.client, &text),
+            import::find(&connection.client, &request),
         )
         .await?;
         let [found] = <[Found; 1]>::try_from(found).map_err(|found| match found.as_slice() {
@@ -308,11 +327,23 @@ impl Resource<Connection> for Allocation {
                 format!("It exists in several VRFs. Import one of these ids: {}.", lookup::ids(several)),
             ),
         })?;
+        let state = imported(&found, connection)?;
+        import::check(&request, &state)?;
         Ok(Instance {
-            state: state(&found, &Value::Null, connection)?,
+            state,
             private: Private::default(),
         })
     }
+}
+
+/// The attributes of what was found by somebody who knows nothing of it.
+pub(crate) fn imported(found: &Found, connection: &Connection) -> Result<Value> {
+    state(found, &Value::Null, connection)
+}
+
+/// What people call one with these attributes.
+pub(crate) fn display_name(values: &Value) -> String {
+    title(values)
 }
 
 /// Refuses to destroy or replace what is protected.
@@ -338,6 +369,7 @@ fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value>
     let mut state = model::attributes(found);
     labels::settle(&found.labels, known, connection, &mut state)?;
     request::settle(known, &mut state);
+    agreement::settle(found, known, &mut state)?;
     if let Some(vpc) = known.get("vpc").as_str()
         && vpc.to_lowercase() == found.vpc.as_str().to_lowercase()
     {

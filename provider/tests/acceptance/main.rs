@@ -1,16 +1,20 @@
 //! The provider under real terraform, against the real server on a real PostgreSQL.
 //!
 //! Each test has a database, a server and a directory of its own. What is promised about what exists is counted by SQL
-//! and not through the provider. Terraform must be on the path: without it every test fails.
+//! and not through the provider. Terraform must be on the path: without it every test fails. Many of these tests run a second
+//! time with the newest Terraform, see `tests/newest`.
 
 #![expect(
     clippy::unwrap_used,
     reason = "the support of tests panics as tests do"
 )]
 
+mod backend;
 mod crash;
 mod examples;
+mod generate;
 mod import;
+mod kills;
 mod lifecycle;
 mod messages;
 mod nouns;
@@ -20,3 +24,4 @@ mod scale;
 mod sizing;
 mod space;
 mod stack;
+mod terraform;

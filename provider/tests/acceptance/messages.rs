@@ -164,15 +164,15 @@ async fn what_can_not_be_is_refused_while_planning_at_the_attribute() {
     for (attributes, says) in [
         (
             "",
-            "Exactly one of hosts, prefix_length and cidr must be set; none is.",
+            "One of hosts, prefix_length and cidr must be set; none is.",
         ),
         (
             "hosts = 5\nprefix_length = 24",
-            "there are hosts and prefix_length",
+            "hosts = 5 is a /26, and prefix_length = 24 is a /24",
         ),
         (
-            "prefix_length = 24\ncidr = \"10.0.0.0/24\"",
-            "there are prefix_length and cidr",
+            "prefix_length = 24\ncidr = \"10.0.0.0/23\"",
+            "cidr = 10.0.0.0/23 is a /23, and prefix_length = 24 is a /24",
         ),
         ("hosts = 0", "at least 1 host"),
         ("hosts = 4092", "4092 hosts are too many"),

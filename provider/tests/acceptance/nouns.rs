@@ -531,8 +531,8 @@ async fn what_can_not_be_is_refused_while_planning_at_the_attribute() {
         ),
         (
             "ipam_pool",
-            "name = \"a\"\nparent = \"primary\"\nranges = [\"10.0.0.0/24\"]\nrange_prefix_lengths = [24]".to_owned(),
-            "given twice",
+            "name = \"a\"\nparent = \"primary\"\nranges = [\"10.0.0.0/24\"]\nrange_prefix_lengths = [23]".to_owned(),
+            "ranges has /24, and range_prefix_lengths asks for /23",
         ),
         (
             "ipam_pool",

@@ -13,6 +13,8 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::terraform::Terraform;
+
 /// How long one terraform run may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -69,6 +71,7 @@ impl Stack {
 
 /// A directory with a configuration and a state.
 pub(crate) struct Workspace {
+    terraform: Terraform,
     dir: TempDir,
     endpoint: String,
     api_key: String,
@@ -147,6 +150,7 @@ impl Run {
 
 impl Workspace {
     pub(crate) fn new(endpoint: &str) -> Self {
+        let terraform = Terraform::of_these_tests();
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("bin");
         fs::create_dir(&bin).unwrap();
@@ -164,6 +168,7 @@ impl Workspace {
         );
         fs::write(dir.path().join("terraform.rc"), config).unwrap();
         Self {
+            terraform,
             dir,
             endpoint: endpoint.to_owned(),
             api_key: TestServer::API_KEY.to_owned(),
@@ -211,7 +216,7 @@ impl Workspace {
 
     /// A terraform command, not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("terraform");
+        let mut command = self.terraform.command();
         command
             .args(arguments)
             .current_dir(self.dir.path())

@@ -136,12 +136,34 @@ async fn import_by_identity_and_by_what_people_type() {
     let driver = stack.provider().await;
     let ask = config("a", json!({"hosts": 500}));
     let made = driver.create(TYPE, ask.clone()).await.unwrap();
-    assert_eq!(made.identity, Some(json!({"id": made.values["id"]})));
-    let by_identity = driver
-        .import_identity(TYPE, json!({"id": made.values["id"]}))
-        .await
-        .unwrap();
-    let mut all = vec![by_identity];
+    let (id, vpc) = (&made.values["id"], &made.values["vpc"]);
+    assert_eq!(
+        made.identity,
+        Some(json!({"id": id, "vpc": vpc, "name": "a"}))
+    );
+    let mut all = Vec::new();
+    for identity in [
+        json!({"id": id}),
+        json!({"vpc": "Prod", "name": "a"}),
+        json!({"id": id, "vpc": vpc, "name": "a"}),
+    ] {
+        all.push(driver.import_identity(TYPE, identity).await.unwrap());
+    }
+    for (identity, wanted) in [
+        (json!({"name": "a"}), "both the vpc and the name"),
+        (
+            json!({"vpc": "prod", "name": "b"}),
+            "There is no allocation prod/b",
+        ),
+        (json!({"id": "prod/a"}), "There is no allocation prod/a"),
+        (
+            json!({"id": id, "name": "b"}),
+            "Its name is a, and the identity says b",
+        ),
+    ] {
+        let error = driver.import_identity(TYPE, identity).await.unwrap_err();
+        assert!(error.to_string().contains(wanted), "{error}");
+    }
     for key in ["id", "cidr", "cgnat_cidr"] {
         let id = made.values[key].as_str().unwrap();
         all.push(driver.import(TYPE, id).await.unwrap());

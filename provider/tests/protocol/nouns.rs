@@ -79,13 +79,84 @@ async fn a_lost_reply_is_bridged_without_a_word() {
 async fn an_identity_imports_what_it_identifies() {
     let stack = Stack::start().await;
     let driver = stack.provider().await;
-    let made = driver
-        .create("ipam_vrf", json!({"name": "dev"}))
+    let cidr = "10.0.0.0/20";
+    let reservation = |vrf: &str| json!({"cidr": cidr, "vrf": vrf, "reason": "x"});
+    let pool = |vrf: &str| json!({"name": "p", "vrf": vrf, "ranges": ["10.64.0.0/16"]});
+    for (ty, config, known_by) in [
+        ("ipam_vrf", json!({"name": "dev"}), vec!["name"]),
+        (
+            "ipam_vpc",
+            json!({"name": "prod", "vrf": "dev"}),
+            vec!["name"],
+        ),
+        ("ipam_pool", pool("default"), vec!["name", "vrf"]),
+        ("ipam_pool", pool("dev"), vec!["name", "vrf"]),
+        (
+            "ipam_profile",
+            json!({"name": "one", "members": [{"role": "a", "pool": "p"}]}),
+            vec!["name"],
+        ),
+        (
+            "ipam_reservation",
+            reservation("default"),
+            vec!["cidr", "vrf"],
+        ),
+        ("ipam_reservation", reservation("dev"), vec!["cidr", "vrf"]),
+    ] {
+        let made = driver.create(ty, config).await.unwrap();
+        let whole = made.identity.clone().unwrap();
+        let mut part = whole.clone();
+        for name in &known_by {
+            assert_eq!(whole[name], made.values[name]);
+        }
+        part.as_object_mut().unwrap().remove("id");
+        let id = json!({"id": made.values["id"]});
+        for identity in [whole.clone(), part, id] {
+            let imported = driver.import_identity(ty, identity).await.unwrap();
+            assert_eq!(imported.values, made.values);
+            assert_eq!(imported.identity.as_ref(), Some(&whole));
+        }
+        let nobody = driver.import_identity(ty, json!({})).await.unwrap_err();
+        assert!(
+            nobody
+                .to_string()
+                .contains("Its identity needs the id, or the"),
+            "{nobody}"
+        );
+        // A second one of the same key is another one only with its VRF.
+        let mut other = whole;
+        other[known_by[0]] = json!(if known_by[0] == "cidr" {
+            "10.0.16.0/20"
+        } else {
+            "b"
+        });
+        let error = driver.import_identity(ty, other).await.unwrap_err();
+        assert!(
+            error.to_string().contains("and the identity says"),
+            "{error}"
+        );
+    }
+    let error = driver
+        .import_identity("ipam_pool", json!({"name": "p"}))
+        .await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("There is more than one pool p"), "{error}");
+    // The name of one thing may be the id of another.
+    let vrf = driver
+        .create("ipam_vrf", json!({"name": "x"}))
         .await
         .unwrap();
-    let identity = made.identity.clone().unwrap();
-    let imported = driver.import_identity("ipam_vrf", identity).await.unwrap();
-    assert_eq!(imported.values["name"], "dev");
+    let id = vrf.values["id"].clone();
+    let named = driver
+        .create("ipam_vrf", json!({"name": id}))
+        .await
+        .unwrap();
+    let imported = driver
+        .import_identity("ipam_vrf", json!({"name": id}))
+        .await;
+    assert_eq!(imported.unwrap().values["id"], named.values["id"]);
+    let imported = driver.import_identity("ipam_vrf", json!({"id": id})).await;
+    assert_eq!(imported.unwrap().values["name"], "x");
     let error = driver.import("ipam_pool", "dev/none").await.unwrap_err();
     assert!(
         error

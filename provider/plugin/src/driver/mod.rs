@@ -22,6 +22,7 @@
 //! ```
 
 mod consistency;
+mod lists;
 mod other_calls;
 mod process;
 mod resource;
@@ -70,6 +71,8 @@ pub struct Schemas {
     pub data_sources: BTreeMap<String, Schema>,
     /// Ephemeral resource types by name.
     pub ephemeral_resources: BTreeMap<String, Schema>,
+    /// What can be looked for in lists of resource types, by their names.
+    pub list_resources: BTreeMap<String, Schema>,
     /// Identities of resource types by name.
     pub identities: BTreeMap<String, IdentitySchema>,
     /// Function results and parameters by name; the last parameter is the variadic one, if there is one.
@@ -113,6 +116,8 @@ pub struct Planned {
     pub values: Json,
     /// The provider's private notes.
     pub private: Vec<u8>,
+    /// The identity after, if the plan knows it.
+    pub identity: Option<Json>,
     /// The attributes that need a new resource, as Terraform writes addresses.
     pub requires_replace: Vec<String>,
     /// Warnings that came with the plan.
@@ -126,6 +131,17 @@ pub struct Applied {
     pub stored: Option<Stored>,
     /// Errors and warnings. Errors together with a state: Terraform would keep it.
     pub diagnostics: Diagnostics,
+}
+
+/// One thing that a list found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// The identity.
+    pub identity: Json,
+    /// What people call it.
+    pub display_name: String,
+    /// The attributes, if they were asked for.
+    pub values: Option<Json>,
 }
 
 /// A secret that an ephemeral resource made.

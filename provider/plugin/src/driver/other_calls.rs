@@ -244,7 +244,7 @@ impl Driver {
             .map_err(|error| FunctionError::new(error.to_string()))
     }
 
-    /// The names of everything that the provider has, without their schemas.
+    /// The names of everything that the provider has, without their schemas; those of lists begin with `list `.
     ///
     /// # Errors
     /// If the plugin does not answer.
@@ -254,7 +254,9 @@ impl Driver {
         let data_sources = answer.data_sources.into_iter().map(|d| d.type_name);
         let ephemeral = answer.ephemeral_resources.into_iter().map(|e| e.type_name);
         let functions = answer.functions.into_iter().map(|f| f.name);
+        let lists = answer.list_resources.into_iter().map(|l| l.type_name);
         Ok(resources
+            .chain(lists.map(|name| format!("list {name}")))
             .chain(data_sources)
             .chain(ephemeral)
             .chain(functions)

@@ -103,6 +103,7 @@ impl Launch {
             capabilities: tf::ClientCapabilities {
                 write_only_attributes_allowed: true,
                 deferral_allowed: false,
+                store_planned_private: false,
             },
         }
     }
@@ -126,6 +127,13 @@ impl Launch {
     #[must_use]
     pub fn without_write_only(mut self) -> Self {
         self.capabilities.write_only_attributes_allowed = false;
+        self
+    }
+
+    /// Behaves like Terraform 1.16 and later, which keeps the notes of a plan for the plan before the apply: [`Driver::replan`].
+    #[must_use]
+    pub fn with_planned_private(mut self) -> Self {
+        self.capabilities.store_planned_private = true;
         self
     }
 

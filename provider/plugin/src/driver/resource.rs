@@ -76,7 +76,13 @@ impl Driver {
         let before = values::complete(&before, &schema.ty())?;
         let proposed = proposed_state(&schema.body, prior.map(|_| &before), &value);
         let planned = self
-            .plan_change(type_name, prior, (config, &value), &before, &proposed)
+            .plan_change(
+                type_name,
+                prior,
+                (config, &value),
+                &before,
+                (&proposed, &[]),
+            )
             .await?;
         check_plan(
             &schema.body,
@@ -85,6 +91,34 @@ impl Driver {
             &from_json(planned.values.clone()),
         )?;
         Ok(planned)
+    }
+
+    /// Makes a plan again, as Terraform does right before the apply, with the notes of the first plan if the driver was
+    /// started [so](super::Launch::with_planned_private).
+    ///
+    /// # Errors
+    /// As [`Driver::plan`].
+    pub async fn replan(&self, planned: &Planned) -> Result<Planned> {
+        let schema = self.resource(&planned.type_name)?;
+        let prior = planned.prior.as_ref();
+        let value = configuration(planned.config.clone(), &schema.body)?;
+        let before = prior.map_or(Value::Null, |stored| from_json(stored.values.clone()));
+        let before = values::complete(&before, &schema.ty())?;
+        let proposed = proposed_state(&schema.body, prior.map(|_| &before), &value);
+        let earlier: &[u8] = if self.capabilities.store_planned_private {
+            &planned.private
+        } else {
+            &[]
+        };
+        let config = (planned.config.clone(), &value);
+        self.plan_change(
+            &planned.type_name,
+            prior,
+            config,
+            &before,
+            (&proposed, earlier),
+        )
+        .await
     }
 
     /// Plans a deletion.
@@ -100,7 +134,7 @@ impl Driver {
             Some(stored),
             nothing,
             &before,
-            &Value::Null,
+            (&Value::Null, &[]),
         )
         .await
     }
@@ -111,7 +145,7 @@ impl Driver {
         prior: Option<&Stored>,
         (config, config_value): (Json, &Value),
         before: &Value,
-        proposed: &Value,
+        (proposed, earlier): (&Value, &[u8]),
     ) -> Result<Planned> {
         let ty = self.resource(type_name)?.ty();
         let request = tf::plan_resource_change::Request {
@@ -125,6 +159,7 @@ impl Driver {
             client_capabilities: Some(self.capabilities),
             prior_identity: self
                 .identity_data(type_name, prior.and_then(|stored| stored.identity.as_ref()))?,
+            planned_private: earlier.to_vec(),
             provider_meta: None,
         };
         let answer = call!(self, plan_resource_change, request);
@@ -135,6 +170,7 @@ impl Driver {
             prior: prior.cloned(),
             values: to_json(&values::decode(answer.planned_state.as_ref(), &ty)?),
             private: answer.planned_private,
+            identity: self.identity(type_name, answer.planned_identity.as_ref())?,
             requires_replace: answer
                 .requires_replace
                 .iter()
@@ -165,8 +201,7 @@ impl Driver {
             planned_state: values::encode(&after, &ty)?,
             config: values::encode(&config, &ty)?,
             planned_private: planned.private.clone(),
-            planned_identity: self
-                .identity_data(type_name, prior.and_then(|stored| stored.identity.as_ref()))?,
+            planned_identity: self.identity_data(type_name, planned.identity.as_ref())?,
             provider_meta: None,
         };
         let answer = call!(self, apply_resource_change, request);

@@ -29,6 +29,7 @@ impl Schemas {
             resources: convert(all.resource_schemas),
             data_sources: convert(all.data_source_schemas),
             ephemeral_resources: convert(all.ephemeral_resource_schemas),
+            list_resources: convert(all.list_resource_schemas),
             identities: convert(identities),
             functions: convert(all.functions),
         })
@@ -65,7 +66,7 @@ impl From<tf::schema::Block> for Body {
     fn from(block: tf::schema::Block) -> Self {
         Self {
             description: block.description,
-            deprecated: block.deprecated.then(String::new),
+            deprecated: block.deprecated.then_some(block.deprecation_message),
             attributes: block
                 .attributes
                 .into_iter()
@@ -125,7 +126,9 @@ impl From<tf::schema::Attribute> for Attribute {
             computed: attribute.computed,
             sensitive: attribute.sensitive,
             write_only: attribute.write_only,
-            deprecated: attribute.deprecated.then(String::new),
+            deprecated: attribute
+                .deprecated
+                .then_some(attribute.deprecation_message),
             ..Self::of(Type::Dynamic)
         }
     }

@@ -56,6 +56,7 @@ fn body(body: &Body, version: i64) -> tf::schema::Block {
         description: body.description.clone(),
         description_kind: tf::StringKind::Markdown.into(),
         deprecated: body.deprecated.is_some(),
+        deprecation_message: body.deprecated.clone().unwrap_or_default(),
     }
 }
 
@@ -98,6 +99,7 @@ fn attribute(name: &str, attribute: &Attribute) -> tf::schema::Attribute {
         computed: attribute.computed,
         sensitive: attribute.sensitive,
         deprecated: attribute.deprecated.is_some(),
+        deprecation_message: attribute.deprecated.clone().unwrap_or_default(),
         write_only: attribute.write_only,
     }
 }

@@ -6,7 +6,9 @@
 mod data_source;
 mod ephemeral;
 mod function;
+mod generate;
 mod guard;
+mod list;
 mod messages;
 mod resource;
 mod rpc;
@@ -23,6 +25,7 @@ use crate::describe::{Description, describe};
 use crate::diagnostic::{Diagnostic, Result};
 use crate::ephemeral::EphemeralResource;
 use crate::function::Function;
+use crate::list_resource::ListResource;
 use crate::proto::tf;
 use crate::provider::{Configure, Context, Provider};
 use crate::resource::Resource;
@@ -36,10 +39,11 @@ pub(crate) use guard::panic_text;
 /// A provider and everything it offers, by name.
 pub(crate) struct Server<P: Provider> {
     provider: P,
-    description: Description,
+    description: Arc<Description>,
     resources: BTreeMap<String, Box<dyn Resource<P::Client>>>,
     data_sources: BTreeMap<String, Box<dyn DataSource<P::Client>>>,
     ephemeral_resources: BTreeMap<String, Box<dyn EphemeralResource<P::Client>>>,
+    list_resources: BTreeMap<String, Arc<dyn ListResource<P::Client>>>,
     functions: BTreeMap<String, Box<dyn Function>>,
     client: RwLock<Option<Arc<P::Client>>>,
     stop: CancellationToken,
@@ -49,7 +53,7 @@ impl<P: Provider> Server<P> {
     /// Cancelling `stop` tells all handlers to finish soon.
     pub(crate) fn new(provider: P, stop: CancellationToken) -> Self {
         Self {
-            description: describe(&provider),
+            description: Arc::new(describe(&provider)),
             resources: provider
                 .resources()
                 .into_iter()
@@ -64,6 +68,11 @@ impl<P: Provider> Server<P> {
                 .ephemeral_resources()
                 .into_iter()
                 .map(|e| (e.name().to_owned(), e))
+                .collect(),
+            list_resources: provider
+                .list_resources()
+                .into_iter()
+                .map(|l| (l.name().to_owned(), l.into()))
                 .collect(),
             functions: provider
                 .functions()
@@ -142,11 +151,15 @@ fn find<'a, T: ?Sized>(
     things: &'a BTreeMap<String, Box<T>>,
     name: &str,
 ) -> Result<&'a T, Diagnostic> {
-    things.get(name).map(|thing| &**thing).ok_or_else(|| {
-        let detail =
-            format!("This version of the provider has no {name}. A newer one may have it.");
-        Diagnostic::error("Unknown type", detail)
-    })
+    things
+        .get(name)
+        .map(|thing| &**thing)
+        .ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> Diagnostic {
+    let detail = format!("This version of the provider has no {name}. A newer one may have it.");
+    Diagnostic::error("Unknown type", detail)
 }
 
 /// The schema of what is registered as `name`.

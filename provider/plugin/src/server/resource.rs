@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use crate::codec::json;
 use crate::diagnostic::{Diagnostic, Result};
 use crate::planning::{clear_write_only, standard_plan};
+use crate::private::Private;
 use crate::proto::tf;
 use crate::provider::{Context, Provider};
 use crate::resource::{Create, Import, Instance, MoveSource, Resource, Update};
@@ -14,7 +15,10 @@ use super::state::{Sent, States};
 use super::{Server, decode, encode, find, guard, messages, null, schema_of};
 
 impl<P: Provider> Server<P> {
-    fn resource(&self, name: &str) -> Result<(&dyn Resource<P::Client>, States<'_>), Diagnostic> {
+    pub(super) fn resource(
+        &self,
+        name: &str,
+    ) -> Result<(&dyn Resource<P::Client>, States<'_>), Diagnostic> {
         let resource = find(&self.resources, name)?;
         let states = States {
             schema: schema_of(&self.description.resources, name)?,
@@ -64,15 +68,19 @@ impl<P: Provider> Server<P> {
             let config = decode(request.config.as_ref(), states.schema)?;
             let before = (!prior.state.is_null()).then_some(prior.state);
             let mut plan = standard_plan(states.schema, config, before, proposed, prior.private);
+            plan.earlier = (!request.planned_private.is_empty())
+                .then(|| Private::decode(&request.planned_private));
             resource.plan(&ctx, &mut plan).await?;
             clear_write_only(&states.schema.body, &mut plan.planned);
             plan.reasons.drain(..).for_each(|reason| ctx.report(reason));
+            // Of a new resource it is known after apply, unless the plan knows all of it.
+            let before = plan.prior.is_some().then_some(request.prior_identity);
+            let identity = states.identity_of(&plan.planned)?.or(before.flatten());
             Ok(tf::plan_resource_change::Response {
                 planned_state: Some(encode(&plan.planned, &states.schema.ty())?),
                 requires_replace: plan.replace.iter().map(messages::path).collect(),
                 planned_private: plan.private.encode(),
-                // An identity never changes, and that of a new resource is known after apply.
-                planned_identity: request.prior_identity,
+                planned_identity: identity,
                 ..Default::default()
             })
         })
@@ -92,7 +100,7 @@ impl<P: Provider> Server<P> {
         let unchanged = tf::apply_resource_change::Response {
             new_state: request.prior_state.clone(),
             private: request.planned_private.clone(),
-            new_identity: request.planned_identity.clone(),
+            new_identity: self.identity_before(&request),
             ..Default::default()
         };
         let operation = format!("applying a change to {}", request.type_name);
@@ -104,6 +112,17 @@ impl<P: Provider> Server<P> {
             diagnostics: messages::diagnostics(outcome.diagnostics),
             ..outcome.value.unwrap_or(unchanged)
         }
+    }
+
+    /// The identity in the state before a change, which the host does not send. It may differ from the planned one: what is
+    /// part of it may be about to get another name.
+    fn identity_before(
+        &self,
+        request: &tf::apply_resource_change::Request,
+    ) -> Option<tf::ResourceIdentityData> {
+        let (_, states) = self.resource(&request.type_name).ok()?;
+        let prior = decode(request.prior_state.as_ref(), states.schema).ok()?;
+        states.identity_of(&prior).ok()?
     }
 
     async fn apply_change(
@@ -273,20 +292,28 @@ impl<P: Provider> Server<P> {
             &format!("upgrading the identity of {}", request.type_name),
             &ctx,
             async {
-                let (_, states) = self.resource(&request.type_name)?;
-                let ty = states.identity.map(|schema| schema.ty());
-                let ty = ty.ok_or_else(|| {
+                let (resource, states) = self.resource(&request.type_name)?;
+                let schema = states.identity.ok_or_else(|| {
                     Diagnostic::error("No identity", "This type has no identity.")
                 })?;
-                let identity = json::decode(&request.raw_identity.unwrap_or_default().json, &ty)?;
-                Ok(tf::ResourceIdentityData {
-                    identity_data: Some(encode(&identity, &ty)?),
-                })
+                let mut identity = request.raw_identity.unwrap_or_default().json;
+                // A host that knew no identities wrote none, and one that does asks all the same.
+                if matches!(identity.as_slice(), b"" | b"null") {
+                    return Ok(None);
+                }
+                for version in request.version..schema.version {
+                    let upgraded = resource.upgrade_identity(version, stored(&identity)?)?;
+                    identity = upgraded.to_string().into_bytes();
+                }
+                let identity = json::decode(&identity, &schema.ty())?;
+                Ok(Some(tf::ResourceIdentityData {
+                    identity_data: Some(encode(&identity, &schema.ty())?),
+                }))
             },
         )
         .await;
         tf::upgrade_resource_identity::Response {
-            upgraded_identity: outcome.value,
+            upgraded_identity: outcome.value.flatten(),
             diagnostics: messages::diagnostics(outcome.diagnostics),
         }
     }

@@ -1,6 +1,7 @@
 //! The table of calls: each goes to the method that does the work.
 
 use futures::future::BoxFuture;
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -13,6 +14,7 @@ const CAPABILITIES: tf::ServerCapabilities = tf::ServerCapabilities {
     plan_destroy: true,
     get_provider_schema_optional: true,
     move_resource_state: true,
+    generate_resource_config: true,
 };
 
 /// The calls that only hand on to a method of [`Server`]. Written out as `async_trait` does, which can't see into macros.
@@ -38,7 +40,8 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
         _: Request<tf::get_metadata::Request>,
     ) -> Result<Response<tf::get_metadata::Response>, Status> {
         use tf::get_metadata::{
-            DataSourceMetadata, EphemeralMetadata, FunctionMetadata, ResourceMetadata,
+            DataSourceMetadata, EphemeralMetadata, FunctionMetadata, ListResourceMetadata,
+            ResourceMetadata,
         };
         Ok(Response::new(tf::get_metadata::Response {
             server_capabilities: Some(CAPABILITIES),
@@ -69,6 +72,13 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
                     type_name: name.clone(),
                 })
                 .collect(),
+            list_resources: self
+                .list_resources
+                .keys()
+                .map(|name| ListResourceMetadata {
+                    type_name: name.clone(),
+                })
+                .collect(),
         }))
     }
 
@@ -88,6 +98,7 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
             resource_schemas: all(&description.resources),
             data_source_schemas: all(&description.data_sources),
             ephemeral_resource_schemas: all(&description.ephemeral_resources),
+            list_resource_schemas: all(&description.list_resources),
             functions: self.signatures(),
             server_capabilities: Some(CAPABILITIES),
             diagnostics: messages::diagnostics(self.schema_errors()),
@@ -126,6 +137,8 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
         apply_resource_change => apply;
         read_resource => read;
         import_resource_state => import;
+        generate_resource_config => generate;
+        validate_list_resource_config => validate_list;
         upgrade_resource_state => upgrade;
         upgrade_resource_identity => upgrade_identity;
         move_resource_state => move_state;
@@ -135,6 +148,13 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
         open_ephemeral_resource => open;
         renew_ephemeral_resource => renew;
         close_ephemeral_resource => close;
+    }
+
+    async fn list_resource(
+        &self,
+        request: Request<tf::list_resource::Request>,
+    ) -> Result<Response<BoxStream<tf::list_resource::Event>>, Status> {
+        Ok(Response::new(self.list(request.into_inner())))
     }
 
     async fn call_function(

@@ -89,7 +89,8 @@ impl States<'_> {
         Ok((self.write(instance, planned)?, errors))
     }
 
-    /// The identity of a resource in this state: its attributes of the same names.
+    /// The identity of a resource in this state: its attributes of the same names. None while one of them is not known, or
+    /// one is missing that every resource has.
     pub(super) fn identity_of(
         &self,
         state: &Value,
@@ -102,9 +103,12 @@ impl States<'_> {
             .keys()
             .map(|name| (name.clone(), state.get(name).clone()));
         let identity: BTreeMap<_, _> = parts.collect();
-        if identity
-            .values()
-            .any(|part| part.is_null() || !part.is_wholly_known())
+        let is_missing = |(name, part): (&String, &Value)| {
+            part.is_null() && schema.attributes[name].required_for_import
+        };
+        if identity.values().any(|part| !part.is_wholly_known())
+            || identity.values().all(Value::is_null)
+            || identity.iter().any(is_missing)
         {
             return Ok(None);
         }

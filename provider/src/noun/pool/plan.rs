@@ -7,7 +7,7 @@ use ipam_shared::{
 };
 use tfplugin::{Context, Field, Plan, Result, Text, Value};
 
-use super::ranges::{by_size, lengths};
+use super::ranges::{by_size, check_agreement, lengths};
 use crate::{call::finish, provider::Connection};
 
 /// Keeps the parent that is only said in another way, and replaces the pool if it is another one.
@@ -77,7 +77,7 @@ pub(super) fn ranges(plan: &mut Plan) -> Result<()> {
         .into_iter()
         .map(|Text(cidr)| cidr)
         .collect();
-    if !plan.config.get(sizes).is_null() {
+    if plan.config.get(ranges).is_null() && !plan.config.get(sizes).is_null() {
         match plan.planned.get(sizes).is_wholly_known() && !plan.is_create() {
             true => {
                 let wanted: Vec<u8> = plan.planned(sizes)?;
@@ -93,6 +93,14 @@ pub(super) fn ranges(plan: &mut Plan) -> Result<()> {
                 }
             }
             false => plan.set_unknown(ranges),
+        }
+        return Ok(());
+    }
+    if !plan.config.get(sizes).is_null() {
+        // Both, which may differ in their order.
+        check_agreement(&plan.config)?;
+        if !plan.changes(ranges) && plan.planned.get(sizes).is_wholly_known() {
+            plan.keep(sizes);
         }
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Ranges by size: which stay, and what is missing. Arithmetic only.
 
 use ipam_shared::cidr::Cidr;
+use tfplugin::{Diagnostic, Field, Result, Text, Value};
 
 /// How ranges become those of the wanted sizes.
 #[derive(Debug, PartialEq)]
@@ -38,6 +39,42 @@ pub(super) fn lengths(ranges: &[Cidr]) -> Vec<u8> {
 pub(super) fn sorted(mut lengths: Vec<u8>) -> Vec<u8> {
     lengths.sort_unstable();
     lengths
+}
+
+/// Refuses ranges and sizes of ranges that are not the same, in a configuration that gives both, as those that Terraform
+/// writes itself do. Their order does not matter.
+pub(super) fn check_agreement(config: &Value) -> Result<()> {
+    let ranges: Field<Vec<Text<Cidr>>> = config.attribute("ranges")?;
+    let sizes: Field<Vec<u8>> = config.attribute("range_prefix_lengths")?;
+    let (Field::Known(ranges), Field::Known(sizes)) = (ranges, sizes) else {
+        return Ok(());
+    };
+    let of_ranges = lengths(&ranges.iter().map(|Text(cidr)| *cidr).collect::<Vec<_>>());
+    let sizes = sorted(sizes);
+    if of_ranges == sizes {
+        return Ok(());
+    }
+    Err(Diagnostic::error(
+        "The ranges disagree",
+        format!(
+            "ranges has {}, and range_prefix_lengths asks for {}. Leave one of them out: ranges says which networks they \
+             are, range_prefix_lengths has them cut from the parent.",
+            listed(&of_ranges),
+            listed(&sizes)
+        ),
+    )
+    .at("range_prefix_lengths")
+    .into())
+}
+
+/// Prefix lengths, for a sentence.
+fn listed(lengths: &[u8]) -> String {
+    let texts: Vec<String> = lengths.iter().map(|length| format!("/{length}")).collect();
+    match texts.as_slice() {
+        [] => "none".to_owned(),
+        [one] => one.clone(),
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+    }
 }
 
 #[cfg(test)]

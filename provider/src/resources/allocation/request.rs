@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use ipam_client::Client;
 use ipam_shared::{
     api::{
+        DEFAULT_VRF,
         allocation::{MAX_EXCLUDE_CIDRS, MAX_POOLS, NewAllocation},
         profile::DEFAULT_PROFILE,
     },
@@ -274,6 +275,15 @@ pub(super) fn check_renamed(request: &Update, found: &Value) -> Result<()> {
         place::check(WORD, name, found, &request.planned)?;
     }
     Ok(())
+}
+
+/// Leaves out of a configuration what is so without saying.
+pub(super) fn keep_needful(config: &mut Value) {
+    for (name, usual) in [("profile", DEFAULT_PROFILE), ("vrf", DEFAULT_VRF)] {
+        if config.get(name).as_str() == Some(usual) {
+            config.set(name, Value::Null);
+        }
+    }
 }
 
 /// Keeps the request as the configuration has it; the server knows the one that the allocation was made with.

@@ -13,7 +13,7 @@ use ipam_shared::{
 };
 use tfplugin::{Context, Diagnostic, Field, Plan, Result, Text, ToValue as _, Value};
 
-use super::{id_of, misfit, ranges, request::is_from_pools, title};
+use super::{agreement, id_of, misfit, ranges, request::is_from_pools, title};
 use crate::{
     call::until_stopped,
     failure::explained,
@@ -26,36 +26,18 @@ use crate::{
 /// The three ways to ask for a size.
 const SIZES: [&str; 3] = ["hosts", "prefix_length", "cidr"];
 
-/// Refuses more than one size, and none unless pools may have a default. One that is not known yet counts as given.
+/// Refuses no size at all, unless pools may have a default. One that is not known yet counts as given.
 pub(super) fn check_given(ctx: &Context<Connection>, config: &Value) {
-    let given: Vec<&str> = SIZES
-        .into_iter()
-        .filter(|name| !config.get(name).is_null())
-        .collect();
-    match given.as_slice() {
-        [_] => {}
-        [] if is_from_pools(config) != Some(false) => {}
-        [] => ctx.report(
+    let is_given = SIZES.iter().any(|name| !config.get(name).is_null());
+    if !is_given && is_from_pools(config) == Some(false) {
+        ctx.report(
             Diagnostic::error(
                 "How much space?",
-                "Exactly one of hosts, prefix_length and cidr must be set; none is. Only with pools or pool_selector may \
-                 all be left out.",
+                "One of hosts, prefix_length and cidr must be set; none is. Only with pools or pool_selector may all be \
+                 left out.",
             )
             .at("hosts"),
-        ),
-        [first, rest @ ..] => {
-            // A value that is not known yet may turn out to be null.
-            let certain = rest.iter().filter(|name| !config.get(name).is_unknown());
-            for name in certain.filter(|_| !config.get(first).is_unknown()) {
-                ctx.report(
-                    Diagnostic::error(
-                        "The size is given twice",
-                        format!("Exactly one of hosts, prefix_length and cidr may be set, but there are {first} and {name}."),
-                    )
-                    .at(*name),
-                );
-            }
-        }
+        );
     }
 }
 
@@ -180,30 +162,33 @@ fn resized(plan: &Plan) -> impl Iterator<Item = &'static str> + use<> {
 }
 
 /// The change of size that is asked for, and the attribute that asks for it; without a change if another network is wanted
-/// than the block can become.
+/// than the block can become. Of several that ask, a network comes first, since only that may be out of reach.
 fn wanted(plan: &Plan, now: Cidr) -> Result<Option<(&'static str, Option<AllocationPatch>)>> {
     let asked = |name: &str| !plan.config.get(name).is_null() && plan.changes(name);
     let mut patch = AllocationPatch {
         dry_run: true,
         ..AllocationPatch::default()
     };
-    if asked("hosts") {
-        patch.hosts = plan.planned("hosts")?;
-        return Ok(Some(("hosts", Some(patch))));
-    }
-    if asked("prefix_length") {
-        patch.prefix_length = plan.planned("prefix_length")?;
-        return Ok(Some(("prefix_length", Some(patch))));
-    }
+    let mut attribute = None;
     if asked("cidr") {
         let Text(cidr): Text<Cidr> = plan.planned("cidr")?;
         if cidr != now {
-            let in_place = Cidr::containing(now.first(), cidr.prefix_length()) == Ok(cidr);
+            if Cidr::containing(now.first(), cidr.prefix_length()) != Ok(cidr) {
+                return Ok(Some(("cidr", None)));
+            }
             patch.prefix_length = Some(cidr.prefix_length());
-            return Ok(Some(("cidr", in_place.then_some(patch))));
+            attribute = Some("cidr");
         }
     }
-    Ok(None)
+    if asked("hosts") {
+        patch.hosts = plan.planned("hosts")?;
+        patch.prefix_length = None;
+        attribute = Some("hosts");
+    } else if asked("prefix_length") {
+        patch.prefix_length = plan.planned("prefix_length")?;
+        attribute = Some("prefix_length");
+    }
+    Ok(attribute.map(|attribute| (attribute, Some(patch))))
 }
 
 /// Asks the server what comes of the change, and who stands in its way.
@@ -238,7 +223,7 @@ async fn dry_run(
     for name in resized(plan) {
         plan.set(name, values.get(name));
     }
-    Ok(())
+    agreement::check_found(&plan.config, &found)
 }
 
 /// What can be said without the server: the first block. Others may be of members that always have one size.
@@ -283,19 +268,19 @@ fn first_usable(state: &Value, first: Cidr) -> Option<u64> {
     block.attribute("usable").ok()
 }
 
-/// The one size that the configuration gives.
+/// The size that the configuration gives; of several, the most exact one.
 pub(super) fn asked(config: &Value) -> Result<Size> {
     let hosts: Option<u64> = config.attribute("hosts")?;
     let prefix_length: Option<u8> = config.attribute("prefix_length")?;
     let cidr: Option<Text<Cidr>> = config.attribute("cidr")?;
-    match (hosts, prefix_length, cidr) {
-        (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),
-        (None, Some(length), None) => Ok(Size::PrefixLength(length)),
-        (None, None, Some(Text(cidr))) => Ok(Size::Cidr(cidr)),
+    match (cidr, hosts, prefix_length) {
+        (Some(Text(cidr)), _, _) => Ok(Size::Cidr(cidr)),
+        (None, Some(hosts), _) => Ok(Size::Hosts(hosts)),
+        (None, None, Some(length)) => Ok(Size::PrefixLength(length)),
         (None, None, None) if is_from_pools(config) == Some(true) => Ok(Size::Default),
         _ => Err(Diagnostic::error(
             "How much space?",
-            "Exactly one of hosts, prefix_length and cidr must be set; now that all of them are known, it is not so.",
+            "One of hosts, prefix_length and cidr must be set; now that all of them are known, none is.",
         )
         .into()),
     }

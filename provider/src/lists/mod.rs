@@ -1,0 +1,200 @@
+//! What there is, whoever made it: `terraform query` finds it and writes its configuration (Terraform 1.14 and later).
+//!
+//! A list has the server narrow it down as far as the server's own filters go, and does the rest here, page by page, for as
+//! long as more are wanted. What each noun can be narrowed by is in `nouns`.
+
+mod nouns;
+
+use std::{marker::PhantomData, net::IpAddr};
+
+use ipam_client::{Client, Error};
+use ipam_shared::{
+    cidr::Cidr,
+    page::{MAX_LIMIT, Page},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+use tfplugin::{
+    Attribute, Context, Diagnostic, Field, Found, List, ListResource, Listed, Result, Schema, Text,
+    Value, async_trait,
+};
+
+pub(crate) use nouns::all;
+
+use crate::{
+    call::finish,
+    labels::{self, LabelMap},
+    provider::Connection,
+};
+
+/// Something of which there are lists.
+#[async_trait]
+pub(crate) trait Listable: Send + Sync + 'static {
+    /// Of the resource, such as `ipam_vrf`.
+    const TYPE: &'static str;
+    /// What several are called in a sentence, such as `VRFs`.
+    const WORDS: &'static str;
+    /// Who finds them by their labels, if they have any.
+    const LABELS: Option<By>;
+    /// What to find them by: an attribute of a list's `config` and what it lets through.
+    const ASKS: &'static [Ask];
+
+    /// The server's filter, with fields of the names of attributes.
+    type Filter: DeserializeOwned + Send + Sync;
+    /// What the server has.
+    type Found: Send + Sync;
+
+    /// One page of what a filter lets through.
+    async fn page(
+        client: &Client,
+        filter: &Self::Filter,
+    ) -> std::result::Result<Page<Self::Found>, Error>;
+
+    /// The attributes of the resource.
+    fn state(found: &Self::Found, connection: &Connection) -> Result<Value>;
+
+    /// What people call it.
+    fn title(state: &Value) -> String;
+}
+
+/// One attribute to find things by.
+pub(crate) struct Ask {
+    name: &'static str,
+    what: &'static str,
+    by: By,
+}
+
+/// Who compares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The server: its filter has a field of that name, or one for a label.
+    Server,
+    /// We: the attribute of that name has to be the same.
+    Us,
+}
+
+/// Lists of one noun.
+struct Lists<L>(PhantomData<fn() -> L>);
+
+#[async_trait]
+impl<L: Listable> ListResource<Connection> for Lists<L> {
+    fn name(&self) -> &str {
+        L::TYPE
+    }
+
+    fn schema(&self) -> Schema {
+        let about = format!(
+            "Finds {}: all, or those that every given filter lets through. None is no error.",
+            L::WORDS
+        );
+        let schema = L::ASKS.iter().fold(Schema::new(about), |schema, ask| {
+            let attribute = Attribute::string().optional().describe(ask.what);
+            schema.attribute(ask.name, attribute)
+        });
+        if L::LABELS.is_none() {
+            return schema;
+        }
+        let what = "Only those that have all of these labels.";
+        schema.attribute("labels", labels::attribute().optional().describe(what))
+    }
+
+    async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
+        // The server would refuse these too, with less of a hint at the place.
+        for ask in L::ASKS {
+            let text: Field<String> = config.attribute(ask.name)?;
+            if text.as_known().is_some_and(String::is_empty) {
+                let detail = format!("Leave {} out to find {} with any.", ask.name, L::WORDS);
+                return Err(Diagnostic::error("An empty filter finds nothing", detail)
+                    .at(ask.name)
+                    .into());
+            }
+        }
+        if L::LABELS.is_some() {
+            labels::check(config, "labels")?;
+        }
+        config.attribute::<Field<Text<Cidr>>>("within")?;
+        config.attribute::<Field<Text<IpAddr>>>("contains")?;
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        ctx: &Context<Connection>,
+        request: List,
+        found: &mut Found,
+    ) -> Result<()> {
+        let connection = ctx.client()?;
+        let what = format!("list the {}", L::WORDS);
+        let wanted: Option<LabelMap> = request.config.attribute("labels")?;
+        let wanted = wanted.unwrap_or_default();
+        let mut fields = fields::<L>(&request.config, &wanted);
+        // Where only the server narrows it down, every item counts.
+        let page = if narrows_here::<L>(&request.config, &wanted) {
+            MAX_LIMIT
+        } else {
+            u16::try_from(request.limit)
+                .unwrap_or(u16::MAX)
+                .clamp(1, MAX_LIMIT)
+        };
+        fields.insert("limit".to_owned(), page.into());
+        while found.wants_more() {
+            let filter: L::Filter = serde_json::from_value(Json::Object(fields.clone()))
+                .map_err(|error| unsuitable(&error))?;
+            let page = finish(ctx, &what, L::page(&connection.client, &filter)).await?;
+            for item in &page.items {
+                let state = L::state(item, connection)?;
+                if !is_wanted::<L>(&request.config, &wanted, &state) {
+                    continue;
+                }
+                if !found.put(Listed::new(L::title(&state), state)).await {
+                    return Ok(());
+                }
+            }
+            match page.next_cursor {
+                Some(cursor) => fields.insert("cursor".to_owned(), cursor.into()),
+                None => return Ok(()),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The fields of the server's filter.
+fn fields<L: Listable>(config: &Value, wanted: &LabelMap) -> Map<String, Json> {
+    let by_server = L::ASKS.iter().filter(|ask| ask.by == By::Server);
+    let mut fields: Map<String, Json> = by_server
+        .filter_map(|ask| Some((ask.name.to_owned(), config.get(ask.name).as_str()?.into())))
+        .collect();
+    // The server's filter has one label.
+    if let Some((key, value)) = wanted.iter().next()
+        && L::LABELS == Some(By::Server)
+    {
+        fields.insert("label".to_owned(), format!("{key}={value}").into());
+    }
+    fields
+}
+
+fn narrows_here<L: Listable>(config: &Value, wanted: &LabelMap) -> bool {
+    let mut by_us = L::ASKS.iter().filter(|ask| ask.by == By::Us);
+    let labels_of_server = usize::from(L::LABELS == Some(By::Server));
+    by_us.any(|ask| !config.get(ask.name).is_null()) || wanted.len() > labels_of_server
+}
+
+/// Whether something passes what the server does not compare.
+fn is_wanted<L: Listable>(config: &Value, wanted: &LabelMap, state: &Value) -> bool {
+    let mut by_us = L::ASKS.iter().filter(|ask| ask.by == By::Us);
+    let same = |ask: &Ask| {
+        let wanted = config.get(ask.name);
+        wanted.is_null() || wanted == state.get(ask.name)
+    };
+    let all = state.get("effective_labels");
+    by_us.all(same)
+        && wanted
+            .iter()
+            .all(|(key, value)| all.get(key).as_str() == Some(value))
+}
+
+/// What is checked before does not come here.
+fn unsuitable(error: &serde_json::Error) -> Diagnostic {
+    Diagnostic::error("Unsuitable filter", format!("{error}."))
+}

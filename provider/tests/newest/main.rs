@@ -1,0 +1,35 @@
+//! The provider under the newest Terraform: what only that can do, and once more what every Terraform can.
+//!
+//! The library with it is fetched by `./test`; where it can't be had, `./test` says so and these tests are skipped.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the support of tests panics as tests do"
+)]
+
+#[path = "../acceptance/crash.rs"]
+mod crash;
+#[path = "../acceptance/generate.rs"]
+mod generate;
+mod identity;
+#[path = "../acceptance/import.rs"]
+mod import;
+#[path = "../acceptance/lifecycle.rs"]
+mod lifecycle;
+#[path = "../acceptance/messages.rs"]
+mod messages;
+#[path = "../acceptance/nouns.rs"]
+mod nouns;
+#[path = "../acceptance/proxy.rs"]
+mod proxy;
+mod query;
+#[path = "../acceptance/resize.rs"]
+mod resize;
+#[path = "../acceptance/sizing.rs"]
+mod sizing;
+#[path = "../acceptance/space.rs"]
+mod space;
+#[path = "../acceptance/stack.rs"]
+mod stack;
+#[path = "../acceptance/terraform.rs"]
+mod terraform;
