@@ -3,6 +3,7 @@
 //! Standard output belongs to Terraform's handshake; only the subcommands write to it, before that begins.
 
 mod call;
+mod command;
 mod data_sources;
 mod docs;
 mod failure;
@@ -11,8 +12,11 @@ mod labels;
 mod lookup;
 mod model;
 mod noun;
+mod ownership;
 mod provider;
+mod rename;
 mod resources;
+mod run;
 mod sizing;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};

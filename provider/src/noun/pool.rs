@@ -146,7 +146,15 @@ impl Noun for Pool {
         place::plan_vrf(ctx, plan, consequence).await?;
         plan::parent(ctx, plan).await?;
         plan::ranges(plan)?;
-        plan::family(plan)
+        plan::family(plan)?;
+        plan::name(ctx, plan)
+    }
+
+    /// The plan has the sizes of ranges that are named; they are no further ones.
+    fn ask(config: &Value, fields: &mut Fields) {
+        if !config.get("ranges").is_null() {
+            fields.remove("range_prefix_lengths");
+        }
     }
 
     /// Ranges are sent as those that are to stay, and the lengths of those that are to be added.
@@ -157,7 +165,9 @@ impl Noun for Pool {
             let value = request.planned.get("default_prefix_length").to_json();
             patch.insert("default_prefix_length".to_owned(), value);
         }
-        if request.config.get("range_prefix_lengths").is_null() {
+        if !request.config.get("ranges").is_null()
+            || request.config.get("range_prefix_lengths").is_null()
+        {
             return Ok(());
         }
         patch.remove("ranges");

@@ -8,12 +8,16 @@
     reason = "the support of tests panics as tests do"
 )]
 
+mod children;
 mod crash;
+mod duplicates;
 mod import;
+mod leaving;
 mod lifecycle;
 mod messages;
 mod nouns;
 mod proxy;
+mod renames;
 mod resize;
 mod scale;
 mod sizing;
