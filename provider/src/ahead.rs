@@ -181,12 +181,12 @@ impl<T: Owned> Known<T> {
 }
 
 impl Connection {
-    /// The allocation with that id, of which the state holds that claim.
+    /// The allocation with that id, of which the state holds that claim, and whether the server has learnt the claim by now.
     pub(crate) async fn read_allocation(
         &self,
         id: AllocationId,
         claim: Option<Claim>,
-    ) -> Result<Allocation, Error> {
+    ) -> Result<(Allocation, bool), Error> {
         let page = async |page: Page| {
             let filter = AllocationFilter {
                 owner: Some(page.owner),
@@ -197,24 +197,16 @@ impl Connection {
             Ok(self.client.list_allocations(&filter).await?.items)
         };
         let alone = self.client.get_allocation(id, claim);
-        let read = self.ahead.read(id.0, claim, page, alone);
-        self.confirming_later(read.await?, claim).await
-    }
-
-    async fn confirming_later<T: Owned>(
-        &self,
-        (found, is_open): (T, bool),
-        claim: Option<Claim>,
-    ) -> Result<T, Error> {
+        let (found, is_open) = self.ahead.read(id.0, claim, page, alone).await?;
         if let Some(claim) = claim.filter(|_| is_open) {
             let claim = Confirmation {
-                kind: T::NOUN,
-                id: found.uuid(),
+                kind: Allocation::NOUN,
+                id: id.0,
                 claim,
             };
             self.confirming.later(&self.client, claim).await;
         }
-        Ok(found)
+        Ok((found, claim.is_some() && !is_open))
     }
 
     /// Makes a change. What was read ahead is forgotten, whether it succeeds or not.

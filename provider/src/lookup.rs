@@ -51,8 +51,11 @@ pub(crate) async fn named(client: &Client, text: &str) -> Result<Vec<Allocation>
     }
 }
 
-/// Ids for a message that asks to choose one of them.
-pub(crate) fn ids(found: &[Allocation]) -> String {
-    let ids: Vec<String> = found.iter().map(|found| found.id.to_string()).collect();
-    ids.join(", ")
+/// What to import them by, for a message that asks to choose one of them: `vpc/name`, or the id of one without a name.
+pub(crate) fn forms(found: &[Allocation]) -> String {
+    let form = |found: &Allocation| match &found.name {
+        Some(name) => format!("{}/{name} (in {})", found.vpc, found.vrf),
+        None => format!("{} (of {} in {})", found.id, found.vpc, found.vrf),
+    };
+    found.iter().map(form).collect::<Vec<_>>().join(", ")
 }

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod call;
+mod command;
 mod confirming;
 mod data_sources;
 mod docs;
@@ -15,8 +16,11 @@ mod lists;
 mod lookup;
 mod model;
 mod noun;
+mod ownership;
 mod provider;
+mod rename;
 mod resources;
+mod run;
 mod sizing;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};

@@ -6,7 +6,7 @@ use ipam_client::{Client, Error, Settings, SettingsError};
 use ipam_shared::api::allocation::Allocation;
 use tfplugin::{
     Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function,
-    ListResource, Provider, Resource, Result, Schema, Type, Value, async_trait, object,
+    ListResource, Number, Provider, Resource, Result, Schema, Type, Value, async_trait, object,
 };
 
 use crate::{
@@ -19,7 +19,9 @@ use crate::{
         managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
         vrf::Vrf,
     },
+    rename::Rename,
     resources,
+    run::Run,
 };
 
 /// The registry address, the local name of which is `ipam`.
@@ -39,6 +41,10 @@ pub(crate) struct Connection {
     /// Allocations that were read ahead.
     pub(crate) ahead: Ahead<Allocation>,
     pub(crate) confirming: Confirming,
+    /// What becomes of the ranges of something that gets another name.
+    pub(crate) rename: Rename,
+    /// What this run is about to do.
+    pub(crate) run: Run,
 }
 
 object! {
@@ -48,6 +54,7 @@ object! {
         api_key: Option<String>,
         ca_file: Option<String>,
         default_labels: Option<BTreeMap<String, String>>,
+        rename: Option<Rename>,
         request_timeout: Option<u32>,
         retry_timeout: Option<u32>,
     }
@@ -99,6 +106,16 @@ impl Provider for Ipam {
             ),
         )
         .attribute(
+            "rename",
+            Attribute::string().optional().describe(
+                "What becomes of an allocation that gets another name, or of a pool whose ranges were cut by size: \
+                 `in_place` lets it keep its ranges, with a warning in the plan that names them; `replace` releases it \
+                 and makes a new one of the new name; `refuse` makes the plan fail. A list that `count` goes over and \
+                 that loses an element in the middle renames all that come after it, which is better noticed than \
+                 applied. Default: `in_place`.",
+            ),
+        )
+        .attribute(
             "request_timeout",
             Attribute::number().optional().describe(
                 "Longest time in seconds for one request, 1 to 600. Default: 30.",
@@ -115,20 +132,26 @@ impl Provider for Ipam {
     }
 
     async fn validate(&self, ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        let within = |name: &str, least: u32, most: u32| -> Result<()> {
-            if let Field::Known(seconds) = config.attribute::<Field<u32>>(name)?
-                && !(least..=most).contains(&seconds)
+        let within = |name: &str, least: u64, most: u64| -> Result<()> {
+            let seconds: Field<Number> = config.attribute(name)?;
+            if let Field::Known(seconds) = seconds
+                && !seconds
+                    .as_u64()
+                    .is_some_and(|seconds| (least..=most).contains(&seconds))
             {
                 ctx.report(
                     Diagnostic::error(
                         "Unsuitable number of seconds",
-                        format!("{name} must be from {least} to {most}, but it is {seconds}."),
+                        format!(
+                            "{name} must be from {least} to {most}, in whole seconds, but it is {seconds}."
+                        ),
                     )
                     .at(name),
                 );
             }
             Ok(())
         };
+        config.attribute::<Field<Rename>>("rename")?;
         within("request_timeout", 1, 600)?;
         within("retry_timeout", 0, 3600)?;
         labels::check(config, "default_labels")
@@ -197,6 +220,8 @@ impl Provider for Ipam {
             default_labels: config.default_labels.unwrap_or_default(),
             ahead: Ahead::default(),
             confirming: Confirming::default(),
+            rename: config.rename.unwrap_or_default(),
+            run: Run::default(),
         }))
     }
 

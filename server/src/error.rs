@@ -26,7 +26,7 @@ pub enum Error {
     #[error("{0}")]
     NotFound(String),
     /// It was deleted.
-    #[error("{what} was deleted at {at} by {by}")]
+    #[error("{what} was deleted at {} by {by}", moment(*at))]
     Gone {
         /// What, with its id.
         what: String,

@@ -207,8 +207,13 @@ macro_rules! integers {
             fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
                 let number = Number::from_value(value, path)?;
                 number.$get().and_then(|wide| Self::try_from(wide).ok()).ok_or_else(|| {
-                    let range = format!("from {} to {}", Self::MIN, Self::MAX);
-                    let detail = format!("This needs a whole number {range}, but it is {number}.");
+                    // The limits of what a computer counts with say nothing to anybody.
+                    let range = match (i128::from(Self::MIN), i128::from(Self::MAX)) {
+                        (0, most) if most > u32::MAX.into() => ", at least 0".to_owned(),
+                        (_, most) if most > u32::MAX.into() => String::new(),
+                        (least, most) => format!(" from {least} to {most}"),
+                    };
+                    let detail = format!("This needs a whole number{range}, but it is {number}.");
                     Diagnostic::error("Unsuitable number", detail).at(path)
                 })
             }

@@ -34,9 +34,7 @@ impl Number {
             return Some(uint.into());
         }
         let float: f64 = text.parse().ok()?;
-        // The smallest float has 1074 digits of fraction, so this is all of them.
-        let all_digits = format!("{float:.1074}");
-        if all_digits.trim_end_matches('0').trim_end_matches('.') == text {
+        if all_digits(float) == text {
             return Some(Self(Repr::Float(float)));
         }
         Some(Self(Repr::Decimal(text)))
@@ -89,6 +87,13 @@ impl Number {
             _ => None,
         }
     }
+}
+
+/// The number that `float` is, to the last digit.
+fn all_digits(float: f64) -> String {
+    // The smallest float has 1074 digits of fraction, so this is all of them.
+    let text = format!("{float:.1074}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// `text` without exponent, sign of plus, and zeros that say nothing; `None` if it is no decimal number.
@@ -154,7 +159,8 @@ impl fmt::Display for Number {
         match &self.0 {
             Repr::Int(int) => write!(f, "{int}"),
             Repr::Uint(uint) => write!(f, "{uint}"),
-            Repr::Float(float) => write!(f, "{float}"),
+            // The shortest text that is read as this float may be that of another number.
+            Repr::Float(float) => f.write_str(&all_digits(*float)),
             Repr::Decimal(text) => f.write_str(text),
         }
     }
@@ -194,6 +200,22 @@ mod tests {
             Number::parse("18446744073709551615").unwrap().as_u64(),
             Some(u64::MAX)
         );
+    }
+
+    /// A float holds these exactly, and a shorter text would be read as the same float.
+    #[test]
+    fn what_a_float_holds_exactly_is_written_to_the_last_digit() {
+        for text in [
+            "100000000000000.625",
+            "-100000000000000.625",
+            "0.1000000000000000055511151231257827021181583404541015625",
+        ] {
+            let number = Number::parse(text).unwrap();
+            assert_eq!(number.as_decimal(), None, "{text} is exact as a float");
+            assert_eq!(number.to_string(), text);
+            assert_eq!(Number::parse(&number.to_string()), Some(number));
+        }
+        assert_eq!(Number::from(0.5).to_string(), "0.5");
     }
 
     #[test]

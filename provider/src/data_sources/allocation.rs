@@ -215,8 +215,8 @@ fn only(connection: &Connection, found: Vec<Found>, which: &str, path: &str) -> 
         Err(several) => Err(Diagnostic::error(
             "More than one allocation",
             format!(
-                "Several VRFs have an allocation {which}. Look it up by one of these ids: {}.",
-                lookup::ids(&several)
+                "Several VRFs have an allocation {which}. Look up one of these by its VPC and name, or by its id: {}.",
+                lookup::forms(&several)
             ),
         )
         .at(path)

@@ -192,7 +192,7 @@ impl DataSource<Connection> for Preview {
         }
         match until_stopped(ctx, &what, connection.client.create_allocation(&ask)).await? {
             Ok(created) => {
-                let found = model::attributes(&created.allocation);
+                let found = model::attributes(&created.made);
                 for name in blocks()
                     .iter()
                     .map(|(name, _)| *name)

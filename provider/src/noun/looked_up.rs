@@ -8,7 +8,7 @@ use tfplugin::{
     async_trait,
 };
 
-use super::{Noun, ids, shown, word::Word};
+use super::{Noun, shown, vrfs, word::Word};
 use crate::{call::until_stopped, failure::failure, labels, provider::Connection};
 
 /// The data source of a noun.
@@ -162,8 +162,8 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
             several => Err(Diagnostic::error(
                 format!("More than one {}", N::WORD),
                 format!(
-                    "Several VRFs have one. Give vrf too, or one of these ids: {}.",
-                    ids::<N>(several)
+                    "Several VRFs have one. Give vrf too, which is one of these: {}.",
+                    vrfs::<N>(several)?.join(", ")
                 ),
             )
             .at(at)

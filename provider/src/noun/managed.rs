@@ -8,12 +8,14 @@ use tfplugin::{
     Resource, Result, Schema, Text, Update, Value, async_trait,
 };
 
-use super::{Fields, Noun, body, identity, ids, shown};
+use super::{Fields, Noun, body, identity, shown, vrfs};
 use crate::{
     call::until_stopped,
+    command::report_obstacle,
     failure::{failure, gone, taken, unknown_id},
     labels,
     provider::Connection,
+    run::{Attempt, Taking, aside, deleting, not_changed, taking, wanted_twice},
 };
 
 /// The resource type of a noun.
@@ -69,7 +71,8 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         if N::HAS_LABELS {
             labels::plan(ctx, plan)?;
         }
-        N::plan(ctx, plan).await
+        N::plan(ctx, plan).await?;
+        note::<N>(ctx, plan)
     }
 
     async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
@@ -85,11 +88,14 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         if N::HAS_LABELS {
             insert_labels(&mut fields, connection, planned)?;
         }
-        N::creation(&request.config, &mut fields);
+        N::ask(&request.config, &mut fields);
         let new: N::New = body(fields)?;
         let title = N::title(planned);
         let what = format!("create the {} {title}", N::WORD);
-        let call = N::create(&connection.client, &new);
+        let (run, key) = (&connection.run, N::key(planned));
+        let call = taking(ctx, run, &Taking::New, key.as_ref(), |_| {
+            N::create(&connection.client, &new)
+        });
         match until_stopped(ctx, &what, call).await? {
             Ok(made) => instance::<N>(&made, planned, connection, Private::default()),
             Err(error) if error.code() == Some(Code::NameTaken) => {
@@ -123,14 +129,14 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
     async fn update(&self, ctx: &Context<Connection>, request: Update) -> Result<Instance> {
         let connection = ctx.client()?;
         let Text(id) = request.prior.attribute::<Text<N::Id>>("id")?;
+        let shown_id = id.to_string();
         let what = format!("change the {} {}", N::WORD, N::title(&request.prior));
         let words = N::words();
         let place = words
             .iter()
             .find(|word| word.is_place && request.changes(word.name));
         if let Some(word) = place {
-            let Text(id) = request.prior.attribute::<Text<N::Id>>("id")?;
-            let found = until_stopped(ctx, &what, N::get(&connection.client, id))
+            let found = until_stopped(ctx, &what, N::get(&connection.client, id.clone()))
                 .await?
                 .map_err(|error| failure(&what, &error))?;
             let state = instance::<N>(&found, &request.planned, connection, Private::default())?;
@@ -152,9 +158,21 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         }
         N::patch(&request, &mut fields)?;
         let patch: N::Patch = body(fields)?;
-        let changed = until_stopped(ctx, &what, N::update(&connection.client, id, &patch))
+        let from = N::key(&request.prior);
+        let to = N::key(&request.planned).filter(|_| request.changes(N::KEY));
+        let why = from.as_ref().map_or(Taking::New, Taking::Rename);
+        let away = || Fields::from_iter([(N::KEY.to_owned(), aside(&shown_id).into())]);
+        let away: Option<N::Patch> = to.is_some().then(|| body(away())).transpose()?;
+        let call = taking(ctx, &connection.run, &why, to.as_ref(), |attempt| {
+            let patch = match (attempt, &away) {
+                (Attempt::Aside, Some(away)) => away,
+                _ => &patch,
+            };
+            N::update(&connection.client, id.clone(), patch)
+        });
+        let changed = until_stopped(ctx, &what, call)
             .await?
-            .map_err(|error| failure(&what, &error))?;
+            .map_err(|error| not_changed(&what, &error))?;
         instance::<N>(&changed, &request.planned, connection, request.private)
     }
 
@@ -167,7 +185,10 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let Text(id) = current.state.attribute::<Text<N::Id>>("id")?;
         let shown_id = id.to_string();
         let what = format!("delete the {} {}", N::WORD, N::title(&current.state));
-        match until_stopped(ctx, &what, N::delete(&connection.client, id)).await? {
+        let call = deleting(&connection.run, N::key(&current.state), async {
+            N::delete(&connection.client, id).await
+        });
+        match until_stopped(ctx, &what, call).await? {
             Ok(()) => Ok(()),
             Err(error) if error.code() == Some(Code::Gone) => Ok(()),
             Err(error) if error.code() == Some(Code::NotFound) => {
@@ -203,14 +224,35 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
             several => Err(Diagnostic::error(
                 format!("There is more than one {} {text}", N::WORD),
                 format!(
-                    "It exists in several VRFs. Import {}; these are the ids: {}.",
-                    N::IMPORT,
-                    ids::<N>(several)
+                    "It exists in several VRFs. Import one of these: {}.",
+                    vrfs::<N>(several)?
+                        .iter()
+                        .map(|vrf| format!("{vrf}/{text}"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ),
             )
             .into()),
         }
     }
+}
+
+/// Notes what is wanted, and refuses a second one of the same name.
+fn note<N: Noun>(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
+    let (Some(connection), Some(key)) = (ctx.try_client(), N::key(&plan.planned)) else {
+        return Ok(());
+    };
+    let twice = match &plan.prior {
+        None => connection.run.creates(&key),
+        Some(prior) => {
+            let id: String = prior.attribute("id")?;
+            connection.run.keeps(&id, N::key(prior).as_ref(), &key)
+        }
+    };
+    if twice {
+        report_obstacle(ctx, wanted_twice(N::WORD, &N::title(&plan.planned), N::KEY));
+    }
+    Ok(())
 }
 
 fn insert_labels(fields: &mut Fields, connection: &Connection, planned: &Value) -> Result<()> {

@@ -24,7 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Context, Diagnostic, Plan, Result, Update, Value, async_trait};
 
-use crate::provider::Connection;
+use crate::{provider::Connection, run::Key};
 use word::Word;
 
 pub(crate) type Fields = Map<String, Json>;
@@ -46,7 +46,7 @@ pub(crate) trait Noun: Send + Sync + 'static {
     const IMPORT: &'static str = "by id or by name";
 
     /// Id.
-    type Id: FromStr<Err: Display + Send> + Display + Send + Sync;
+    type Id: FromStr<Err: Display + Send> + Display + Clone + Send + Sync;
     /// The body that makes one.
     type New: DeserializeOwned + Send + Sync;
     /// The body that changes one.
@@ -105,7 +105,7 @@ pub(crate) trait Noun: Send + Sync + 'static {
     }
 
     /// Fits the fields of a creation, which are those of all attributes, to what the configuration asks for.
-    fn creation(_config: &Value, _fields: &mut Fields) {}
+    fn ask(_config: &Value, _fields: &mut Fields) {}
 
     /// Fits the fields of a change, which are those of the attributes that differ, to the body.
     fn patch(_request: &Update, _patch: &mut Fields) -> Result<()> {
@@ -121,6 +121,17 @@ pub(crate) trait Noun: Send + Sync + 'static {
     /// Refines the configuration that is written for something that is imported: of attributes that say the same, all but
     /// one become null.
     fn generate(_config: &mut Value) {}
+
+    /// What tells it from all others of its type; nothing while that is not known.
+    fn key(values: &Value) -> Option<Key> {
+        let key = values.get(Self::KEY).as_str()?;
+        let vrf = values.get("vrf").as_str();
+        Some(if Self::SCOPED {
+            scoped(Self::TYPE, vrf?, key)
+        } else {
+            Key::new(Self::TYPE, key)
+        })
+    }
 
     /// What people call it: its key, with the VRF if it takes that to tell it from others.
     fn title(values: &Value) -> String {
@@ -189,7 +200,16 @@ async fn named<N: Noun>(client: &Client, text: &str) -> std::result::Result<Vec<
     Ok(found)
 }
 
-/// Ids for a message that asks to choose one of them.
-fn ids<N: Noun>(found: &[N::Found]) -> String {
-    found.iter().map(N::id).collect::<Vec<_>>().join(", ")
+/// What tells something in a VRF from all others of its type.
+pub(crate) fn scoped(ty: &'static str, vrf: &str, key: &str) -> Key {
+    Key::new(ty, format!("{vrf}/{key}"))
+}
+
+/// The VRFs that they are in, for a message that asks to choose one of them.
+fn vrfs<N: Noun>(found: &[N::Found]) -> Result<Vec<String>> {
+    let vrf = |found| -> Result<String> {
+        let values = shown::<N>(found, &N::words())?;
+        Ok(values.attribute("vrf")?)
+    };
+    found.iter().map(vrf).collect()
 }

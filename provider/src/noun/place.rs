@@ -1,16 +1,16 @@
 //! Where a thing is: its VRF, its parent, its profile. No change moves a thing, so that another place means another
 //! thing; but a place may be renamed, and then the same change of the configuration means nothing at all.
 //!
-//! A plan tells the two apart by asking the server: when both names exist, they are two places, and the thing is
-//! replaced. When one does not exist, the change is planned in place, and the apply, by when the renaming has happened,
-//! checks it before it does anything.
+//! A plan tells the two apart by what this run was told of the place. If it knows of no renaming and of no new place, it
+//! asks the server: when both names exist, they are two places, and the thing is replaced. When one does not exist, the
+//! change is planned in place, and the apply, by when the renaming has happened, checks it before it does anything.
 
 use ipam_client::{Client, Error};
 use ipam_shared::name::Name;
 use tfplugin::{Attribute, Context, Diagnostic, Field, Plan, Result, Text, Value};
 
-use super::word::Word;
-use crate::{call::finish, provider::Connection};
+use super::{Noun as _, vrf::Vrf, word::Word};
+use crate::{call::finish, provider::Connection, run::Key};
 
 /// The VRF that a thing is in.
 pub(crate) fn vrf(what: &'static str, usage: &'static str) -> Word {
@@ -27,14 +27,15 @@ pub(crate) async fn plan_vrf(
     consequence: &str,
 ) -> Result<bool> {
     let exists = async |client: &Client, name: &Name| Ok(client.find_vrf(name).await?.is_some());
-    plan_name(ctx, plan, "vrf", exists, consequence).await
+    plan_name(ctx, plan, "vrf", Vrf::TYPE, exists, consequence).await
 }
 
-/// Replaces the thing if the place that the attribute names becomes another one. Returns whether it does.
+/// Replaces the thing if the place of type `ty` that the attribute names becomes another one. Returns whether it does.
 pub(crate) async fn plan_name(
     ctx: &Context<Connection>,
     plan: &mut Plan,
     attribute: &str,
+    ty: &'static str,
     exists: impl AsyncFn(&Client, &Name) -> std::result::Result<bool, Error>,
     consequence: &str,
 ) -> Result<bool> {
@@ -51,9 +52,15 @@ pub(crate) async fn plan_name(
     let Some(connection) = ctx.try_client() else {
         return Ok(false);
     };
+    let key = |name: &Name| Key::new(ty, name.as_str());
+    if connection.run.is_renamed(&key(&before), &key(&after)) {
+        return Ok(false);
+    }
     let client = &connection.client;
     let both = async { Ok(exists(client, &after).await? && exists(client, &before).await?) };
-    if !finish(ctx, &format!("look up {after}"), both).await? {
+    if !connection.run.is_new(&key(&after))
+        && !finish(ctx, &format!("look up {after}"), both).await?
+    {
         return Ok(false);
     }
     plan.replace(

@@ -139,11 +139,12 @@ impl Noun for Pool {
         place::plan_vrf(ctx, plan, consequence).await?;
         plan::parent(ctx, plan).await?;
         plan::ranges(plan)?;
-        plan::family(plan)
+        plan::family(plan)?;
+        plan::name(ctx, plan)
     }
 
     /// The plan has the sizes of ranges that are named; they are no further ones.
-    fn creation(config: &Value, fields: &mut Fields) {
+    fn ask(config: &Value, fields: &mut Fields) {
         if !config.get("ranges").is_null() {
             fields.remove("range_prefix_lengths");
         }

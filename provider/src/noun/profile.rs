@@ -6,12 +6,12 @@ use ipam_shared::{
     ids::ProfileId,
     name::Name,
 };
-use tfplugin::{Attribute, Diagnostic, Field, FromValue, Path, Text, Value, async_trait};
+use tfplugin::{Attribute, Diagnostic, Field, FromValue, Number, Path, Text, Value, async_trait};
 
 use super::{
     Noun,
     vrf::{count, name},
-    word::{Word, created_at, description},
+    word::{Word, created_at, description, whole},
 };
 
 /// A recipe for allocations.
@@ -22,14 +22,15 @@ struct Offset;
 
 impl FromValue for Offset {
     fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
-        let bits = i64::from_value(value, path)?;
-        match i8::try_from(bits) {
-            Ok(_) => Ok(Self),
-            Err(_) => Err(Diagnostic::error(
+        let bits = Number::from_value(value, path)?;
+        match bits.as_i64().map(i8::try_from) {
+            Some(Ok(_)) => Ok(Self),
+            Some(Err(_)) => Err(Diagnostic::error(
                 "Unsuitable number",
                 format!("{bits} bits are more than any network has."),
             )
             .at(path)),
+            None => whole(value, path, -128, 127).map(|_| Self),
         }
     }
 }
@@ -39,11 +40,11 @@ pub(crate) struct PrefixLength;
 
 impl FromValue for PrefixLength {
     fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
-        let length = u8::from_value(value, path)?;
-        if length <= 128 {
+        let length = Number::from_value(value, path)?;
+        if length.as_u64().is_some_and(|length| length <= 128) {
             return Ok(Self);
         }
-        let detail = format!("/{length} is not a prefix length.");
+        let detail = format!("/{length} is not a prefix length, which is from 0 to 128.");
         Err(Diagnostic::error("Unsuitable number", detail).at(path))
     }
 }

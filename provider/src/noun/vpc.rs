@@ -13,10 +13,15 @@ use super::{
     vrf::{count, name},
     word::{Word, created_at, description},
 };
-use crate::provider::Connection;
+use crate::{provider::Connection, run::Key};
 
 /// Who space is for.
 pub(crate) struct Vpc;
+
+/// What tells a VPC from all others: its name, in which upper and lower case are the same.
+pub(crate) fn key(name: &str) -> Key {
+    Key::new(Vpc::TYPE, name.to_lowercase())
+}
 
 #[async_trait]
 impl Noun for Vpc {
@@ -85,6 +90,10 @@ impl Noun for Vpc {
         let consequence = "A VPC does not move between address spaces: this one is deleted, which takes that it has no \
             allocations any more, and a new one is made.";
         place::plan_vrf(ctx, plan, consequence).await.map(drop)
+    }
+
+    fn key(values: &Value) -> Option<Key> {
+        values.get("name").as_str().map(key)
     }
 
     fn settle(found: &Found, known: &Value, state: &mut Value) -> tfplugin::Result<()> {

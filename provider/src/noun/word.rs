@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use ipam_shared::cidr::Cidr;
-use tfplugin::{Attribute, AttributeType, Diagnostic, FromValue, Nesting, Path, Result, Value};
+use tfplugin::{
+    Attribute, AttributeType, Diagnostic, FromValue, Nesting, Number, Path, Result, Value,
+};
 
 /// Longest description, in characters.
 const MAX_DESCRIPTION: usize = 1000;
@@ -141,6 +143,26 @@ impl FromValue for Written {
             )))
         }
     }
+}
+
+/// The whole number that the value is, if it is within the bounds.
+pub(crate) fn whole(
+    value: &Value,
+    path: &Path,
+    least: i64,
+    most: i64,
+) -> std::result::Result<i64, Diagnostic> {
+    let number = Number::from_value(value, path)?;
+    let within = number
+        .as_i64()
+        .filter(|number| (least..=most).contains(number));
+    within.ok_or_else(|| {
+        Diagnostic::error(
+            "Unsuitable number",
+            format!("This needs a whole number from {least} to {most}, but it is {number}."),
+        )
+        .at(path)
+    })
 }
 
 /// Free text that is not too long.

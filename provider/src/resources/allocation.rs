@@ -8,10 +8,10 @@
 mod agreement;
 mod import;
 mod misfit;
+mod naming;
 mod request;
 mod size;
 
-use ipam_client::Error;
 use ipam_shared::{
     api::allocation::{Allocation as Found, AllocationPatch, NewAllocation},
     cidr::Cidr,
@@ -24,16 +24,17 @@ use tfplugin::{
     Private, Resource, Result, Schema, Text, Update, Value, async_trait,
 };
 
+use self::naming::{key, title};
 use crate::{
     call::{finish, until_stopped},
-    failure::{explained, failure, gone, unknown_id},
+    failure::{failure, gone, unknown_id},
     labels, lookup, model,
     noun::word,
+    ownership::{self, CLAIM},
     provider::Connection,
+    run::{self, Taking, deleting, taking},
 };
 
-/// Key of the claim in private state.
-const CLAIM: &str = "claim";
 /// What one is called in a sentence.
 const WORD: &str = "allocation";
 
@@ -136,6 +137,7 @@ impl Resource<Connection> for Allocation {
     async fn plan(&self, ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
         labels::plan(ctx, plan)?;
         request::fill_in(plan);
+        naming::note(ctx, plan).await?;
         if plan.config.get("hosts").is_null() {
             // Not asked for, or asked for before in a way that means the same size.
             let before: Value = plan.prior("hosts")?;
@@ -155,7 +157,7 @@ impl Resource<Connection> for Allocation {
             plan.keep(role);
         }
         request::plan_moved(ctx, plan).await?;
-        let elsewhere = request::plan(ctx, plan).await?;
+        let elsewhere = request::plan(ctx, plan).await? || naming::plan(ctx, plan)?;
         let replaced = size::plan(ctx, plan, elsewhere).await?;
         match &plan.prior {
             Some(prior) if replaced => check_protection(prior),
@@ -163,8 +165,10 @@ impl Resource<Connection> for Allocation {
         }
     }
 
-    async fn plan_destroy(&self, _ctx: &Context<Connection>, current: &Instance) -> Result<()> {
-        check_protection(&current.state)
+    async fn plan_destroy(&self, ctx: &Context<Connection>, current: &Instance) -> Result<()> {
+        check_protection(&current.state)?;
+        let id = id_of(&current.state)?;
+        ownership::plan_present(ctx, key(&current.state), id, &current.private).await
     }
 
     async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
@@ -187,13 +191,17 @@ impl Resource<Connection> for Allocation {
             let call = connection.client.create_allocation(&trial);
             let found = until_stopped(ctx, &what, call)
                 .await?
-                .map_err(|error| refused(&what, &error))?;
+                .map_err(|error| naming::refused(&what, &error))?;
             agreement::check_found(&request.config, &found.made)?;
         }
-        let call = connection.changing(connection.client.create_allocation(&ask));
+        let name = key(planned);
+        let call = taking(ctx, &connection.run, &Taking::New, name.as_ref(), |_| {
+            Box::pin(connection.client.create_allocation(&ask))
+        });
+        let call = connection.changing(call);
         let created = until_stopped(ctx, &what, call)
             .await?
-            .map_err(|error| refused(&what, &error))?;
+            .map_err(|error| naming::refused(&what, &error))?;
         if created.adopted {
             ctx.report(Diagnostic::warning(
                 format!("The allocation {} was there already", title(&request.planned)),
@@ -220,10 +228,15 @@ impl Resource<Connection> for Allocation {
         let what = format!("read the allocation {}", title(&current.state));
         let call = connection.read_allocation(id, claim);
         match until_stopped(ctx, &what, call).await? {
-            Ok(found) => Ok(Some(Instance {
-                state: state(&found, &current.state, connection)?,
-                private: current.private,
-            })),
+            Ok((found, is_shown)) => {
+                if is_shown {
+                    connection.run.claims().show(id);
+                }
+                Ok(Some(Instance {
+                    state: state(&found, &current.state, connection)?,
+                    private: current.private,
+                }))
+            }
             Err(error) if error.code() == Some(Code::Gone) => {
                 ctx.report(gone(WORD, &title(&current.state), &error));
                 Ok(None)
@@ -272,10 +285,10 @@ impl Resource<Connection> for Allocation {
                 .transpose()?,
             dry_run: false,
         };
-        let call = connection.changing(connection.client.update_allocation(id, &patch, None));
+        let call = connection.changing(naming::updating(ctx, connection, &request, id, &patch));
         let changed = until_stopped(ctx, &what, call)
             .await?
-            .map_err(|error| refused(&what, &error))?;
+            .map_err(|error| run::not_changed(&what, &error))?;
         let mut state = state(&changed, &request.planned, connection)?;
         request::settle_names(&request, &mut state);
         Ok(Instance {
@@ -293,7 +306,10 @@ impl Resource<Connection> for Allocation {
         let connection = ctx.client()?;
         let id = id_of(&current.state)?;
         let what = format!("release the allocation {}", title(&current.state));
-        let call = connection.changing(connection.client.delete_allocation(id, None));
+        let call = deleting(&connection.run, key(&current.state), async {
+            connection.client.delete_allocation(id, None).await
+        });
+        let call = connection.changing(call);
         match until_stopped(ctx, &what, call).await? {
             Ok(()) => Ok(()),
             Err(error) if error.code() == Some(Code::Gone) => Ok(()),
@@ -324,7 +340,7 @@ impl Resource<Connection> for Allocation {
             ),
             several => Diagnostic::error(
                 format!("{text} is the block of more than one allocation"),
-                format!("It exists in several VRFs. Import one of these ids: {}.", lookup::ids(several)),
+                format!("It exists in several VRFs. Import one of these: {}.", lookup::forms(several)),
             ),
         })?;
         let state = imported(&found, connection)?;
@@ -378,16 +394,6 @@ fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value>
     Ok(state)
 }
 
-fn refused(what: &str, error: &Error) -> Diagnostic {
-    if error.code() != Some(Code::NameTaken) {
-        return failure(what, error);
-    }
-    let advice = "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
-                  you mean, import it by vpc/name. A resource that is replaced with create_before_destroy needs a name \
-                  that changes with its size, because for a while both exist.";
-    explained(what, error, Some(advice.to_owned()))
-}
-
 fn name_of(values: &Value, attribute: &str) -> std::result::Result<Name, Diagnostic> {
     values
         .attribute::<Text<Name>>(attribute)
@@ -398,18 +404,6 @@ fn id_of(state: &Value) -> std::result::Result<AllocationId, Diagnostic> {
     state
         .attribute::<Text<AllocationId>>("id")
         .map(|Text(id)| id)
-}
-
-/// What people call it: `vpc/name`, or its id while the names are not known.
-fn title(values: &Value) -> String {
-    match (values.get("vpc").as_str(), values.get("name").as_str()) {
-        (Some(vpc), Some(name)) => format!("{vpc}/{name}"),
-        _ => values
-            .get("id")
-            .as_str()
-            .unwrap_or("with an unknown name")
-            .to_owned(),
-    }
 }
 
 /// The ranges of a state, for a sentence.

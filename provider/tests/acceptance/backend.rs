@@ -1,10 +1,13 @@
 //! A place for states that is not this machine: what Terraform's `http` backend talks to.
 
 use std::{
+    fs,
     net::SocketAddr,
+    os::unix::fs::symlink,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use crate::stack::{PROVIDER, Workspace};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -32,17 +35,22 @@ impl Backend {
         Self { address, state }
     }
 
-    /// What a configuration says to keep its state here.
-    pub(crate) fn block(&self) -> String {
-        format!(
+    /// Keeps the state of this workspace from now on. There is none yet.
+    pub(crate) async fn keep(&self, terraform: &Workspace) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let block = format!(
             "terraform {{\n  backend \"http\" {{\n    address = \"http://{}/state\"\n  }}\n}}\n",
             self.address
-        )
-    }
-
-    /// Begins anew, without a state.
-    pub(crate) fn forget(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        );
+        fs::write(terraform.path("backend.tf"), block).unwrap();
+        // Terraform wants to have installed what it is told to take from elsewhere.
+        let plugins = terraform.path("plugins");
+        let own = plugins.join("registry.terraform.io/ipam/ipam/0.0.1/linux_amd64");
+        fs::create_dir_all(&own).unwrap();
+        symlink(PROVIDER, own.join("terraform-provider-ipam_v0.0.1")).unwrap();
+        let plugins = format!("-plugin-dir={}", plugins.display());
+        let init = ["init", "-no-color", "-input=false", &plugins];
+        terraform.terraform(&init).await.succeeded();
     }
 }
 

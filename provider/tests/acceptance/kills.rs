@@ -47,7 +47,9 @@ struct Random(u64);
 
 impl Random {
     fn new(salt: u64) -> Self {
-        let seed = std::env::var("IPAM_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = std::env::var("IPAM_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ salt << 32 ^ salt);
         Self(seed | 1)
     }
@@ -63,9 +65,17 @@ impl Random {
 /// A stack with every type of resource. Another `variant` renames, resizes, labels, adds and removes.
 fn stack(variant: u64) -> String {
     let (changed, text) = (variant % 2 == 1, if variant % 2 == 1 { "b" } else { "a" });
-    let clusters = if changed { r#"["c0", "c1", "c3", "c4"]"# } else { r#"["c0", "c1", "c2"]"# };
+    let clusters = if changed {
+        r#"["c0", "c1", "c3", "c4"]"#
+    } else {
+        r#"["c0", "c1", "c2"]"#
+    };
     let lengths = if changed { "[19, 20]" } else { "[19]" };
-    let (size, extra) = if changed { (25, r#", "192.168.0.0/16""#) } else { (26, "") };
+    let (size, extra) = if changed {
+        (25, r#", "192.168.0.0/16""#)
+    } else {
+        (26, "")
+    };
     format!(
         r#"
 resource "ipam_vrf" "v" {{
@@ -181,7 +191,12 @@ impl Field {
     }
 
     /// Runs a command and kills somebody meanwhile. Whether the run was still going on at that moment.
-    async fn strike(&mut self, terraform: &Workspace, command: &[&str], within: Duration) -> (Victim, bool) {
+    async fn strike(
+        &mut self,
+        terraform: &Workspace,
+        command: &[&str],
+        within: Duration,
+    ) -> (Victim, bool) {
         let victim = VICTIMS[self.random.below(4) as usize];
         let within = u64::try_from(within.as_millis()).unwrap().max(1);
         let after = Duration::from_millis(self.random.below(within));
@@ -191,7 +206,10 @@ impl Field {
         match victim {
             Victim::Terraform => drop(run.kill().await),
             Victim::Provider => {
-                let running = terraform.provider_pids().into_iter().filter(|pid| is_running(*pid));
+                let running = terraform
+                    .provider_pids()
+                    .into_iter()
+                    .filter(|pid| is_running(*pid));
                 for pid in running {
                     // It may have ended by now.
                     _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -219,26 +237,30 @@ impl Field {
             }
             said = run.text;
         }
-        panic!("{what}: repeated {REPEATS} times, {command:?} still fails:\n{said}\n{}", self.server.log());
+        panic!(
+            "{what}: repeated {REPEATS} times, {command:?} still fails:\n{said}\n{}",
+            self.server.log()
+        );
     }
 }
 
 async fn strikes(salt: u64, backend: Option<Backend>) {
-    let kills = std::env::var("IPAM_KILLS").ok().and_then(|kills| kills.parse().ok());
+    let kills = std::env::var("IPAM_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok());
     let kills: usize = kills.unwrap_or(KILLS);
     let mut field = Field::start(salt).await;
     println!("IPAM_SEED={}", field.random.0);
     let address = field.server.url();
-    let new = || {
+    let new = async || {
         let terraform = Workspace::new(&address);
+        terraform.write("");
         if let Some(backend) = &backend {
-            backend.forget();
-            terraform.write_file("backend.tf", &backend.block());
+            backend.keep(&terraform).await;
         }
         terraform
     };
-    let mut terraform = new();
-    terraform.init_backend(backend.is_some()).await;
+    let mut terraform = new().await;
     // How long a command takes that nobody disturbs; learnt as it goes on.
     let mut usual = Duration::from_secs(3);
     let (mut hits, mut exists) = (0, false);
@@ -257,21 +279,32 @@ async fn strikes(salt: u64, backend: Option<Backend>) {
             hits += 1;
             by_victim[victim as usize] += 1;
         }
-        let what = format!("kill {hits} ({victim:?}, variant {variant}, {})", command[0]);
+        let what = format!(
+            "kill {hits} ({victim:?}, variant {variant}, {})",
+            command[0]
+        );
         let began = Instant::now();
         field.repeat(&terraform, command, &what).await;
         usual = (usual + began.elapsed()) / 2;
         exists = !destroys;
         let stored = field.ids().await;
         if destroys {
-            assert_eq!(stored, BTreeSet::new(), "{what}: the destroy leaves something");
+            assert_eq!(
+                stored,
+                BTreeSet::new(),
+                "{what}: the destroy leaves something"
+            );
             // A state that was never written before is another case than one that was.
-            terraform = new();
-            terraform.init_backend(backend.is_some()).await;
+            terraform = new().await;
             continue;
         }
         let plan = terraform.plan().await;
-        assert_eq!(plan.code, Some(0), "{what}: the plan is not empty:\n{}", plan.text);
+        assert_eq!(
+            plan.code,
+            Some(0),
+            "{what}: the plan is not empty:\n{}",
+            plan.text
+        );
         let known = BTreeSet::from_iter(terraform.ids().await);
         assert_eq!(known, stored, "{what}: state and database differ");
     }

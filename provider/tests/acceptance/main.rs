@@ -10,15 +10,19 @@
 )]
 
 mod backend;
+mod children;
 mod crash;
+mod duplicates;
 mod examples;
 mod generate;
 mod import;
 mod kills;
+mod leaving;
 mod lifecycle;
 mod messages;
 mod nouns;
 mod proxy;
+mod renames;
 mod resize;
 mod scale;
 mod sizing;

@@ -140,6 +140,10 @@ async fn settings_that_are_missing_or_wrong_are_named() {
             "request_timeout must be from 1 to 600",
         ),
         (
+            "request_timeout = -1",
+            "request_timeout must be from 1 to 600, in whole seconds, but it is -1.",
+        ),
+        (
             "retry_timeout = 4000",
             "retry_timeout must be from 0 to 3600",
         ),
@@ -176,8 +180,17 @@ async fn what_can_not_be_is_refused_while_planning_at_the_attribute() {
         ),
         ("hosts = 0", "at least 1 host"),
         ("hosts = 4092", "4092 hosts are too many"),
-        ("hosts = 2.5", "whole number"),
-        ("hosts = -1", "whole number"),
+        (
+            "hosts = 2.5",
+            "a whole number from 1 to 4091, but it is 2.5.",
+        ),
+        ("hosts = -1", "a whole number from 1 to 4091, but it is -1."),
+        (
+            "hosts = -1\nprofile = \"p\"",
+            "a whole number from 1, but it is -1.",
+        ),
+        ("prefix_length = -1", "/-1 is not a prefix length"),
+        ("prefix_length = 300", "/300 is not a prefix length"),
         (
             "prefix_length = 19",
             "outside the bounds of the profile node-pod",

@@ -552,6 +552,12 @@ async fn what_can_not_be_is_refused_while_planning_at_the_attribute() {
         ("ipam_profile", "name = \"a\"\nmembers = []".to_owned(), "1 to 32 members"),
         ("ipam_profile", member(", max_prefix_length = 129"), "/129 is not a prefix length"),
         ("ipam_profile", member(", size_offset = 200"), "more than any network has"),
+        ("ipam_profile", member(", size_offset = 0.5"), "from -128 to 127, but it is 0.5"),
+        (
+            "ipam_pool",
+            "name = \"a\"\nfamily = \"ipv4\"\nrelease_cooldown_seconds = -1".to_owned(),
+            "from 0 to 31536000, but it is -1",
+        ),
         (
             "ipam_profile",
             "name = \"a\"\nmembers = [{ role = \"a\", pool = \"p\" }, { role = \"a\", pool = \"q\" }]".to_owned(),

@@ -116,13 +116,11 @@ async fn a_plan_reads_and_confirms_many_at_once() {
     // What became of them meanwhile is seen all the same, each in its own way.
     let gone = terraform.show("ipam_allocation.a[7]").await;
     let path = format!("allocations/{}", gone["id"].as_str().unwrap());
-    stack
-        .api(reqwest::Method::DELETE, &path, serde_json::json!({}))
-        .await;
+    stack.api(Method::DELETE, &path, json!({})).await;
     let changed = terraform.show("ipam_allocation.a[8]").await;
     let path = format!("allocations/{}", changed["id"].as_str().unwrap());
-    let patch = serde_json::json!({"description": "by hand"});
-    stack.api(reqwest::Method::PATCH, &path, patch).await;
+    let patch = json!({"description": "by hand"});
+    stack.api(Method::PATCH, &path, patch).await;
     let plan = terraform.plan_changes().await;
     plan.says("1 to add, 1 to change, 0 to destroy")
         .says("by hand");

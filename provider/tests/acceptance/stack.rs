@@ -18,7 +18,7 @@ use crate::terraform::Terraform;
 /// How long one terraform run may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-const PROVIDER: &str = env!("CARGO_BIN_EXE_terraform-provider-ipam");
+pub(crate) const PROVIDER: &str = env!("CARGO_BIN_EXE_terraform-provider-ipam");
 
 /// A server on a database of its own.
 pub(crate) struct Stack {
@@ -90,9 +90,35 @@ impl Run {
     fn new(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr);
-        Self {
+        let run = Self {
             code: output.status.code(),
             text,
+        };
+        run.is_well_put();
+        run
+    }
+
+    /// What no message may contain, whatever it is about: two full stops, a time that is not as in RFC 3339 or finer than a
+    /// second, the limits of a type.
+    fn is_well_put(&self) {
+        let text = self.flat().replace("...", "");
+        for unwanted in ["..", "+00:00", "18446744073709551615"] {
+            assert!(
+                !text.contains(unwanted),
+                "{unwanted:?} is said in:\n{}",
+                self.text
+            );
+        }
+        let times = text.split_whitespace().filter(|word| {
+            let bytes = word.as_bytes();
+            bytes.len() > 20 && bytes.get(4) == Some(&b'-') && bytes.get(10) == Some(&b'T')
+        });
+        for time in times {
+            assert!(
+                !time.contains('.') || time.ends_with("Z."),
+                "{time} is finer than a second:\n{}",
+                self.text
+            );
         }
     }
 

@@ -26,10 +26,16 @@ impl<P: Provider> Server<P> {
                 result: Some(result),
                 error: None,
             },
-            Err(error) => tf::call_function::Response {
-                result: None,
-                error: Some(messages::function_error(error)),
-            },
+            Err(mut error) => {
+                // Terraform puts a full stop behind it.
+                if error.text.ends_with('.') {
+                    error.text.pop();
+                }
+                tf::call_function::Response {
+                    result: None,
+                    error: Some(messages::function_error(error)),
+                }
+            }
         }
     }
 

@@ -7,8 +7,12 @@ use ipam_shared::{
 };
 use tfplugin::{Context, Field, Plan, Result, Text, Value};
 
-use super::ranges::{by_size, check_agreement, lengths};
-use crate::{call::finish, provider::Connection};
+use super::{
+    super::{Noun as _, scoped},
+    Pool,
+    ranges::{by_size, check_agreement, lengths},
+};
+use crate::{call::finish, provider::Connection, rename};
 
 /// Keeps the parent that is only said in another way, and replaces the pool if it is another one.
 pub(super) async fn parent(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
@@ -34,6 +38,11 @@ pub(super) async fn parent(ctx: &Context<Connection>, plan: &mut Plan) -> Result
         }
         (Some(wanted), Some(id)) => {
             let vrf: Field<String> = plan.prior("vrf")?;
+            let is_renamed = |connection: &Connection| {
+                let key = |name: &str| vrf.as_known().map(|vrf| scoped(Pool::TYPE, vrf, name));
+                let names = (before.as_str().and_then(key), key(wanted));
+                matches!(names, (Some(before), Some(after)) if connection.run.is_renamed(&before, &after))
+            };
             let named = match (
                 ctx.try_client(),
                 wanted.parse::<Name>(),
@@ -41,6 +50,7 @@ pub(super) async fn parent(ctx: &Context<Connection>, plan: &mut Plan) -> Result
             ) {
                 // Another id is another pool.
                 (_, _, Ok(_)) => Some(wanted.to_owned()),
+                (Some(connection), ..) if is_renamed(connection) => Some(id.to_owned()),
                 (Some(connection), Ok(name), _) => {
                     let vrf = vrf.known();
                     let call = connection.client.find_pools(&name, vrf.as_deref());
@@ -104,9 +114,10 @@ pub(super) fn ranges(plan: &mut Plan) -> Result<()> {
         }
         return Ok(());
     }
-    if plan.config.get("parent").is_null() {
+    let parent = plan.config.get("parent");
+    if parent.is_null() {
         plan.set(sizes, &Value::Null);
-    } else if !plan.planned.get(ranges).is_wholly_known() {
+    } else if parent.is_unknown() || !plan.planned.get(ranges).is_wholly_known() {
         plan.set_unknown(sizes);
     } else if plan.is_create() || plan.changes(ranges) {
         let planned: Field<Vec<Text<Cidr>>> = plan.planned(ranges)?;
@@ -119,6 +130,26 @@ pub(super) fn ranges(plan: &mut Plan) -> Result<()> {
         plan.set(sizes, &lengths(&planned));
     }
     Ok(())
+}
+
+/// What becomes of the ranges that were cut by size, and so belong to nothing but the name, if that changes.
+pub(super) fn name(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
+    if plan.is_create()
+        || !plan.changes("name")
+        || plan.config.get("range_prefix_lengths").is_null()
+    {
+        return Ok(());
+    }
+    let names: (Field<String>, Field<String>) = (plan.prior("name")?, plan.planned("name")?);
+    let (Field::Known(before), Field::Known(after)) = names else {
+        return Ok(());
+    };
+    let ranges: Vec<String> = plan.prior("ranges")?;
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let names = [before.as_str(), after.as_str()];
+    rename::plan(ctx, plan, Pool::WORD, names, &ranges.join(" and ")).map(drop)
 }
 
 /// What the first range tells: the family, and with it the longest prefix.

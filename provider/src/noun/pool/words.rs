@@ -6,13 +6,13 @@ use ipam_shared::{
     api::pool::{MAX_RELEASE_COOLDOWN_SECONDS, Strategy},
     cidr::RESERVED_ADDRESSES,
 };
-use tfplugin::{Attribute, Diagnostic, FromValue, Path, Type, Value};
+use tfplugin::{Attribute, Diagnostic, FromValue, Number, Path, Type, Value};
 
 use crate::noun::{
     place,
     profile::PrefixLength,
     vrf::{count, name},
-    word::{Word, Written, created_at, description},
+    word::{Word, Written, created_at, description, whole},
 };
 
 /// One of the texts that the API has for a strategy.
@@ -49,9 +49,12 @@ struct Cooldown;
 
 impl FromValue for Cooldown {
     fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
-        let seconds = u32::from_value(value, path)?;
-        if seconds <= MAX_RELEASE_COOLDOWN_SECONDS {
-            return Ok(Self);
+        let seconds = Number::from_value(value, path)?;
+        let most = MAX_RELEASE_COOLDOWN_SECONDS;
+        match seconds.as_u64() {
+            Some(seconds) if seconds <= most.into() => return Ok(Self),
+            Some(_) => {}
+            None => return whole(value, path, 0, most.into()).map(|_| Self),
         }
         let detail = format!("{seconds} seconds are more than a year.");
         Err(Diagnostic::error("Unsuitable number of seconds", detail).at(path))

@@ -2,11 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use ipam_shared::{api::allocation::Allocation, cidr::Cidr, error::Code, ids::PoolId, name::Name};
-use tfplugin::{Context, Plan, Result, Text, Value};
+use ipam_shared::{
+    api::{DEFAULT_VRF, allocation::Allocation},
+    cidr::Cidr,
+    error::Code,
+    ids::PoolId,
+    name::Name,
+};
+use tfplugin::{Context, Diagnostic, Plan, Result, Text, Value};
 
-use super::request::cidrs;
-use crate::{call::finish, labels::LabelMap, provider::Connection};
+use super::{id_of, request::cidrs};
+use crate::{
+    call::finish,
+    labels::LabelMap,
+    noun::{Noun as _, pool::Pool, scoped},
+    provider::Connection,
+};
 
 /// Whether the attribute changes from something to something that is known.
 fn is_changed(plan: &Plan, prior: &Value, attribute: &str) -> bool {
@@ -46,6 +57,14 @@ pub(super) async fn not_from_pools(
     if wanted.iter().any(|wanted| wanted == pool) {
         return Ok(None);
     }
+    // In the words of the state, and as this run renames it.
+    let is_renamed = |wanted: &String| {
+        let key = |name: &str| scoped(Pool::TYPE, vrf, name);
+        connection.run.is_renamed(&key(pool), &key(wanted))
+    };
+    if wanted.iter().any(is_renamed) {
+        return Ok(None);
+    }
     for id in wanted
         .iter()
         .filter(|wanted| wanted.parse::<PoolId>().is_ok())
@@ -61,10 +80,66 @@ pub(super) async fn not_from_pools(
             return Ok(None);
         }
     }
-    Ok(Some(format!(
-        "It has {} from the pool {pool}, which is not among them.",
-        prior.get("cidr").as_str().unwrap_or_default()
-    )))
+    if is_renamed_elsewhere(ctx, connection, prior, &wanted).await? {
+        return Ok(None);
+    }
+    Ok(Some(not_among(prior, pool)))
+}
+
+/// Whether the pool may get one of the names although this run has not told: it has it already, or nothing has it and
+/// nothing new is to have it. The apply looks again.
+async fn is_renamed_elsewhere(
+    ctx: &Context<Connection>,
+    connection: &Connection,
+    prior: &Value,
+    wanted: &[String],
+) -> Result<bool> {
+    let client = &connection.client;
+    let what = "look up the pools that are wanted";
+    let found = finish(ctx, what, client.get_allocation(id_of(prior)?, None)).await?;
+    let from = found.blocks.first();
+    if from.is_some_and(|block| wanted.iter().any(|name| block.pool == **name)) {
+        return Ok(true);
+    }
+    for name in wanted.iter().filter(|name| name.parse::<PoolId>().is_err()) {
+        let Ok(parsed) = name.parse::<Name>() else {
+            continue;
+        };
+        let is_new = [found.vrf.as_str(), DEFAULT_VRF]
+            .iter()
+            .any(|vrf| connection.run.is_new(&scoped(Pool::TYPE, vrf, name)));
+        if !is_new
+            && finish(ctx, what, client.find_pools(&parsed, None))
+                .await?
+                .is_empty()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn not_among(allocation: &Value, pool: &str) -> String {
+    let cidr = allocation.get("cidr").as_str().unwrap_or_default();
+    format!("It has {cidr} from the pool {pool}, which is not among them.")
+}
+
+/// Refuses pools that were taken for new names of those before, where the block is from none of them.
+pub(super) fn check_pools(found: &Value, planned: &Value) -> Result<()> {
+    let wanted: Vec<String> = planned.attribute("pools")?;
+    match found.get("allocated_from").as_str() {
+        Some(pool) if !wanted.iter().any(|wanted| wanted == pool) => Err(Diagnostic::error(
+            "The pools of the allocation can't be changed",
+            format!(
+                "{} This was planned in place because no pool had one of the names, and it might have been the new one of \
+                 that pool. Nothing was changed; the next plan knows better.",
+                not_among(found, pool)
+            ),
+        )
+        .at("pools")
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// From pools to a selector or the other way round.

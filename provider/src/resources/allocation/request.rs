@@ -14,6 +14,7 @@ use ipam_shared::{
         profile::DEFAULT_PROFILE,
     },
     cidr::Cidr,
+    ids::PoolId,
     labels::Labels,
     name::Name,
 };
@@ -23,16 +24,20 @@ use tfplugin::{
 
 use super::{
     WORD,
-    misfit::{excluded, not_from_pools, not_selected},
+    misfit::{self, excluded, not_from_pools, not_selected},
 };
 use crate::{
     call::finish,
     labels,
     noun::{
-        place,
+        Noun as _, place,
+        profile::Profile,
+        vpc,
+        vrf::Vrf,
         word::{Word, Written},
     },
     provider::Connection,
+    run::Key,
 };
 
 const CONSEQUENCE: &str =
@@ -166,23 +171,36 @@ pub(super) fn fill_in(plan: &mut Plan) {
     }
 }
 
-/// Plans the VRF that comes with another VPC: that of the VPC if there is one, else it is known after apply.
+/// Plans the VRF that comes with another VPC: it stays if the VPC is in the same, else it is known after apply, because a
+/// name that the plan shows might be another one by then.
 pub(super) async fn plan_moved(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     let (before, after): (Field<Text<Name>>, Field<Text<Name>>) =
         (plan.prior("vpc")?, plan.planned("vpc")?);
-    let is_open = plan.config.get("vrf").is_null() && !plan.is_create();
-    match (before, after, ctx.try_client()) {
-        _ if !is_open => {}
-        (Field::Known(Text(before)), Field::Known(Text(after)), _)
-            if before.as_str().to_lowercase() == after.as_str().to_lowercase() => {}
-        (_, Field::Known(Text(after)), Some(connection)) => {
-            let call = connection.client.find_vpc(&after);
-            match finish(ctx, &format!("look up the VPC {after}"), call).await? {
-                Some(found) => plan.set("vrf", &found.vrf),
-                None => plan.set_unknown("vrf"),
+    if plan.is_create() || !plan.config.get("vrf").is_null() {
+        return Ok(());
+    }
+    let stays = match (before, after, ctx.try_client()) {
+        (Field::Known(Text(before)), Field::Known(Text(after)), Some(connection)) => {
+            let (before, after) = (vpc::key(before.as_str()), (vpc::key(after.as_str()), after));
+            if before == after.0 || connection.run.is_renamed(&before, &after.0) {
+                return Ok(());
             }
+            let call = connection.client.find_vpc(&after.1);
+            let found = finish(ctx, &format!("look up the VPC {}", after.1), call).await?;
+            let vrf = plan.prior::<String>("vrf")?;
+            let key = |name: &str| Key::new(Vrf::TYPE, name);
+            found.is_some_and(|found| {
+                found.vrf.as_str() == vrf
+                    || connection
+                        .run
+                        .is_renamed(&key(&vrf), &key(found.vrf.as_str()))
+            })
         }
-        _ => plan.set_unknown("vrf"),
+        (Field::Known(Text(before)), Field::Known(Text(after)), None) => before == after,
+        _ => false,
+    };
+    if !stays {
+        plan.set_unknown("vrf");
     }
     Ok(())
 }
@@ -236,7 +254,8 @@ pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<b
         let consequence = format!(
             "The blocks of another profile come from other pools or have other sizes. {CONSEQUENCE}"
         );
-        replaced |= place::plan_name(ctx, plan, "profile", exists, &consequence).await?;
+        replaced |=
+            place::plan_name(ctx, plan, "profile", Profile::TYPE, exists, &consequence).await?;
     } else if !plan.planned.get("profile").is_unknown() {
         let reason = format!("Its blocks are to be cut from something else. {CONSEQUENCE}");
         plan.replace("profile", reason);
@@ -266,13 +285,16 @@ fn renamed(request: &Update) -> impl Iterator<Item = &'static str> + '_ {
 
 /// Whether there is such a place.
 pub(super) fn may_be_renamed(request: &Update) -> bool {
-    renamed(request).next().is_some()
+    renamed(request).next().is_some() || may_be_from_renamed(request)
 }
 
 /// Refuses a change of place that turns out to be no renaming.
 pub(super) fn check_renamed(request: &Update, found: &Value) -> Result<()> {
     for name in renamed(request) {
         place::check(WORD, name, found, &request.planned)?;
+    }
+    if may_be_from_renamed(request) {
+        misfit::check_pools(found, &request.planned)?;
     }
     Ok(())
 }
@@ -284,6 +306,19 @@ pub(super) fn keep_needful(config: &mut Value) {
             config.set(name, Value::Null);
         }
     }
+}
+
+/// Whether the pools are other ones by their names, and no ids.
+fn may_be_from_renamed(request: &Update) -> bool {
+    let names = request.planned.get("pools").as_list();
+    request.changes("pools")
+        && !request.prior.get("pools").is_null()
+        && names.is_some_and(|names| {
+            names.iter().all(|name| {
+                name.as_str()
+                    .is_some_and(|name| name.parse::<PoolId>().is_err())
+            })
+        })
 }
 
 /// Keeps the request as the configuration has it; the server knows the one that the allocation was made with.

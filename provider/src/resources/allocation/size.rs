@@ -11,16 +11,17 @@ use ipam_shared::{
     cidr::Cidr,
     error::Code,
 };
-use tfplugin::{Context, Diagnostic, Field, Plan, Result, Text, ToValue as _, Value};
+use tfplugin::{Context, Diagnostic, Field, Number, Plan, Result, Text, ToValue as _, Value};
 
 use super::{agreement, id_of, misfit, ranges, request::is_from_pools, title};
 use crate::{
     call::until_stopped,
+    command::report_obstacle,
     failure::explained,
     model,
-    noun::word::Written,
+    noun::{profile::PrefixLength, word::Written},
     provider::Connection,
-    sizing::{node_prefix_length, resized_prefix_length},
+    sizing::{most_hosts, node_prefix_length, resized_prefix_length},
 };
 
 /// The three ways to ask for a size.
@@ -52,7 +53,17 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
     let refuse = |name: &str, reason: String| -> Result<()> {
         Err(Diagnostic::error("Unsuitable size", reason).at(name).into())
     };
-    if let Field::Known(hosts) = config.attribute::<Field<u64>>("hosts")? {
+    if let Field::Known(number) = config.attribute::<Field<Number>>("hosts")? {
+        let Some(hosts) = number.as_u64() else {
+            let most = match built_in {
+                true => format!(" to {}", most_hosts()),
+                false => String::new(),
+            };
+            return refuse(
+                "hosts",
+                format!("This needs a whole number from 1{most}, but it is {number}."),
+            );
+        };
         let outcome = if built_in {
             node_prefix_length(hosts).map(drop)
         } else if hosts == 0 {
@@ -64,6 +75,7 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
             return refuse("hosts", reason);
         }
     }
+    config.attribute::<Field<PrefixLength>>("prefix_length")?;
     let mut prefix_length: Field<u8> = config.attribute("prefix_length")?;
     let mut name = "prefix_length";
     if config
@@ -85,9 +97,6 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
                  /{MIN_PREFIX_LENGTH} (the largest) to /{MAX_PREFIX_LENGTH}."
                 ),
             )
-        }
-        Field::Known(length) if length > 128 => {
-            refuse(name, format!("/{length} is not a prefix length."))
         }
         _ => Ok(()),
     }
@@ -202,28 +211,52 @@ async fn dry_run(
     let id = id_of(&plan.planned)?;
     let what = format!("resize the allocation {}", title(&plan.planned));
     let call = connection.client.update_allocation(id, patch, None);
-    let found = until_stopped(ctx, &what, call).await?.map_err(|error| {
+    let outcome = until_stopped(ctx, &what, call).await?;
+    let found = match outcome.map_err(|error| {
         let advice = (error.code() == Some(Code::Overlap)).then(|| {
             "Blocks are resized where they are or not at all, and nothing was changed. Release what stands in the way \
              first, and apply that; or leave this allocation as it is and add another one for the rest."
                 .to_owned()
         });
         explained(&what, &error, advice).at(size)
-    })?;
+    }) {
+        Ok(found) => found,
+        Err(obstacle) => {
+            report_obstacle(ctx, obstacle);
+            resized(plan).for_each(|name| plan.set_unknown(name));
+            return Ok(());
+        }
+    };
     // The server knows those of the request that the allocation was made with.
     if let Some((block, excluded)) = misfit::first_excluded(plan, &found)? {
-        return Err(Diagnostic::error(
-            format!("Can't {what}"),
-            format!("{block} overlaps {excluded}, which exclude_cidrs says to keep away from."),
-        )
-        .at(size)
-        .into());
+        let reason =
+            format!("{block} overlaps {excluded}, which exclude_cidrs says to keep away from.");
+        let obstacle = Diagnostic::error(format!("Can't {what}"), reason).at(size);
+        report_obstacle(ctx, obstacle);
     }
-    let values = model::attributes(&found);
+    let mut values = model::attributes(&found);
+    keep_names(plan, &mut values);
     for name in resized(plan) {
         plan.set(name, values.get(name));
     }
     agreement::check_found(&plan.config, &found)
+}
+
+/// Pools and VRFs as the state calls them: by the time of the apply this run may have renamed them, and what it plans then
+/// has to be what is planned now.
+fn keep_names(plan: &Plan, values: &mut Value) {
+    let before = plan.prior.as_ref().map(|prior| prior.get("blocks"));
+    let Some(mut blocks) = values.get("blocks").as_map().cloned() else {
+        return;
+    };
+    for (role, block) in &mut blocks {
+        for name in ["pool", "vrf"] {
+            if let Some(text) = before.and_then(|before| before.get(role).get(name).as_str()) {
+                block.set(name, text);
+            }
+        }
+    }
+    values.set("blocks", blocks);
 }
 
 /// What can be said without the server: the first block. Others may be of members that always have one size.

@@ -1,0 +1,122 @@
+//! What an allocation is called: which is unique, changes in place, and is what a creation is repeated by.
+
+use ipam_client::Error;
+use ipam_shared::{
+    api::allocation::{Allocation, AllocationPatch},
+    error::Code,
+    ids::AllocationId,
+};
+use tfplugin::{Context, Diagnostic, Plan, Result, Update, Value};
+
+use super::{WORD, id_of, ranges};
+use crate::{
+    command::report_obstacle,
+    failure::{explained, failure},
+    ownership,
+    provider::Connection,
+    rename,
+    run::{Attempt, Key, Taking, aside, taking, wanted_twice},
+};
+
+/// What people call it: `vpc/name`, or its id while the names are not known.
+pub(super) fn title(values: &Value) -> String {
+    match (values.get("vpc").as_str(), values.get("name").as_str()) {
+        (Some(vpc), Some(name)) => format!("{vpc}/{name}"),
+        _ => values
+            .get("id")
+            .as_str()
+            .unwrap_or("with an unknown name")
+            .to_owned(),
+    }
+}
+
+/// What tells it from all others; nothing while that is not known.
+pub(super) fn key(values: &Value) -> Option<Key> {
+    let (vpc, name) = (values.get("vpc").as_str()?, values.get("name").as_str()?);
+    let text = format!("{}/{name}", vpc.to_lowercase());
+    Some(Key::new("ipam_allocation", text))
+}
+
+/// Notes what is wanted, and refuses a second one of the same name.
+pub(super) async fn note(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
+    let (Some(connection), Some(wanted)) = (ctx.try_client(), key(&plan.planned)) else {
+        return Ok(());
+    };
+    let twice = match &plan.prior {
+        None => {
+            let twice = connection.run.creates(&wanted);
+            ownership::plan_new(ctx, Some(&wanted)).await?;
+            twice
+        }
+        Some(prior) => {
+            let (id, before) = (id_of(prior)?, key(prior));
+            let twice = connection
+                .run
+                .keeps(&id.to_string(), before.as_ref(), &wanted);
+            ownership::plan_present(ctx, before, id, &plan.private).await?;
+            twice
+        }
+    };
+    if twice {
+        report_obstacle(ctx, wanted_twice(WORD, &title(&plan.planned), "name"));
+    }
+    Ok(())
+}
+
+/// Plans another name, which the ranges go along with. Returns whether it gets new ones instead.
+pub(super) fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<bool> {
+    let Some(prior) = plan.prior.clone() else {
+        return Ok(false);
+    };
+    if !plan.changes("name") || plan.planned.get("name").is_unknown() {
+        return Ok(false);
+    }
+    let (before, after) = (title(&prior), title(&plan.planned));
+    rename::plan(ctx, plan, WORD, [&before, &after], &ranges(&prior))
+}
+
+/// Changes it, also if somebody else is about to give up the name that it is to have.
+pub(super) async fn updating(
+    ctx: &Context<Connection>,
+    connection: &Connection,
+    request: &Update,
+    id: AllocationId,
+    patch: &AllocationPatch,
+) -> std::result::Result<Allocation, Error> {
+    let (from, to) = (key(&request.prior), key(&request.planned));
+    let to = to.filter(|to| Some(to) != from.as_ref());
+    let why = from.as_ref().map_or(Taking::New, Taking::Rename);
+    let away = AllocationPatch {
+        name: aside(&id.to_string()).parse().ok(),
+        ..AllocationPatch::default()
+    };
+    taking(ctx, &connection.run, &why, to.as_ref(), |attempt| {
+        let patch = match attempt {
+            Attempt::Planned => patch,
+            Attempt::Aside => &away,
+        };
+        Box::pin(connection.client.update_allocation(id, patch, None))
+    })
+    .await
+}
+
+/// Why it was not made.
+pub(super) fn refused(what: &str, error: &Error) -> Diagnostic {
+    let replaced = "A resource that is replaced with create_before_destroy needs a name that changes with it, because for a \
+                    while both exist.";
+    match error.code() {
+        Some(Code::NameTaken) => {
+            let advice = format!(
+                "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
+                 you mean, import it by vpc/name. {replaced}"
+            );
+            explained(what, error, Some(advice))
+        }
+        Some(Code::Claimed) => {
+            let mut message = failure(what, error);
+            message.detail = format!("{} {replaced}", message.detail);
+            message
+        }
+        _ => failure(what, error),
+    }
+}

@@ -1,0 +1,338 @@
+//! What one run of Terraform is about to do, as far as its calls have told.
+//!
+//! Terraform asks for one resource at a time and says nothing of the others, but a provider process serves one walk over
+//! all of them. So the plans that have been made remember what they want: two resources that want one name are found
+//! before they share a range, a new name is known to be that of the same place, and a name that somebody is about to
+//! give up is waited for instead of refused.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ipam_client::Error;
+use ipam_shared::error::Code;
+use tfplugin::{Context, Diagnostic};
+
+use crate::{
+    failure::{explained, failure},
+    noun::{Noun as _, reservation::Reservation},
+    ownership::Claims,
+    provider::Connection,
+};
+
+const RESERVATION: &str = Reservation::TYPE;
+
+/// How long a taken name is waited for while nobody has said that it becomes free: what else Terraform has begun at the
+/// same moment has announced itself by then.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long a name is waited for that somebody is about to give up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// What people know a thing by, unique among those of its type: the type, and a text such as `vrf/name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    ty: &'static str,
+    text: String,
+}
+
+impl Key {
+    pub(crate) fn new(ty: &'static str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { ty, text }
+    }
+}
+
+/// The memory of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    notes: Mutex<Notes>,
+    claims: Mutex<Claims>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    /// Who wants to have a name after this run.
+    wanted: HashMap<Key, Wanted>,
+    /// The new names of things that exist, by those from before.
+    renamed: HashMap<Key, Key>,
+    /// Names that are given up in this run: by another name, or by a deletion that has begun.
+    left: HashSet<Key>,
+    /// Who waits for a name to become free: from the name that it has.
+    waiting: HashMap<Key, Key>,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Of things that exist.
+    ids: BTreeSet<String>,
+    /// Whether something new is to have it.
+    created: bool,
+}
+
+impl Run {
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // Each change is a single insertion or removal, so that the notes stay usable when a handler panics.
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of claims.
+    pub(crate) fn claims(&self) -> MutexGuard<'_, Claims> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that something new is to have this name. Returns whether something else that is new wants it too.
+    ///
+    /// A thing that exists and has it is no reason: what is replaced is planned as a change first, and then as new. So this
+    /// also says that nothing is renamed to that.
+    pub(crate) fn creates(&self, key: &Key) -> bool {
+        let mut notes = self.notes();
+        notes.renamed.retain(|_, after| after != key);
+        std::mem::replace(
+            &mut notes.wanted.entry(key.clone()).or_default().created,
+            true,
+        )
+    }
+
+    /// Notes that what exists with this id is called `before` and is to be called `after`. Returns whether another one
+    /// that exists wants that name too.
+    pub(crate) fn keeps(&self, id: &str, before: Option<&Key>, after: &Key) -> bool {
+        let mut notes = self.notes();
+        if let Some(before) = before.filter(|before| *before != after) {
+            notes.renamed.insert(before.clone(), after.clone());
+            notes.left.insert(before.clone());
+        }
+        let ids = &mut notes.wanted.entry(after.clone()).or_default().ids;
+        ids.insert(id.to_owned());
+        ids.len() > 1
+    }
+
+    /// Notes that what has this name is being deleted.
+    pub(crate) fn deletes(&self, key: &Key) {
+        self.notes().left.insert(key.clone());
+    }
+
+    /// Notes that what was about to give up this name keeps it.
+    pub(crate) fn stays(&self, key: &Key) {
+        self.notes().left.remove(key);
+    }
+
+    /// Whether this run makes something new of this name.
+    pub(crate) fn is_new(&self, key: &Key) -> bool {
+        self.notes()
+            .wanted
+            .get(key)
+            .is_some_and(|wanted| wanted.created)
+    }
+
+    /// Whether what is called `before` is to be called `after`.
+    pub(crate) fn is_renamed(&self, before: &Key, after: &Key) -> bool {
+        self.notes().renamed.get(before) == Some(after)
+    }
+
+    fn is_left(&self, key: &Key) -> bool {
+        self.notes().left.contains(key)
+    }
+
+    /// Notes that what is called `from` waits for the name `to`. Returns whether that closes a circle of those who wait for
+    /// each other.
+    fn waits(&self, from: &Key, to: &Key) -> bool {
+        let mut notes = self.notes();
+        let is_first = notes.waiting.insert(from.clone(), to.clone()).is_none();
+        let mut next = to;
+        // Each waits for one name, so that following them comes to an end or back here; or into a circle of others.
+        for _ in 0..notes.waiting.len() {
+            match notes.waiting.get(next) {
+                Some(_) if next == from => break,
+                Some(further) => next = further,
+                None => return false,
+            }
+        }
+        is_first && next == from
+    }
+
+    fn waits_no_more(&self, from: &Key) {
+        self.notes().waiting.remove(from);
+    }
+}
+
+/// A call that is on its way.
+pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// What a name is wanted for.
+pub(crate) enum Taking<'a> {
+    /// Something new.
+    New,
+    /// What is called so now.
+    Rename(&'a Key),
+}
+
+/// What to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// What was planned.
+    Planned,
+    /// Another name for a while, which nobody else wants, so that those who swap names can pass each other.
+    Aside,
+}
+
+/// Tries to give something the name `to`, and as long as that is taken by what this run is about to rename or delete,
+/// tries again. Terraform carries out what does not depend on each other in any order, so that all the names of a list
+/// may move by one, or two swap theirs.
+///
+/// Whoever closes a circle steps aside. If the run ends there, the next one finds a thing of an odd name, and gives it
+/// the one that it should have.
+///
+/// Without a name to take, it is tried once.
+pub(crate) async fn taking<'a, T>(
+    ctx: &Context<Connection>,
+    run: &Run,
+    why: &Taking<'_>,
+    to: Option<&Key>,
+    attempt: impl Fn(Attempt) -> Call<'a, T>,
+) -> Result<T, Error> {
+    let Some(to) = to else {
+        return attempt(Attempt::Planned).await;
+    };
+    let begun = Instant::now();
+    let outcome = loop {
+        let error = match attempt(Attempt::Planned).await {
+            Err(error) if is_taken(&error, to) => error,
+            outcome => break outcome,
+        };
+        let patience = if run.is_left(to) { PATIENCE } else { GRACE };
+        if begun.elapsed() > patience || ctx.stop().is_cancelled() {
+            break Err(error);
+        }
+        if let Taking::Rename(from) = why
+            && run.waits(from, to)
+            && let Err(error) = attempt(Attempt::Aside).await
+        {
+            break Err(error);
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    if let Taking::Rename(from) = why {
+        run.waits_no_more(from);
+        if outcome.is_err() {
+            run.stays(from);
+        }
+    }
+    outcome
+}
+
+/// Deletes what is called so, which makes its name free for others of this run.
+pub(crate) async fn deleting<T>(
+    run: &Run,
+    key: Option<Key>,
+    delete: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    if let Some(key) = &key {
+        run.deletes(key);
+    }
+    let outcome = delete.await;
+    if let (Err(_), Some(key)) = (&outcome, &key) {
+        run.stays(key);
+    }
+    outcome
+}
+
+/// Whether the error says that somebody has the name. That of a reservation is its network.
+fn is_taken(error: &Error, key: &Key) -> bool {
+    match error.code() {
+        Some(Code::NameTaken | Code::Claimed) => true,
+        Some(Code::Overlap) => key.ty == RESERVATION,
+        _ => false,
+    }
+}
+
+/// A name that something has while others pass: nobody chooses it, and it tells where it comes from.
+pub(crate) fn aside(id: &str) -> String {
+    format!("renamed-by-terraform-{id}")
+}
+
+/// Why something was not changed, which may be that the name it was to get is taken.
+pub(crate) fn not_changed(what: &str, error: &Error) -> Diagnostic {
+    if error.code() != Some(Code::NameTaken) {
+        return failure(what, error);
+    }
+    let advice = "Choose another name; or, if another resource of this configuration is about to give up that name, apply \
+        again: the two were not changed at the same time, perhaps because of -parallelism=1. Where they never are and two \
+        swap their names, one of them needs a third name in between.";
+    explained(what, error, Some(advice.to_owned()))
+}
+
+/// Refuses the second resource that wants one name.
+pub(crate) fn wanted_twice(word: &str, title: &str, attribute: &str) -> Diagnostic {
+    Diagnostic::error(
+        format!("Two resources want the {word} {title}"),
+        format!(
+            "This one and another one of this configuration would have the same name, and so be one {word} that both own: \
+             the first of the two to be changed or destroyed would take it away from the other. Give each of them a name \
+             of its own. In a resource with for_each or count the name has to contain each.key, each.value or count.index."
+        ),
+    )
+    .at(attribute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        Key::new("ipam_pool", text)
+    }
+
+    #[test]
+    fn the_second_that_wants_a_name_is_noticed() {
+        let run = Run::default();
+        assert!(!run.creates(&key("a")));
+        assert!(run.creates(&key("a")));
+        assert!(!run.creates(&Key::new("ipam_vpc", "a")));
+        assert!(!run.keeps("1", Some(&key("b")), &key("b")));
+        assert!(
+            !run.keeps("1", Some(&key("b")), &key("b")),
+            "the same again"
+        );
+        assert!(run.keeps("2", Some(&key("c")), &key("b")));
+        // Planned as a change, and then anew as its replacement.
+        assert!(!run.creates(&key("b")));
+        assert!(run.is_new(&key("b")) && !run.is_new(&key("c")));
+    }
+
+    #[test]
+    fn names_that_become_free_are_known() {
+        let run = Run::default();
+        run.keeps("1", Some(&key("a")), &key("b"));
+        run.keeps("2", Some(&key("c")), &key("c"));
+        run.deletes(&key("d"));
+        assert!(run.is_renamed(&key("a"), &key("b")) && !run.is_renamed(&key("a"), &key("c")));
+        assert!(run.is_left(&key("a")) && run.is_left(&key("d")));
+        assert!(!run.is_left(&key("b")) && !run.is_left(&key("c")));
+        run.stays(&key("a"));
+        assert!(!run.is_left(&key("a")));
+        assert!(!run.creates(&key("b")), "it is replaced and not renamed");
+        assert!(!run.is_renamed(&key("a"), &key("b")));
+    }
+
+    #[test]
+    fn one_of_a_circle_steps_aside() {
+        let run = Run::default();
+        assert!(!run.waits(&key("a"), &key("b")));
+        assert!(!run.waits(&key("b"), &key("c")));
+        assert!(
+            !run.waits(&key("d"), &key("a")),
+            "it waits beside the circle"
+        );
+        assert!(run.waits(&key("c"), &key("a")), "it closes the circle");
+        assert!(!run.waits(&key("a"), &key("b")), "the others do not");
+        assert!(!run.waits(&key("c"), &key("a")), "and it does so once");
+        assert!(!run.waits(&key("e"), &key("a")));
+        run.waits_no_more(&key("c"));
+        assert!(!run.waits(&key("b"), &key("c")));
+    }
+}
