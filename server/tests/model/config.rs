@@ -207,8 +207,7 @@ impl Model {
             && add.iter().all(has)
             && (pool.shortest, pool.longest, pool.usual)
                 == (rules.shortest, rules.longest, rules.usual)
-            && (pool.reserved, pool.strategy, pool.cooldown)
-                == (1, rules.strategy, rules.cooldown)
+            && (pool.reserved, pool.strategy, pool.cooldown) == (1, rules.strategy, rules.cooldown)
             && pool.labelled_only == rules.labelled_only;
         if !same {
             return Err(Code::NameTaken);
