@@ -33,6 +33,96 @@ impl Cli {
     }
 }
 
+/// What no owner has confirmed, with the lines that take it over and end it, which do what they say.
+#[tokio::test(flavor = "multi_thread")]
+async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
+    let cli = Cli::start().await;
+    assert_eq!(
+        cli.run("orphans").text(),
+        "Nothing that no owner has confirmed\n"
+    );
+    let client = |owner: Option<&str>| {
+        let settings = ipam_client::Settings {
+            owner: owner.map(ToOwned::to_owned),
+            ..ipam_client::Settings::new(cli.server.url(), TestServer::API_KEY)
+        };
+        ipam_client::Client::new(&settings).unwrap()
+    };
+    let parse = |json: Value| serde_json::from_value(json).unwrap();
+    let (one, none) = (client(Some("ws-1")), client(None));
+    let vrf = one
+        .create_vrf(&serde_json::from_value(json!({"name": "it's"})).unwrap())
+        .await
+        .unwrap();
+    let web = one
+        .create_allocation(&parse(json!({"vpc": "prod", "name": "web", "hosts": 100})))
+        .await
+        .unwrap();
+    let script = none
+        .create_allocation(&parse(
+            json!({"vpc": "prod", "name": "script", "hosts": 100}),
+        ))
+        .await
+        .unwrap();
+    // Another one that its owner has confirmed is no orphan; nor is the VPC, which came by itself.
+    let ours = one
+        .create_allocation(&parse(json!({"vpc": "prod", "name": "ours", "hosts": 100})))
+        .await
+        .unwrap();
+    one.get_allocation(ours.made.id, ours.made.claim)
+        .await
+        .unwrap();
+
+    let found = cli.run("orphans --json").json();
+    let titles: Vec<_> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["title"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        titles,
+        [
+            "allocation \"prod/web\"",
+            "allocation \"prod/script\"",
+            "VRF \"it's\""
+        ]
+    );
+    assert_eq!(
+        (
+            &found[0]["owner"],
+            &found[1]["owner"],
+            &found[0]["holds"][0]
+        ),
+        (
+            &json!("ws-1"),
+            &Value::Null,
+            &json!(web.made.cidr.to_string())
+        )
+    );
+    assert_eq!(found[2]["id"], json!(vrf.made.id));
+    let text = cli.run("orphans --owner ws-1").text().to_owned();
+    for line in [
+        "terraform import ADDRESS 'prod/web'",
+        "ipam release 'prod/web'",
+        r"terraform import ADDRESS 'it'\''s'",
+        &format!("/api/v1/vrfs/{}", vrf.made.id),
+        "2 things that no owner has confirmed",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("script"), "{text}");
+    assert_eq!(
+        cli.run("orphans --older-than 1h").text(),
+        "Nothing that no owner has confirmed\n"
+    );
+    assert_eq!(cli.run("orphans --older-than soon").code, 2);
+    cli.run("release prod/script").text();
+    let left = cli.run("orphans --json --older-than 0s").json();
+    assert_eq!(left.as_array().unwrap().len(), 2, "{left}");
+    assert!(!left.to_string().contains(&script.made.id.to_string()));
+}
+
 /// How a command ended.
 #[derive(Debug)]
 struct Ran {

@@ -91,6 +91,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("vrf_name_key", "23505", "insert into vrf (name) values ('default')"),
     ("vrf_name_check", "23514", "insert into vrf (name) values ('a/b')"),
     ("vrf_labels_check", "23514", "insert into vrf (name, labels) values ('x', '[]')"),
+    ("vrf_owner_check", "23514", "update vrf set owner = ''"),
+    ("vrf_owner_check", "23514", "update vrf set owner = repeat('x', 256)"),
     ("pool_pkey", "23505", "insert into pool (pool_id, vrf_id, name, family, min_prefix_length, max_prefix_length)
         values (t.pool('primary'), t.vrf('lab'), 'x', 4, 20, 26)"),
     ("pool_vrf_fkey", "23503", "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length)
@@ -108,6 +110,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("pool_reserved_addresses_check", "23514", "update pool set reserved_addresses = -1"),
     ("pool_strategy_check", "23514", "update pool set strategy = 'worst_fit'"),
     ("pool_labels_check", "23514", "update pool set labels = 'null'"),
+    ("pool_owner_check", "23514", "update pool set owner = ''"),
+    ("pool_owner_check", "23514", "update pool set owner = repeat('x', 256)"),
     ("pool_release_cooldown_check", "23514", "update pool set release_cooldown_seconds = -1"),
     ("pool_release_cooldown_check", "23514", "update pool set release_cooldown_seconds = 31536001"),
     ("pool_required_labels_check", "23514", "update pool set required_labels = '[\"team\"]'"),
@@ -184,6 +188,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("profile_pkey", "23505", "insert into profile (profile_id, name) values (t.profile(), 'x')"),
     ("profile_name_key", "23505", "insert into profile (name) values ('node-pod')"),
     ("profile_name_check", "23514", "insert into profile (name) values ('')"),
+    ("profile_owner_check", "23514", "update profile set owner = ''"),
+    ("profile_owner_check", "23514", "update profile set owner = repeat('x', 256)"),
     ("profile_member_pkey", "23505", "insert into profile_member (member_id, profile_id, position, role, pool_name,
         size_offset, min_prefix_length, max_prefix_length) overriding system value
         values (t.member('primary'), t.profile(), 3, 'x', 'x', 0, 20, 26)"),
@@ -207,6 +213,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("vpc_name_key", "23505", "insert into vpc (vrf_id, name) values (t.vrf('lab'), 'PROD')"),
     ("vpc_name_check", "23514", "insert into vpc (vrf_id, name) values (t.vrf('lab'), E'a\\nb')"),
     ("vpc_labels_check", "23514", "update vpc set labels = '1'"),
+    ("vpc_owner_check", "23514", "update vpc set owner = ''"),
+    ("vpc_owner_check", "23514", "update vpc set owner = repeat('x', 256)"),
     ("allocation_pkey", "23505", "select t.allocate(1, 25)"),
     ("allocation_number_key", "23505", "insert into allocation (allocation_id, number, vpc_id, profile_id, prefix_length,
         members, requested_hosts, created_by, request_id) overriding system value
@@ -225,6 +233,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("allocation_requested_check", "23514", "update allocation set requested_hosts = 5"),
     ("allocation_requested_check", "23514", "update allocation set requested_hosts = 0, requested_prefix_length = null"),
     ("allocation_labels_check", "23514", "update allocation set labels = '\"x\"'"),
+    ("allocation_owner_check", "23514", "update allocation set owner = ''"),
+    ("allocation_owner_check", "23514", "update allocation set owner = repeat('x', 256)"),
     // Either from a profile, or from pools and with one block.
     ("allocation_request_check", "23514", "update allocation set request = '[]'"),
     ("allocation_request_check", "23514", "update allocation set request = '{\"pools\": [\"primary\"]}'"),
@@ -248,6 +258,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("reservation_reason_check", "23514", "update reservation set reason = ''"),
     ("reservation_reason_check", "23514", "update reservation set reason = repeat('x', 1001)"),
     ("reservation_labels_check", "23514", "update reservation set labels = '[]'"),
+    ("reservation_owner_check", "23514", "update reservation set owner = ''"),
+    ("reservation_owner_check", "23514", "update reservation set owner = repeat('x', 256)"),
     // Cooldown: of a block that is there.
     ("cooldown_pkey", "23505", "insert into cooldown select * from cooldown"),
     ("cooldown_block_fkey", "23503", "insert into cooldown (range_id, cidr, allocation_id, vpc, role, free_at)

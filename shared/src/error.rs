@@ -48,7 +48,7 @@ codes! {
     /// The name is taken by something that was asked for differently.
     NameTaken = "name_taken", 409, "The name is taken";
     /// Somebody else has confirmed that the allocation is theirs; `details.import_id` says how to take it over.
-    Claimed = "claimed", 409, "The allocation belongs to somebody else";
+    Claimed = "claimed", 409, "It belongs to somebody else";
     /// The asked CIDR, or a part of it, is not free; `details.conflicts` names who has it.
     Overlap = "overlap", 409, "The range is not free";
     /// Records of an import are in conflict with each other or with what is there; `details` names all of them.

@@ -12,6 +12,7 @@ pub mod list;
 pub mod lookup;
 pub mod migrate;
 pub mod openapi;
+pub mod orphans;
 pub mod output;
 pub mod reconcile;
 pub mod release;
@@ -61,6 +62,7 @@ enum Verb {
     Release(release::Release),
     Import(import::Import),
     Export(export::Export),
+    Orphans(orphans::Orphans),
     Calculate(calculate::Calculate),
     #[command(hide = true)]
     Openapi(openapi::Openapi),
@@ -88,6 +90,7 @@ pub fn run() -> ExitCode {
             Verb::Release(release) => release.run().await,
             Verb::Import(import) => import.run().await,
             Verb::Export(export) => export.run().await,
+            Verb::Orphans(orphans) => orphans.run().await,
             Verb::Calculate(calculate) => calculate.run(),
             Verb::Openapi(openapi) => openapi.run().map_err(chain),
         }

@@ -1,6 +1,7 @@
 //! Nobody comes in without the key, whatever the route: every operation of the OpenAPI document is tried.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::{Api, KEY};
 
@@ -22,6 +23,9 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
                 "create_pool" => json!({"name": "newer", "ranges": ["172.31.0.0/24"]}),
                 "create_profile" => {
                     json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
+                }
+                "confirm_claims" => {
+                    json!({"claims": [{"kind": "vrf", "id": Uuid::nil(), "claim": Uuid::nil()}]})
                 }
                 "create_reservation" => json!({"cidr": "192.168.0.0/24", "reason": "r"}),
                 "import_plan" => {

@@ -55,6 +55,12 @@ fn listed() -> Vec<Listed> {
             "/requests",
             json!({"requests": [allocation]}),
         ),
+        ("confirm_claims", "", json!([[]])),
+        (
+            "confirm_claims",
+            "/claims",
+            json!({"claims": [["vrf", uuid::Uuid::nil(), uuid::Uuid::nil()]]}),
+        ),
         // The file itself is a list of records.
         ("import_plan", "", json!([["vrf", "new"]])),
     ]

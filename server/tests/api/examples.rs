@@ -134,8 +134,9 @@ async fn ask_all(api: &Api) -> Examples {
     });
 
     let new = json!({"name": "dev", "labels": {"environment": "dev"}, "description": "Everything that is not production"});
-    ask!("create_vrf", "POST", VRFS, &[], new.clone());
-    ask!("create_vrf", "POST", VRFS, &[], new);
+    let owner = [("ipam-owner", "ws-3kX9")];
+    let vrf = ask!("create_vrf", "POST", VRFS, &owner, new.clone());
+    let vrf_again = ask!("create_vrf", "POST", VRFS, &owner, new);
     ask!("get_vrf", "GET", &format!("{VRFS}/dev"), &[], none.clone());
     ask!(
         "update_vrf",
@@ -163,6 +164,7 @@ async fn ask_all(api: &Api) -> Examples {
         "name": "nodes", "vrf": "dev", "ranges": ["10.16.0.0/16"], "min_prefix_length": 18,
         "max_prefix_length": 28, "default_prefix_length": 24, "labels": {"tier": "nodes"},
     });
+    ask!("create_pool", "POST", POOLS, &[], new.clone());
     ask!("create_pool", "POST", POOLS, &[], new);
     let child =
         json!({"name": "team-x", "vrf": "dev", "parent": "nodes", "range_prefix_lengths": [20]});
@@ -207,7 +209,15 @@ async fn ask_all(api: &Api) -> Examples {
         {"role": "node", "pool": "nodes"},
         {"role": "link", "pool": "nodes", "min_prefix_length": 28, "max_prefix_length": 28},
     ]});
+    ask!("create_profile", "POST", PROFILES, &[], new.clone());
     ask!("create_profile", "POST", PROFILES, &[], new);
+    ask!(
+        "create_profile",
+        "POST",
+        PROFILES,
+        &[],
+        json!({"name": "node-link", "members": [{"role": "node", "pool": "nodes"}]})
+    );
     ask!(
         "get_profile",
         "GET",
@@ -230,13 +240,9 @@ async fn ask_all(api: &Api) -> Examples {
         none.clone()
     );
 
-    ask!(
-        "create_vpc",
-        "POST",
-        VPCS,
-        &[],
-        json!({"name": "team-x", "vrf": "dev", "description": "Team X"})
-    );
+    let new = json!({"name": "team-x", "vrf": "dev", "description": "Team X"});
+    ask!("create_vpc", "POST", VPCS, &[], new.clone());
+    ask!("create_vpc", "POST", VPCS, &[], new);
     ask!(
         "get_vpc",
         "GET",
@@ -346,6 +352,18 @@ async fn ask_all(api: &Api) -> Examples {
         json!({"deletion_protection": true})
     );
     ask!("delete_allocation", "DELETE", &one, &[], none.clone());
+    let claims = json!({"claims": [
+        {"kind": "vrf", "id": vrf["id"], "claim": vrf_again["claim"]},
+        {"kind": "vrf", "id": vrf["id"], "claim": vrf["claim"]},
+        {"kind": "allocation", "id": made["id"], "claim": again["claim"]},
+    ]});
+    ask!(
+        "confirm_claims",
+        "POST",
+        "/api/v1/confirmations",
+        &[],
+        claims
+    );
     ask!(
         "lookup",
         "GET",

@@ -13,6 +13,7 @@ mod lookup;
 mod metrics;
 mod nesting;
 mod outage;
+mod ownership;
 mod pool_changes;
 mod pool_races;
 mod pools;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, POOLS, VRFS, cidrs, column};
+use crate::support::{Api, POOLS, VRFS, cidrs, column, unclaimed};
 
 /// Path of a pool.
 fn path(pool: &Value) -> String {
@@ -36,7 +36,7 @@ async fn a_pool_is_what_was_asked_for() {
     assert_eq!(pool["parent"], Value::Null);
     assert_eq!(pool["total_addresses"], 131_072);
     assert_eq!(pool["free"], json!([{"prefix_length": 16, "count": 2}]));
-    assert_eq!(&api.get(&path(pool)).await.ok(200), pool);
+    assert_eq!(api.get(&path(pool)).await.ok(200), unclaimed(pool.clone()));
 
     // What is not said has a default, and the family follows from the range.
     let six = api
@@ -217,11 +217,10 @@ async fn what_can_not_be_a_pool_is_refused_in_clear_words() {
     let reply = api
         .post(POOLS, &json!({"name": "primary", "family": "ipv6"}))
         .await;
-    let (detail, details) = reply.problem(409, "name_taken");
-    let primary = api.get(&format!("{POOLS}/primary")).await.ok(200);
+    let (detail, details) = reply.problem(409, "claimed");
     assert!(
-        detail.contains("VRF \"default\" has a pool \"primary\"")
-            && details["import_id"] == primary["id"],
+        detail.contains("pool \"primary\" of VRF \"default\"")
+            && details["import_id"] == "default/primary",
         "{detail}"
     );
     assert_eq!(state, api.state().await);

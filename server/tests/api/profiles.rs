@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use crate::support::{ALLOCATIONS, Api, PROFILES, cidrs, column, path};
+use crate::support::{ALLOCATIONS, Api, PROFILES, cidrs, column, path, unclaimed};
 
 fn member(role: &str, pool: &str) -> Value {
     json!({"role": role, "pool": pool})
@@ -30,7 +30,7 @@ async fn a_profile_is_made_found_changed_and_deleted() {
         (reply.header("location"), reply.header("etag")),
         (at.as_str(), "\"1\"")
     );
-    let made = reply.ok(201);
+    let made = unclaimed(reply.ok(201));
     assert_eq!(made["members"], json!([full("main", "primary")]));
     assert_eq!(
         (
@@ -48,9 +48,10 @@ async fn a_profile_is_made_found_changed_and_deleted() {
     api.get(&format!("{PROFILES}/flat"))
         .await
         .problem(404, "not_found");
-    let reply = api.post(PROFILES, &body).await;
+    let other = json!({"name": "Flat", "members": [{"role": "else", "pool": "primary"}]});
+    let reply = api.post(PROFILES, &other).await;
     let (detail, _) = reply.problem(409, "name_taken");
-    assert!(detail.contains("a profile \"Flat\""), "{detail}");
+    assert!(detail.contains("the profile \"Flat\""), "{detail}");
 
     let reply = api
         .with(

@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{ALLOCATIONS, Api, POOLS, VPCS};
+use crate::support::{ALLOCATIONS, Api, POOLS, VPCS, VRFS};
 
 /// Room for many, and 32768 allocations of two blocks each, beside each of which one of the same size is free.
 const SEED: &str = r"
 delete from pool_range;
 insert into pool_range (pool_id, vrf_id, family, cidr)
     select pool_id, vrf_id, 4, case name when 'primary' then '10.0.0.0/8' else '128.0.0.0/1' end::cidr from pool;
-insert into vpc (vrf_id, name) select vrf_id, 'vpc ' || n from vrf, generate_series(0, 4095) as n;
+insert into vpc (vrf_id, name, owner) select vrf_id, 'vpc ' || n, case when n % 40 = 0 then 'few' else 'many' end
+    from vrf, generate_series(0, 4095) as n;
 insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_prefix_length, labels,
-        created_by, request_id)
+        created_by, request_id, owner)
     select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, vpc_id, 'n' || n, profile_id, 26, 2, 26,
-        jsonb_build_object('team', 't' || n % 4096), 'seed', gen_random_uuid()
+        jsonb_build_object('team', 't' || n % 4096), 'seed', gen_random_uuid(),
+        case when n % 100 = 0 then 'few' else 'many' end
     from generate_series(0, 32767) as n join vpc on vpc.name = 'vpc ' || n % 4096, profile;
 create temporary table piece as
     select range_id, pool_range.cidr as range_cidr, allocation_id, member_id, size_offset, member.min_prefix_length,
@@ -247,6 +249,28 @@ async fn no_request_reads_a_table_from_end_to_end() {
             get("/api/v1/allocations?pool=primary&limit=10"),
         ),
         (
+            "list by owner",
+            200,
+            get("/api/v1/allocations?owner=few&limit=100"),
+        ),
+        (
+            "list by owner, from the middle",
+            200,
+            get(
+                "/api/v1/allocations?owner=many&limit=100&cursor=01900000-0000-7000-8000-00000000400{n}",
+            ),
+        ),
+        (
+            "list by owner what is not confirmed",
+            200,
+            get("/api/v1/allocations?owner=few&confirmed=false"),
+        ),
+        (
+            "list VPCs by owner",
+            200,
+            get("/api/v1/vpcs?owner=few&limit=50"),
+        ),
+        (
             "look up an address",
             200,
             get("/api/v1/lookup?ip=10.3.{n}.9"),
@@ -311,6 +335,23 @@ async fn no_request_reads_a_table_from_end_to_end() {
                     Value::Null,
                 )
             }),
+        ),
+        (
+            "make a VRF",
+            201,
+            Box::new(|n| {
+                (
+                    "POST",
+                    VRFS.to_owned(),
+                    vec![],
+                    json!({"name": format!("made {n}")}),
+                )
+            }),
+        ),
+        (
+            "delete a VRF",
+            204,
+            Box::new(|n| ("DELETE", format!("{VRFS}/made%20{n}"), vec![], Value::Null)),
         ),
         ("ready", 200, get("/readyz")),
     ];

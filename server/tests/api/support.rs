@@ -301,6 +301,16 @@ impl Api {
     }
 }
 
+/// The reply to a creation without the claim, as a reader sees what was made.
+pub(crate) fn unclaimed(mut made: Value) -> Value {
+    let claim = made
+        .as_object_mut()
+        .and_then(|made| made.remove("claim"))
+        .expect("a claim");
+    assert!(claim.is_string(), "{claim}");
+    made
+}
+
 /// Path of an allocation.
 pub(crate) fn path(allocation: &Value) -> String {
     format!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ALLOCATIONS, Api, VPCS, column, path};
+use crate::support::{ALLOCATIONS, Api, VPCS, column, path, unclaimed};
 
 #[tokio::test]
 async fn a_vpc_is_one_whatever_the_case_of_its_name() {
@@ -14,7 +14,7 @@ async fn a_vpc_is_one_whatever_the_case_of_its_name() {
         )
         .await;
     assert_eq!(reply.status, 201, "{}", reply.text);
-    let vpc = &reply.json;
+    let vpc = &unclaimed(reply.json.clone());
     assert_eq!(
         (reply.header("location"), reply.header("etag")),
         (
@@ -45,9 +45,12 @@ async fn a_vpc_is_one_whatever_the_case_of_its_name() {
             "{key}"
         );
     }
-    let reply = api.post(VPCS, &json!({"name": "pROD"})).await;
-    let (detail, _) = reply.problem(409, "name_taken");
-    assert!(detail.contains("pROD"), "{detail}");
+    let other = [("ipam-owner", "other")];
+    let reply = api
+        .with("POST", VPCS, &other, &json!({"name": "pROD"}))
+        .await;
+    let (detail, _) = reply.problem(409, "claimed");
+    assert!(detail.contains("VPC \"Prod\""), "{detail}");
     let made = api.allocate(json!({"vpc": "PROD", "hosts": 5})).await;
     assert_eq!(
         (&made["vpc"], &made["vpc_id"]),
@@ -79,7 +82,7 @@ async fn a_vpc_is_one_whatever_the_case_of_its_name() {
         api.get(&format!("{VPCS}/%C3%BCber%20vpc.1%20%F0%9F%A6%80"))
             .await
             .ok(200),
-        odd
+        unclaimed(odd)
     );
 }
 

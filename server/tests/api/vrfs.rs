@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::support::{ALLOCATIONS, Api, POOLS, VPCS, VRFS, cidrs, column};
+use crate::support::{ALLOCATIONS, Api, POOLS, VPCS, VRFS, cidrs, column, unclaimed};
 
 #[tokio::test]
 async fn a_vrf_is_made_changed_and_deleted() {
@@ -16,7 +16,7 @@ async fn a_vrf_is_made_changed_and_deleted() {
         )
         .await;
     assert_eq!(reply.status, 201, "{}", reply.text);
-    let vrf = &reply.json;
+    let vrf = &unclaimed(reply.json.clone());
     let path = format!("{VRFS}/{}", vrf["id"].as_str().unwrap());
     assert_eq!(
         (reply.header("location"), reply.header("etag")),
@@ -35,10 +35,13 @@ async fn a_vrf_is_made_changed_and_deleted() {
     }
     assert_eq!(&api.get(&path).await.ok(200), vrf);
     assert_eq!(&api.get(&format!("{VRFS}/dev")).await.ok(200), vrf);
-    let reply = api.post(VRFS, &json!({"name": "dev"})).await;
-    let (detail, details) = reply.problem(409, "name_taken");
+    let other = [("ipam-owner", "other")];
+    let reply = api
+        .with("POST", VRFS, &other, &json!({"name": "dev"}))
+        .await;
+    let (detail, details) = reply.problem(409, "claimed");
     assert!(detail.contains("\"dev\""), "{detail}");
-    assert_eq!(details["import_id"], vrf["id"]);
+    assert_eq!(details["import_id"], "dev");
     for body in [
         json!({"name": "a/b"}),
         json!({"name": "x", "nane": 1}),

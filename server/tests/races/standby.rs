@@ -209,6 +209,14 @@ async fn changes(client: &mut Client) -> Vec<Change> {
             json!([{"cidr": "10.0.254.0/24", "vpc": "imported", "name": "n"}]),
         ),
     ];
+    let new = json!({"name": "confirmed"});
+    let vrf = client.post(vrfs, &new).await.expect("an answer").json;
+    all.push(change(
+        "POST",
+        "/api/v1/confirmations",
+        "",
+        json!({"claims": [{"kind": "vrf", "id": vrf["id"], "claim": vrf["claim"]}]}),
+    ));
     for (method, name) in [("PATCH", "patched"), ("DELETE", "deleted")] {
         let of = |patch: Value| {
             if method == "PATCH" {

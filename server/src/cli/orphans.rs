@@ -1,0 +1,317 @@
+//! `ipam orphans`: what was made, and what no owner has confirmed since: the rest of interrupted applies, and what scripts
+//! made.
+
+use std::time::Duration;
+
+use ipam_client::Client;
+use ipam_shared::api::{
+    allocation::{Allocation, AllocationFilter},
+    ownership::{Noun, Owned},
+    pool::{Pool, PoolFilter},
+    profile::{Profile, ProfileFilter},
+    reservation::ReservationFilter,
+    vpc::{Vpc, VpcFilter},
+    vrf::{Vrf, VrfFilter},
+};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::{
+    connection::Connection,
+    output::{self, Failure, printable, thousands},
+};
+use crate::text::moment;
+
+/// List what no owner has confirmed, such as the rest of an interrupted apply, with the lines that import and release it
+///
+/// Scripts that make things confirm none of them, so that what they made is listed too: name an owner. VPCs that were made on
+/// first use, and what every database begins with, are nobody's and not listed.
+#[derive(Debug, clap::Args)]
+pub struct Orphans {
+    /// Only what was made for this owner; empty for what was made for none
+    #[arg(long, value_name = "TEXT")]
+    owner: Option<String>,
+    /// Only what is older, such as 90s, 30m, 1h or 7d
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    older_than: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Something that no owner has confirmed.
+#[derive(Debug, PartialEq, Serialize)]
+struct Orphan {
+    kind: Noun,
+    id: uuid::Uuid,
+    /// As people call it.
+    title: String,
+    owner: Option<String>,
+    created_by: String,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    age_seconds: i64,
+    /// What is in it: networks, or how many things.
+    holds: Vec<String>,
+    /// The line that takes it over.
+    import: String,
+    /// The line that ends it.
+    release: String,
+}
+
+impl Orphans {
+    /// What to print.
+    ///
+    /// # Errors
+    /// When the server refuses, or can't be asked.
+    pub async fn run(self) -> Result<String, Failure> {
+        let client = self.connection.client()?;
+        let now = OffsetDateTime::now_utc();
+        let mut orphans = find(&client, self.owner.as_ref(), now).await?;
+        if let Some(span) = self.older_than {
+            orphans.retain(|orphan| now - orphan.created_at >= span);
+        }
+        if self.json {
+            output::json(&orphans)
+        } else {
+            Ok(text(&orphans))
+        }
+    }
+}
+
+/// Everything of every noun that is not confirmed, the smallest things first: in this order they can be released.
+async fn find(
+    client: &Client,
+    owner: Option<&String>,
+    now: OffsetDateTime,
+) -> Result<Vec<Orphan>, Failure> {
+    /// A filter that lets through what is not confirmed.
+    macro_rules! unconfirmed {
+        ($filter:ident) => {
+            $filter {
+                owner: owner.cloned(),
+                confirmed: Some(false),
+                ..$filter::default()
+            }
+        };
+    }
+    let endpoint = client.endpoint();
+    let mut found = Vec::new();
+    for it in client
+        .all_allocations(&unconfirmed!(AllocationFilter))
+        .await?
+    {
+        found.push(orphan(&it, Some(&it.created_by), held(&it), now, endpoint));
+    }
+    for it in client
+        .all_reservations(&unconfirmed!(ReservationFilter))
+        .await?
+    {
+        let holds = vec![format!(
+            "keeps {} out of circulation: {}",
+            it.cidr, it.reason
+        )];
+        found.push(orphan(&it, Some(&it.created_by), holds, now, endpoint));
+    }
+    for it in client.all_vpcs(&unconfirmed!(VpcFilter)).await? {
+        let holds = vec![count(it.allocations, "allocation")];
+        found.push(orphan::<Vpc>(
+            &it,
+            it.created_by.as_ref(),
+            holds,
+            now,
+            endpoint,
+        ));
+    }
+    for it in client.all_pools(&unconfirmed!(PoolFilter)).await? {
+        let ranges = it.ranges.iter().map(ToString::to_string).collect();
+        found.push(orphan::<Pool>(
+            &it,
+            it.created_by.as_ref(),
+            ranges,
+            now,
+            endpoint,
+        ));
+    }
+    for it in client.all_profiles(&unconfirmed!(ProfileFilter)).await? {
+        let holds = vec![count(it.allocations, "allocation")];
+        found.push(orphan::<Profile>(
+            &it,
+            it.created_by.as_ref(),
+            holds,
+            now,
+            endpoint,
+        ));
+    }
+    for it in client.all_vrfs(&unconfirmed!(VrfFilter)).await? {
+        let holds = vec![
+            count(it.pools, "pool"),
+            count(it.vpcs, "VPC"),
+            count(it.reservations, "reservation"),
+        ];
+        found.push(orphan::<Vrf>(
+            &it,
+            it.created_by.as_ref(),
+            holds,
+            now,
+            endpoint,
+        ));
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn held(allocation: &Allocation) -> Vec<String> {
+    let blocks = allocation.blocks.iter();
+    blocks.map(|block| block.cidr.to_string()).collect()
+}
+
+fn count(number: i64, word: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!(
+        "{} {word}{s}",
+        thousands(u64::try_from(number).unwrap_or_default())
+    )
+}
+
+/// None of what nobody made.
+fn orphan<T: Owned>(
+    it: &T,
+    created_by: Option<&String>,
+    holds: Vec<String>,
+    now: OffsetDateTime,
+    endpoint: &str,
+) -> Option<Orphan> {
+    let import_id = it.import_id();
+    let release = match T::NOUN {
+        Noun::Allocation => format!("ipam release {}", quoted(&import_id)),
+        noun => format!(
+            "curl -X DELETE -H \"X-API-Key: $IPAM_API_KEY\" {endpoint}/api/v1/{}s/{}",
+            noun.as_str(),
+            it.uuid()
+        ),
+    };
+    Some(Orphan {
+        kind: T::NOUN,
+        id: it.uuid(),
+        title: it.title(),
+        owner: it.owner().map(ToString::to_string),
+        created_by: created_by?.clone(),
+        created_at: it.created_at(),
+        age_seconds: (now - it.created_at()).whole_seconds(),
+        holds,
+        import: format!("terraform import ADDRESS {}", quoted(&import_id)),
+        release,
+    })
+}
+
+/// As one word of a shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn text(orphans: &[Orphan]) -> String {
+    if orphans.is_empty() {
+        return "Nothing that no owner has confirmed\n".to_owned();
+    }
+    let mut text = String::new();
+    for orphan in orphans {
+        let owner = match &orphan.owner {
+            Some(owner) => format!("for {owner}"),
+            None => "for no owner".to_owned(),
+        };
+        let lines = [
+            format!("{}: {}", orphan.title, orphan.holds.join(", ")),
+            format!(
+                "  made {owner} by {} at {}, {} ago",
+                orphan.created_by,
+                moment(orphan.created_at),
+                age(orphan.age_seconds)
+            ),
+            format!("  {}", orphan.import),
+            format!("  {}", orphan.release),
+        ];
+        for line in lines {
+            text.push_str(&printable(&line));
+            text.push('\n');
+        }
+    }
+    let things = orphans.len();
+    let s = if things == 1 { "" } else { "s" };
+    text.push_str(&format!(
+        "{} thing{s} that no owner has confirmed; look whether an apply is running before you release any\n",
+        thousands(things as u64)
+    ));
+    text
+}
+
+/// The two largest units of a time.
+fn age(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// A number with a unit.
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time; write 90s, 30m, 1h or 7d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    let seconds = number.checked_mul(seconds).ok_or_else(wrong)?;
+    // More than a clock can go back is everything there is.
+    Ok(Duration::from_secs(seconds.min(1 << 40)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("30m", 1_800),
+            ("1h", 3_600),
+            ("7d", 604_800),
+            ("0s", 0),
+        ] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in [
+            "",
+            "1",
+            "h",
+            "-1h",
+            "1.5h",
+            "1w",
+            "1ä",
+            "99999999999999999999d",
+        ] {
+            assert!(span(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ages_are_told_in_two_units() {
+        let texts = [0, 59, 61, 3_660, 90_000].map(age);
+        assert_eq!(texts, ["0 s", "59 s", "1 min", "1 h 1 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn names_of_others_stay_one_word_in_a_shell() {
+        assert_eq!(quoted("a/b; rm -rf '/'"), r"'a/b; rm -rf '\''/'\'''");
+    }
+}
