@@ -120,7 +120,7 @@ resource "ipam_vpc" "c" {{
   description = "{text}"
 }}
 resource "ipam_reservation" "r" {{
-  for_each = toset(["10.3.254.0/24", "10.3.255.0/24"{extra}])
+  for_each = toset(["10.200.0.0/24", "10.200.1.0/24"{extra}])
   cidr     = each.key
   vrf      = ipam_vrf.v.name
   reason   = "legacy {text}"
