@@ -72,9 +72,9 @@ fn stack(variant: u64) -> String {
     };
     let lengths = if changed { "[19, 20]" } else { "[19]" };
     let (size, extra) = if changed {
-        (25, r#", "192.168.0.0/16""#)
+        (22, r#", "192.168.0.0/16""#)
     } else {
-        (26, "")
+        (23, "")
     };
     format!(
         r#"
@@ -130,6 +130,18 @@ resource "ipam_allocation" "by_profile" {{
   vpc           = each.value.name
   name          = "cluster"
   profile       = ipam_profile.p.name
+  prefix_length = 26
+  labels        = {{ variant = "{text}" }}
+}}
+# Alone in its pool, so that it can always grow.
+resource "ipam_pool" "solo" {{
+  name   = "solo"
+  ranges = ["10.100.0.0/20"]
+}}
+resource "ipam_allocation" "solo" {{
+  vpc           = ipam_vpc.shared.name
+  name          = "solo-{text}"
+  pools         = [ipam_pool.solo.name]
   prefix_length = {size}
 }}
 resource "ipam_allocation" "from_pool" {{
