@@ -14,7 +14,7 @@ mod client;
 use client::{Client, Reply};
 
 /// The migrations of each release that is in use, with the first bytes of their SHA-384: none of them is ever edited.
-const RELEASED: [(i64, &str); 11] = [
+const RELEASED: [(i64, &str); 12] = [
     (1, "411f4b83748375bb"),
     (2, "ade4fde348a36dc8"),
     (3, "ded2b4641fa2e774"),
@@ -26,6 +26,7 @@ const RELEASED: [(i64, &str); 11] = [
     (9, "0a4469cb230eb5dc"),
     (10, "86ae3193f67f7071"),
     (11, "0d17b706530d0999"),
+    (12, "4207f2acfe9332a8"),
 ];
 
 fn fixture(name: &str) -> PathBuf {
@@ -103,6 +104,38 @@ async fn a_database_of_release_2_is_restored_migrated_reconciled_verified_and_wo
 #[tokio::test]
 async fn a_database_of_release_3_is_restored_migrated_reconciled_verified_and_worked_on() {
     reconciled("release-3").await;
+}
+
+/// The first one in which everything has an owner.
+#[tokio::test]
+async fn a_database_of_release_4_is_restored_migrated_reconciled_verified_and_worked_on() {
+    reconciled("release-4").await;
+}
+
+/// Who owns what is kept, and of what is from before only what is known is said.
+#[tokio::test]
+async fn owners_are_kept_and_those_of_before_are_not_made_up() {
+    let database = migrated("release-4").await;
+    for table in ["vrf", "pool", "profile", "vpc", "reservation", "allocation"] {
+        let owned =
+            format!("select count(*) from {table} where owner = 'ws-1' and created_by = 'admin'");
+        assert_eq!(count(&database, &owned).await, 1, "{table}");
+    }
+    let adopted =
+        "select count(*) from event where action in ('vrf.adopt', 'vpc.adopt', 'vpc.confirm')";
+    assert_eq!(count(&database, adopted).await, 3);
+
+    let database = migrated("release-3").await;
+    let known = "select (select count(created_by) + count(owner) + count(confirmed_at) from vrf)
+        + (select count(created_by) + count(owner) + count(confirmed_at) from pool)
+        + (select count(created_by) + count(owner) + count(confirmed_at) from profile)
+        + (select count(created_by) + count(owner) + count(confirmed_at) from vpc)";
+    assert_eq!(count(&database, known).await, 0);
+    // Those that an allocation made, and neither those that were asked for nor one that was moved to.
+    let implicit = "select count(*) from vpc where implicit";
+    assert_eq!(count(&database, implicit).await, 3);
+    let named = "select count(*) from vpc where implicit and name in ('prod', 'batch', 'legacy')";
+    assert_eq!(count(&database, named).await, 3);
 }
 
 /// A database that knows that it was restored hands out nothing before somebody has said what became of the rest.

@@ -71,7 +71,7 @@ async fn changes_that_are_stuck_leave_reads_and_allocations_alone() {
         assert!(
             matches!(
                 (reply.status, code),
-                (409, "name_taken") | (503, "unavailable" | "overloaded")
+                (409, "claimed") | (503, "unavailable" | "overloaded")
             ),
             "{}: {}",
             reply.status,
