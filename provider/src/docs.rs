@@ -2,6 +2,8 @@
 //!
 //! Layout and headings are those that the Terraform registry expects. Knows nothing about networks.
 
+mod lists;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -43,6 +45,14 @@ pub(crate) fn pages(
                 .join("data-source.tf"),
         })?;
         pages.insert(page_path("data-sources", name, &prefix), page);
+    }
+    for (name, schema) in &description.list_resources {
+        let folder = examples.join("list-resources").join(name);
+        let example = folder.join("list-resource.tfquery.hcl");
+        pages.insert(
+            page_path("list-resources", name, &prefix),
+            lists::page(provider, name, schema, &example)?,
+        );
     }
     for (name, signature) in &description.functions {
         let example = examples.join("functions").join(name).join("function.tf");
