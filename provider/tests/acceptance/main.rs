@@ -22,3 +22,4 @@ mod sizing;
 mod space;
 mod stack;
 mod terraform;
+mod whole;
