@@ -6,6 +6,8 @@
 mod guides;
 pub(crate) mod layout;
 
+mod lists;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -45,6 +47,14 @@ pub(crate) fn pages(
             examples: &several(&examples.join("data-sources").join(name), "data-source")?,
         })?;
         pages.insert(page_path("data-sources", name, &prefix), page);
+    }
+    for (name, schema) in &description.list_resources {
+        let folder = examples.join("list-resources").join(name);
+        let example = folder.join("list-resource.tfquery.hcl");
+        pages.insert(
+            page_path("list-resources", name, &prefix),
+            lists::page(provider, name, schema, &example)?,
+        );
     }
     for (name, signature) in &description.functions {
         let example = examples.join("functions").join(name).join("function.tf");

@@ -29,3 +29,4 @@ mod sizing;
 mod space;
 mod stack;
 mod terraform;
+mod whole;

@@ -197,3 +197,44 @@ async fn an_identity_that_is_only_an_id_is_completed() {
     terraform.apply().await.succeeded().says("1 changed");
     assert_eq!(terraform.identity("a"), whole);
 }
+
+/// The examples of imports by identity are about those of the resources.
+#[tokio::test]
+async fn every_example_imports_what_it_names() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/resources");
+    let databases = json!({"name": "databases", "ranges": ["10.70.0.0/16"]});
+    let batch = json!({"name": "batch", "ranges": ["10.71.0.0/16"], "labels": {"tier": "private"}});
+    let v6 = json!({"name": "v6", "ranges": ["2001:db8:1000::/36"]});
+    for (name, before) in [
+        ("allocation", vec![("pools", databases), ("pools", batch)]),
+        ("pool", vec![]),
+        ("profile", vec![("pools", v6)]),
+        ("reservation", vec![]),
+        ("vpc", vec![("vrfs", json!({"name": "dev"}))]),
+        ("vrf", vec![]),
+    ] {
+        let stack = Stack::start().await;
+        for (path, body) in before {
+            stack.api(Method::POST, path, body).await;
+        }
+        let read =
+            |file: &str| std::fs::read_to_string(format!("{folder}/ipam_{name}/{file}")).unwrap();
+        let (config, block) = (read("resource.tf"), read("import-by-identity.tf"));
+        let terraform = stack.workspace();
+        terraform.write(&config);
+        terraform.apply().await.succeeded();
+        let mut lines = block.lines();
+        let address = lines.find_map(|line| line.trim().strip_prefix("to = "));
+        terraform
+            .terraform(&["state", "rm", address.unwrap()])
+            .await
+            .succeeded();
+        terraform.write(&format!("{config}\n{block}"));
+        terraform
+            .apply()
+            .await
+            .succeeded()
+            .says("1 imported, 0 added, 0 changed");
+        terraform.plan_is_empty().await;
+    }
+}

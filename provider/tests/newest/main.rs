@@ -33,3 +33,5 @@ mod space;
 mod stack;
 #[path = "../acceptance/terraform.rs"]
 mod terraform;
+#[path = "../acceptance/whole.rs"]
+mod whole;

@@ -277,3 +277,48 @@ async fn goes_through_pages_as_far_as_is_wanted() {
         .await;
     assert_eq!(found.len(), 1000);
 }
+
+/// The example of each list finds what there is of its type, in a world that the examples of resources might have made.
+#[tokio::test]
+async fn every_example_finds_something() {
+    let stack = Stack::start().await;
+    let labels = json!({"environment": "prod"});
+    for (path, body) in [
+        ("vrfs", json!({"name": "dev"})),
+        (
+            "pools",
+            json!({"name": "cgnat", "vrf": "dev", "ranges": ["100.64.0.0/10"]}),
+        ),
+        ("vpcs", json!({"name": "prod", "labels": labels})),
+        (
+            "reservations",
+            json!({"cidr": "10.0.240.0/20", "reason": "datacentre"}),
+        ),
+        (
+            "allocations",
+            json!({"vpc": "prod", "name": "eks-main", "hosts": 500, "labels": labels}),
+        ),
+    ] {
+        stack.api(Method::POST, path, body).await;
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/list-resources");
+    let mut examples = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let example = entry.unwrap().path().join("list-resource.tfquery.hcl");
+        let text = std::fs::read_to_string(&example).unwrap();
+        let terraform = stack.workspace();
+        terraform.write("");
+        terraform.write_file("list-resource.tfquery.hcl", &text);
+        let run = terraform.query().await.succeeded();
+        for list in text.lines().filter_map(|line| line.strip_prefix("list ")) {
+            let name = list.replace("\" \"", ".").replace([' ', '{', '"'], "");
+            assert!(
+                run.times(&format!("list.{name} ")) > 0,
+                "{name}: {}",
+                run.text
+            );
+        }
+        examples += 1;
+    }
+    assert_eq!(examples, 6);
+}

@@ -1,0 +1,4 @@
+# All profiles, the built-in ones too.
+list "ipam_profile" "all" {
+  provider = ipam
+}

@@ -1,0 +1,8 @@
+# All VPCs with a label.
+list "ipam_vpc" "production" {
+  provider = ipam
+
+  config {
+    labels = { environment = "prod" }
+  }
+}

@@ -1,0 +1,4 @@
+# All VRFs, default too.
+list "ipam_vrf" "all" {
+  provider = ipam
+}
