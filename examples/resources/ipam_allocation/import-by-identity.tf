@@ -1,0 +1,7 @@
+import {
+  to = ipam_allocation.cluster
+  identity = {
+    vpc  = "prod"
+    name = "eks-main"
+  }
+}

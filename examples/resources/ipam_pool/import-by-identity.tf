@@ -1,0 +1,7 @@
+import {
+  to = ipam_pool.corporate
+  identity = {
+    vrf  = "default"
+    name = "corporate"
+  }
+}

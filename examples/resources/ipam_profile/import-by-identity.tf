@@ -1,0 +1,6 @@
+import {
+  to = ipam_profile.cluster
+  identity = {
+    name = "cluster"
+  }
+}

@@ -1,0 +1,6 @@
+import {
+  to = ipam_vpc.dev
+  identity = {
+    name = "dev"
+  }
+}

@@ -1,0 +1,6 @@
+import {
+  to = ipam_vrf.dev
+  identity = {
+    name = "dev"
+  }
+}
