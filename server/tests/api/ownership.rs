@@ -30,8 +30,8 @@ struct Noun {
 }
 
 fn with(mut body: Value, more: &Value) -> Value {
-    let more = more.as_object().unwrap().clone();
-    body.as_object_mut().unwrap().extend(more);
+    let more = more.as_object().expect("fields").clone();
+    body.as_object_mut().expect("fields").extend(more);
     body
 }
 
@@ -110,7 +110,7 @@ impl Noun {
     }
 
     fn of(&self, made: &Value) -> String {
-        format!("{}/{}", self.path, made["id"].as_str().unwrap())
+        format!("{}/{}", self.path, made["id"].as_str().expect("an id"))
     }
 
     /// A refusal that says what exists, why it is not given, and how to take it over.
