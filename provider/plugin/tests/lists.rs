@@ -235,4 +235,17 @@ async fn a_deprecation_says_why() {
         Some("Behave yourself.")
     );
     assert_eq!(attributes["name"].deprecated, None);
+    let config = |behave| json!({"name": "a", "behave": behave});
+    toy.driver.validate(BOX, config("odd")).await.unwrap();
+    let warnings = toy.driver.warnings();
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(
+        (warnings[0].detail.as_str(), warnings[0].path.to_string()),
+        ("Behave yourself.", "behave".to_owned())
+    );
+    toy.driver
+        .validate(BOX, json!({"name": "a"}))
+        .await
+        .unwrap();
+    assert!(toy.driver.warnings().is_empty());
 }

@@ -1,4 +1,5 @@
-//! The toy provider under the real Terraform. Needs `terraform` on the PATH, and says so if it is missing.
+//! The toy provider under the real Terraform. Needs `terraform` on the PATH, and says so if it is missing;
+//! `newest` is the same with the newest Terraform.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,15 +13,20 @@ use nix::unistd::Pid;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use which::Terraform;
+
+#[path = "../../tests/acceptance/terraform.rs"]
+mod which;
+
 const TOY: &str = env!("CARGO_BIN_EXE_terraform-provider-toy");
 
 /// A working directory with a configuration, and Terraform set up to find the toy provider in a directory of its own.
-struct Workspace {
+pub(crate) struct Workspace {
     directory: TempDir,
 }
 
 impl Workspace {
-    fn new(body: &str) -> Self {
+    pub(crate) fn new(body: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let plugins = directory.path().join("plugins");
         fs::create_dir_all(&plugins).unwrap();
@@ -35,11 +41,11 @@ impl Workspace {
         workspace
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn write(&self, body: &str) {
+    pub(crate) fn write(&self, body: &str) {
         let head = format!(
             "terraform {{\n  required_providers {{\n    toy = {{ source = \"toy/toy\" }}\n  }}\n}}\n\
              provider \"toy\" {{\n  directory = {:?}\n  key = \"hush-hush\"\n}}\n",
@@ -49,7 +55,7 @@ impl Workspace {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("terraform");
+        let mut command = Terraform::of_these_tests().command();
         command
             .current_dir(self.directory.path())
             .args(arguments)
@@ -62,20 +68,20 @@ impl Workspace {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let output = self.command(arguments).output();
         Run::from(output.unwrap_or_else(|error| {
             panic!("these tests need the real terraform (1.11 or later) on the PATH, and it can't be started: {error}")
         }))
     }
 
-    fn apply(&self) -> Run {
+    pub(crate) fn apply(&self) -> Run {
         self.run(&["apply", "-auto-approve", "-no-color"])
             .succeeded()
     }
 
     /// Asserts that a plan finds nothing to do.
-    fn assert_settled(&self) {
+    pub(crate) fn assert_settled(&self) {
         let plan = self.run(&["plan", "-detailed-exitcode", "-no-color"]);
         assert_eq!(plan.code, Some(0), "the plan is not empty:\n{}", plan.text);
     }
@@ -85,7 +91,7 @@ impl Workspace {
     }
 }
 
-struct Run {
+pub(crate) struct Run {
     code: Option<i32>,
     /// Both streams.
     text: String,
@@ -102,18 +108,18 @@ impl From<Output> for Run {
 }
 
 impl Run {
-    fn succeeded(self) -> Self {
+    pub(crate) fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.text);
         self
     }
 
-    fn failed(self) -> Self {
+    pub(crate) fn failed(self) -> Self {
         assert_eq!(self.code, Some(1), "{}", self.text);
         self
     }
 
     /// Asserts that the output has `text`, however it is wrapped and framed.
-    fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         let words = |text: &str| {
             text.split_whitespace()
                 .filter(|&w| w != "│")

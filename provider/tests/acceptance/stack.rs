@@ -242,7 +242,7 @@ impl Workspace {
 
     /// A terraform command, not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.terraform.command();
+        let mut command = Command::from(self.terraform.command());
         command
             .args(arguments)
             .current_dir(self.dir.path())

@@ -1,18 +1,16 @@
-//! The Terraform that tests run: that on the path, or the newest that is to be had, out of a shared library.
+//! The Terraform that tests run, here and in `provider/plugin/tests`: that on the path, or the newest that is to be had, out of a shared library.
 
 use std::{
     env, fs,
     io::{Write as _, stderr},
     path::PathBuf,
-    process,
+    process::{self, Command},
 };
-
-use tokio::process::Command;
 
 /// Says where the library is, or "none" where it can't be had and tests are skipped. `./test` sets it.
 const LIBRARY: &str = "IPAM_TERRAFORM_LIBRARY";
 /// Runs the library as if it were the program.
-const RUNNER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/newest/terraform.py");
+const RUNNER: &str = include_str!("../newest/terraform.py");
 
 /// A Terraform.
 #[derive(Clone, Debug)]
@@ -58,7 +56,7 @@ impl Terraform {
             Self::OnPath => Command::new("terraform"),
             Self::Library(library) => {
                 let mut command = Command::new("python3");
-                command.arg(RUNNER).arg(library);
+                command.args(["-c", RUNNER]).arg(library);
                 command
             }
         }

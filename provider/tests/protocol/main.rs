@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests panic as tests do")]
 
+mod lists;
 #[path = "../acceptance/proxy.rs"]
 mod proxy;
 

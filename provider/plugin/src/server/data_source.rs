@@ -4,7 +4,7 @@ use crate::planning::settle;
 use crate::proto::tf;
 use crate::provider::Provider;
 
-use super::{Server, decode, encode, find, guard, messages, schema_of};
+use super::{Server, decode, encode, find, guard, messages, schema_of, warn_of_deprecated};
 
 impl<P: Provider> Server<P> {
     pub(super) async fn validate_data_source(
@@ -18,9 +18,9 @@ impl<P: Provider> Server<P> {
             async {
                 let data_source = find(&self.data_sources, &request.type_name)?;
                 let schema = schema_of(&self.description.data_sources, &request.type_name)?;
-                data_source
-                    .validate(&ctx, &decode(request.config.as_ref(), schema)?)
-                    .await
+                let config = decode(request.config.as_ref(), schema)?;
+                warn_of_deprecated(&ctx, schema, &config);
+                data_source.validate(&ctx, &config).await
             },
         )
         .await;

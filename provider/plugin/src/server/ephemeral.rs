@@ -7,7 +7,7 @@ use crate::private::Private;
 use crate::proto::tf;
 use crate::provider::Provider;
 
-use super::{Server, decode, encode, find, guard, messages, schema_of};
+use super::{Server, decode, encode, find, guard, messages, schema_of, warn_of_deprecated};
 
 impl<P: Provider> Server<P> {
     pub(super) async fn validate_ephemeral(
@@ -21,9 +21,9 @@ impl<P: Provider> Server<P> {
             async {
                 let resource = find(&self.ephemeral_resources, &request.type_name)?;
                 let schema = schema_of(&self.description.ephemeral_resources, &request.type_name)?;
-                resource
-                    .validate(&ctx, &decode(request.config.as_ref(), schema)?)
-                    .await
+                let config = decode(request.config.as_ref(), schema)?;
+                warn_of_deprecated(&ctx, schema, &config);
+                resource.validate(&ctx, &config).await
             },
         )
         .await;

@@ -15,7 +15,7 @@ use crate::resource::Instance;
 use crate::value::Value;
 
 use super::state::States;
-use super::{Server, decode, guard, messages, schema_of, unknown};
+use super::{Server, decode, guard, messages, schema_of, unknown, warn_of_deprecated};
 
 impl<P: Provider> Server<P> {
     fn list_resource(&self, name: &str) -> Result<&Arc<dyn ListResource<P::Client>>, Diagnostic> {
@@ -32,6 +32,7 @@ impl<P: Provider> Server<P> {
             let resource = self.list_resource(&request.type_name)?;
             let schema = schema_of(&self.description.list_resources, &request.type_name)?;
             let config = decode(request.config.as_ref(), schema)?;
+            warn_of_deprecated(&ctx, schema, &config);
             resource.validate(&ctx, &config).await
         })
         .await;

@@ -110,6 +110,7 @@ impl<P: Provider> Server<P> {
         let ctx = self.context();
         let outcome = guard("validating the provider configuration", &ctx, async {
             let config = decode(request.config.as_ref(), &self.description.provider)?;
+            warn_of_deprecated(&ctx, &self.description.provider, &config);
             self.provider.validate(&ctx, &config).await
         })
         .await;
@@ -142,6 +143,24 @@ impl<P: Provider> Server<P> {
         .await;
         tf::configure_provider::Response {
             diagnostics: messages::diagnostics(outcome.diagnostics),
+        }
+    }
+}
+
+/// Warns of what is configured and should not be used any more; Terraform itself only warns of what is read.
+fn warn_of_deprecated<C>(ctx: &Context<C>, schema: &Schema, config: &Value) {
+    if let Some(reason) = &schema.body.deprecated {
+        ctx.report(Diagnostic::warning(
+            "This type is deprecated",
+            reason.as_str(),
+        ));
+    }
+    for (name, attribute) in &schema.body.attributes {
+        if let Some(reason) = &attribute.deprecated
+            && !config.get(name).is_null()
+        {
+            let summary = format!("The attribute {name} is deprecated");
+            ctx.report(Diagnostic::warning(summary, reason.as_str()).at(name.as_str()));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::resource::{Create, Import, Instance, MoveSource, Resource, Update};
 use crate::value::Value;
 
 use super::state::{Sent, States};
-use super::{Server, decode, encode, find, guard, messages, null, schema_of};
+use super::{Server, decode, encode, find, guard, messages, null, schema_of, warn_of_deprecated};
 
 impl<P: Provider> Server<P> {
     pub(super) fn resource(
@@ -39,6 +39,7 @@ impl<P: Provider> Server<P> {
             if !capabilities.write_only_attributes_allowed {
                 refuse_write_only(&ctx, &states, &config);
             }
+            warn_of_deprecated(&ctx, states.schema, &config);
             resource.validate(&ctx, &config).await
         })
         .await;
