@@ -10,7 +10,7 @@ data "ipam_lookup" "then" {
 }
 
 output "holders" {
-  value = [for holder in data.ipam_lookup.now.holders : "${holder.vpc}/${holder.name} since ${holder.since}"]
+  value = [for holder in data.ipam_lookup.now.holders : "${holder.vpc}/${holder.name}"]
 }
 
 output "was_free" {

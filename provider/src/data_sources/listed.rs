@@ -88,6 +88,26 @@ pub(crate) fn by_a<T: FromValue>(name: &'static str, what: &'static str) -> Word
     by(name, what).is::<T>()
 }
 
+/// Most that is answered, in bytes of JSON, which is more than what is sent. Terraform takes 64 MiB in one message.
+const MAX_BYTES: usize = 60 << 20;
+
+/// Refuses what Terraform would break the connection over, with what to do.
+fn check_size(words: &str, values: &[Value], most: usize) -> std::result::Result<(), Diagnostic> {
+    let mut bytes = 0;
+    for value in values {
+        bytes += value.to_json().to_string().len();
+        if bytes > most {
+            let text = format!(
+                "These are {} {words}, which is more than Terraform takes in one answer. Narrow them down with filters, \
+                 in several data sources if need be.",
+                values.len()
+            );
+            return Err(Diagnostic::error("The list is too long", text));
+        }
+    }
+    Ok(())
+}
+
 /// What only pools could be filtered by before there was `labels`.
 pub(crate) const LABEL: &str = "label";
 
@@ -187,8 +207,25 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
             .filter(|found| L::lets_through(found, &config) && has_labels(found))
             .map(L::values)
             .collect::<Result<Vec<_>>>()?;
+        check_size(L::WORDS, &values, MAX_BYTES)?;
         let mut answer = config;
         answer.set(L::PLURAL, values);
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_terraform_would_not_take_is_refused_with_what_to_do() {
+        let one = Value::object([("name", "a".into())]);
+        let values = vec![one; 10];
+        // {"name":"a"} each.
+        assert_eq!(check_size("pools", &values, 120), Ok(()));
+        let error = check_size("pools", &values, 119).unwrap_err();
+        assert!(error.detail.starts_with("These are 10 pools"), "{error:?}");
+        assert!(error.detail.contains("Narrow them down"), "{error:?}");
     }
 }

@@ -61,6 +61,16 @@ pub(crate) fn problems(docs: &Path, description: &Description) -> anyhow::Result
                 );
             }
         }
+        if folder == "list-resources" {
+            // A list is called like the resource that it finds; not every resource has one.
+            let wanted = names("resources", description);
+            problems.extend(found.difference(&wanted).map(|name| {
+                format!(
+                    "{}: there is no resource of that name",
+                    path.join(name).display()
+                )
+            }));
+        }
         if OF_SCHEMA.contains(&folder) {
             let wanted = names(folder, description);
             problems.extend(found.difference(&wanted).map(|name| {
@@ -241,6 +251,10 @@ mod tests {
         for (path, says) in [
             ("resources/other.md", "has nothing of that name"),
             ("functions/ipam_split.md", "has nothing of that name"),
+            (
+                "list-resources/pools.md",
+                "there is no resource of that name",
+            ),
             ("data-sources/pool.markdown", "end with .md"),
             ("guides/more/start.md", "no folders below guides"),
         ] {

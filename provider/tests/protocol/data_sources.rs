@@ -464,7 +464,9 @@ async fn a_preview_is_what_an_allocation_gets_and_makes_nothing() {
         assert_eq!(stack.count(everything).await, before, "{ask}");
         let mut config = ask.clone();
         config["name"] = json!("same");
-        let made = driver.create("ipam_allocation", config).await.unwrap();
+        // Each in a run of its own, since no two resources of one run have the same name.
+        let run = stack.provider().await;
+        let made = run.create("ipam_allocation", config).await.unwrap();
         for same in [
             "blocks",
             "cidr",
@@ -475,7 +477,7 @@ async fn a_preview_is_what_an_allocation_gets_and_makes_nothing() {
         ] {
             assert_eq!(preview[same], made.values[same], "{same} of {ask}");
         }
-        driver.delete(&made).await.unwrap();
+        run.delete(&made).await.unwrap();
     }
 }
 

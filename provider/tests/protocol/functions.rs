@@ -216,7 +216,7 @@ async fn they_say_which_argument_is_wrong_and_why() {
             "split",
             json!(["10.0.0.0/16", [17, 17, 32]]),
             1,
-            "[2]: a /32 does not fit any more: the blocks before it use all of 10.0.0.0/16.",
+            "[2]: a /32 does not fit any more: the blocks before it use all of 10.0.0.0/16",
         ),
         (
             "split",
@@ -252,7 +252,7 @@ async fn they_say_which_argument_is_wrong_and_why() {
             "nth_block",
             json!(["10.0.0.0/16", 24, 256]),
             2,
-            "10.0.0.0/16 has 256 blocks of /24, 0 to 255 or -1 to -256; 256 is none.",
+            "10.0.0.0/16 has 256 blocks of /24, 0 to 255 or -1 to -256; 256 is none",
         ),
         (
             "nth_block",
@@ -337,7 +337,7 @@ async fn every_one_is_tested() {
     let driver = Driver::start(BINARY).await.unwrap();
     let source = include_str!("functions.rs");
     for name in driver.names().await.unwrap() {
-        if !name.starts_with("ipam_") {
+        if !name.contains("ipam_") {
             assert!(
                 source.matches(&format!("\"{name}\",")).count() > 1,
                 "{name}"
