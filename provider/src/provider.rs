@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, env, time::Duration};
 
 use ipam_client::{Client, Error, Settings, SettingsError};
-use ipam_shared::api::allocation::Allocation;
+use ipam_shared::api::{allocation::Allocation, ownership::Owner};
 use tfplugin::{
     Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function,
-    ListResource, Number, Provider, Resource, Result, Schema, Type, Value, async_trait, object,
+    ListResource, Number, Provider, Resource, Result, Schema, Text, Type, Value, async_trait,
+    object,
 };
 
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
         managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
         vrf::Vrf,
     },
+    owner,
+    ownership::Adopt,
     rename::Rename,
     resources,
     run::Run,
@@ -54,6 +57,8 @@ object! {
         api_key: Option<String>,
         ca_file: Option<String>,
         default_labels: Option<BTreeMap<String, String>>,
+        owner: Option<String>,
+        adopt: Option<Adopt>,
         rename: Option<Rename>,
         request_timeout: Option<u32>,
         retry_timeout: Option<u32>,
@@ -106,6 +111,27 @@ impl Provider for Ipam {
             ),
         )
         .attribute(
+            "owner",
+            Attribute::string().optional().describe(
+                "For whom this configuration makes things: a text of 1 to 255 characters that no other state uses, such \
+                 as the name of its workspace. A creation that is repeated after an interrupted apply is given what the \
+                 first one made, and another owner is not, so that a copy of the configuration never takes over what \
+                 the original has just made. Default: the environment variable `IPAM_OWNER`; else what the pipeline is \
+                 for: the workspace of HCP Terraform (`TFC_WORKSPACE_SLUG`), or the project of GitLab \
+                 (`CI_PROJECT_ID`, with `CI_ENVIRONMENT_NAME` and `TF_STATE_NAME`) or GitHub (`GITHUB_REPOSITORY_ID`), \
+                 each with the selected workspace and the folder in the repository; else none, as with an empty text. Without an owner two \
+                 copies that work with one key are told apart only by the first refresh after the apply.",
+            ),
+        )
+        .attribute(
+            "adopt",
+            Attribute::string().optional().describe(
+                "What a creation does when the same owner made the same thing before and nobody has confirmed it: \
+                 `unconfirmed` takes it over, which is how an interrupted apply is repeated; `never` fails with the \
+                 line that imports it. Default: `unconfirmed`.",
+            ),
+        )
+        .attribute(
             "rename",
             Attribute::string().optional().describe(
                 "What becomes of an allocation that gets another name, or of a pool whose ranges were cut by size: \
@@ -152,6 +178,10 @@ impl Provider for Ipam {
             Ok(())
         };
         config.attribute::<Field<Rename>>("rename")?;
+        config.attribute::<Field<Adopt>>("adopt")?;
+        if config.get("owner").as_str() != Some("") {
+            config.attribute::<Field<Text<Owner>>>("owner")?;
+        }
         within("request_timeout", 1, 600)?;
         within("retry_timeout", 0, 3600)?;
         labels::check(config, "default_labels")
@@ -198,6 +228,8 @@ impl Provider for Ipam {
 
         let mut settings = Settings::new(endpoint, api_key);
         settings.ca_file = config.ca_file.map(Into::into);
+        settings.owner = owner::of(config.owner);
+        settings.adopts = config.adopt.unwrap_or_default() == Adopt::Unconfirmed;
         settings.user_agent = format!(
             "terraform-provider-ipam/{} (Terraform {})",
             env!("CARGO_PKG_VERSION"),

@@ -72,6 +72,8 @@ struct Wanted {
     ids: BTreeSet<String>,
     /// Whether something new is to have it.
     created: bool,
+    /// What is new, once it is there.
+    made: Option<String>,
 }
 
 impl Run {
@@ -109,6 +111,29 @@ impl Run {
         let ids = &mut notes.wanted.entry(after.clone()).or_default().ids;
         ids.insert(id.to_owned());
         ids.len() > 1
+    }
+
+    /// Notes that what was to have this name is there.
+    pub(crate) fn made(&self, key: &Key, id: &str) {
+        self.notes().wanted.entry(key.clone()).or_default().made = Some(id.to_owned());
+    }
+
+    /// Notes that what has this id does not have this name any more.
+    fn forgets(&self, key: &Key, id: &str) {
+        if let Some(wanted) = self.notes().wanted.get_mut(key) {
+            wanted.ids.remove(id);
+            if wanted.made.as_deref() == Some(id) {
+                *wanted = Wanted::default();
+            }
+        }
+    }
+
+    /// Notes that what has this id is gone, and wants no name any more.
+    fn forgets_all(&self, key: &Key, id: &str) {
+        self.forgets(key, id);
+        for wanted in self.notes().wanted.values_mut() {
+            wanted.ids.remove(id);
+        }
     }
 
     /// Notes that what has this name is being deleted.
@@ -167,8 +192,8 @@ pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 pub(crate) enum Taking<'a> {
     /// Something new.
     New,
-    /// What is called so now.
-    Rename(&'a Key),
+    /// What is called so now, and has this id.
+    Rename(&'a Key, &'a str),
 }
 
 /// What to try.
@@ -208,7 +233,7 @@ pub(crate) async fn taking<'a, T>(
         if begun.elapsed() > patience || ctx.stop().is_cancelled() {
             break Err(error);
         }
-        if let Taking::Rename(from) = why
+        if let Taking::Rename(from, _) = why
             && run.waits(from, to)
             && let Err(error) = attempt(Attempt::Aside).await
         {
@@ -216,27 +241,31 @@ pub(crate) async fn taking<'a, T>(
         }
         tokio::time::sleep(PAUSE).await;
     };
-    if let Taking::Rename(from) = why {
+    if let Taking::Rename(from, id) = why {
         run.waits_no_more(from);
-        if outcome.is_err() {
-            run.stays(from);
+        match &outcome {
+            Ok(_) => run.forgets(from, id),
+            Err(_) => run.stays(from),
         }
     }
     outcome
 }
 
-/// Deletes what is called so, which makes its name free for others of this run.
+/// Deletes what has this id and this name, which makes the name free for others of this run.
 pub(crate) async fn deleting<T>(
     run: &Run,
     key: Option<Key>,
+    id: &str,
     delete: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    if let Some(key) = &key {
-        run.deletes(key);
-    }
+    let Some(key) = key else {
+        return delete.await;
+    };
+    run.deletes(&key);
     let outcome = delete.await;
-    if let (Err(_), Some(key)) = (&outcome, &key) {
-        run.stays(key);
+    match &outcome {
+        Ok(_) => run.forgets_all(&key, id),
+        Err(_) => run.stays(&key),
     }
     outcome
 }
@@ -253,6 +282,18 @@ fn is_taken(error: &Error, key: &Key) -> bool {
 /// A name that something has while others pass: nobody chooses it, and it tells where it comes from.
 pub(crate) fn aside(id: &str) -> String {
     format!("renamed-by-terraform-{id}")
+}
+
+/// Why something was not made, which may be that somebody owns what has its name.
+pub(crate) fn not_made(what: &str, error: &Error) -> Diagnostic {
+    let mut message = failure(what, error);
+    if error.code() == Some(Code::Claimed) {
+        message.detail.push_str(
+            " A resource that is replaced with create_before_destroy needs a name that changes with it, because for a \
+             while both exist.",
+        );
+    }
+    message
 }
 
 /// Why something was not changed, which may be that the name it was to get is taken.
@@ -302,6 +343,12 @@ mod tests {
         // Planned as a change, and then anew as its replacement.
         assert!(!run.creates(&key("b")));
         assert!(run.is_new(&key("b")) && !run.is_new(&key("c")));
+        // Once it is gone, the name is free.
+        run.made(&key("a"), "3");
+        run.forgets(&key("a"), "4");
+        assert!(run.creates(&key("a")));
+        run.forgets(&key("a"), "3");
+        assert!(!run.creates(&key("a")));
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(super) async fn find<N: Noun>(
     let Ok(id) = id.parse::<N::Id>() else {
         return Ok(Vec::new());
     };
-    match N::get(client, id).await {
+    match N::get(client, id, None).await {
         Err(error) if error.code() == Some(Code::NotFound) => Ok(Vec::new()),
         found => Ok(vec![found?]),
     }

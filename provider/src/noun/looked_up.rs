@@ -121,7 +121,7 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
         let (at, found) = match config.attribute::<Option<Text<N::Id>>>("id")? {
             Some(Text(id)) => {
                 let what = format!("look up the {} {id}", N::WORD);
-                let found = match until_stopped(ctx, &what, N::get(client, id)).await? {
+                let found = match until_stopped(ctx, &what, N::get(client, id, None)).await? {
                     Ok(found) => vec![found],
                     Err(error) if error.code() == Some(Code::NotFound) => Vec::new(),
                     Err(error) => return Err(failure(&what, &error).at("id").into()),

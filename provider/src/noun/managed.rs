@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use ipam_shared::error::Code;
+use ipam_shared::{api::ownership::Owned as _, error::Code};
 use tfplugin::{
     Attribute, Context, Create, Diagnostic, IdentitySchema, Import, Instance, Path, Plan, Private,
     Resource, Result, Schema, Text, Update, Value, async_trait,
@@ -13,9 +13,9 @@ use crate::{
     call::until_stopped,
     command::report_obstacle,
     failure::{failure, gone, taken, unknown_id},
-    labels,
+    labels, ownership,
     provider::Connection,
-    run::{Attempt, Taking, aside, deleting, not_changed, taking, wanted_twice},
+    run::{Attempt, Taking, aside, deleting, not_changed, not_made, taking, wanted_twice},
 };
 
 /// The resource type of a noun.
@@ -72,7 +72,12 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
             labels::plan(ctx, plan)?;
         }
         N::plan(ctx, plan).await?;
-        note::<N>(ctx, plan)
+        note::<N>(ctx, plan).await
+    }
+
+    async fn plan_destroy(&self, ctx: &Context<Connection>, current: &Instance) -> Result<()> {
+        let (state, private) = (&current.state, &current.private);
+        ownership::plan_present(ctx, N::Found::NOUN, N::key(state), state, private).await
     }
 
     async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
@@ -97,11 +102,17 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
             N::create(&connection.client, &new)
         });
         match until_stopped(ctx, &what, call).await? {
-            Ok(made) => instance::<N>(&made, planned, connection, Private::default()),
+            Ok(created) => {
+                if let Some(key) = &key {
+                    run.made(key, &N::id(&created.made));
+                }
+                let private = ownership::keep(ctx, &title, &created);
+                instance::<N>(&created.made, planned, connection, private)
+            }
             Err(error) if error.code() == Some(Code::NameTaken) => {
                 Err(taken(&what, &error, &title).into())
             }
-            Err(error) => Err(failure(&what, &error).into()),
+            Err(error) => Err(not_made(&what, &error).into()),
         }
     }
 
@@ -111,8 +122,12 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let title = N::title(&current.state);
         let what = format!("read the {} {title}", N::WORD);
         let shown_id = id.to_string();
-        match until_stopped(ctx, &what, N::get(&connection.client, id)).await? {
+        let claim = ownership::claim(&current.private);
+        match until_stopped(ctx, &what, N::get(&connection.client, id, claim)).await? {
             Ok(found) => {
+                if claim.is_some() {
+                    connection.run.claims().show(found.uuid());
+                }
                 instance::<N>(&found, &current.state, connection, current.private).map(Some)
             }
             Err(error) if error.code() == Some(Code::Gone) => {
@@ -136,7 +151,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
             .iter()
             .find(|word| word.is_place && request.changes(word.name));
         if let Some(word) = place {
-            let found = until_stopped(ctx, &what, N::get(&connection.client, id.clone()))
+            let found = until_stopped(ctx, &what, N::get(&connection.client, id.clone(), None))
                 .await?
                 .map_err(|error| failure(&what, &error))?;
             let state = instance::<N>(&found, &request.planned, connection, Private::default())?;
@@ -160,7 +175,9 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let patch: N::Patch = body(fields)?;
         let from = N::key(&request.prior);
         let to = N::key(&request.planned).filter(|_| request.changes(N::KEY));
-        let why = from.as_ref().map_or(Taking::New, Taking::Rename);
+        let why = from
+            .as_ref()
+            .map_or(Taking::New, |from| Taking::Rename(from, &shown_id));
         let away = || Fields::from_iter([(N::KEY.to_owned(), aside(&shown_id).into())]);
         let away: Option<N::Patch> = to.is_some().then(|| body(away())).transpose()?;
         let call = taking(ctx, &connection.run, &why, to.as_ref(), |attempt| {
@@ -185,7 +202,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let Text(id) = current.state.attribute::<Text<N::Id>>("id")?;
         let shown_id = id.to_string();
         let what = format!("delete the {} {}", N::WORD, N::title(&current.state));
-        let call = deleting(&connection.run, N::key(&current.state), async {
+        let call = deleting(&connection.run, N::key(&current.state), &shown_id, async {
             N::delete(&connection.client, id).await
         });
         match until_stopped(ctx, &what, call).await? {
@@ -238,15 +255,21 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
 }
 
 /// Notes what is wanted, and refuses a second one of the same name.
-fn note<N: Noun>(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
+async fn note<N: Noun>(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     let (Some(connection), Some(key)) = (ctx.try_client(), N::key(&plan.planned)) else {
         return Ok(());
     };
     let twice = match &plan.prior {
-        None => connection.run.creates(&key),
+        None => {
+            let twice = connection.run.creates(&key);
+            ownership::plan_new(ctx, &key).await?;
+            twice
+        }
         Some(prior) => {
-            let id: String = prior.attribute("id")?;
-            connection.run.keeps(&id, N::key(prior).as_ref(), &key)
+            let (id, before): (String, _) = (prior.attribute("id")?, N::key(prior));
+            let twice = connection.run.keeps(&id, before.as_ref(), &key);
+            ownership::plan_present(ctx, N::Found::NOUN, before, prior, &plan.private).await?;
+            twice
         }
     };
     if twice {

@@ -18,8 +18,8 @@ pub(crate) mod word;
 
 use std::{fmt::Display, str::FromStr};
 
-use ipam_client::{Client, Error};
-use ipam_shared::{error::Code, labels::Labels};
+use ipam_client::{Client, Created, Error};
+use ipam_shared::{api::ownership::Owned, error::Code, ids::Claim, labels::Labels};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Context, Diagnostic, Plan, Result, Update, Value, async_trait};
@@ -52,7 +52,7 @@ pub(crate) trait Noun: Send + Sync + 'static {
     /// The body that changes one.
     type Patch: DeserializeOwned + Send + Sync;
     /// What the server has.
-    type Found: Serialize + Send + Sync;
+    type Found: Owned + Serialize + Send + Sync;
 
     /// The attributes of the resource, but for `id` and the labels. The data source shows them too.
     fn words() -> Vec<Word>;
@@ -72,10 +72,17 @@ pub(crate) trait Noun: Send + Sync + 'static {
     const HAS_LABELS: bool = true;
 
     /// Makes one.
-    async fn create(client: &Client, new: &Self::New) -> std::result::Result<Self::Found, Error>;
+    async fn create(
+        client: &Client,
+        new: &Self::New,
+    ) -> std::result::Result<Created<Self::Found>, Error>;
 
-    /// The one with that id.
-    async fn get(client: &Client, id: Self::Id) -> std::result::Result<Self::Found, Error>;
+    /// The one with that id. The claim, if there is one, confirms that the reader owns it.
+    async fn get(
+        client: &Client,
+        id: Self::Id,
+        claim: Option<Claim>,
+    ) -> std::result::Result<Self::Found, Error>;
 
     /// Those that people call so, in all VRFs or in that one.
     async fn find(
@@ -185,7 +192,7 @@ fn bug(error: &serde_json::Error) -> Diagnostic {
 /// Finds what an import or a person names: an id, a key, or a VRF and a key.
 async fn named<N: Noun>(client: &Client, text: &str) -> std::result::Result<Vec<N::Found>, Error> {
     if let Ok(id) = text.parse::<N::Id>() {
-        match N::get(client, id).await {
+        match N::get(client, id, None).await {
             // A name may look like an id.
             Err(error) if error.code() == Some(Code::NotFound) => {}
             found => return Ok(vec![found?]),

@@ -8,11 +8,11 @@ mod plan;
 mod ranges;
 mod words;
 
-use ipam_client::{Client, Error};
+use ipam_client::{Client, Created, Error};
 use ipam_shared::{
     api::pool::{NewPool, Pool as Found, PoolPatch},
     cidr::{Cidr, Family},
-    ids::PoolId,
+    ids::{Claim, PoolId},
     labels::Labels,
 };
 use tfplugin::{
@@ -60,12 +60,12 @@ impl Noun for Pool {
         Some(&found.labels)
     }
 
-    async fn create(client: &Client, new: &NewPool) -> Result<Found, Error> {
-        client.create_pool(new).await.map(|created| created.made)
+    async fn create(client: &Client, new: &NewPool) -> Result<Created<Found>, Error> {
+        client.create_pool(new).await
     }
 
-    async fn get(client: &Client, id: PoolId) -> Result<Found, Error> {
-        client.get_pool(&id.to_string(), None).await
+    async fn get(client: &Client, id: PoolId, claim: Option<Claim>) -> Result<Found, Error> {
+        client.get_pool(&id.to_string(), claim).await
     }
 
     async fn find(client: &Client, key: &str, vrf: Option<&str>) -> Result<Vec<Found>, Error> {

@@ -1,9 +1,9 @@
 //! Profiles.
 
-use ipam_client::{Client, Error};
+use ipam_client::{Client, Created, Error};
 use ipam_shared::{
     api::profile::{MAX_MEMBERS, NewProfile, Profile as Found, ProfilePatch},
-    ids::ProfileId,
+    ids::{Claim, ProfileId},
     name::Name,
 };
 use tfplugin::{Attribute, Diagnostic, Field, FromValue, Number, Path, Text, Value, async_trait};
@@ -131,12 +131,12 @@ impl Noun for Profile {
         found.id.to_string()
     }
 
-    async fn create(client: &Client, new: &NewProfile) -> Result<Found, Error> {
-        client.create_profile(new).await.map(|created| created.made)
+    async fn create(client: &Client, new: &NewProfile) -> Result<Created<Found>, Error> {
+        client.create_profile(new).await
     }
 
-    async fn get(client: &Client, id: ProfileId) -> Result<Found, Error> {
-        client.get_profile(&id.to_string(), None).await
+    async fn get(client: &Client, id: ProfileId, claim: Option<Claim>) -> Result<Found, Error> {
+        client.get_profile(&id.to_string(), claim).await
     }
 
     async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {

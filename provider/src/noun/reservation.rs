@@ -1,9 +1,9 @@
 //! Reservations.
 
-use ipam_client::{Client, Error};
+use ipam_client::{Client, Created, Error};
 use ipam_shared::{
     api::reservation::{MAX_REASON, NewReservation, Reservation as Found, ReservationPatch},
-    ids::ReservationId,
+    ids::{Claim, ReservationId},
     labels::Labels,
 };
 use tfplugin::{Attribute, Context, Diagnostic, FromValue, Path, Plan, Type, Value, async_trait};
@@ -96,15 +96,12 @@ impl Noun for Reservation {
         Some(&found.labels)
     }
 
-    async fn create(client: &Client, new: &NewReservation) -> Result<Found, Error> {
-        client
-            .create_reservation(new)
-            .await
-            .map(|created| created.made)
+    async fn create(client: &Client, new: &NewReservation) -> Result<Created<Found>, Error> {
+        client.create_reservation(new).await
     }
 
-    async fn get(client: &Client, id: ReservationId) -> Result<Found, Error> {
-        client.get_reservation(id, None).await
+    async fn get(client: &Client, id: ReservationId, claim: Option<Claim>) -> Result<Found, Error> {
+        client.get_reservation(id, claim).await
     }
 
     async fn find(client: &Client, key: &str, vrf: Option<&str>) -> Result<Vec<Found>, Error> {

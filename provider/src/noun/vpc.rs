@@ -1,9 +1,9 @@
 //! VPCs.
 
-use ipam_client::{Client, Error};
+use ipam_client::{Client, Created, Error};
 use ipam_shared::{
     api::vpc::{NewVpc, Vpc as Found, VpcPatch},
-    ids::VpcId,
+    ids::{Claim, VpcId},
     labels::Labels,
 };
 use tfplugin::{Context, Plan, Value, async_trait};
@@ -63,12 +63,12 @@ impl Noun for Vpc {
         Some(&found.labels)
     }
 
-    async fn create(client: &Client, new: &NewVpc) -> Result<Found, Error> {
-        client.create_vpc(new).await.map(|created| created.made)
+    async fn create(client: &Client, new: &NewVpc) -> Result<Created<Found>, Error> {
+        client.create_vpc(new).await
     }
 
-    async fn get(client: &Client, id: VpcId) -> Result<Found, Error> {
-        client.get_vpc(&id.to_string(), None).await
+    async fn get(client: &Client, id: VpcId, claim: Option<Claim>) -> Result<Found, Error> {
+        client.get_vpc(&id.to_string(), claim).await
     }
 
     async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {

@@ -1,9 +1,9 @@
 //! VRFs.
 
-use ipam_client::{Client, Error};
+use ipam_client::{Client, Created, Error};
 use ipam_shared::{
     api::vrf::{NewVrf, Vrf as Found, VrfPatch},
-    ids::VrfId,
+    ids::{Claim, VrfId},
     labels::Labels,
     name::Name,
 };
@@ -68,12 +68,12 @@ impl Noun for Vrf {
         Some(&found.labels)
     }
 
-    async fn create(client: &Client, new: &NewVrf) -> Result<Found, Error> {
-        client.create_vrf(new).await.map(|created| created.made)
+    async fn create(client: &Client, new: &NewVrf) -> Result<Created<Found>, Error> {
+        client.create_vrf(new).await
     }
 
-    async fn get(client: &Client, id: VrfId) -> Result<Found, Error> {
-        client.get_vrf(&id.to_string(), None).await
+    async fn get(client: &Client, id: VrfId, claim: Option<Claim>) -> Result<Found, Error> {
+        client.get_vrf(&id.to_string(), claim).await
     }
 
     async fn find(client: &Client, key: &str, _vrf: Option<&str>) -> Result<Vec<Found>, Error> {

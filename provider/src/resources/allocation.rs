@@ -13,10 +13,13 @@ mod request;
 mod size;
 
 use ipam_shared::{
-    api::allocation::{Allocation as Found, AllocationPatch, NewAllocation},
+    api::{
+        allocation::{Allocation as Found, AllocationPatch, NewAllocation},
+        ownership::Noun,
+    },
     cidr::Cidr,
     error::Code,
-    ids::{AllocationId, Claim},
+    ids::AllocationId,
     name::Name,
 };
 use tfplugin::{
@@ -30,7 +33,7 @@ use crate::{
     failure::{failure, gone, unknown_id},
     labels, lookup, model,
     noun::word,
-    ownership::{self, CLAIM},
+    ownership,
     provider::Connection,
     run::{self, Taking, deleting, taking},
 };
@@ -167,8 +170,14 @@ impl Resource<Connection> for Allocation {
 
     async fn plan_destroy(&self, ctx: &Context<Connection>, current: &Instance) -> Result<()> {
         check_protection(&current.state)?;
-        let id = id_of(&current.state)?;
-        ownership::plan_present(ctx, key(&current.state), id, &current.private).await
+        ownership::plan_present(
+            ctx,
+            Noun::Allocation,
+            key(&current.state),
+            &current.state,
+            &current.private,
+        )
+        .await
     }
 
     async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
@@ -202,19 +211,10 @@ impl Resource<Connection> for Allocation {
         let created = until_stopped(ctx, &what, call)
             .await?
             .map_err(|error| naming::refused(&what, &error))?;
-        if created.adopted {
-            ctx.report(Diagnostic::warning(
-                format!("The allocation {} was there already", title(&request.planned)),
-                "It was asked for before with the same name and in the same way, and nobody has confirmed since that it \
-                 is theirs: most likely an apply was interrupted. This resource takes it over. If another \
-                 configuration has a resource of the same VPC and name, give one of them another name, because the \
-                 other one's next plan will fail.",
-            ));
+        if let Some(name) = &name {
+            connection.run.made(name, &created.made.id.to_string());
         }
-        let mut private = Private::default();
-        if let Some(claim) = created.made.claim {
-            private.set(CLAIM, claim);
-        }
+        let private = ownership::keep(ctx, &title(planned), &created);
         Ok(Instance {
             state: state(&created.made, &request.planned, connection)?,
             private,
@@ -224,13 +224,13 @@ impl Resource<Connection> for Allocation {
     async fn read(&self, ctx: &Context<Connection>, current: Instance) -> Result<Option<Instance>> {
         let connection = ctx.client()?;
         let id = id_of(&current.state)?;
-        let claim: Option<Claim> = current.private.get(CLAIM);
+        let claim = ownership::claim(&current.private);
         let what = format!("read the allocation {}", title(&current.state));
         let call = connection.read_allocation(id, claim);
         match until_stopped(ctx, &what, call).await? {
             Ok((found, is_shown)) => {
                 if is_shown {
-                    connection.run.claims().show(id);
+                    connection.run.claims().show(id.0);
                 }
                 Ok(Some(Instance {
                     state: state(&found, &current.state, connection)?,
@@ -306,7 +306,8 @@ impl Resource<Connection> for Allocation {
         let connection = ctx.client()?;
         let id = id_of(&current.state)?;
         let what = format!("release the allocation {}", title(&current.state));
-        let call = deleting(&connection.run, key(&current.state), async {
+        let shown_id = id.to_string();
+        let call = deleting(&connection.run, key(&current.state), &shown_id, async {
             connection.client.delete_allocation(id, None).await
         });
         let call = connection.changing(call);
@@ -314,7 +315,7 @@ impl Resource<Connection> for Allocation {
             Ok(()) => Ok(()),
             Err(error) if error.code() == Some(Code::Gone) => Ok(()),
             Err(error) if error.code() == Some(Code::NotFound) => {
-                Err(unknown_id(WORD, &id.to_string(), connection.client.endpoint()).into())
+                Err(unknown_id(WORD, &shown_id, connection.client.endpoint()).into())
             }
             Err(error) => Err(failure(&what, &error).into()),
         }

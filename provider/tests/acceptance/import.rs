@@ -130,3 +130,54 @@ async fn what_does_not_exist_is_not_imported() {
             .says("Import by id, by vpc/name");
     }
 }
+
+#[tokio::test]
+async fn what_several_vrfs_have_is_asked_for_in_a_form_that_works() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    stack
+        .api(Method::POST, "vrfs", json!({"name": "dev"}))
+        .await;
+    for vrf in ["default", "dev"] {
+        let pool = json!({"name": "wide", "vrf": vrf, "ranges": ["10.64.0.0/16"]});
+        stack.api(Method::POST, "pools", pool).await;
+        let network = json!({"cidr": "172.16.0.0/24", "vrf": vrf, "reason": "Test"});
+        stack.api(Method::POST, "reservations", network).await;
+        let ask =
+            json!({"vpc": vrf, "vrf": vrf, "name": "a", "pools": ["wide"], "prefix_length": 24});
+        stack.api(Method::POST, "allocations", ask).await;
+    }
+    for (address, config, ambiguous, forms) in [
+        (
+            "ipam_pool.one",
+            "name = \"wide\"\nvrf = \"dev\"\nranges = [\"10.64.0.0/16\"]",
+            "wide",
+            ["default/wide", "dev/wide"],
+        ),
+        (
+            "ipam_reservation.one",
+            "cidr = \"172.16.0.0/24\"\nvrf = \"dev\"\nreason = \"Test\"",
+            "172.16.0.0/24",
+            ["default/172.16.0.0/24", "dev/172.16.0.0/24"],
+        ),
+        (
+            "ipam_allocation.one",
+            "vpc = \"dev\"\nname = \"a\"\npools = [\"wide\"]\nprefix_length = 24",
+            "10.64.0.0/24",
+            ["default/a", "dev/a"],
+        ),
+    ] {
+        let ty = address.trim_end_matches(".one");
+        terraform.write(&format!("resource \"{ty}\" \"one\" {{\n{config}\n}}\n"));
+        let command = ["import", "-no-color", "-input=false", address, ambiguous];
+        let run = terraform.terraform(&command).await.failed();
+        let run = run.says("It exists in several VRFs. Import one of these:");
+        run.says(forms[0]).says(forms[1]);
+        import(&terraform, address, forms[1]).await;
+        terraform.plan_is_empty().await;
+        terraform
+            .terraform(&["state", "rm", address])
+            .await
+            .succeeded();
+    }
+}

@@ -181,7 +181,7 @@ async fn what_was_deleted_elsewhere_is_planned_anew() {
     terraform
         .plan_changes()
         .await
-        .says("was deleted")
+        .says("was deleted at 20")
         .says("Plan: 1 to add, 0 to change, 0 to destroy.");
     terraform.apply().await.succeeded();
     assert_ne!(terraform.ids().await, std::slice::from_ref(&id));

@@ -22,6 +22,7 @@ mod leaving;
 mod lifecycle;
 mod messages;
 mod nouns;
+mod ownership;
 mod proxy;
 mod renames;
 mod resize;

@@ -316,8 +316,8 @@ async fn a_list_that_loses_its_second_says_which_ranges_go_where() {
         .succeeded()
         .says("3 changed, 1 destroyed");
     terraform.plan_is_empty().await;
-    for index in 0..4 {
-        assert_eq!(cidr(&terraform, index).await, cidrs[index]);
+    for (index, before) in cidrs.iter().enumerate().take(4) {
+        assert_eq!(&cidr(&terraform, index).await, before);
     }
 }
 

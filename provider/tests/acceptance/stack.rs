@@ -76,6 +76,7 @@ pub(crate) struct Workspace {
     endpoint: String,
     api_key: String,
     settings: String,
+    variables: Vec<(String, String)>,
 }
 
 /// What a terraform run said.
@@ -199,6 +200,7 @@ impl Workspace {
             endpoint: endpoint.to_owned(),
             api_key: TestServer::API_KEY.to_owned(),
             settings: String::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -206,6 +208,13 @@ impl Workspace {
     #[must_use]
     pub(crate) fn settings(mut self, settings: &str) -> Self {
         settings.clone_into(&mut self.settings);
+        self
+    }
+
+    /// With this environment variable.
+    #[must_use]
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -254,6 +263,7 @@ impl Workspace {
             .env("CHECKPOINT_DISABLE", "1")
             .env("IPAM_ENDPOINT", &self.endpoint)
             .env("IPAM_API_KEY", &self.api_key)
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -78,21 +78,21 @@ async fn plan_is_empty(driver: &Driver, stored: &Stored, config: &Json) {
 async fn a_creation_knows_what_it_can_and_no_more() {
     let stack = Stack::start().await;
     let driver = stack.provider().await;
-    let plan = async |rest: Json| {
+    let plan = async |name: &str, rest: Json| {
         driver
-            .plan(TYPE, None, config("a", rest))
+            .plan(TYPE, None, config(name, rest))
             .await
             .unwrap()
             .values
     };
-    let by_hosts = plan(json!({"hosts": 500, "labels": {"a": "b"}})).await;
+    let by_hosts = plan("a", json!({"hosts": 500, "labels": {"a": "b"}})).await;
     assert_eq!(by_hosts["effective_labels"], json!({"a": "b"}));
     assert_eq!(by_hosts["prefix_length"], UNKNOWN);
     assert_eq!(by_hosts["blocks"], UNKNOWN);
-    let by_cidr = plan(json!({"cidr": "10.0.8.0/23"})).await;
+    let by_cidr = plan("b", json!({"cidr": "10.0.8.0/23"})).await;
     assert_eq!(by_cidr["prefix_length"], 23);
     assert_eq!(by_cidr["hosts"], Json::Null);
-    let unknown = plan(json!({"hosts": UNKNOWN, "labels": {"a": UNKNOWN}})).await;
+    let unknown = plan("c", json!({"hosts": UNKNOWN, "labels": {"a": UNKNOWN}})).await;
     assert_eq!(unknown["effective_labels"], UNKNOWN);
     // Planning takes no space.
     assert_eq!(stack.count("select count(*) from allocation").await, 0);
@@ -106,7 +106,8 @@ async fn the_first_read_confirms_and_the_claim_keeps_others_out() {
     let confirmed = "select count(*) from allocation where confirmed_at is not null";
     let lost = driver.create(TYPE, ask.clone()).await.unwrap();
     assert_eq!(stack.count(confirmed).await, 0);
-    // The same again, as after a crash that kept the first reply from the state.
+    // The same again in another run, as after a crash that kept the first reply from the state.
+    let driver = stack.provider().await;
     let plan = driver.plan(TYPE, None, ask.clone()).await.unwrap();
     let applied = driver.apply(&plan).await.unwrap();
     let told = applied.diagnostics.to_string();
@@ -123,7 +124,8 @@ async fn the_first_read_confirms_and_the_claim_keeps_others_out() {
         error.contains("terraform import ADDRESS 'prod/a'"),
         "{error}"
     );
-    let error = driver.create(TYPE, ask).await.unwrap_err().to_string();
+    let third = stack.provider().await;
+    let error = third.create(TYPE, ask).await.unwrap_err().to_string();
     assert!(
         error.contains("terraform import ADDRESS 'prod/a'"),
         "{error}"
@@ -323,18 +325,19 @@ async fn whatever_follows_whatever_the_next_plan_is_empty() {
             .as_object_mut()
             .unwrap()
             .extend(size.as_object().unwrap().clone());
-        let plan = driver
-            .plan(TYPE, stored.as_ref(), config.clone())
-            .await
-            .unwrap_or_else(|error| panic!("{config}: {error}"));
         stored = match stored {
-            Some(before) if !plan.requires_replace.is_empty() => {
-                replaced += 1;
-                assert!(!plan.warnings.is_empty(), "a replacement says why");
-                driver.delete(&before).await.unwrap();
-                Some(driver.create(TYPE, config.clone()).await.unwrap())
-            }
             Some(before) => {
+                let plan = driver
+                    .plan(TYPE, Some(&before), config.clone())
+                    .await
+                    .unwrap_or_else(|error| panic!("{config}: {error}"));
+                if !plan.requires_replace.is_empty() {
+                    replaced += 1;
+                    assert!(!plan.warnings.is_empty(), "a replacement says why");
+                    driver.delete(&before).await.unwrap();
+                    stored = Some(driver.create(TYPE, config.clone()).await.unwrap());
+                    continue;
+                }
                 in_place += 1;
                 // The plan says all that comes of it; the driver refuses what comes otherwise.
                 assert!(plan.values["blocks"]["primary"]["cidr"].as_str().is_some());

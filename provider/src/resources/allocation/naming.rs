@@ -2,20 +2,23 @@
 
 use ipam_client::Error;
 use ipam_shared::{
-    api::allocation::{Allocation, AllocationPatch},
+    api::{
+        allocation::{Allocation, AllocationPatch},
+        ownership::Noun,
+    },
     error::Code,
     ids::AllocationId,
 };
 use tfplugin::{Context, Diagnostic, Plan, Result, Update, Value};
 
-use super::{WORD, id_of, ranges};
+use super::{WORD, ranges};
 use crate::{
     command::report_obstacle,
-    failure::{explained, failure},
+    failure::explained,
     ownership,
     provider::Connection,
     rename,
-    run::{Attempt, Key, Taking, aside, taking, wanted_twice},
+    run::{Attempt, Key, Taking, aside, not_made, taking, wanted_twice},
 };
 
 /// What people call it: `vpc/name`, or its id while the names are not known.
@@ -45,15 +48,13 @@ pub(super) async fn note(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     let twice = match &plan.prior {
         None => {
             let twice = connection.run.creates(&wanted);
-            ownership::plan_new(ctx, Some(&wanted)).await?;
+            ownership::plan_new(ctx, &wanted).await?;
             twice
         }
         Some(prior) => {
-            let (id, before) = (id_of(prior)?, key(prior));
-            let twice = connection
-                .run
-                .keeps(&id.to_string(), before.as_ref(), &wanted);
-            ownership::plan_present(ctx, before, id, &plan.private).await?;
+            let (id, before): (String, _) = (prior.attribute("id")?, key(prior));
+            let twice = connection.run.keeps(&id, before.as_ref(), &wanted);
+            ownership::plan_present(ctx, Noun::Allocation, before, prior, &plan.private).await?;
             twice
         }
     };
@@ -85,9 +86,12 @@ pub(super) async fn updating(
 ) -> std::result::Result<Allocation, Error> {
     let (from, to) = (key(&request.prior), key(&request.planned));
     let to = to.filter(|to| Some(to) != from.as_ref());
-    let why = from.as_ref().map_or(Taking::New, Taking::Rename);
+    let shown_id = id.to_string();
+    let why = from
+        .as_ref()
+        .map_or(Taking::New, |from| Taking::Rename(from, &shown_id));
     let away = AllocationPatch {
-        name: aside(&id.to_string()).parse().ok(),
+        name: aside(&shown_id).parse().ok(),
         ..AllocationPatch::default()
     };
     taking(ctx, &connection.run, &why, to.as_ref(), |attempt| {
@@ -102,21 +106,11 @@ pub(super) async fn updating(
 
 /// Why it was not made.
 pub(super) fn refused(what: &str, error: &Error) -> Diagnostic {
-    let replaced = "A resource that is replaced with create_before_destroy needs a name that changes with it, because for a \
-                    while both exist.";
-    match error.code() {
-        Some(Code::NameTaken) => {
-            let advice = format!(
-                "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
-                 you mean, import it by vpc/name. {replaced}"
-            );
-            explained(what, error, Some(advice))
-        }
-        Some(Code::Claimed) => {
-            let mut message = failure(what, error);
-            message.detail = format!("{} {replaced}", message.detail);
-            message
-        }
-        _ => failure(what, error),
+    if error.code() != Some(Code::NameTaken) {
+        return not_made(what, error);
     }
+    let advice = "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
+                  you mean, import it by vpc/name. A resource that is replaced with create_before_destroy needs a name \
+                  that changes with its size, because for a while both exist.";
+    explained(what, error, Some(advice.to_owned()))
 }
