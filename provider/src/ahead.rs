@@ -13,13 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipam_client::Error;
+use ipam_client::{Client, Error};
 use ipam_shared::{
     api::{
         allocation::{Allocation, AllocationFilter},
         ownership::{Confirmation, Owned, Owner},
+        pool::{Pool, PoolFilter},
+        profile::{Profile, ProfileFilter},
+        reservation::{Reservation, ReservationFilter},
+        vpc::{Vpc, VpcFilter},
+        vrf::{Vrf, VrfFilter},
     },
-    ids::{AllocationId, Claim},
+    ids::Claim,
     page::MAX_LIMIT,
 };
 use tokio::sync::Mutex;
@@ -81,17 +86,17 @@ pub(crate) struct Page {
     pub(crate) limit: u16,
 }
 
-impl<T: Owned + Clone> Ahead<T> {
-    /// The one with that id: read ahead, or by `alone`. `page` reads the list. The second value says whether the claim still
+impl<T: Listed> Ahead<T> {
+    /// The one with that id: read ahead, or by `alone`. The second value says whether the claim still
     /// has to be confirmed; what is read alone confirms it.
-    pub(crate) async fn read(
+    async fn read(
         &self,
+        client: &Client,
         id: Uuid,
         claim: Option<Claim>,
-        page: impl AsyncFnOnce(Page) -> Result<Vec<T>, Error>,
-        alone: impl Future<Output = Result<T, Error>>,
+        alone: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<(T, bool), Error> {
-        if let Some(found) = self.ahead(id, page).await {
+        if let Some(found) = self.ahead(client, id).await {
             let is_ours = claim.is_none_or(|claim| found.claim_digest() == Some(claim.digest()));
             if is_ours {
                 let is_open = claim.is_some() && !found.is_confirmed();
@@ -103,11 +108,7 @@ impl<T: Owned + Clone> Ahead<T> {
         Ok((found, false))
     }
 
-    async fn ahead(
-        &self,
-        id: Uuid,
-        page: impl AsyncFnOnce(Page) -> Result<Vec<T>, Error>,
-    ) -> Option<T> {
+    async fn ahead(&self, client: &Client, id: Uuid) -> Option<T> {
         // Held while a page is read: whoever comes meanwhile most likely finds what he wants in it.
         let mut known = self.0.lock().await;
         known.forget_if_stale();
@@ -120,7 +121,7 @@ impl<T: Owned + Clone> Ahead<T> {
                 cursor: known.cursor(id).to_string(),
                 limit: MAX_LIMIT,
             };
-            match page(wanted).await {
+            match T::page(client, wanted).await {
                 Ok(items) => known.add(items),
                 Err(error) => {
                     tracing::debug!(%error, "nothing is read ahead");
@@ -137,7 +138,7 @@ impl<T: Owned + Clone> Ahead<T> {
     }
 
     /// Forgets what was read ahead, because something was changed.
-    pub(crate) async fn forget(&self) {
+    async fn forget(&self) {
         self.0.lock().await.forget();
     }
 }
@@ -180,28 +181,82 @@ impl<T: Owned> Known<T> {
     }
 }
 
+/// What was read ahead, of every noun.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    allocations: Ahead<Allocation>,
+    pools: Ahead<Pool>,
+    profiles: Ahead<Profile>,
+    reservations: Ahead<Reservation>,
+    vpcs: Ahead<Vpc>,
+    vrfs: Ahead<Vrf>,
+}
+
+impl Reads {
+    /// Forgets everything: what one thing is called stands in others too.
+    async fn forget(&self) {
+        self.allocations.forget().await;
+        self.pools.forget().await;
+        self.profiles.forget().await;
+        self.reservations.forget().await;
+        self.vpcs.forget().await;
+        self.vrfs.forget().await;
+    }
+}
+
+/// What can be read in pages.
+pub(crate) trait Listed: Owned + Clone + Send + Sync {
+    /// What was read ahead of them.
+    fn ahead(reads: &Reads) -> &Ahead<Self>;
+
+    /// Reads a page.
+    fn page(client: &Client, page: Page) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;
+}
+
+macro_rules! listed {
+    ($($found:ident: $reads:ident, $filter:ident, $list:ident;)+) => {$(
+        impl Listed for $found {
+            fn ahead(reads: &Reads) -> &Ahead<Self> {
+                &reads.$reads
+            }
+
+            async fn page(client: &Client, page: Page) -> Result<Vec<Self>, Error> {
+                let filter = $filter {
+                    owner: Some(page.owner),
+                    cursor: Some(page.cursor),
+                    limit: Some(page.limit),
+                    ..$filter::default()
+                };
+                Ok(client.$list(&filter).await?.items)
+            }
+        }
+    )+};
+}
+
+listed! {
+    Allocation: allocations, AllocationFilter, list_allocations;
+    Pool: pools, PoolFilter, list_pools;
+    Profile: profiles, ProfileFilter, list_profiles;
+    Reservation: reservations, ReservationFilter, list_reservations;
+    Vpc: vpcs, VpcFilter, list_vpcs;
+    Vrf: vrfs, VrfFilter, list_vrfs;
+}
+
 impl Connection {
-    /// The allocation with that id, of which the state holds that claim, and whether the server has learnt the claim by now.
-    pub(crate) async fn read_allocation(
+    /// The thing with that id, of which the state holds that claim, and whether the server has learnt the claim by now.
+    /// `alone` reads it by itself.
+    pub(crate) async fn read<T: Listed>(
         &self,
-        id: AllocationId,
+        id: Uuid,
         claim: Option<Claim>,
-    ) -> Result<(Allocation, bool), Error> {
-        let page = async |page: Page| {
-            let filter = AllocationFilter {
-                owner: Some(page.owner),
-                cursor: Some(page.cursor),
-                limit: Some(page.limit),
-                ..AllocationFilter::default()
-            };
-            Ok(self.client.list_allocations(&filter).await?.items)
-        };
-        let alone = self.client.get_allocation(id, claim);
-        let (found, is_open) = self.ahead.read(id.0, claim, page, alone).await?;
+        alone: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<(T, bool), Error> {
+        let ahead = T::ahead(&self.reads);
+        let (found, is_open) = ahead.read(&self.client, id, claim, alone).await?;
         if let Some(claim) = claim.filter(|_| is_open) {
             let claim = Confirmation {
-                kind: Allocation::NOUN,
-                id: id.0,
+                kind: T::NOUN,
+                id,
                 claim,
             };
             self.confirming.later(&self.client, claim).await;
@@ -212,7 +267,7 @@ impl Connection {
     /// Makes a change. What was read ahead is forgotten, whether it succeeds or not.
     pub(crate) async fn changing<T>(&self, change: impl Future<Output = T>) -> T {
         let done = change.await;
-        self.ahead.forget().await;
+        self.reads.forget().await;
         done
     }
 }

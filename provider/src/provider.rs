@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, time::Duration};
 
 use ipam_client::{Client, Error, Settings, SettingsError};
-use ipam_shared::api::{allocation::Allocation, ownership::Owner};
+use ipam_shared::api::ownership::Owner;
 use tfplugin::{
     Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function,
     ListResource, Number, Provider, Resource, Result, Schema, Text, Type, Value, async_trait,
@@ -11,7 +11,7 @@ use tfplugin::{
 };
 
 use crate::{
-    ahead::Ahead,
+    ahead::Reads,
     confirming::Confirming,
     data_sources,
     failure::failure,
@@ -41,8 +41,8 @@ pub(crate) struct Ipam;
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) default_labels: BTreeMap<String, String>,
-    /// Allocations that were read ahead.
-    pub(crate) ahead: Ahead<Allocation>,
+    /// What was read ahead.
+    pub(crate) reads: Reads,
     pub(crate) confirming: Confirming,
     /// What becomes of the ranges of something that gets another name.
     pub(crate) rename: Rename,
@@ -250,7 +250,7 @@ impl Provider for Ipam {
         Ok(Some(Connection {
             client,
             default_labels: config.default_labels.unwrap_or_default(),
-            ahead: Ahead::default(),
+            reads: Reads::default(),
             confirming: Confirming::default(),
             rename: config.rename.unwrap_or_default(),
             run: Run::default(),

@@ -101,7 +101,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let call = taking(ctx, run, &Taking::New, key.as_ref(), |_| {
             N::create(&connection.client, &new)
         });
-        match until_stopped(ctx, &what, call).await? {
+        match until_stopped(ctx, &what, connection.changing(call)).await? {
             Ok(created) => {
                 if let Some(key) = &key {
                     run.made(key, &N::id(&created.made));
@@ -123,9 +123,11 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let what = format!("read the {} {title}", N::WORD);
         let shown_id = id.to_string();
         let claim = ownership::claim(&current.private);
-        match until_stopped(ctx, &what, N::get(&connection.client, id, claim)).await? {
-            Ok(found) => {
-                if claim.is_some() {
+        let alone = N::get(&connection.client, id.clone(), claim);
+        let call = connection.read(id.into(), claim, alone);
+        match until_stopped(ctx, &what, call).await? {
+            Ok((found, is_shown)) => {
+                if is_shown {
                     connection.run.claims().show(found.uuid());
                 }
                 instance::<N>(&found, &current.state, connection, current.private).map(Some)
@@ -187,7 +189,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
             };
             N::update(&connection.client, id.clone(), patch)
         });
-        let changed = until_stopped(ctx, &what, call)
+        let changed = until_stopped(ctx, &what, connection.changing(call))
             .await?
             .map_err(|error| not_changed(&what, &error))?;
         instance::<N>(&changed, &request.planned, connection, request.private)
@@ -205,7 +207,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let call = deleting(&connection.run, N::key(&current.state), &shown_id, async {
             N::delete(&connection.client, id).await
         });
-        match until_stopped(ctx, &what, call).await? {
+        match until_stopped(ctx, &what, connection.changing(call)).await? {
             Ok(()) => Ok(()),
             Err(error) if error.code() == Some(Code::Gone) => Ok(()),
             Err(error) if error.code() == Some(Code::NotFound) => {

@@ -19,12 +19,14 @@ pub(crate) mod word;
 use std::{fmt::Display, str::FromStr};
 
 use ipam_client::{Client, Created, Error};
-use ipam_shared::{api::ownership::Owned, error::Code, ids::Claim, labels::Labels};
+use ipam_shared::{error::Code, ids::Claim, labels::Labels};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Context, Diagnostic, Plan, Result, Update, Value, async_trait};
 
-use crate::{provider::Connection, run::Key};
+use uuid::Uuid;
+
+use crate::{ahead::Listed, provider::Connection, run::Key};
 use word::Word;
 
 pub(crate) type Fields = Map<String, Json>;
@@ -46,13 +48,13 @@ pub(crate) trait Noun: Send + Sync + 'static {
     const IMPORT: &'static str = "by id or by name";
 
     /// Id.
-    type Id: FromStr<Err: Display + Send> + Display + Clone + Send + Sync;
+    type Id: FromStr<Err: Display + Send> + Display + Into<Uuid> + Clone + Send + Sync;
     /// The body that makes one.
     type New: DeserializeOwned + Send + Sync;
     /// The body that changes one.
     type Patch: DeserializeOwned + Send + Sync;
     /// What the server has.
-    type Found: Owned + Serialize + Send + Sync;
+    type Found: Listed + Serialize;
 
     /// The attributes of the resource, but for `id` and the labels. The data source shows them too.
     fn words() -> Vec<Word>;

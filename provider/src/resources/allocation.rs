@@ -226,7 +226,8 @@ impl Resource<Connection> for Allocation {
         let id = id_of(&current.state)?;
         let claim = ownership::claim(&current.private);
         let what = format!("read the allocation {}", title(&current.state));
-        let call = connection.read_allocation(id, claim);
+        let alone = connection.client.get_allocation(id, claim);
+        let call = connection.read(id.0, claim, alone);
         match until_stopped(ctx, &what, call).await? {
             Ok((found, is_shown)) => {
                 if is_shown {
