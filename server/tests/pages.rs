@@ -618,6 +618,7 @@ async fn space_is_allocated_by_hosts_by_length_and_by_cidr() {
         "hosts = 500",
         "terraform import ipam_allocation.eks &#39;prod/eks&#39;",
         "by admin",
+        "none</span>, not confirmed",
     ]);
     let by_length = visitor
         .allocate(&[

@@ -285,6 +285,18 @@ async fn claims_are_shown_and_confirmed_a_thousand_at_a_time() {
     let error = client.confirm(&claims[..2]).await.unwrap_err();
     assert!(matches!(error, Error::NotIpam(_)), "{error}");
     assert!(client.confirm(&[]).await.unwrap().is_empty());
+
+    // What is taken over is taken over for the owner of the settings.
+    let server = Scripted::start(vec![results(&claims[..1])]).await;
+    let settings = Settings {
+        owner: Some("ws-1".to_owned()),
+        ..Settings::new(&server.endpoint, "key")
+    };
+    let importer = Client::new(&settings).unwrap();
+    importer.take_over(&claims[..1]).await.unwrap();
+    let heard = server.heard();
+    assert!(heard[0].head.starts_with("post /api/v1/claims "));
+    assert_eq!(heard[0].header("ipam-owner"), Some("ws-1"));
 }
 
 #[tokio::test]

@@ -147,6 +147,44 @@ pub async fn confirm(
     Ok(of_noun!(noun, statement!(db, ids, claims)))
 }
 
+/// Makes these somebody's, whoever had them: each gets the claim that goes with it, and is confirmed. Those that were not
+/// so already; their ids. Rows are locked in the order of their ids.
+pub async fn take(
+    db: &mut Connection,
+    noun: Noun,
+    ids: &[Uuid],
+    claims: &[Uuid],
+    owner: Option<&Owner>,
+) -> Result<Vec<Uuid>> {
+    let owner = owner.map(Owner::as_str);
+    macro_rules! statement {
+        ($table:literal, $id:literal, $db:expr, $ids:expr, $claims:expr, $owner:expr) => {
+            query!(
+                "with locked as (
+                    select " + $id + " as id, shown.claim from " + $table + "
+                        join unnest($1::uuid[], $2::uuid[]) as shown (id, claim) on shown.id = " + $id + "
+                    where confirmed_at is null or shown.claim <> " + $table + ".claim
+                        or owner is distinct from $3
+                    order by " + $id + " for no key update of " + $table + "
+                )
+                update " + $table + " set claim = locked.claim, owner = $3, confirmed_at = now()
+                from locked where " + $id + " = locked.id
+                returning locked.id",
+                $ids,
+                $claims,
+                $owner
+            )
+            .fetch_all(&mut *$db)
+            .await?
+            .into_iter()
+            .map(|row| row.id)
+            .collect()
+        };
+    }
+    let taken: Vec<Uuid> = of_noun!(noun, statement!(db, ids, claims, owner));
+    Ok(taken)
+}
+
 /// Those of these ids that exist, each with its claim.
 pub async fn claims(db: &mut Connection, noun: Noun, ids: &[Uuid]) -> Result<Vec<(Uuid, Claim)>> {
     macro_rules! statement {

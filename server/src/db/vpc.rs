@@ -8,6 +8,7 @@ use ipam_shared::{
 };
 use sqlx::query;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     db::{Connection, convert, ownership::Made},
@@ -96,6 +97,17 @@ pub async fn take_over(db: &mut Connection, id: VpcId, made: &Made<'_>) -> Resul
         made.by,
         made.owner(),
         made.claim.0
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes that these locked VPCs are managed, however they came to be.
+pub async fn manage(db: &mut Connection, ids: &[Uuid]) -> Result<()> {
+    query!(
+        "update vpc set implicit = false where vpc_id = any($1) and implicit",
+        ids
     )
     .execute(db)
     .await?;

@@ -296,9 +296,28 @@ impl Ipam {
         caller: Caller,
         claims: Vec<Confirmation>,
     ) -> Result<Vec<ConfirmationResult>> {
+        self.settle_claims(caller.into(), claims, false).await
+    }
+
+    /// Makes these things the caller's, whoever had them, with the claims that are given; what became of each, in their
+    /// order. Who had one learns that when they show their claim.
+    pub async fn take_over(
+        &self,
+        maker: Maker,
+        claims: Vec<Confirmation>,
+    ) -> Result<Vec<ConfirmationResult>> {
+        self.settle_claims(maker, claims, true).await
+    }
+
+    async fn settle_claims(
+        &self,
+        maker: Maker,
+        claims: Vec<Confirmation>,
+        is_taken: bool,
+    ) -> Result<Vec<ConfirmationResult>> {
         if !(1..=MAX_CONFIRMATIONS).contains(&claims.len()) {
             return Err(Error::Invalid(format!(
-                "1 to {MAX_CONFIRMATIONS} claims are confirmed at once, these are {}",
+                "a request has 1 to {MAX_CONFIRMATIONS} claims, this one has {}",
                 claims.len()
             )));
         }
@@ -316,8 +335,17 @@ impl Ipam {
                 if ids.is_empty() {
                     continue;
                 }
-                let new = ownership::confirm(db, noun, &ids, &shown).await?;
-                events.extend(new.into_iter().map(|id| confirmed(noun, id, &caller)));
+                if is_taken {
+                    let new =
+                        ownership::take(db, noun, &ids, &shown, maker.owner.as_ref()).await?;
+                    if noun == Noun::Vpc {
+                        db::vpc::manage(db, &new).await?;
+                    }
+                    events.extend(new.into_iter().map(|id| taken(noun, id, &maker)));
+                } else {
+                    let new = ownership::confirm(db, noun, &ids, &shown).await?;
+                    events.extend(new.into_iter().map(|id| confirmed(noun, id, &maker.caller)));
+                }
                 // Seen after the locks: what was adopted while they were waited for has another claim now.
                 let now = ownership::claims(db, noun, &ids).await?;
                 known.extend(now.into_iter().map(|(id, claim)| ((noun, id), claim)));
@@ -362,6 +390,15 @@ impl Ipam {
             Ok(results)
         })
         .await
+    }
+}
+
+fn taken(noun: Noun, id: Uuid, maker: &Maker) -> Event<'_> {
+    Event {
+        action: action(noun, Act::Adopt),
+        subject: id,
+        caller: &maker.caller,
+        detail: json!({ "taken_over": true, "owner": maker.owner }),
     }
 }
 

@@ -129,7 +129,10 @@ impl Ipam {
             for one in missing {
                 match self.set_aside(&caller, &one).await {
                     Ok(()) => done.reserved += 1,
-                    Err(error @ (Error::Overlap { .. } | Error::NotFound(_))) => {
+                    Err(
+                        error
+                        @ (Error::Overlap { .. } | Error::Claimed { .. } | Error::NotFound(_)),
+                    ) => {
                         done.conflicts.push(format!("{}: {error}", one.what));
                     }
                     Err(error) => return Err(error),
@@ -210,7 +213,7 @@ fn wanted(records: &[Record]) -> Result<Vec<Wanted>> {
                     Some(name) => format!("{cidr} of allocation \"{vpc}/{name}\""),
                     None => format!("{cidr} of an allocation of VPC \"{vpc}\""),
                 };
-                (vrf, record.id, what)
+                (vrf, record.id, what + &made_for(record))
             }
             Kind::Reservation => {
                 let reason = record.reason.as_deref().unwrap_or_default();
@@ -218,7 +221,7 @@ fn wanted(records: &[Record]) -> Result<Vec<Wanted>> {
                 (
                     name(&record.vrf),
                     None,
-                    format!("{cidr}, reserved: {reason}"),
+                    format!("{cidr}, reserved: {reason}") + &made_for(record),
                 )
             }
             _ => continue,
@@ -238,6 +241,12 @@ fn wanted(records: &[Record]) -> Result<Vec<Wanted>> {
     // What lies in something larger comes after it.
     found.sort_by_key(|one| one.cidr.prefix_length());
     Ok(found)
+}
+
+/// Whom to ask about it.
+fn made_for(record: &Record) -> String {
+    let owner = record.owner.as_ref();
+    owner.map_or_else(String::new, |owner| format!(", made for \"{owner}\""))
 }
 
 /// What of that is not out of circulation here, and what can't be taken out because somebody else has it here.

@@ -138,6 +138,7 @@ fn described() -> OpenApiRouter<App> {
             reservation::delete
         ))
         .routes(routes!(ownership::confirm))
+        .routes(routes!(ownership::take_over))
         .routes(routes!(space::free))
         .routes(routes!(lookup::lookup))
         .routes(routes!(lookup::history))

@@ -1,10 +1,14 @@
-//! `/api/v1/confirmations`.
+//! `/api/v1/confirmations` and `/api/v1/claims`.
 
 use axum::{Json, extract::State};
 use ipam_shared::api::ownership::{ConfirmationResults, Confirmations};
 
-use super::{App, error::Refusal, extract::Body};
-use crate::domain::Caller;
+use super::{
+    App,
+    error::Refusal,
+    extract::{Body, OfCreation},
+};
+use crate::domain::{Caller, ownership::Maker};
 
 /// Confirm claims
 ///
@@ -20,5 +24,22 @@ pub(super) async fn confirm(
     Body(shown): Body<Confirmations>,
 ) -> Result<Json<ConfirmationResults>, Refusal> {
     let results = app.ipam.confirm(caller, shown.claims).await?;
+    Ok(Json(ConfirmationResults { results }))
+}
+
+/// Take things over
+///
+/// What an import into a Terraform state does: each thing gets the claim that the caller has drawn for it, and the owner of
+/// this request, and is confirmed. Whoever had it before learns that when they show their claim. Repeating it is safe.
+#[utoipa::path(post, path = "/claims", tag = "confirmations", operation_id = "take_over",
+    request_body = Confirmations, params(OfCreation), responses(
+    (status = 200, body = ConfirmationResults, description = "What became of each claim, in their order"),
+))]
+pub(super) async fn take_over(
+    State(app): State<App>,
+    maker: Maker,
+    Body(drawn): Body<Confirmations>,
+) -> Result<Json<ConfirmationResults>, Refusal> {
+    let results = app.ipam.take_over(maker, drawn.claims).await?;
     Ok(Json(ConfirmationResults { results }))
 }

@@ -24,7 +24,7 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
                 "create_profile" => {
                     json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
                 }
-                "confirm_claims" => {
+                "confirm_claims" | "take_over" => {
                     json!({"claims": [{"kind": "vrf", "id": Uuid::nil(), "claim": Uuid::nil()}]})
                 }
                 "create_reservation" => json!({"cidr": "192.168.0.0/24", "reason": "r"}),

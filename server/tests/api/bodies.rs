@@ -56,6 +56,12 @@ fn listed() -> Vec<Listed> {
             json!({"requests": [allocation]}),
         ),
         ("confirm_claims", "", json!([[]])),
+        ("take_over", "", json!([[]])),
+        (
+            "take_over",
+            "/claims",
+            json!({"claims": [["vrf", uuid::Uuid::nil(), uuid::Uuid::nil()]]}),
+        ),
         (
             "confirm_claims",
             "/claims",

@@ -364,6 +364,10 @@ async fn ask_all(api: &Api) -> Examples {
         &[],
         claims
     );
+    let drawn = json!({"claims": [
+        {"kind": "vpc", "id": made["vpc_id"], "claim": "019ac0de-5d3a-7c55-9a4e-5d3a7c559a4e"},
+    ]});
+    ask!("take_over", "POST", "/api/v1/claims", &owner, drawn);
     ask!(
         "lookup",
         "GET",

@@ -624,6 +624,76 @@ async fn claims_of_everything_are_confirmed_at_once() {
     api.post(CONFIRMATIONS, &many).await.ok(200);
 }
 
+/// An import: it is the importer's from then on, and whoever had it learns that.
+#[tokio::test]
+async fn what_is_taken_over_is_confirmed_and_lost_to_who_had_it() {
+    for noun in nouns() {
+        let api = begin().await;
+        let made = noun
+            .make(&api, &[("ipam-owner", "ws-1")], &noun.new)
+            .await
+            .ok(201);
+        let place = noun.of(&made);
+        let before = made["claim"].as_str().expect("a claim").to_owned();
+        api.with("GET", &place, &[("ipam-claim", &before)], &Value::Null)
+            .await
+            .ok(200);
+        let drawn = Uuid::new_v4().to_string();
+        let claims = json!({"claims": [
+            {"kind": noun.kind, "id": made["id"], "claim": drawn},
+            {"kind": noun.kind, "id": Uuid::nil(), "claim": drawn},
+        ]});
+        for _ in 0..2 {
+            let taken = api
+                .with("POST", "/api/v1/claims", &[("ipam-owner", "ws-2")], &claims)
+                .await
+                .ok(200);
+            assert_eq!(
+                (
+                    &taken["results"][0]["status"],
+                    &taken["results"][1]["status"]
+                ),
+                (&json!("confirmed"), &json!("unknown")),
+                "{}",
+                noun.kind
+            );
+        }
+        let adopted = api.events(&format!("{}.adopt", noun.kind)).await;
+        assert_eq!(adopted, 1, "{}: once", noun.kind);
+        let reply = api
+            .with("GET", &place, &[("ipam-claim", &before)], &Value::Null)
+            .await;
+        let (detail, _) = reply.problem(409, "claimed");
+        assert!(detail.contains("adopted"), "{detail}");
+        let read = api
+            .with("GET", &place, &[("ipam-claim", &drawn)], &Value::Null)
+            .await
+            .ok(200);
+        assert_eq!(
+            (&read["owner"], &read["confirmed"], &read["revision"]),
+            (&json!("ws-2"), &json!(true), &json!(1)),
+            "{}",
+            noun.kind
+        );
+        let reply = noun.make(&api, &[("ipam-owner", "ws-2")], &noun.new).await;
+        noun.claimed(&reply, "confirmed");
+    }
+    // Also what is nobody's.
+    let api = begin().await;
+    let made = api.allocate(json!({"vpc": "prod", "hosts": 5})).await;
+    let pool = api.get(&format!("{POOLS}/primary")).await.ok(200);
+    let claims = json!({"claims": [
+        {"kind": "vpc", "id": made["vpc_id"], "claim": Uuid::new_v4()},
+        {"kind": "pool", "id": pool["id"], "claim": Uuid::new_v4()},
+    ]});
+    api.post("/api/v1/claims", &claims).await.ok(200);
+    let vpc = api.get(&format!("{VPCS}/prod")).await.ok(200);
+    assert_eq!(
+        (&vpc["implicit"], &vpc["confirmed"]),
+        (&json!(false), &json!(true))
+    );
+}
+
 /// Many workspaces refresh at once, some of them what others hold too, in whatever order.
 #[tokio::test]
 async fn a_thousand_claims_are_confirmed_by_eight_at_once() {

@@ -217,6 +217,13 @@ async fn changes(client: &mut Client) -> Vec<Change> {
         "",
         json!({"claims": [{"kind": "vrf", "id": vrf["id"], "claim": vrf["claim"]}]}),
     ));
+    let id = make(client, vrfs, json!({"name": "taken over"})).await;
+    all.push(change(
+        "POST",
+        "/api/v1/claims",
+        "",
+        json!({"claims": [{"kind": "vrf", "id": id, "claim": vrf["claim"]}]}),
+    ));
     for (method, name) in [("PATCH", "patched"), ("DELETE", "deleted")] {
         let of = |patch: Value| {
             if method == "PATCH" {
