@@ -39,7 +39,7 @@ async fn two_hundred_at_parallelism_fifty() {
 }
 
 /// Guards against a delay for each resource, such as the 40 ms that small packets can cost: that would be at least a
-/// second here. How the plan compares with the built-in `terraform_data` is measured by `cargo bench --bench plan`.
+/// second here. How the plan compares with the built-in `terraform_data` is measured by `cargo bench --bench terraform`.
 #[tokio::test]
 async fn a_plan_does_not_wait_for_each_resource() {
     let stack = Stack::start().await;
