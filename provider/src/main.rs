@@ -18,6 +18,7 @@ mod model;
 mod noun;
 mod owner;
 mod ownership;
+mod preview;
 mod provider;
 mod rename;
 mod resources;

@@ -22,6 +22,7 @@ use crate::{
     },
     owner,
     ownership::Adopt,
+    preview::Previews,
     rename::Rename,
     resources,
     run::Run,
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     /// What was read ahead.
     pub(crate) reads: Reads,
     pub(crate) confirming: Confirming,
+    /// Creations that are tried without making anything.
+    pub(crate) previews: Previews,
     /// What becomes of the ranges of something that gets another name.
     pub(crate) rename: Rename,
     /// What this run is about to do.
@@ -248,6 +251,7 @@ impl Provider for Ipam {
             .await
             .map_err(|error| unavailable(&client, &error))?;
         Ok(Some(Connection {
+            previews: Previews::new(client.clone()),
             client,
             default_labels: config.default_labels.unwrap_or_default(),
             reads: Reads::default(),
