@@ -14,6 +14,10 @@
 
 #[path = "../acceptance/crash.rs"]
 mod crash;
+#[path = "../acceptance/examples.rs"]
+mod examples;
+#[path = "../acceptance/functions.rs"]
+mod functions;
 #[path = "../acceptance/generate.rs"]
 mod generate;
 mod identity;
