@@ -12,19 +12,28 @@ use tfplugin::{Context, Diagnostic, Severity};
 
 /// Whether everything is about to be destroyed.
 pub(crate) fn is_destroy() -> bool {
-    static IS_DESTROY: LazyLock<bool> = LazyLock::new(|| {
-        let more = env::vars()
-            .filter(|(name, _)| name.starts_with("TF_CLI_ARGS"))
-            .flat_map(|(_, value)| {
-                value
-                    .split_whitespace()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            });
-        asks_to_destroy(command_line().into_iter().chain(more))
-    });
+    static IS_DESTROY: LazyLock<bool> = LazyLock::new(|| asks_to_destroy(&WORDS));
     *IS_DESTROY
 }
+
+/// Whether only some of what the state holds is looked at.
+pub(crate) fn is_partial() -> bool {
+    WORDS.iter().any(|word| {
+        let word = word.trim_start_matches('-');
+        word == "refresh=false" || word.starts_with("target") || word.starts_with("exclude")
+    })
+}
+
+/// The words behind the name of the program, and those that the environment adds.
+static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let more = env::vars()
+        .filter(|(name, _)| name.starts_with("TF_CLI_ARGS"))
+        .flat_map(|(_, value)| {
+            let words = value.split_whitespace().map(str::to_owned);
+            words.collect::<Vec<_>>()
+        });
+    command_line().into_iter().skip(1).chain(more).collect()
+});
 
 /// Reports what keeps the plan from being carried out: an error, unless everything is about to be destroyed.
 pub(crate) fn report_obstacle<C>(ctx: &Context<C>, mut obstacle: Diagnostic) {
@@ -55,9 +64,8 @@ fn command_line() -> Vec<String> {
     )
 }
 
-fn asks_to_destroy(words: impl Iterator<Item = String>) -> bool {
-    let mut words = words.skip(1);
-    words.any(|word| {
+fn asks_to_destroy(words: &[String]) -> bool {
+    words.iter().any(|word| {
         matches!(
             word.as_str(),
             "destroy" | "-destroy" | "--destroy" | "-destroy=true" | "--destroy=true"
@@ -81,8 +89,8 @@ mod tests {
             ("destroy plan", false),
             ("", false),
         ] {
-            let words = line.split_whitespace().map(str::to_owned);
-            assert_eq!(asks_to_destroy(words), destroys, "{line}");
+            let words: Vec<_> = line.split_whitespace().skip(1).map(str::to_owned).collect();
+            assert_eq!(asks_to_destroy(&words), destroys, "{line}");
         }
     }
 }
