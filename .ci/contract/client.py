@@ -23,6 +23,7 @@ from ipam_client.api.allocations import (
     list_allocations,
     update_allocation,
 )
+from ipam_client.api.confirmations import confirm_claims, take_over
 from ipam_client.api.history import list_events, list_history, lookup
 from ipam_client.api.pools import create_pool, delete_pool, get_pool, get_pool_free, list_pools, update_pool
 from ipam_client.api.profiles import create_profile, delete_profile, get_profile, list_profiles, update_profile
@@ -39,6 +40,9 @@ from ipam_client.api.vrfs import create_vrf, delete_vrf, get_vrf, list_vrfs, upd
 from ipam_client.models import (
     AllocationPatch,
     Code,
+    Confirmation,
+    Confirmations,
+    ConfirmationStatus,
     ExportPlanFormat,
     Family,
     HolderKind,
@@ -52,6 +56,7 @@ from ipam_client.models import (
     NewReservation,
     NewVpc,
     NewVrf,
+    Noun,
     PoolPatch,
     Problem,
     ProfilePatch,
@@ -180,15 +185,23 @@ def gone(get, delete, key, id_, status=204):
     refused(delete.sync_detailed(unknown, client=client), Code.NOT_FOUND)
 
 
+def unclaimed(made):
+    """What a creation answered, as a reader sees it."""
+    assert made.claim is not UNSET, made
+    shown = type(made).from_dict(made.to_dict())
+    shown.claim = UNSET
+    return shown
+
+
 def vrf():
     made = ok(create_vrf.sync_detailed(client=client, body=NewVrf("dev", labels=labels(env="dev"))), 201)
     assert (made.name, made.labels["env"], made.pools) == ("dev", "dev", 0)
-    refused(create_vrf.sync_detailed(client=client, body=NewVrf("dev")), Code.NAME_TAKEN)
+    refused(create_vrf.sync_detailed(client=client, body=NewVrf("dev"), ipam_owner="other"), Code.CLAIMED)
     refused(create_vrf.sync_detailed(client=client, body=NewVrf("a/b")), Code.INVALID_REQUEST)
     # A null of a reply may be sent back.
     ok(create_vrf.sync_detailed(client=client, body=NewVrf("lab", description=None, labels=None)), 201)
-    assert ok(get_vrf.sync_detailed("dev", client=client), 200) == made
-    assert ok(get_vrf.sync_detailed(str(made.id), client=client), 200) == made
+    assert ok(get_vrf.sync_detailed("dev", client=client), 200) == unclaimed(made)
+    assert ok(get_vrf.sync_detailed(str(made.id), client=client), 200) == unclaimed(made)
     assert sorted(found.name for found in pages(list_vrfs)) == ["default", "dev", "lab"]
     assert [found.name for found in pages(list_vrfs, name="dev")] == ["dev"]
     changed = change(update_vrf, "dev", made, VrfPatch(description="for tests"), "description", "for tests")
@@ -212,7 +225,7 @@ def pool():
     made = ok(create_pool.sync_detailed(client=client, body=new), 201)
     assert (made.family, made.total_addresses, made.utilisation) == (Family.IPV4, 131072, 0)
     assert made.required_labels["team"] == ["a", "b"]
-    refused(create_pool.sync_detailed(client=client, body=new), Code.NAME_TAKEN)
+    refused(create_pool.sync_detailed(client=client, body=new, ipam_adopt="never"), Code.CLAIMED)
     overlap = NewPool("other", vrf="dev", ranges=["10.2.128.0/17"])
     refused(create_pool.sync_detailed(client=client, body=overlap), Code.OVERLAP)
     refused(create_pool.sync_detailed(client=client, body=NewPool("x", vrf="none", family=Family.IPV6)), Code.NOT_FOUND)
@@ -220,7 +233,7 @@ def pool():
     six = NewPool("six", vrf="dev", ranges=["2001:db8::/32"])
     six = ok(create_pool.sync_detailed(client=client, body=six), 201)
     assert (six.family, six.total_addresses) == (Family.IPV6, 2**96)
-    assert ok(get_pool.sync_detailed("large", client=client), 200) == made
+    assert ok(get_pool.sync_detailed("large", client=client), 200) == unclaimed(made)
     assert [found.name for found in pages(list_pools, vrf="dev")] == ["large", "six"]
     assert [found.name for found in pages(list_pools, label="tier=large")] == ["large"]
     refused(list_pools.sync_detailed(client=client, vrf="none"), Code.NOT_FOUND)
@@ -253,9 +266,9 @@ def profile():
     ]
     made = ok(create_profile.sync_detailed(client=client, body=NewProfile(name="pair", members=members)), 201)
     assert [(m.role, m.size_offset, m.max_prefix_length) for m in made.members] == [("node", 0, 128), ("link", 0, 28)]
-    refused(create_profile.sync_detailed(client=client, body=NewProfile(name="pair", members=members)), Code.NAME_TAKEN)
+    refused(create_profile.sync_detailed(client=client, body=NewProfile(name="pair", members=members[:1])), Code.NAME_TAKEN)
     refused(create_profile.sync_detailed(client=client, body=NewProfile(name="none", members=[])), Code.INVALID_REQUEST)
-    assert ok(get_profile.sync_detailed("pair", client=client), 200) == made
+    assert ok(get_profile.sync_detailed("pair", client=client), 200) == unclaimed(made)
     assert sorted(found.name for found in pages(list_profiles)) == ["node-pod", "pair"]
     change(update_profile, "pair", made, ProfilePatch(description="two blocks"), "description", "two blocks")
     spare = ok(create_profile.sync_detailed(client=client, body=NewProfile(name="spare", members=members)), 201)
@@ -267,7 +280,7 @@ def vpc():
     assert (made.vrf, made.allocations, made.description) == ("dev", 0, "")
     refused(create_vpc.sync_detailed(client=client, body=NewVpc("team-x")), Code.NAME_TAKEN)
     refused(create_vpc.sync_detailed(client=client, body=NewVpc("y", vrf="none")), Code.NOT_FOUND)
-    assert ok(get_vpc.sync_detailed("team-X", client=client), 200) == made
+    assert ok(get_vpc.sync_detailed("team-X", client=client), 200) == unclaimed(made)
     other = ok(create_vpc.sync_detailed(client=client, body=NewVpc("other")), 201)
     assert [found.name for found in pages(list_vpcs)] == ["Team-X", "other"]
     made = change(update_vpc, "team-x", made, VpcPatch(name="team-x"), "name", "team-x")
@@ -281,12 +294,12 @@ def reservation():
     new = NewReservation(cidr="10.2.0.0/24", reason="on-premises", vrf="dev", labels=labels(site="berlin"))
     made = ok(create_reservation.sync_detailed(client=client, body=new), 201)
     assert (made.pools, made.created_by) == (["large"], "admin")
-    assert ok(create_reservation.sync_detailed(client=client, body=new), 200) == made
+    assert unclaimed(ok(create_reservation.sync_detailed(client=client, body=new), 200)) == unclaimed(made)
     inside = NewReservation(cidr="10.2.0.0/25", reason="another", vrf="dev")
     refusal = refused(create_reservation.sync_detailed(client=client, body=inside), Code.OVERLAP)
     assert refusal.details["conflicts"][0]["reason"] == "on-premises"
     refused(create_reservation.sync_detailed(client=client, body=NewReservation(cidr="10.2.0.1/24", reason="x")), Code.INVALID_REQUEST)
-    assert ok(get_reservation.sync_detailed(made.id, client=client), 200) == made
+    assert ok(get_reservation.sync_detailed(made.id, client=client), 200) == unclaimed(made)
     outside = ok(create_reservation.sync_detailed(client=client, body=NewReservation(cidr="192.168.0.0/16", reason="legacy")), 201)
     assert [found.cidr for found in pages(list_reservations)] == ["10.2.0.0/24", "192.168.0.0/16"]
     for filters in ({"vrf": "dev"}, {"pool": "large"}, {"label": "site=berlin"}, {"contains": "10.2.0.7"}, {"within": "10.2.0.0/16"}):
@@ -380,6 +393,28 @@ def history(first, second):
     assert all(event.actor == "admin" and event.subject == first.id for event in events)
 
 
+def ownership():
+    """Who asks again is given the same until the claim is shown; who takes it over has it from then on."""
+    new = NewVrf("own")
+    made = ok(create_vrf.sync_detailed(client=client, body=new, ipam_owner="ws-1"), 201)
+    again = ok(create_vrf.sync_detailed(client=client, body=new, ipam_owner="ws-1"), 200)
+    assert (again.id, again.owner, again.confirmed, again.claim != made.claim) == (made.id, "ws-1", False, True), again
+
+    def settle(call, claim, **headers):
+        shown = Confirmations([Confirmation(kind=Noun.VRF, id=made.id, claim=claim)])
+        return ok(call.sync_detailed(client=client, body=shown, **headers), 200).results[0].status
+
+    assert settle(confirm_claims, made.claim) == ConfirmationStatus.CLAIMED
+    assert settle(confirm_claims, again.claim) == ConfirmationStatus.CONFIRMED
+    refused(create_vrf.sync_detailed(client=client, body=new, ipam_owner="ws-1"), Code.CLAIMED)
+    assert settle(take_over, UNKNOWN, ipam_owner="ws-2") == ConfirmationStatus.CONFIRMED
+    refused(get_vrf.sync_detailed("own", client=client, ipam_claim=str(again.claim)), Code.CLAIMED)
+    assert ok(get_vrf.sync_detailed("own", client=client, ipam_claim=str(UNKNOWN)), 200).owner == "ws-2"
+    assert [found.name for found in pages(list_vrfs, owner="ws-2", confirmed=True)] == ["own"]
+    ok(delete_vrf.sync_detailed("own", client=client), 204)
+    refused(confirm_claims.sync_detailed(client=client, body=Confirmations([])), Code.INVALID_REQUEST)
+
+
 def transfer():
     plan = export_plan.sync_detailed(client=client, format_=ExportPlanFormat.CSV)
     assert plan.status_code == 200 and plan.content.startswith(b"kind,")
@@ -409,6 +444,6 @@ def end():
     assert reply.headers["www-authenticate"] == "Bearer"
 
 
-for step in (vrf, pool, profile, vpc, reservation, allocation, transfer, end):
+for step in (vrf, pool, profile, vpc, reservation, allocation, ownership, transfer, end):
     step()
 print("every noun was made, read, listed, changed and deleted by the generated client")

@@ -12,28 +12,43 @@ use tfplugin::{Context, Diagnostic, Severity};
 
 /// Whether everything is about to be destroyed.
 pub(crate) fn is_destroy() -> bool {
-    static IS_DESTROY: LazyLock<bool> = LazyLock::new(|| asks_to_destroy(&WORDS));
+    static IS_DESTROY: LazyLock<bool> = LazyLock::new(|| asks_to_destroy(words()));
     *IS_DESTROY
+}
+
+/// Whether Terraform asks for one thing after another, so that waiting teaches nothing of what is still to come.
+pub(crate) fn is_one_by_one() -> bool {
+    static IS_ONE_BY_ONE: LazyLock<bool> = LazyLock::new(|| asks_one_by_one(words()));
+    *IS_ONE_BY_ONE
 }
 
 /// Whether only some of what the state holds is looked at.
 pub(crate) fn is_partial() -> bool {
-    WORDS.iter().any(|word| {
+    words().any(|word| {
         let word = word.trim_start_matches('-');
         word == "refresh=false" || word.starts_with("target") || word.starts_with("exclude")
     })
 }
 
-/// The words behind the name of the program, and those that the environment adds.
-static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+/// All that Terraform was told: its command line, and what the environment adds to it.
+fn words() -> impl Iterator<Item = String> {
     let more = env::vars()
         .filter(|(name, _)| name.starts_with("TF_CLI_ARGS"))
         .flat_map(|(_, value)| {
-            let words = value.split_whitespace().map(str::to_owned);
-            words.collect::<Vec<_>>()
+            value
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         });
-    command_line().into_iter().skip(1).chain(more).collect()
-});
+    command_line().into_iter().chain(more)
+}
+
+fn asks_one_by_one(mut words: impl Iterator<Item = String>) -> bool {
+    words.any(|word| {
+        let number = word.trim_start_matches('-').strip_prefix("parallelism=");
+        number.is_some_and(|number| matches!(number, "1" | "2" | "3"))
+    })
+}
 
 /// Reports what keeps the plan from being carried out: an error, unless everything is about to be destroyed.
 pub(crate) fn report_obstacle<C>(ctx: &Context<C>, mut obstacle: Diagnostic) {
@@ -64,8 +79,9 @@ fn command_line() -> Vec<String> {
     )
 }
 
-fn asks_to_destroy(words: &[String]) -> bool {
-    words.iter().any(|word| {
+fn asks_to_destroy(words: impl Iterator<Item = String>) -> bool {
+    let mut words = words.skip(1);
+    words.any(|word| {
         matches!(
             word.as_str(),
             "destroy" | "-destroy" | "--destroy" | "-destroy=true" | "--destroy=true"
@@ -76,6 +92,19 @@ fn asks_to_destroy(words: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_walk_in_single_file_is_told_from_others() {
+        for (line, expected) in [
+            ("terraform plan -parallelism=1", true),
+            ("terraform plan --parallelism=2", true),
+            ("terraform plan -parallelism=10", false),
+            ("terraform plan", false),
+        ] {
+            let words = line.split_whitespace().map(str::to_owned);
+            assert_eq!(asks_one_by_one(words), expected, "{line}");
+        }
+    }
 
     #[test]
     fn a_destroy_is_told_from_a_plan() {
@@ -89,8 +118,8 @@ mod tests {
             ("destroy plan", false),
             ("", false),
         ] {
-            let words: Vec<_> = line.split_whitespace().skip(1).map(str::to_owned).collect();
-            assert_eq!(asks_to_destroy(&words), destroys, "{line}");
+            let words = line.split_whitespace().map(str::to_owned);
+            assert_eq!(asks_to_destroy(words), destroys, "{line}");
         }
     }
 }

@@ -19,6 +19,7 @@ mod noun;
 mod orphans;
 mod owner;
 mod ownership;
+mod preview;
 mod provider;
 mod rename;
 mod resources;

@@ -124,6 +124,9 @@ pub(crate) async fn plan_present(
     state: &Value,
     private: &Private,
 ) -> Result<()> {
+    if let (Some(connection), Some(key)) = (ctx.try_client(), &key) {
+        connection.run.has(key.clone());
+    }
     let id = state.get("id").as_str().and_then(|id| id.parse().ok());
     let (Some(connection), Some(key), Some(id), Some(claim)) =
         (ctx.try_client(), key, id, claim(private))

@@ -23,6 +23,7 @@ use crate::{
     orphans::Orphans,
     owner,
     ownership::Adopt,
+    preview::Previews,
     rename::Rename,
     resources,
     run::Run,
@@ -49,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) owner: Option<String>,
     /// What nobody has confirmed.
     pub(crate) orphans: Orphans,
+    /// Creations that are tried without making anything.
+    pub(crate) previews: Previews,
     /// What becomes of the ranges of something that gets another name.
     pub(crate) rename: Rename,
     /// What this run is about to do.
@@ -253,6 +256,7 @@ impl Provider for Ipam {
             .await
             .map_err(|error| unavailable(&client, &error))?;
         Ok(Some(Connection {
+            previews: Previews::new(client.clone()),
             client,
             default_labels: config.default_labels.unwrap_or_default(),
             reads: Reads::default(),

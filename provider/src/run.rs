@@ -45,6 +45,16 @@ impl Key {
         let text = text.into();
         Self { ty, text }
     }
+
+    /// Of what type.
+    pub(crate) fn ty(&self) -> &'static str {
+        self.ty
+    }
+
+    /// What people call it within its VRF.
+    pub(crate) fn name(&self) -> &str {
+        self.text.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// The memory of one run.
@@ -68,6 +78,16 @@ struct Notes {
     deleting: usize,
     /// When the last one ended well.
     deleted: Option<Instant>,
+    /// Names that the state has.
+    present: HashSet<Key>,
+    /// Names of VRFs, pools, profiles and VPCs that are made or changed.
+    places: HashSet<Key>,
+    /// Whether space may become free that is taken now.
+    frees: bool,
+    /// Whether changes are being made: plans are over, or were carried out in part.
+    is_applying: bool,
+    /// When something was noted last.
+    last: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +117,7 @@ impl Run {
     /// also says that nothing is renamed to that.
     pub(crate) fn creates(&self, key: &Key) -> bool {
         let mut notes = self.notes();
+        notes.last = Some(Instant::now());
         notes.renamed.retain(|_, after| after != key);
         std::mem::replace(
             &mut notes.wanted.entry(key.clone()).or_default().created,
@@ -115,6 +136,57 @@ impl Run {
         let ids = &mut notes.wanted.entry(after.clone()).or_default().ids;
         ids.insert(id.to_owned());
         ids.len() > 1
+    }
+
+    /// Notes that the state has something of this name.
+    pub(crate) fn has(&self, key: Key) {
+        let mut notes = self.notes();
+        notes.last = Some(Instant::now());
+        notes.present.insert(key);
+    }
+
+    /// Whether the state has something of this name, as far as was told.
+    pub(crate) fn is_present(&self, key: &Key) -> bool {
+        self.notes().present.contains(key)
+    }
+
+    /// Notes that a VRF, pool, profile or VPC of this name is made or changed.
+    pub(crate) fn moves(&self, key: Key) {
+        let mut notes = self.notes();
+        notes.last = Some(Instant::now());
+        notes.places.insert(key);
+    }
+
+    /// Whether some place that is made or changed is like this.
+    pub(crate) fn moves_any(&self, is_such: impl Fn(&Key) -> bool) -> bool {
+        self.notes().places.iter().any(is_such)
+    }
+
+    /// Notes that space may become free.
+    pub(crate) fn frees(&self) {
+        let mut notes = self.notes();
+        notes.last = Some(Instant::now());
+        notes.frees = true;
+    }
+
+    /// Whether space may become free that is taken now.
+    pub(crate) fn is_freeing(&self) -> bool {
+        self.notes().frees
+    }
+
+    /// Notes that a change is being made.
+    pub(crate) fn applies(&self) {
+        self.notes().is_applying = true;
+    }
+
+    /// Whether changes are being made.
+    pub(crate) fn is_applying(&self) -> bool {
+        self.notes().is_applying
+    }
+
+    /// Whether nothing was noted for so long.
+    pub(crate) fn is_quiet(&self, long: Duration) -> bool {
+        self.notes().last.is_none_or(|last| last.elapsed() >= long)
     }
 
     /// Notes that what was to have this name is there.
@@ -235,6 +307,7 @@ pub(crate) async fn taking<'a, T>(
     to: Option<&Key>,
     attempt: impl Fn(Attempt) -> Call<'a, T>,
 ) -> Result<T, Error> {
+    run.applies();
     let Some(to) = to else {
         return attempt(Attempt::Planned).await;
     };
@@ -278,6 +351,7 @@ pub(crate) async fn deleting<'a>(
     id: &str,
     delete: impl Fn() -> Call<'a, ()>,
 ) -> Result<(), Error> {
+    run.applies();
     if let Some(key) = &key {
         run.deletes(key);
     }

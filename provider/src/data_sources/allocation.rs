@@ -125,6 +125,10 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
         ),
         ("description", text("Free text.")),
         (
+            "owner",
+            text("For whom it was made; null for nobody in particular."),
+        ),
+        (
             "deletion_protection",
             Attribute::bool()
                 .computed()
@@ -143,6 +147,10 @@ pub(crate) fn values(found: &Found) -> Value {
         labels::LabelMap::from(found.labels.clone()).to_value(),
     );
     values.set("number", found.number);
+    values.set(
+        "owner",
+        found.owner.as_ref().map(ToString::to_string).to_value(),
+    );
     values.set(
         "created_at",
         found.created_at.format(&Rfc3339).ok().to_value(),

@@ -78,6 +78,27 @@ impl<L> Listed<L> {
     }
 }
 
+/// All filters: those of the noun, and those that everything with an owner has.
+fn filters<L: Listing>() -> Vec<Word> {
+    let confirmed = Attribute::bool().optional();
+    L::filters()
+        .into_iter()
+        .chain([
+            by(
+                "owner",
+                "Only what was made for this owner, see the provider's `owner`; empty for what was made for none.",
+            ),
+            Word::new(
+                "confirmed",
+                confirmed,
+                "Only what an owner has confirmed (`true`), or only what none has (`false`), such as the rest of an \
+                 interrupted apply.",
+                "",
+            ),
+        ])
+        .collect()
+}
+
 /// A filter that takes a text.
 pub(crate) fn by(name: &'static str, what: &'static str) -> Word {
     Word::new(name, Attribute::string().optional(), what, "")
@@ -148,7 +169,7 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
             L::WORDS,
             L::WITH
         );
-        let mut schema = L::filters()
+        let mut schema = filters::<L>()
             .iter()
             .fold(Schema::new(about), |schema, word| {
                 schema.attribute(word.name, word.managed())
@@ -166,7 +187,7 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
     }
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        for word in L::filters() {
+        for word in filters::<L>() {
             word.check(config.get(word.name), &Path::attribute(word.name))?;
         }
         if let Some(label) = config.get(LABEL).as_str() {
@@ -181,7 +202,7 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
     async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
         let wanted = wanted_labels(&config)?;
         let mut fields = Fields::new();
-        for word in L::filters() {
+        for word in filters::<L>() {
             let value = config.get(word.name);
             if !value.is_null() && !L::OWN_FILTERS.contains(&word.name) && word.name != LABEL {
                 fields.insert(word.name.to_owned(), value.to_json());

@@ -13,14 +13,15 @@ const MAX_BYTES: usize = 500_000;
 /// Most pages.
 const MAX_PAGES: usize = 2_000;
 /// Folders whose pages are called like what they describe, without the provider's name.
-const OF_SCHEMA: [&str; 4] = [
+const OF_SCHEMA: [&str; 5] = [
     "resources",
     "data-sources",
     "functions",
     "ephemeral-resources",
+    "list-resources",
 ];
 /// Folders whose pages are called as one likes.
-const OTHERS: [&str; 4] = ["guides", "list-resources", "actions", "state-stores"];
+const OTHERS: [&str; 3] = ["guides", "actions", "state-stores"];
 
 /// All that is wrong with the pages below `docs`.
 pub(crate) fn problems(docs: &Path, description: &Description) -> anyhow::Result<Vec<String>> {
@@ -61,16 +62,6 @@ pub(crate) fn problems(docs: &Path, description: &Description) -> anyhow::Result
                 );
             }
         }
-        if folder == "list-resources" {
-            // A list is called like the resource that it finds; not every resource has one.
-            let wanted = names("resources", description);
-            problems.extend(found.difference(&wanted).map(|name| {
-                format!(
-                    "{}: there is no resource of that name",
-                    path.join(name).display()
-                )
-            }));
-        }
         if OF_SCHEMA.contains(&folder) {
             let wanted = names(folder, description);
             problems.extend(found.difference(&wanted).map(|name| {
@@ -98,6 +89,7 @@ fn names(folder: &str, description: &Description) -> BTreeSet<String> {
     let names: Vec<&String> = match folder {
         "resources" => description.resources.keys().collect(),
         "data-sources" => description.data_sources.keys().collect(),
+        "list-resources" => description.list_resources.keys().collect(),
         "functions" => return description.functions.keys().cloned().collect(),
         _ => description.ephemeral_resources.keys().collect(),
     };
@@ -251,10 +243,7 @@ mod tests {
         for (path, says) in [
             ("resources/other.md", "has nothing of that name"),
             ("functions/ipam_split.md", "has nothing of that name"),
-            (
-                "list-resources/pools.md",
-                "there is no resource of that name",
-            ),
+            ("list-resources/pools.md", "has nothing of that name"),
             ("data-sources/pool.markdown", "end with .md"),
             ("guides/more/start.md", "no folders below guides"),
         ] {

@@ -22,7 +22,13 @@ impl<N> LookedUp<N> {
 
 /// All words that a data source shows.
 pub(crate) fn words<N: Noun>() -> Vec<Word> {
-    N::words().into_iter().chain(N::only_looked_up()).collect()
+    let owner = Word::shown(
+        "owner",
+        Attribute::string(),
+        "For whom it was made; null for nobody in particular.",
+    );
+    let shown = N::only_looked_up().into_iter().chain([owner]);
+    N::words().into_iter().chain(shown).collect()
 }
 
 /// All attributes that a data source shows, computed.

@@ -72,11 +72,24 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
             labels::plan(ctx, plan)?;
         }
         N::plan(ctx, plan).await?;
+        if let Some(connection) = ctx.try_client()
+            && plan.changes_anything()
+        {
+            let names = [Some(&plan.planned), plan.prior.as_ref()];
+            names
+                .into_iter()
+                .flatten()
+                .filter_map(N::key)
+                .for_each(|key| connection.run.moves(key));
+        }
         note::<N>(ctx, plan).await
     }
 
     async fn plan_destroy(&self, ctx: &Context<Connection>, current: &Instance) -> Result<()> {
         let (state, private) = (&current.state, &current.private);
+        if let Some(connection) = ctx.try_client() {
+            connection.run.frees();
+        }
         ownership::plan_present(ctx, N::Found::NOUN, N::key(state), state, private).await
     }
 
@@ -129,6 +142,9 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
             Ok((found, is_shown)) => {
                 if is_shown {
                     connection.run.claims().show(found.uuid());
+                }
+                if let Some(key) = N::key(&current.state) {
+                    connection.run.has(key);
                 }
                 instance::<N>(&found, &current.state, connection, current.private).map(Some)
             }

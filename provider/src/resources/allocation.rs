@@ -6,6 +6,7 @@
 //! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
 
 mod agreement;
+mod foresight;
 mod import;
 mod misfit;
 mod naming;
@@ -153,7 +154,7 @@ impl Resource<Connection> for Allocation {
             {
                 plan.set("prefix_length", &cidr.prefix_length());
             }
-            return agreement::check(&plan.config);
+            return foresight::plan(ctx, plan).await;
         }
         for role in ["primary_cidr", "cgnat_cidr"] {
             // An allocation that has no such block gets none.
@@ -162,6 +163,11 @@ impl Resource<Connection> for Allocation {
         request::plan_moved(ctx, plan).await?;
         let elsewhere = request::plan(ctx, plan).await? || naming::plan(ctx, plan)?;
         let replaced = size::plan(ctx, plan, elsewhere).await?;
+        if let Some(connection) = ctx.try_client()
+            && (replaced || plan.changes("blocks"))
+        {
+            connection.run.frees();
+        }
         match &plan.prior {
             Some(prior) if replaced => check_protection(prior),
             _ => Ok(()),
@@ -170,6 +176,9 @@ impl Resource<Connection> for Allocation {
 
     async fn plan_destroy(&self, ctx: &Context<Connection>, current: &Instance) -> Result<()> {
         check_protection(&current.state)?;
+        if let Some(connection) = ctx.try_client() {
+            connection.run.frees();
+        }
         ownership::plan_present(
             ctx,
             Noun::Allocation,
@@ -183,14 +192,7 @@ impl Resource<Connection> for Allocation {
     async fn create(&self, ctx: &Context<Connection>, request: Create) -> Result<Instance> {
         let connection = ctx.client()?;
         let planned = &request.planned;
-        let ask = NewAllocation {
-            name: Some(name_of(planned, "name")?),
-            labels: labels::effective(connection, planned)?,
-            description: planned.attribute("description")?,
-            deletion_protection: planned.attribute("deletion_protection")?,
-            ..NewAllocation::new(name_of(planned, "vpc")?, size::asked(&request.config)?)
-        };
-        let ask = request::asked(ask, &request.config)?;
+        let ask = foresight::ask(connection, &request.config, planned)?;
         let what = format!("create the allocation {}", title(planned));
         if agreement::is_redundant(&request.config)? {
             let trial = NewAllocation {
@@ -232,6 +234,9 @@ impl Resource<Connection> for Allocation {
             Ok((found, is_shown)) => {
                 if is_shown {
                     connection.run.claims().show(id.0);
+                }
+                if let Some(key) = key(&current.state) {
+                    connection.run.has(key);
                 }
                 Ok(Some(Instance {
                     state: state(&found, &current.state, connection)?,

@@ -256,13 +256,14 @@ impl Field {
     }
 }
 
-async fn strikes(salt: u64, backend: Option<Backend>) {
+/// Returns what was done.
+async fn strikes(salt: u64, backend: Option<Backend>) -> String {
     let kills = std::env::var("IPAM_KILLS")
         .ok()
         .and_then(|kills| kills.parse().ok());
     let kills: usize = kills.unwrap_or(KILLS);
     let mut field = Field::start(salt).await;
-    println!("IPAM_SEED={}", field.random.0);
+    let seed = field.random.0;
     let address = field.server.url();
     let new = async || {
         let terraform = Workspace::new(&address);
@@ -330,25 +331,25 @@ async fn strikes(salt: u64, backend: Option<Backend>) {
     .await
     .unwrap();
     assert_eq!(twice, 0);
-    println!("{hits} hits: {VICTIMS:?} {by_victim:?}");
+    format!("IPAM_SEED={seed}, {hits} hits: {VICTIMS:?} {by_victim:?}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_killed_the_same_command_ends_well_the_next_time_1() {
-    strikes(1, None).await;
+    println!("{}", strikes(1, None).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_killed_the_same_command_ends_well_the_next_time_2() {
-    strikes(2, None).await;
+    println!("{}", strikes(2, None).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_killed_the_same_command_ends_well_the_next_time_with_an_http_backend_1() {
-    strikes(3, Some(Backend::start().await)).await;
+    println!("{}", strikes(3, Some(Backend::start().await)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_killed_the_same_command_ends_well_the_next_time_with_an_http_backend_2() {
-    strikes(4, Some(Backend::start().await)).await;
+    println!("{}", strikes(4, Some(Backend::start().await)).await);
 }

@@ -14,6 +14,7 @@ mod children;
 mod crash;
 mod duplicates;
 mod examples;
+mod foresight;
 mod functions;
 mod generate;
 mod import;

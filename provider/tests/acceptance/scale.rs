@@ -126,6 +126,17 @@ async fn a_plan_reads_and_confirms_many_at_once() {
         .says("by hand");
 }
 
+#[tokio::test]
+async fn a_plan_of_many_new_ones_asks_for_many_at_once() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    terraform.write(&many(200));
+    let before = requests(&stack).await;
+    terraform.plan_changes().await.says("200 to add");
+    let made = requests(&stack).await - before - 1;
+    assert!((2..=60).contains(&made), "{made} requests");
+}
+
 const CONFIRMED: &str = "select count(*) from allocation where confirmed_at is not null";
 
 #[tokio::test]

@@ -6,9 +6,18 @@
     clippy::unwrap_used,
     reason = "the support of tests panics as tests do"
 )]
+// Whether any is dead depends on what other tests of acceptance need, hence no `expect`.
+#![allow(
+    dead_code,
+    reason = "what tests stand on is shared with those that run only with the Terraform on the path"
+)]
 
 #[path = "../acceptance/crash.rs"]
 mod crash;
+#[path = "../acceptance/examples.rs"]
+mod examples;
+#[path = "../acceptance/functions.rs"]
+mod functions;
 #[path = "../acceptance/generate.rs"]
 mod generate;
 mod identity;

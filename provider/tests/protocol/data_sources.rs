@@ -323,6 +323,76 @@ async fn filters_let_through_what_they_name_and_nothing_else() {
     }
 }
 
+/// What belongs to whom, and what no state has confirmed.
+#[tokio::test]
+async fn every_list_knows_owners_and_what_nobody_confirmed() {
+    let stack = Stack::start().await;
+    let driver = Driver::start(crate::BINARY).await.unwrap();
+    let settings = json!({
+        "endpoint": stack.server.url(), "api_key": TestServer::API_KEY, "owner": "network-production",
+    });
+    driver.configure(settings).await.unwrap();
+    for (ty, config) in [
+        ("ipam_vrf", json!({"name": "mine"})),
+        ("ipam_vpc", json!({"name": "mine"})),
+        (
+            "ipam_pool",
+            json!({"name": "mine", "ranges": ["10.64.0.0/16"]}),
+        ),
+        (
+            "ipam_profile",
+            json!({"name": "mine", "members": [{"role": "main", "pool": "mine"}]}),
+        ),
+        (
+            "ipam_reservation",
+            json!({"cidr": "192.168.0.0/24", "reason": "Test"}),
+        ),
+        (
+            "ipam_allocation",
+            json!({"vpc": "mine", "name": "mine", "prefix_length": 24}),
+        ),
+    ] {
+        let made = driver.create(ty, config).await.unwrap();
+        let plural = format!("{ty}s");
+        let shown = if ty == "ipam_reservation" {
+            "cidr"
+        } else {
+            "name"
+        };
+        let mine = made.values[shown].as_str().unwrap();
+        let owned =
+            |confirmed: Json| json!({"owner": "network-production", "confirmed": confirmed});
+        assert_eq!(
+            each(&driver, &plural, owned(json!(false)), shown).await,
+            [mine],
+            "{ty}"
+        );
+        assert_eq!(
+            each(&driver, &plural, json!({"owner": "other"}), shown).await,
+            [""; 0],
+            "{ty}"
+        );
+        let found = driver.read_data(&plural, owned(Json::Null)).await.unwrap();
+        assert_eq!(
+            found[plural.strip_prefix("ipam_").unwrap()][0]["owner"],
+            "network-production",
+            "{ty}"
+        );
+        // The first refresh confirms it.
+        driver.read(&made).await.unwrap().unwrap();
+        assert_eq!(
+            each(&driver, &plural, owned(json!(false)), shown).await,
+            [""; 0],
+            "{ty}"
+        );
+        assert_eq!(
+            each(&driver, &plural, owned(json!(true)), shown).await,
+            [mine],
+            "{ty}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn one_of_a_list_is_what_the_singular_shows() {
     let stack = Stack::start().await;

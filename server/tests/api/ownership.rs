@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::support::{
     ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, VPCS, VRFS, column, path,
 };
+use crate::transfer::{carry_over, import};
 
 const CONFIRMATIONS: &str = "/api/v1/confirmations";
 
@@ -691,6 +692,73 @@ async fn what_is_taken_over_is_confirmed_and_lost_to_who_had_it() {
     assert_eq!(
         (&vpc["implicit"], &vpc["confirmed"]),
         (&json!(false), &json!(true))
+    );
+}
+
+/// Owners, claims and what is confirmed go along with a plan, and each state goes on with its claims where that is imported.
+#[tokio::test]
+async fn owners_and_claims_go_along_with_a_plan() {
+    for (format, kind) in [("json", "application/x-ndjson"), ("csv", "text/csv")] {
+        let api = begin().await;
+        let mut claims = Vec::new();
+        for (number, noun) in nouns().iter().enumerate() {
+            let made = noun
+                .make(&api, &[("ipam-owner", "=ws 1")], &noun.new)
+                .await
+                .ok(201);
+            claims.push(json!({"kind": noun.kind, "id": made["id"], "claim": made["claim"]}));
+            if number % 2 == 0 {
+                let claim = made["claim"].as_str().unwrap();
+                api.with(
+                    "GET",
+                    &noun.of(&made),
+                    &[("ipam-claim", claim)],
+                    &Value::Null,
+                )
+                .await
+                .ok(200);
+            }
+        }
+        let there = carry_over(&api, format, kind).await;
+        for (number, noun) in nouns().iter().enumerate() {
+            let place = noun.of(&claims[number]);
+            let (one, other) = (
+                api.get(&place).await.ok(200),
+                there.get(&place).await.ok(200),
+            );
+            for field in ["owner", "confirmed", "created_by", "implicit"] {
+                assert_eq!(one[field], other[field], "{}: {field}", noun.kind);
+            }
+            assert_eq!(
+                (&other["owner"], &other["confirmed"]),
+                (&json!("=ws 1"), &json!(number % 2 == 0)),
+                "{}",
+                noun.kind
+            );
+        }
+        // The VPC of the allocation came by itself, here and there.
+        let home = there.get(&format!("{VPCS}/home")).await.ok(200);
+        assert_eq!(home["implicit"], true);
+        let confirmed = there
+            .post(CONFIRMATIONS, &json!({ "claims": claims }))
+            .await
+            .ok(200);
+        for result in confirmed["results"].as_array().unwrap() {
+            assert_eq!(result["status"], "confirmed", "{result}");
+        }
+    }
+    // A file of before says nothing of it: of VRFs nobody knows who made them, and allocations are the importer's.
+    let api = Api::start().await;
+    let file = "kind,vrf,cidr,vpc,name\nvrf,old,,,\nallocation,,10.0.0.0/24,prod,web\n";
+    import(&api, file).await;
+    let reply = api.post(VRFS, &json!({"name": "old"})).await;
+    let (detail, _) = reply.problem(409, "claimed");
+    assert!(detail.contains("nobody knows"), "{detail}");
+    let same = json!({"vpc": "prod", "name": "web", "cidr": "10.0.0.0/24", "pools": ["primary"]});
+    api.post(ALLOCATIONS, &same).await.ok(200);
+    assert_eq!(
+        api.get(&format!("{VPCS}/prod")).await.ok(200)["implicit"],
+        true
     );
 }
 

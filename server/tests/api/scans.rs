@@ -266,6 +266,24 @@ async fn no_request_reads_a_table_from_end_to_end() {
             get("/api/v1/allocations?owner=few&confirmed=false"),
         ),
         (
+            "confirm a hundred claims",
+            200,
+            Box::new(move |n| {
+                let claims: Vec<_> = (0..100)
+                    .map(|k| {
+                        json!({"kind": "allocation", "id": seeded(5000 + 100 * n + k),
+                            "claim": "01900000-0000-7000-8000-000000000000"})
+                    })
+                    .collect();
+                (
+                    "POST",
+                    "/api/v1/confirmations".to_owned(),
+                    vec![],
+                    json!({ "claims": claims }),
+                )
+            }),
+        ),
+        (
             "list VPCs by owner",
             200,
             get("/api/v1/vpcs?owner=few&limit=50"),

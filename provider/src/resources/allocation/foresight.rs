@@ -1,0 +1,137 @@
+//! What the plan of a new allocation can know: whether the server would refuse it, and what follows from the configuration.
+
+use std::collections::BTreeMap;
+
+use ipam_shared::{
+    api::allocation::{MAIN, NewAllocation},
+    ids::PoolId,
+};
+use tfplugin::{Context, Diagnostic, Field, Plan, Result, Severity, Value};
+
+use super::{agreement, key, name_of, naming, request, size, title};
+use crate::{
+    call::until_stopped,
+    command::is_destroy,
+    failure::failure,
+    labels,
+    preview::{Verdict, is_ahead_of_server, verdict},
+    provider::Connection,
+};
+
+/// What a creation asks for.
+pub(super) fn ask(
+    connection: &Connection,
+    config: &Value,
+    planned: &Value,
+) -> Result<NewAllocation> {
+    let ask = NewAllocation {
+        name: Some(name_of(planned, "name")?),
+        labels: labels::effective(connection, planned)?,
+        description: planned.attribute("description")?,
+        deletion_protection: planned.attribute("deletion_protection")?,
+        ..NewAllocation::new(name_of(planned, "vpc")?, size::asked(config)?)
+    };
+    request::asked(ask, config)
+}
+
+/// Plans a creation.
+pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
+    promise(plan);
+    agreement::check(&plan.config)?;
+    try_out(ctx, plan).await
+}
+
+/// Asks the server what the creation would get, and says so if that is nothing.
+async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
+    let Some(connection) = ctx.try_client() else {
+        return Ok(());
+    };
+    // While the apply goes on, the creation itself finds out.
+    if is_destroy() || !plan.config.is_wholly_known() || connection.run.is_applying() {
+        return Ok(());
+    }
+    let key = key(&plan.planned);
+    let mut ask = ask(connection, &plan.config, &plan.planned)?;
+    if key
+        .as_ref()
+        .is_some_and(|key| connection.run.is_present(key))
+    {
+        // Planned as the successor of what has the name now: what else is wrong is asked without it.
+        ask.name = None;
+    }
+    if is_ahead_of_server(&connection.run, &ask) {
+        return Ok(());
+    }
+    let what = format!("create the allocation {}", title(&plan.planned));
+    let error = match until_stopped(ctx, &what, connection.previews.ask(ask.clone())).await? {
+        Ok(Ok(found)) => return agreement::check_found(&plan.config, &found),
+        Ok(Err(error)) => error,
+        Err(error) => {
+            if connection.previews.complains(&error) {
+                return Err(failure(&format!("plan to {what}"), &error).into());
+            }
+            tracing::warn!(%error, "creations are planned without asking the server");
+            return Ok(());
+        }
+    };
+    let mut refusal = naming::refused(&what, &error);
+    match verdict(ctx, connection, &ask, key.as_ref(), &error).await {
+        Verdict::None => return Ok(()),
+        Verdict::Possible => {
+            refusal = Diagnostic {
+                severity: Severity::Warning,
+                summary: format!(
+                    "Perhaps the allocation {} can't be made",
+                    title(&plan.planned)
+                ),
+                ..refusal
+            };
+            refusal.detail.push_str(
+                "\n\nSo it is now. This plan also releases, replaces or changes things, which may make room before.",
+            );
+        }
+        Verdict::Certain => refusal.detail.push_str("\n\nNothing was changed."),
+    }
+    ctx.report(refusal);
+    Ok(())
+}
+
+/// Plans what nobody but the configuration decides.
+fn promise(plan: &mut Plan) {
+    let cidr = plan.config.get("cidr").clone();
+    if request::is_from_pools(&plan.config) != Some(true) {
+        return;
+    }
+    let pool = only_pool(&plan.config);
+    let known = |value: &Value| match value {
+        Value::Null => Value::Unknown,
+        value => value.clone(),
+    };
+    let block = Value::object([
+        ("cidr", known(&cidr)),
+        ("pool", known(&pool)),
+        ("vrf", Value::Unknown),
+        ("usable", Value::Unknown),
+    ]);
+    plan.set(
+        "blocks",
+        &Value::Map(BTreeMap::from([(MAIN.to_owned(), block)])),
+    );
+    plan.set("allocated_from", &known(&pool));
+    for role in ["primary_cidr", "cgnat_cidr"] {
+        plan.set(role, &Value::Null);
+    }
+}
+
+/// The name of the pool, if there is no other; null otherwise.
+fn only_pool(config: &Value) -> Value {
+    let pools: std::result::Result<Field<Vec<Field<String>>>, _> = config.attribute("pools");
+    match pools {
+        Ok(Field::Known(pools)) => match pools.as_slice() {
+            // An id says nothing of the name.
+            [Field::Known(name)] if name.parse::<PoolId>().is_err() => name.as_str().into(),
+            _ => Value::Null,
+        },
+        _ => Value::Null,
+    }
+}

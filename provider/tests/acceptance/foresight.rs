@@ -1,0 +1,216 @@
+//! What the plan of a new allocation knows: that it can't be made, and what follows from the configuration.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::stack::{Stack, allocation};
+
+/// A pool with room for two blocks.
+async fn small(stack: &Stack) {
+    let pool = json!({
+        "name": "small", "ranges": ["10.200.0.0/27"], "min_prefix_length": 28, "max_prefix_length": 28,
+        "required_labels": {"team": []}
+    });
+    stack.api(Method::POST, "pools", pool).await;
+}
+
+fn from_small(name: &str, more: &str) -> String {
+    let attributes =
+        format!("pools = [\"small\"]\nprefix_length = 28\nlabels = {{ team = \"a\" }}\n{more}");
+    allocation(name, &attributes)
+}
+
+#[tokio::test]
+async fn what_cant_be_made_fails_in_the_plan_in_the_words_of_the_apply() {
+    let stack = Stack::start().await;
+    small(&stack).await;
+    let taken = json!({"vpc": "prod", "name": "taken", "prefix_length": 24});
+    stack.api(Method::POST, "allocations", taken).await;
+    for name in ["x", "y"] {
+        let ask = json!({"vpc": "other", "name": name, "prefix_length": 28, "pools": ["small"], "labels": {"team": "a"}});
+        stack.api(Method::POST, "allocations", ask).await;
+    }
+    let terraform = stack.workspace();
+    for (body, says) in [
+        (from_small("a", ""), "small"),
+        (
+            allocation("a", "pools = [\"small\"]\nprefix_length = 28"),
+            "team",
+        ),
+        (
+            allocation("a", "pools = [\"nowhere\"]\nprefix_length = 28"),
+            "nowhere",
+        ),
+        (
+            allocation("a", "profile = \"nowhere\"\nprefix_length = 28"),
+            "nowhere",
+        ),
+        (
+            allocation("a", "vrf = \"nowhere\"\nprefix_length = 24"),
+            "nowhere",
+        ),
+        (allocation("taken", "prefix_length = 25"), "taken"),
+        (
+            allocation(
+                "a",
+                "pools = [\"small\"]\nprefix_length = 24\nlabels = { team = \"a\" }",
+            ),
+            "/24",
+        ),
+    ] {
+        terraform.write(&body);
+        terraform
+            .plan()
+            .await
+            .failed()
+            .says("Can't create the allocation prod/")
+            .says(says)
+            .says("on main.tf line");
+        assert_eq!(stack.allocations().await, 3);
+    }
+    // What can't be made keeps nobody from destroying the rest.
+    terraform.destroy().await.succeeded();
+}
+
+#[tokio::test]
+async fn an_interrupted_creation_is_no_obstacle() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    terraform.write(&allocation("a", "prefix_length = 24"));
+    terraform.apply().await.succeeded();
+    std::fs::remove_file(terraform.path("terraform.tfstate")).unwrap();
+    terraform.plan_changes().await.says("1 to add");
+    terraform
+        .apply()
+        .await
+        .succeeded()
+        .says("was there already");
+    assert_eq!(stack.allocations().await, 1);
+}
+
+#[tokio::test]
+async fn what_this_run_makes_is_not_missed() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    let body = |allocation: &str| {
+        format!(
+            "resource \"ipam_vrf\" \"v\" {{\n  name = \"v\"\n}}\n\
+             resource \"ipam_vpc\" \"w\" {{\n  name = \"w\"\n  vrf = ipam_vrf.v.name\n}}\n\
+             resource \"ipam_pool\" \"p\" {{\n  name = \"p\"\n  vrf = ipam_vrf.v.name\n  ranges = [\"10.64.0.0/16\"]\n}}\n\
+             resource \"ipam_profile\" \"f\" {{\n  name = \"f\"\n  members = [{{ role = \"only\", pool = \"p\" }}]\n  depends_on = [ipam_pool.p]\n}}\n\
+             {allocation}"
+        )
+    };
+    let literal = "resource \"ipam_allocation\" \"a\" {\n  vpc = \"w\"\n  name = \"a\"\n  pools = [\"p\"]\n  prefix_length = 24\n  depends_on = [ipam_vpc.w, ipam_pool.p]\n}\n\
+                   resource \"ipam_allocation\" \"b\" {\n  vpc = \"w\"\n  name = \"b\"\n  profile = \"f\"\n  prefix_length = 24\n  depends_on = [ipam_vpc.w, ipam_profile.f]\n}\n";
+    terraform.write(&body(literal));
+    terraform.apply().await.succeeded().says("6 added");
+    terraform.plan_is_empty().await;
+    terraform.destroy().await.succeeded();
+}
+
+#[tokio::test]
+async fn a_name_that_is_given_up_is_no_obstacle() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    let named = |address: &str, name: &str, size: &str| {
+        format!(
+            "resource \"ipam_allocation\" \"{address}\" {{\n  vpc = \"prod\"\n  name = \"{name}\"\n  {size}\n}}\n"
+        )
+    };
+    terraform.write(&named("one", "a", "prefix_length = 24"));
+    terraform.apply().await.succeeded();
+    terraform.plan_is_empty().await;
+    // Another one gets the name, and the first a new one.
+    let both = named("one", "b", "prefix_length = 24") + &named("other", "a", "prefix_length = 25");
+    terraform.write(&both);
+    terraform
+        .apply()
+        .await
+        .succeeded()
+        .says("1 added, 1 changed");
+    terraform.plan_is_empty().await;
+    // At another address without a moved block, and so of another size.
+    terraform.write(
+        &(named("new", "b", "prefix_length = 26") + &named("other", "a", "prefix_length = 25")),
+    );
+    terraform
+        .plan_changes()
+        .await
+        .says("1 to add, 0 to change, 1 to destroy");
+    // Replaced by hand, and because of another network.
+    terraform.write(&both);
+    for refresh in ["-refresh=true", "-refresh=false"] {
+        terraform
+            .terraform(&[
+                "apply",
+                "-no-color",
+                "-auto-approve",
+                refresh,
+                "-replace=ipam_allocation.other",
+            ])
+            .await
+            .succeeded()
+            .says("1 added, 0 changed, 1 destroyed");
+    }
+    terraform.write(
+        &(named("one", "b", "cidr = \"10.0.100.0/24\"")
+            + &named("other", "a", "prefix_length = 25")),
+    );
+    terraform
+        .apply()
+        .await
+        .succeeded()
+        .says("1 added, 0 changed, 1 destroyed");
+    terraform.plan_is_empty().await;
+    // What its successor can't have is no reason to release it.
+    terraform.write(
+        &(named("one", "b", "cidr = \"172.16.0.0/24\"")
+            + &named("other", "a", "prefix_length = 25")),
+    );
+    terraform
+        .plan()
+        .await
+        .failed()
+        .says("Can't create the allocation prod/b");
+}
+
+#[tokio::test]
+async fn a_full_pool_is_a_warning_where_the_plan_makes_room() {
+    let stack = Stack::start().await;
+    small(&stack).await;
+    let terraform = stack.workspace();
+    terraform.write(&(from_small("a", "") + &from_small("b", "")));
+    terraform.apply().await.succeeded();
+    terraform.write(&(from_small("a", "") + &from_small("c", "")));
+    terraform
+        .plan_changes()
+        .await
+        .says("Perhaps the allocation prod/c can't be made");
+    terraform.write(&(from_small("a", "") + &from_small("b", "") + &from_small("c", "")));
+    terraform
+        .plan()
+        .await
+        .failed()
+        .says("Can't create the allocation prod/c");
+}
+
+#[tokio::test]
+async fn what_follows_from_pools_is_known_in_the_same_plan() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    terraform.write(
+        "resource \"ipam_pool\" \"p\" {\n  name = \"p\"\n  ranges = [\"10.64.0.0/16\"]\n}\n\
+         resource \"ipam_allocation\" \"a\" {\n  vpc = \"prod\"\n  name = \"a\"\n  pools = [ipam_pool.p.name]\n  cidr = \"10.64.8.0/24\"\n}\n\
+         resource \"terraform_data\" \"each\" {\n  for_each = ipam_allocation.a.blocks\n  input = { role = each.key, cidr = each.value.cidr, pool = each.value.pool }\n}\n\
+         output \"from\" {\n  value = ipam_allocation.a.allocated_from\n}\n",
+    );
+    terraform
+        .plan_changes()
+        .await
+        .says("terraform_data.each[\"main\"]")
+        .says("+ from = \"p\"");
+    terraform.apply().await.succeeded().says("3 added");
+    terraform.plan_is_empty().await;
+    terraform.destroy().await.succeeded();
+}
