@@ -22,6 +22,14 @@ pub(crate) fn is_one_by_one() -> bool {
     *IS_ONE_BY_ONE
 }
 
+/// Whether only some of what the state holds is looked at.
+pub(crate) fn is_partial() -> bool {
+    words().any(|word| {
+        let word = word.trim_start_matches('-');
+        word == "refresh=false" || word.starts_with("target") || word.starts_with("exclude")
+    })
+}
+
 /// All that Terraform was told: its command line, and what the environment adds to it.
 fn words() -> impl Iterator<Item = String> {
     let more = env::vars()

@@ -16,6 +16,7 @@ mod lists;
 mod lookup;
 mod model;
 mod noun;
+mod orphans;
 mod owner;
 mod ownership;
 mod preview;

@@ -20,6 +20,7 @@ use crate::{
         managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
         vrf::Vrf,
     },
+    orphans::Orphans,
     owner,
     ownership::Adopt,
     preview::Previews,
@@ -45,6 +46,10 @@ pub(crate) struct Connection {
     /// What was read ahead.
     pub(crate) reads: Reads,
     pub(crate) confirming: Confirming,
+    /// For whom things are made.
+    pub(crate) owner: Option<String>,
+    /// What nobody has confirmed.
+    pub(crate) orphans: Orphans,
     /// Creations that are tried without making anything.
     pub(crate) previews: Previews,
     /// What becomes of the ranges of something that gets another name.
@@ -256,6 +261,8 @@ impl Provider for Ipam {
             default_labels: config.default_labels.unwrap_or_default(),
             reads: Reads::default(),
             confirming: Confirming::default(),
+            owner: settings.owner,
+            orphans: Orphans::default(),
             rename: config.rename.unwrap_or_default(),
             run: Run::default(),
         }))

@@ -74,6 +74,10 @@ struct Notes {
     left: HashSet<Key>,
     /// Who waits for a name to become free: from the name that it has.
     waiting: HashMap<Key, Key>,
+    /// How many deletions are under way, but for those that wait.
+    deleting: usize,
+    /// When the last one ended well.
+    deleted: Option<Instant>,
     /// Names that the state has.
     present: HashSet<Key>,
     /// Names of VRFs, pools, profiles and VPCs that are made or changed.
@@ -213,6 +217,17 @@ impl Run {
         self.notes().left.insert(key.clone());
     }
 
+    /// Notes that a deletion that is tried since `begun` came to this. Returns whether others are under way, or just were.
+    fn has_deleted(&self, outcome: &Result<(), Error>, begun: Instant) -> bool {
+        let mut notes = self.notes();
+        notes.deleting -= 1;
+        if outcome.is_ok() {
+            notes.deleted = Some(Instant::now());
+        }
+        let last = notes.deleted.map_or(begun, |deleted| deleted.max(begun));
+        notes.deleting > 0 || last.elapsed() < GRACE
+    }
+
     /// Notes that what was about to give up this name keeps it.
     pub(crate) fn stays(&self, key: &Key) {
         self.notes().left.remove(key);
@@ -325,21 +340,41 @@ pub(crate) async fn taking<'a, T>(
 }
 
 /// Deletes what has this id and this name, which makes the name free for others of this run.
-pub(crate) async fn deleting<T>(
+///
+/// What it is in the way of may be about to go too: Terraform knows of references only, so that a reservation inside a pool,
+/// or an allocation that names its VPC by a text, goes at the same time. As long as this run deletes things, what is in use is
+/// tried again.
+pub(crate) async fn deleting<'a>(
+    ctx: &Context<Connection>,
     run: &Run,
     key: Option<Key>,
     id: &str,
-    delete: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+    delete: impl Fn() -> Call<'a, ()>,
+) -> Result<(), Error> {
     run.applies();
-    let Some(key) = key else {
-        return delete.await;
+    if let Some(key) = &key {
+        run.deletes(key);
+    }
+    let begun = Instant::now();
+    let outcome = loop {
+        run.notes().deleting += 1;
+        let outcome = delete().await;
+        let goes_on = run.has_deleted(&outcome, begun);
+        match outcome {
+            Err(error) if error.code() == Some(Code::InUse) && goes_on => {
+                if begun.elapsed() > PATIENCE || ctx.stop().is_cancelled() {
+                    break Err(error);
+                }
+            }
+            outcome => break outcome,
+        }
+        tokio::time::sleep(PAUSE).await;
     };
-    run.deletes(&key);
-    let outcome = delete.await;
-    match &outcome {
-        Ok(_) => run.forgets_all(&key, id),
-        Err(_) => run.stays(&key),
+    if let Some(key) = &key {
+        match &outcome {
+            Ok(()) => run.forgets_all(key, id),
+            Err(_) => run.stays(key),
+        }
     }
     outcome
 }

@@ -13,7 +13,7 @@ use crate::{
     call::until_stopped,
     command::report_obstacle,
     failure::{failure, gone, taken, unknown_id},
-    labels, ownership,
+    labels, orphans, ownership,
     provider::Connection,
     run::{Attempt, Taking, aside, deleting, not_changed, not_made, taking, wanted_twice},
 };
@@ -220,8 +220,10 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let Text(id) = current.state.attribute::<Text<N::Id>>("id")?;
         let shown_id = id.to_string();
         let what = format!("delete the {} {}", N::WORD, N::title(&current.state));
-        let call = deleting(&connection.run, N::key(&current.state), &shown_id, async {
-            N::delete(&connection.client, id).await
+        orphans::before_deletion(ctx, connection).await;
+        let key = N::key(&current.state);
+        let call = deleting(ctx, &connection.run, key, &shown_id, || {
+            N::delete(&connection.client, id.clone())
         });
         match until_stopped(ctx, &what, connection.changing(call)).await? {
             Ok(()) => Ok(()),

@@ -34,7 +34,7 @@ use crate::{
     failure::{failure, gone, unknown_id},
     labels, lookup, model,
     noun::word,
-    ownership,
+    orphans, ownership,
     provider::Connection,
     run::{self, Taking, deleting, taking},
 };
@@ -313,8 +313,9 @@ impl Resource<Connection> for Allocation {
         let id = id_of(&current.state)?;
         let what = format!("release the allocation {}", title(&current.state));
         let shown_id = id.to_string();
-        let call = deleting(&connection.run, key(&current.state), &shown_id, async {
-            connection.client.delete_allocation(id, None).await
+        orphans::before_deletion(ctx, connection).await;
+        let call = deleting(ctx, &connection.run, key(&current.state), &shown_id, || {
+            Box::pin(connection.client.delete_allocation(id, None))
         });
         let call = connection.changing(call);
         match until_stopped(ctx, &what, call).await? {

@@ -110,3 +110,47 @@ async fn another_address_does_not_take_over_what_the_first_is_about_to_release()
         terraform.plan_is_empty().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_in_the_way_and_goes_too_is_waited_for() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    // Nothing refers to anything, but for the order in which they are made.
+    let names = [
+        "ipam_vrf.v",
+        "ipam_pool.p",
+        "ipam_pool.c",
+        "ipam_vpc.v",
+        "ipam_profile.p",
+    ];
+    let bodies = [
+        "name = \"dev\"",
+        "name = \"wide\"\nvrf = \"dev\"\nranges = [\"10.64.0.0/16\"]",
+        "name = \"team\"\nvrf = \"dev\"\nparent = \"wide\"\nrange_prefix_lengths = [20]",
+        "name = \"prod\"\nvrf = \"dev\"",
+        "name = \"flat\"\nmembers = [{ role = \"main\", pool = \"team\" }]",
+    ];
+    let mut config = String::new();
+    let write = |address: &str, body: &str| {
+        let (ty, name) = address.split_once('.').unwrap();
+        format!("resource \"{ty}\" \"{name}\" {{\n{body}\n}}\n")
+    };
+    for (address, body) in names.iter().zip(bodies) {
+        config += &write(address, body);
+        terraform.write(&config);
+        terraform.apply().await.succeeded();
+    }
+    config += &write(
+        "ipam_reservation.r",
+        "cidr = \"10.64.200.0/24\"\nvrf = \"dev\"\nreason = \"Test\"",
+    );
+    config += &write(
+        "ipam_allocation.a",
+        "vpc = \"prod\"\nname = \"a\"\nprofile = \"flat\"\nprefix_length = 24",
+    );
+    terraform.write(&config);
+    terraform.apply().await.succeeded();
+    terraform.destroy().await.succeeded();
+    assert_eq!(stack.count("select count(*) from vrf").await, 1);
+    assert_eq!(stack.count("select count(*) from profile").await, 1);
+}

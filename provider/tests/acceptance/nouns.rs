@@ -451,7 +451,7 @@ async fn a_name_that_is_taken_comes_with_the_way_to_import_it() {
     stack
         .api(Method::POST, "vpcs", json!({"name": "prod"}))
         .await;
-    let terraform = stack.workspace();
+    let terraform = stack.workspace().settings("adopt = \"never\"");
     for (ty, config, id) in [
         ("ipam_vrf", "name = \"dev\"", "dev"),
         (
@@ -459,7 +459,7 @@ async fn a_name_that_is_taken_comes_with_the_way_to_import_it() {
             "name = \"wide\"\nvrf = \"dev\"\nranges = [\"10.80.0.0/16\"]",
             "dev/wide",
         ),
-        ("ipam_vpc", "name = \"Prod\"", "Prod"),
+        ("ipam_vpc", "name = \"Prod\"", "prod"),
         (
             "ipam_profile",
             "name = \"node-pod\"\nmembers = [{ role = \"a\", pool = \"primary\" }]",
@@ -471,7 +471,7 @@ async fn a_name_that_is_taken_comes_with_the_way_to_import_it() {
             .apply()
             .await
             .failed()
-            .says("(name_taken")
+            .says("(claimed")
             .says(&format!("terraform import ADDRESS '{id}'"));
         import(&terraform, &format!("{ty}.one"), id).await;
         terraform

@@ -307,3 +307,48 @@ async fn a_vpc_that_was_made_on_first_use_is_taken_over_and_goes_with_its_vrf() 
         0
     );
 }
+
+#[tokio::test]
+async fn a_destroy_says_what_it_leaves_behind() {
+    let stack = Stack::start().await;
+    let other = |name: &str| format!("resource \"ipam_vrf\" \"v\" {{\n  name = \"{name}\"\n}}\n");
+    // Killed, and destroyed at once: in the state is what was there before, and not what was on its way.
+    let mut terraform = stack.workspace().settings("owner = \"network\"");
+    terraform.write(&other("mine"));
+    terraform.apply().await.succeeded();
+    let proxy = Proxy::start(stack.server.address(), "POST", Fault::HoldReply).await;
+    terraform.use_endpoint(&proxy.url);
+    let allocation = "resource \"ipam_allocation\" \"a\" {\n  vpc = \"prod\"\n  name = \"a\"\n  hosts = 500\n}\n";
+    terraform.write(&format!("{}{allocation}", other("mine")));
+    let mut run = terraform.start(&APPLY);
+    eventually("the allocation is made", async || {
+        stack.allocations().await == 1
+    })
+    .await;
+    run.kill().await.unwrap();
+    proxy.release();
+    terraform.use_endpoint(&stack.server.url());
+    terraform
+        .destroy()
+        .await
+        .succeeded()
+        .says("Allocations of the owner network stay that no state has confirmed: 1")
+        .says("allocation \"prod/a\" with 10.0.0.0/23, made at 20")
+        .says("terraform import ADDRESS 'prod/a'")
+        .says("ipam release 'prod/a'")
+        .says("ipam orphans --owner 'network'");
+    assert_eq!(stack.allocations().await, 1);
+    // Somebody else's are none of anybody's business.
+    for settings in ["owner = \"other\"", ""] {
+        let terraform = stack.workspace().settings(settings);
+        terraform.write(&other("theirs"));
+        terraform.apply().await.succeeded();
+        let run = terraform.destroy().await.succeeded();
+        run.does_not_say("no state has confirmed");
+    }
+    // One more apply takes it over, and then nothing is left.
+    terraform.apply().await.succeeded();
+    let run = terraform.destroy().await.succeeded();
+    run.does_not_say("no state has confirmed");
+    assert_eq!(stack.allocations().await, 0);
+}
