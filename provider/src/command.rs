@@ -16,6 +16,12 @@ pub(crate) fn is_destroy() -> bool {
     *IS_DESTROY
 }
 
+/// Whether nothing but a plan is made, so that no call belongs to an apply.
+pub(crate) fn is_only_plan() -> bool {
+    static IS_ONLY_PLAN: LazyLock<bool> = LazyLock::new(|| asks_to_plan(words()));
+    *IS_ONLY_PLAN
+}
+
 /// Whether Terraform asks for one thing after another, so that waiting teaches nothing of what is still to come.
 pub(crate) fn is_one_by_one() -> bool {
     static IS_ONE_BY_ONE: LazyLock<bool> = LazyLock::new(|| asks_one_by_one(words()));
@@ -41,6 +47,11 @@ fn words() -> impl Iterator<Item = String> {
                 .collect::<Vec<_>>()
         });
     command_line().into_iter().chain(more)
+}
+
+fn asks_to_plan(words: impl Iterator<Item = String>) -> bool {
+    let mut words = words.skip(1).filter(|word| !word.starts_with('-'));
+    words.next().is_some_and(|word| word == "plan")
 }
 
 fn asks_one_by_one(mut words: impl Iterator<Item = String>) -> bool {
@@ -103,6 +114,20 @@ mod tests {
         ] {
             let words = line.split_whitespace().map(str::to_owned);
             assert_eq!(asks_one_by_one(words), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_plan_alone_is_told_from_an_apply() {
+        for (line, expected) in [
+            ("terraform plan -out=plan", true),
+            ("terraform -chdir=stack plan", true),
+            ("terraform apply -auto-approve", false),
+            ("terraform apply plan", false),
+            ("", false),
+        ] {
+            let words = line.split_whitespace().map(str::to_owned);
+            assert_eq!(asks_to_plan(words), expected, "{line}");
         }
     }
 

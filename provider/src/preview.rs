@@ -249,8 +249,8 @@ pub(crate) async fn verdict(
         }
         tokio::time::sleep(PAUSE).await;
     }
-    if is_one_by_one() && error.code() != Some(Code::InvalidRequest) {
-        // Nothing was heard because nothing could be.
+    // In single file nothing was heard because nothing could be.
+    if is_one_by_one() || !run.is_planning() {
         return Verdict::Possible;
     }
     Verdict::Certain

@@ -17,6 +17,7 @@ use ipam_shared::error::Code;
 use tfplugin::{Context, Diagnostic};
 
 use crate::{
+    command::is_only_plan,
     failure::{explained, failure},
     noun::{Noun as _, reservation::Reservation},
     ownership::Claims,
@@ -84,6 +85,8 @@ struct Notes {
     places: HashSet<Key>,
     /// Whether space may become free that is taken now.
     frees: bool,
+    /// Whether something was refreshed, which only plans do.
+    is_refreshing: bool,
     /// Whether changes are being made: plans are over, or were carried out in part.
     is_applying: bool,
     /// When something was noted last.
@@ -143,6 +146,21 @@ impl Run {
         let mut notes = self.notes();
         notes.last = Some(Instant::now());
         notes.present.insert(key);
+    }
+
+    /// Notes that something of the state was refreshed.
+    pub(crate) fn refreshes(&self, key: Option<Key>) {
+        self.notes().is_refreshing = true;
+        if let Some(key) = key {
+            self.has(key);
+        }
+    }
+
+    /// Whether these calls belong to a plan for sure. Before it creates something Terraform plans it once more, and an error
+    /// there would be worse than one of the creation: what is to be replaced under `create_before_destroy` would not come
+    /// back into the state.
+    pub(crate) fn is_planning(&self) -> bool {
+        is_only_plan() || self.notes().is_refreshing
     }
 
     /// Whether the state has something of this name, as far as was told.

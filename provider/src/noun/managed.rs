@@ -143,9 +143,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
                 if is_shown {
                     connection.run.claims().show(found.uuid());
                 }
-                if let Some(key) = N::key(&current.state) {
-                    connection.run.has(key);
-                }
+                connection.run.refreshes(N::key(&current.state));
                 instance::<N>(&found, &current.state, connection, current.private).map(Some)
             }
             Err(error) if error.code() == Some(Code::Gone) => {

@@ -235,9 +235,7 @@ impl Resource<Connection> for Allocation {
                 if is_shown {
                     connection.run.claims().show(id.0);
                 }
-                if let Some(key) = key(&current.state) {
-                    connection.run.has(key);
-                }
+                connection.run.refreshes(key(&current.state));
                 Ok(Some(Instance {
                     state: state(&found, &current.state, connection)?,
                     private: current.private,

@@ -67,7 +67,7 @@ async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
         Ok(Ok(found)) => return agreement::check_found(&plan.config, &found),
         Ok(Err(error)) => error,
         Err(error) => {
-            if connection.previews.complains(&error) {
+            if connection.run.is_planning() && connection.previews.complains(&error) {
                 return Err(failure(&format!("plan to {what}"), &error).into());
             }
             tracing::warn!(%error, "creations are planned without asking the server");
@@ -87,7 +87,7 @@ async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
                 ..refusal
             };
             refusal.detail.push_str(
-                "\n\nSo it is now. This plan also releases, replaces or changes things, which may make room before.",
+                "\n\nSo it is now. What else this run changes may make it possible before.",
             );
         }
         Verdict::Certain => refusal.detail.push_str("\n\nNothing was changed."),
