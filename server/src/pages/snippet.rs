@@ -232,6 +232,7 @@ mod tests {
             created_at: time::OffsetDateTime::UNIX_EPOCH,
             updated_at: time::OffsetDateTime::UNIX_EPOCH,
             claim: None,
+            claim_digest: None,
         }
     }
 
