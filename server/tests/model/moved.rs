@@ -148,7 +148,7 @@ fn shown(answer: &Result<Outcome, Error>) -> String {
         Err(error) => return error.code().as_str().to_owned(),
     };
     let mut shown = answer.allocation.clone();
-    (shown.claim, shown.revision) = (None, 0);
+    (shown.claim, shown.claim_digest, shown.revision) = (None, None, 0);
     shown.updated_at = OffsetDateTime::UNIX_EPOCH;
     if answer.created {
         shown.id = AllocationId(Uuid::nil());
