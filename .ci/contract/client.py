@@ -194,6 +194,8 @@ def unclaimed(made):
 
 
 def vrf():
+    # A run that ended in the middle has left it, and a creation would answer it.
+    delete_vrf.sync_detailed("dev", client=client)
     made = ok(create_vrf.sync_detailed(client=client, body=NewVrf("dev", labels=labels(env="dev"))), 201)
     assert (made.name, made.labels["env"], made.pools) == ("dev", "dev", 0)
     refused(create_vrf.sync_detailed(client=client, body=NewVrf("dev"), ipam_owner="other"), Code.CLAIMED)
