@@ -336,8 +336,7 @@ impl Ipam {
                     continue;
                 }
                 if is_taken {
-                    let new =
-                        ownership::take(db, noun, &ids, &shown, maker.owner.as_ref()).await?;
+                    let new = ownership::take(db, noun, &ids, &shown, maker.owner.as_ref()).await?;
                     if noun == Noun::Vpc {
                         db::vpc::manage(db, &new).await?;
                     }
@@ -354,16 +353,11 @@ impl Ipam {
             for shown in &claims {
                 let (status, detail) = match known.get(&(shown.kind, shown.id)) {
                     Some(claim) if *claim == shown.claim => (ConfirmationStatus::Confirmed, None),
-                    Some(_) => (
-                        ConfirmationStatus::Claimed,
-                        Some(format!(
-                            "the {} {1} was adopted by somebody else since this claim was given, such as a copy of the same \
-                             configuration with another state; if it is yours all the same, take it over with: terraform \
-                             import <address> '{1}'",
-                            shown.kind.word(),
-                            shown.id
-                        )),
-                    ),
+                    Some(_) => {
+                        let text = format!("{} {}", shown.kind.word(), shown.id);
+                        let title = Title::new(shown.kind, text, shown.id.to_string());
+                        (ConfirmationStatus::Claimed, Some(lost(&title).to_string()))
+                    }
                     None => {
                         let error = ended(db, shown.kind, shown.id).await;
                         let status = match &error {
