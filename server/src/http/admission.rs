@@ -1,14 +1,13 @@
 //! A place for each request that needs the database, among those that are worked on. Only whoever is known takes one:
 //! strangers are sent away without.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::extract::Request;
 
-use super::{App, auth, error::Refusal, simple};
-use crate::{domain::admission::Kind, error::Error};
+use super::App;
+use crate::{
+    domain::admission::{Kind, Place},
+    error::Result,
+};
 
 /// Where one request for space is made. These take their places in the queue of what they ask for.
 const FOR_SPACE: [&str; 3] = ["/api/v1/allocations", "/allocate", "/ui/allocations/new"];
@@ -21,41 +20,33 @@ fn is_of_allocation(path: &str) -> bool {
     path != BATCH && OF_ALLOCATIONS.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// Answers a request once there is a place for it, or refuses it.
-pub(crate) async fn admit(
-    app: &App,
-    request: Request,
-    next: Next,
-    refuse: impl FnOnce(Error) -> Response,
-) -> Response {
-    let kind = if request.method().is_safe() {
-        Kind::Read
-    } else if FOR_SPACE.contains(&request.uri().path()) {
-        return next.run(request).await;
-    } else if is_of_allocation(request.uri().path()) {
-        Kind::Allocation
+/// Which places a request is for; none for a request for space.
+fn kind(request: &Request) -> Option<Kind> {
+    let path = request.uri().path();
+    if request.method().is_safe() {
+        Some(Kind::Read)
+    } else if FOR_SPACE.contains(&path) {
+        None
+    } else if is_of_allocation(path) {
+        Some(Kind::Allocation)
     } else {
-        Kind::Change
-    };
-    match app.ipam.admit(kind).await {
-        // A reply that is a stream goes on after that.
-        Ok(_place) => next.run(request).await,
-        Err(error) => refuse(error),
+        Some(Kind::Change)
     }
 }
 
-/// For `/api`, where the key was checked before.
-pub(super) async fn api(State(app): State<App>, request: Request, next: Next) -> Response {
-    admit(&app, request, next, |error| {
-        Refusal::from(error).into_response()
-    })
-    .await
-}
-
-/// For the original API.
-pub(super) async fn original(State(app): State<App>, request: Request, next: Next) -> Response {
-    if auth::shown(request.extensions()).is_err() {
-        return next.run(request).await;
+/// A place to work on a request, once there is one, if it needs one.
+///
+/// # Errors
+/// When there is none in time.
+pub(crate) fn admit(
+    app: &App,
+    request: &Request,
+) -> impl Future<Output = Result<Option<Place>>> + Send + use<> {
+    let (app, kind) = (app.clone(), kind(request));
+    async move {
+        match kind {
+            Some(kind) => app.ipam.admit(kind).await.map(Some),
+            None => Ok(None),
+        }
     }
-    admit(&app, request, next, simple::refuse).await
 }

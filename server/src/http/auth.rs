@@ -8,10 +8,10 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{Extensions, HeaderMap, StatusCode, header},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use ipam_shared::error::Code;
 use sha2::{Digest as _, Sha256};
@@ -128,14 +128,10 @@ pub fn shown(request: &Extensions) -> Result<&'static str, Denied> {
         .map_or(Err(Denied::Missing), |Shown(key)| *key)
 }
 
-/// Looks at the key of each request, once. Whoever shows the right one, to whatever it is sent, is trusted to be no part of a crowd. Wrong keys cost time, and are
-/// counted and logged with their address. The right key is never held up, so nobody is locked out by what others of the
-/// same address do.
-pub(super) async fn recognise(
-    State(app): State<App>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Looks at the key of each request, once. Whoever shows the right one, to whatever it is sent, is trusted to be no part of
+/// a crowd. Wrong keys cost time, and are counted and logged with their address. The right key is never held up, so nobody
+/// is locked out by what others of the same address do.
+pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Response {
     let checked = app.auth.check(request.headers());
     request.extensions_mut().insert(Shown(checked));
     let peer = request.extensions().get::<Peer>().cloned();
@@ -146,7 +142,7 @@ pub(super) async fn recognise(
     }
     let response = next.run(request).await;
     if checked == Err(Denied::Wrong) && response.status() == StatusCode::UNAUTHORIZED {
-        wrong_key(&app, peer.as_ref()).await;
+        wrong_key(app, peer.as_ref()).await;
     }
     response
 }
@@ -163,23 +159,18 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
 }
 
 /// Lets nobody pass without a key, and says who it is.
-pub async fn require(mut request: Request, next: Next) -> Response {
-    let denied = match shown(request.extensions()) {
-        Ok(actor) => {
-            let request_id = request
-                .extensions()
-                .get::<RequestId>()
-                .map(|id| id.0)
-                .unwrap_or_default();
-            request.extensions_mut().insert(Caller {
-                actor: actor.to_owned(),
-                request_id,
-            });
-            return next.run(request).await;
-        }
-        Err(denied) => denied,
-    };
-    Refusal::from(denied).into_response()
+pub(super) fn require(request: &mut Request) -> Result<(), Denied> {
+    let actor = shown(request.extensions())?;
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .map(|id| id.0)
+        .unwrap_or_default();
+    request.extensions_mut().insert(Caller {
+        actor: actor.to_owned(),
+        request_id,
+    });
+    Ok(())
 }
 
 impl From<Denied> for Refusal {

@@ -3,9 +3,7 @@
 use std::error::Error as _;
 
 use axum::{
-    extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use ipam_shared::error::{Code, Problem};
@@ -132,33 +130,29 @@ fn body(problem: &Problem) -> Vec<u8> {
 }
 
 /// Adds the request's id to a problem.
-pub(super) async fn finish(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().copied();
-    let mut response = next.run(request).await;
+pub(super) fn finish(response: &mut Response, id: RequestId) {
     if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
-        problem.request_id = id.map(RequestId::text);
+        problem.request_id = Some(id.text());
         let body = body(&problem);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = body.into();
     }
-    response
 }
 
 /// A change that is refused because it was done before, or because something exists: whoever repeats a change, after an
 /// answer that was lost or said that the outcome is not known, takes that for the answer. So it is given only when what it
 /// says can't be lost any more, as every other answer to a change.
-pub(super) async fn settle(State(app): State<App>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let response = next.run(request).await;
+pub(super) async fn settle(app: &App, method: &Method, response: Response) -> Response {
     let is_relied_on = match response.extensions().get::<Code>() {
         Some(Code::Gone | Code::NameTaken | Code::Claimed) => !method.is_safe(),
         // By name, what was deleted is not known any more.
-        Some(Code::NotFound) => method == Method::DELETE,
+        Some(Code::NotFound) => *method == Method::DELETE,
         _ => false,
     };
     if is_relied_on {
         // Also when the client is gone meanwhile, so that its connection is not left in the middle of a commit.
-        let settled = tokio::spawn(async move { app.ipam.settle().await }).await;
+        let ipam = app.ipam.clone();
+        let settled = tokio::spawn(async move { ipam.settle().await }).await;
         let settled = settled.unwrap_or_else(|error| Err(Error::Internal(error.into())));
         if let Err(error) = settled {
             return Refusal::from(error).into_response();

@@ -4,26 +4,23 @@
 use axum::{
     extract::Request,
     http::{HeaderMap, Version, header, uri::Authority},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
 };
 use ipam_shared::error::Code;
 
 use super::{error::Refusal, listen::Peer};
 
 /// Refuses requests without exactly one host that can be one. HTTP/1.0 has no such header, but may not have two either.
-pub(super) async fn once(request: Request, next: Next) -> Response {
+pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     // What did not come over a socket was made by ourselves.
     if request.extensions().get::<Peer>().is_some()
         && !is_named(request.headers(), request.version())
     {
-        return Refusal::new(
+        return Err(Refusal::new(
             Code::InvalidRequest,
             "a request of HTTP/1.1 has exactly one header Host, with the name or address of the server and perhaps a port",
-        )
-        .into_response();
+        ));
     }
-    next.run(request).await
+    Ok(())
 }
 
 fn is_named(headers: &HeaderMap, version: Version) -> bool {

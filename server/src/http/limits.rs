@@ -5,24 +5,23 @@
 //! when the key is known. The reply to an import that says how far it is begins at once, so that the limit for answers
 //! does not end it.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     extract::{DefaultBodyLimit, Request},
     http::header,
-    middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use futures::FutureExt as _;
 use http_body_util::Limited;
 use ipam_shared::{
     api::transfer::MAX_IMPORT,
     error::{Code, Problem},
 };
-use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
+use tower_http::timeout::TimeoutBody;
 
-use super::{error, request_id};
+use super::error::{self, Refusal};
 
 /// Largest body of a request, in bytes.
 pub const BODY: usize = 1 << 20;
@@ -33,31 +32,29 @@ const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// Longest time for an answer. A change goes on to its end all the same.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Wraps the whole application.
-pub fn layer(router: Router) -> Router {
-    router
-        .layer(middleware::from_fn(answer_in_time))
-        .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn(limit_body))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(error::finish))
-        .layer(middleware::from_fn(request_id::layer))
-}
-
-async fn answer_in_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(ANSWER, next.run(request)).await.unwrap_or_else(|_| {
-        let problem = Problem::new(
+/// Answers a request within the limits.
+pub(super) async fn within<F: Future<Output = Response>>(
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
+    let request = match limit_body(request) {
+        Ok(request) => request,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let answer = AssertUnwindSafe(answer(request)).catch_unwind();
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => panicked(&*panic),
+        Err(_) => error::respond(&Problem::new(
             Code::UnknownOutcome,
             "the server did not get an answer from its database in time, and goes on trying; repeat the same request \
              with the same name or Idempotency-Key to learn the outcome",
-        );
-        error::respond(&problem)
-    })
+        )),
+    }
 }
 
-/// Refuses a body that says beforehand that it is too large, and ends one that turns out to be.
-async fn limit_body(request: Request, next: Next) -> Response {
+/// Refuses a body that says beforehand that it is too large, and ends one that turns out to be, or that stops to arrive.
+fn limit_body(request: Request) -> Result<Request, Refusal> {
     let limit = if request.uri().path() == IMPORT_PATH {
         MAX_IMPORT
     } else {
@@ -66,13 +63,15 @@ async fn limit_body(request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit as u64) {
-        return error::respond(&error::body_too_large(limit));
+        return Err(Refusal(Box::new(error::body_too_large(limit))));
     }
-    next.run(request.map(|body| Body::new(Limited::new(body, limit))))
-        .await
+    let mut request =
+        request.map(|body| Body::new(TimeoutBody::new(BODY_PAUSE, Limited::new(body, limit))));
+    DefaultBodyLimit::disable().apply(&mut request);
+    Ok(request)
 }
 
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let message = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -83,5 +82,4 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
         Code::Internal,
         "the server failed; the log says why under this request's id",
     ))
-    .into_response()
 }

@@ -5,13 +5,12 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{Extensions, Method, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use ipam_shared::error::Code;
 
 use super::{App, auth, error::Refusal};
-use crate::metrics::{Metrics, TEXT_FORMAT, Watched, WatchedConnections};
+use crate::metrics::{InFlight, Metrics, TEXT_FORMAT, Watched, WatchedConnections};
 
 /// `GET /metrics`: what Prometheus reads. Names of pools are nobody's business, so that it takes the key unless the operator
 /// says otherwise. Answers whatever the database does.
@@ -45,27 +44,39 @@ pub(super) async fn scrape(State(app): State<App>, request: Extensions) -> Respo
     (headers, text).into_response()
 }
 
-/// Counts a request with its outcome.
-pub(super) async fn count(
-    State(metrics): State<Arc<Metrics>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let in_flight = metrics.begin_request();
-    let start = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let status = response.status();
-    metrics.answered(route, known(&method), status.as_str(), start.elapsed());
-    if !method.is_safe()
-        && let Some(code) = refused(&response)
-    {
-        metrics.refused(code);
+/// A request that is counted, with its outcome, when it ends.
+pub(super) struct Counted {
+    metrics: Arc<Metrics>,
+    in_flight: InFlight,
+    start: Instant,
+    route: Option<MatchedPath>,
+    method: Method,
+}
+
+impl Counted {
+    pub(super) fn begin(app: &App, request: &Request) -> Self {
+        let metrics = Arc::clone(app.ipam.metrics());
+        Self {
+            in_flight: metrics.begin_request(),
+            metrics,
+            start: Instant::now(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            method: request.method().clone(),
+        }
     }
-    drop(in_flight);
-    response
+
+    pub(super) fn end(self, response: &Response) {
+        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
+        let (status, duration) = (response.status(), self.start.elapsed());
+        self.metrics
+            .answered(route, known(&self.method), status.as_str(), duration);
+        if !self.method.is_safe()
+            && let Some(code) = refused(response)
+        {
+            self.metrics.refused(code);
+        }
+        drop(self.in_flight);
+    }
 }
 
 /// Methods are what clients make of them; a label is one of these.

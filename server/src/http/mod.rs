@@ -4,6 +4,7 @@
 
 pub(crate) mod admission;
 pub mod allocation;
+mod around;
 pub mod auth;
 mod contract;
 pub mod error;
@@ -37,10 +38,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Request, State},
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header},
-    middleware::{self, Next},
-    response::Response,
+    middleware,
     routing::get,
 };
 use tower_http::{
@@ -150,46 +149,31 @@ fn described() -> OpenApiRouter<App> {
 
 /// The whole application.
 pub fn app(app: App) -> Router {
-    let counts = Arc::clone(app.ipam.metrics());
     let (api, _) = described().split_for_parts();
     let api = api
-        .layer(middleware::from_fn_with_state(app.clone(), error::settle))
-        .layer(middleware::from_fn_with_state(app.clone(), admission::api))
-        .layer(middleware::from_fn(auth::require))
+        .layer(middleware::from_fn_with_state(app.clone(), around::api))
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
         .method_not_allowed_fallback(error::unknown_method)
-        // What is compressed can't get the request's id any more.
-        .layer(middleware::from_fn(error::finish))
-        .layer(compress())
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
+        .layer((
+            SetResponseHeaderLayer::if_not_present(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static("no-store"),
+            ),
+            compress(),
         ));
-    let router = Router::new()
+    Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
         .merge(openapi::swagger_ui())
         .merge(pages::routes(&app).layer(compress()))
-        .merge(simple::routes().layer(middleware::from_fn_with_state(
-            app.clone(),
-            admission::original,
-        )))
+        .merge(simple::routes(&app))
         .merge(api)
         .fallback(simple::not_found)
         .method_not_allowed_fallback(simple::method_not_allowed)
-        .with_state(app.clone());
-    let router = router
-        .layer(middleware::from_fn_with_state(app.clone(), auth::recognise))
-        .layer(middleware::from_fn(host::once))
-        .layer(middleware::from_fn_with_state(app, leave_when_draining));
-    limits::layer(router)
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
-        .layer(middleware::from_fn_with_state(counts, metrics::count))
+        .with_state(app.clone())
+        .layer(middleware::from_fn_with_state(app, around::everything))
 }
 
 /// Compresses replies that are large enough to gain from it, for clients that ask for that.
@@ -202,15 +186,4 @@ fn compress() -> CompressionLayer<impl Predicate> {
             .and(NotForContentType::const_new("image/"))
             .and(may_wait),
     )
-}
-
-/// A server that is about to stop asks clients and proxies, with every reply, to take another connection next time: one
-/// that is kept would be closed under a request that is on its way.
-async fn leave_when_draining(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if app.is_draining() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
 }

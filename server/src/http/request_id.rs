@@ -7,10 +7,9 @@ use std::time::Instant;
 use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue},
-    middleware::Next,
     response::Response,
 };
-use tracing::Instrument as _;
+use tracing::Span;
 use uuid::Uuid;
 
 /// Header of every reply.
@@ -27,34 +26,57 @@ impl RequestId {
     }
 }
 
-/// Names the request, and logs it with its outcome.
-pub async fn layer(mut request: Request, next: Next) -> Response {
-    let id = RequestId(Uuid::new_v4());
-    request.extensions_mut().insert(id);
-    let text = id.text();
-    // The path without what people put into it, as far as a route was found; never the query, which may hold secrets.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
-    let span = tracing::info_span!(
-        "request",
-        request_id = %text,
-        method = %request.method(),
-        route = route.as_deref().unwrap_or("unknown"),
-    );
-    let start = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
-    span.in_scope(|| {
-        let status = response.status().as_u16();
-        let ms = start.elapsed().as_secs_f64() * 1000.0;
-        match status {
-            500.. => tracing::warn!(status, ms, "answered"),
-            _ => tracing::debug!(status, ms, "answered"),
+/// A request that has its id.
+pub(super) struct Named {
+    id: RequestId,
+    text: String,
+    span: Span,
+    start: Instant,
+}
+
+impl Named {
+    /// Names a request.
+    pub(super) fn begin(request: &mut Request) -> Self {
+        let id = RequestId(Uuid::new_v4());
+        request.extensions_mut().insert(id);
+        let text = id.text();
+        // The path without what people put into it, as far as a route was found; never the query, which may hold secrets.
+        let route = request.extensions().get::<MatchedPath>();
+        let span = tracing::info_span!(
+            "request",
+            request_id = %text,
+            method = %request.method(),
+            route = route.map_or("unknown", MatchedPath::as_str),
+        );
+        Self {
+            id,
+            text,
+            span,
+            start: Instant::now(),
         }
-    });
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        response.headers_mut().insert(HEADER, value);
     }
-    response
+
+    pub(super) fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// What is logged meanwhile carries the id.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Logs the outcome, and tells the client the id.
+    pub(super) fn end(self, response: &mut Response) {
+        self.span.in_scope(|| {
+            let status = response.status().as_u16();
+            let ms = self.start.elapsed().as_secs_f64() * 1000.0;
+            match status {
+                500.. => tracing::warn!(status, ms, "answered"),
+                _ => tracing::debug!(status, ms, "answered"),
+            }
+        });
+        if let Ok(value) = HeaderValue::from_str(&self.text) {
+            response.headers_mut().insert(HEADER, value);
+        }
+    }
 }

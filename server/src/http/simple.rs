@@ -14,9 +14,10 @@ use axum::{
     Extension, Json, Router,
     body::Bytes,
     extract::{
-        FromRequestParts, Path, Query, State,
+        FromRequestParts, Path, Query, Request, State,
         rejection::{BytesRejection, PathRejection},
     },
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
@@ -38,7 +39,7 @@ use self::{
     reply::{Allocated, Deleted, Item, List, Moved, Refusal, Sizes, size, timestamp},
 };
 use super::{
-    App,
+    App, admission,
     auth::{self, Denied},
     request_id::RequestId,
 };
@@ -51,13 +52,26 @@ use crate::{
 const ANY: RangeInclusive<i128> = i128::MIN..=i128::MAX;
 
 /// Every route of the original but its page, its documentation and its probes.
-pub fn routes() -> Router<App> {
+pub fn routes(app: &App) -> Router<App> {
     Router::new()
         .route("/allocate", post(allocate))
         .route("/allocations", get(list))
         .route("/allocations/{id}", put(move_to_vpc).delete(release))
         .route("/vpcs/{name}", delete(delete_vpc))
         .route("/calculate", get(calculate))
+        .layer(middleware::from_fn_with_state(app.clone(), admit))
+}
+
+/// A place for each request of somebody who is known.
+async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
+    let _place = match auth::shown(request.extensions()) {
+        Ok(_) => match admission::admit(&app, &request).await {
+            Ok(place) => place,
+            Err(error) => return refuse(error),
+        },
+        Err(_) => None,
+    };
+    next.run(request).await
 }
 
 /// What is not there, for everything outside of `/api`. A slash too many is redirected, as it was.

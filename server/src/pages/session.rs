@@ -157,10 +157,11 @@ pub(super) async fn recognise(
     if let Some(peer) = request.extensions().get::<Peer>() {
         peer.trust();
     }
-    admit(&app, request, next, |error| {
-        Failure::from(error).into_response()
-    })
-    .await
+    let _place = match admit(&app, &request).await {
+        Ok(place) => place,
+        Err(error) => return Failure::from(error).into_response(),
+    };
+    next.run(request).await
 }
 
 impl FromRequestParts<App> for SignedIn {
