@@ -25,7 +25,7 @@ use ipam_shared::{
         vrf::{Vrf, VrfFilter},
     },
     ids::Claim,
-    page::MAX_LIMIT,
+    page::{self, MAX_LIMIT},
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -58,6 +58,8 @@ struct Known<T> {
     pages: usize,
     fetched: usize,
     used: usize,
+    /// Whose list the last page was of, and where it goes on, if it does.
+    last: Option<(String, Option<String>)>,
     /// Whether the list could not be read.
     has_failed: bool,
     /// For whom the last one was made that was read.
@@ -73,6 +75,7 @@ impl<T> Default for Ahead<T> {
             pages: 0,
             fetched: 0,
             used: 0,
+            last: None,
             has_failed: false,
             owner: None,
         }))
@@ -81,9 +84,17 @@ impl<T> Default for Ahead<T> {
 
 /// What a page begins after and whose it is.
 pub(crate) struct Page {
-    pub(crate) owner: String,
-    pub(crate) cursor: String,
-    pub(crate) limit: u16,
+    owner: String,
+    cursor: Option<String>,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    /// Of the ids, which is that of the creations.
+    Ids,
+    /// Of the names, so that it can only be read from its beginning.
+    Names,
 }
 
 impl<T: Listed> Ahead<T> {
@@ -112,17 +123,13 @@ impl<T: Listed> Ahead<T> {
         // Held while a page is read: whoever comes meanwhile most likely finds what he wants in it.
         let mut known = self.0.lock().await;
         known.forget_if_stale();
-        if !known.items.contains_key(&id) && known.is_worth_a_page() {
-            let wanted = Page {
-                owner: known
-                    .owner
-                    .as_ref()
-                    .map_or_else(String::new, |owner| owner.as_str().to_owned()),
-                cursor: known.cursor(id).to_string(),
-                limit: MAX_LIMIT,
-            };
+        if !known.items.contains_key(&id)
+            && known.is_worth_a_page()
+            && let Some(wanted) = known.next(id, T::ORDER)
+        {
+            let owner = wanted.owner.clone();
             match T::page(client, wanted).await {
-                Ok(items) => known.add(items),
+                Ok(page) => known.add(owner, page),
                 Err(error) => {
                     tracing::debug!(%error, "nothing is read ahead");
                     known.has_failed = true;
@@ -150,9 +157,21 @@ impl<T: Owned> Known<T> {
             && (self.pages < TRIALS || self.used >= self.fetched / USEFUL)
     }
 
+    /// The page that may hold that id; none if there is no further one.
+    fn next(&self, id: Uuid, order: Order) -> Option<Page> {
+        let owner = self.owner.as_ref();
+        let owner = owner.map_or_else(String::new, |owner| owner.as_str().to_owned());
+        let cursor = match (order, &self.last) {
+            (Order::Ids, _) => Some(self.before(id).to_string()),
+            (Order::Names, Some((of, next))) if *of == owner => Some(next.clone()?),
+            (Order::Names, _) => None,
+        };
+        Some(Page { owner, cursor })
+    }
+
     /// What the page with that id begins after. The first begins with what was made some time before, in the hope that it
     /// holds all that was made together.
-    fn cursor(&self, id: Uuid) -> Uuid {
+    fn before(&self, id: Uuid) -> Uuid {
         let sooner = match self.pages {
             0 => EARLIER.as_millis() << TIME_SHIFT,
             _ => 1,
@@ -160,14 +179,15 @@ impl<T: Owned> Known<T> {
         Uuid::from_u128(id.as_u128().saturating_sub(sooner))
     }
 
-    fn add(&mut self, items: Vec<T>) {
+    fn add(&mut self, owner: String, page: page::Page<T>) {
         if self.items.is_empty() {
             self.since = Instant::now();
         }
         self.pages += 1;
-        self.fetched += items.len();
-        self.items
-            .extend(items.into_iter().map(|item| (item.uuid(), item)));
+        self.fetched += page.items.len();
+        self.last = Some((owner, page.next_cursor));
+        let items = page.items.into_iter();
+        self.items.extend(items.map(|item| (item.uuid(), item)));
     }
 
     fn forget_if_stale(&mut self) {
@@ -178,6 +198,7 @@ impl<T: Owned> Known<T> {
 
     fn forget(&mut self) {
         self.items.clear();
+        self.last = None;
     }
 }
 
@@ -209,37 +230,45 @@ pub(crate) trait Listed: Owned + Clone + Send + Sync {
     /// What was read ahead of them.
     fn ahead(reads: &Reads) -> &Ahead<Self>;
 
+    /// In which order a list has them.
+    const ORDER: Order;
+
     /// Reads a page.
-    fn page(client: &Client, page: Page) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;
+    fn page(
+        client: &Client,
+        page: Page,
+    ) -> impl Future<Output = Result<page::Page<Self>, Error>> + Send;
 }
 
 macro_rules! listed {
-    ($($found:ident: $reads:ident, $filter:ident, $list:ident;)+) => {$(
+    ($($found:ident: $reads:ident, $filter:ident, $list:ident, $order:ident;)+) => {$(
         impl Listed for $found {
+            const ORDER: Order = Order::$order;
+
             fn ahead(reads: &Reads) -> &Ahead<Self> {
                 &reads.$reads
             }
 
-            async fn page(client: &Client, page: Page) -> Result<Vec<Self>, Error> {
+            async fn page(client: &Client, page: Page) -> Result<page::Page<Self>, Error> {
                 let filter = $filter {
                     owner: Some(page.owner),
-                    cursor: Some(page.cursor),
-                    limit: Some(page.limit),
+                    cursor: page.cursor,
+                    limit: Some(MAX_LIMIT),
                     ..$filter::default()
                 };
-                Ok(client.$list(&filter).await?.items)
+                client.$list(&filter).await
             }
         }
     )+};
 }
 
 listed! {
-    Allocation: allocations, AllocationFilter, list_allocations;
-    Pool: pools, PoolFilter, list_pools;
-    Profile: profiles, ProfileFilter, list_profiles;
-    Reservation: reservations, ReservationFilter, list_reservations;
-    Vpc: vpcs, VpcFilter, list_vpcs;
-    Vrf: vrfs, VrfFilter, list_vrfs;
+    Allocation: allocations, AllocationFilter, list_allocations, Ids;
+    Pool: pools, PoolFilter, list_pools, Names;
+    Profile: profiles, ProfileFilter, list_profiles, Ids;
+    Reservation: reservations, ReservationFilter, list_reservations, Ids;
+    Vpc: vpcs, VpcFilter, list_vpcs, Ids;
+    Vrf: vrfs, VrfFilter, list_vrfs, Ids;
 }
 
 impl Connection {

@@ -26,7 +26,7 @@ pub trait ToValue {
     fn to_value(&self) -> Value;
 }
 
-/// An attribute that may be unset, or not known before apply.
+/// An attribute that may be unset, or not known before apply, in whole or in a part that `T` needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Field<T> {
     /// Not set.
@@ -78,7 +78,11 @@ impl<T: FromValue> FromValue for Field<T> {
         match value.plain() {
             Value::Null => Ok(Self::Null),
             Value::Unknown => Ok(Self::Unknown),
-            known => T::from_value(known, path).map(Self::Known),
+            known => match T::from_value(known, path) {
+                // It takes no account of what is unknown inside, such as an element of a list.
+                Err(_) if !known.is_wholly_known() => Ok(Self::Unknown),
+                converted => converted.map(Self::Known),
+            },
         }
     }
 }
@@ -365,6 +369,18 @@ mod tests {
         assert_eq!(profile.members[0].bits, Some(3));
         assert!(profile.r#type.is_null());
         assert_eq!(profile.to_value(), Value::from(json));
+    }
+
+    #[test]
+    fn a_part_that_is_unknown_makes_the_whole_unknown_for_who_needs_it() {
+        let list = Value::List(vec![Value::from("10.0.0.0/8"), Value::Unknown]);
+        let path = Path::attribute("ranges");
+        let whole = Field::<Vec<String>>::from_value(&list, &path).unwrap();
+        assert!(whole.is_unknown());
+        let parts = Field::<Vec<Field<String>>>::from_value(&list, &path).unwrap();
+        assert!(parts.known().unwrap()[1].is_unknown());
+        let wrong = Value::List(vec![Value::Bool(true)]);
+        assert!(Field::<Vec<String>>::from_value(&wrong, &path).is_err());
     }
 
     #[test]

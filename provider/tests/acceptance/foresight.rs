@@ -214,3 +214,124 @@ async fn what_follows_from_pools_is_known_in_the_same_plan() {
     terraform.plan_is_empty().await;
     terraform.destroy().await.succeeded();
 }
+
+/// Whatever a list or a map holds may be known only after apply, or only after validation, as `count.index` is.
+#[tokio::test]
+async fn what_is_known_late_may_stand_anywhere() {
+    let late = |name: &str| format!("terraform_data.late.output.{name}");
+    let counted = |_: &str| "join(\"\", [\"c\", count.index])".to_owned();
+    let stack = Stack::start().await;
+    for (part, is_counted) in [("late", false), ("count", true)] {
+        let terraform = stack.workspace();
+        let text = |name: &str| match is_counted {
+            true => counted(name),
+            false => late(name),
+        };
+        let network = |third: u8| match is_counted {
+            true => format!("\"10.2${{count.index}}{third}.0.0/16\""),
+            false => format!("\"10.1${{terraform_data.late.output.zero}}{third}.0.0/16\""),
+        };
+        let number = |name: &str, known: u8| match is_counted {
+            true => format!("{known} + count.index"),
+            false => late(name),
+        };
+        let config = format!(
+            r#"
+resource "terraform_data" "late" {{
+  input = {{ word = "late", zero = 0, twenty = 20, three = 3 }}
+}}
+resource "ipam_vrf" "v" {{
+  count  = 1
+  name   = "{part}"
+  labels = {{ word = {word} }}
+}}
+resource "ipam_pool" "p" {{
+  count             = 1
+  name              = "{part}"
+  ranges            = ["10.99.{unique}.0/24", {range}]
+  min_prefix_length = {twenty}
+  max_prefix_length = 26
+  labels            = {{ word = {word} }}
+  required_labels   = {{ word = [{word}] }}
+}}
+resource "ipam_pool" "child" {{
+  count                = 1
+  name                 = "{part}-child"
+  parent               = ipam_pool.p[count.index].id
+  range_prefix_lengths = [{twenty}]
+}}
+resource "ipam_pool" "named" {{
+  count  = 1
+  name   = "{part}-named"
+  parent = ipam_pool.p[count.index].id
+  ranges = [cidrsubnet({range}, 8, 255)]
+}}
+resource "ipam_profile" "f" {{
+  count   = 1
+  name    = "{part}"
+  members = [
+    {{ role = {word}, pool = ipam_pool.p[count.index].name, min_prefix_length = {twenty}, max_prefix_length = 26 }},
+    {{ role = "other", pool = ipam_pool.p[count.index].name, size_offset = {three} }},
+  ]
+}}
+resource "ipam_reservation" "r" {{
+  count  = 1
+  cidr   = {reserved}
+  reason = {word}
+  labels = {{ word = {word} }}
+}}
+resource "ipam_vpc" "c" {{
+  count  = 1
+  name   = "{part}"
+  labels = {{ word = {word} }}
+}}
+resource "ipam_allocation" "profiled" {{
+  count   = 1
+  vpc     = ipam_vpc.c[count.index].name
+  name    = "profiled"
+  profile = ipam_profile.f[count.index].name
+  labels  = {{ word = {word} }}
+  hosts   = 1000
+}}
+resource "ipam_allocation" "pooled" {{
+  count         = 1
+  vpc           = ipam_vpc.c[count.index].name
+  name          = "pooled"
+  pools         = [{pool}]
+  exclude_cidrs = [{excluded}]
+  labels        = {{ word = {word} }}
+  prefix_length = 26
+  depends_on    = [ipam_pool.p]
+}}
+resource "ipam_allocation" "selected" {{
+  count         = 1
+  vpc           = ipam_vpc.c[count.index].name
+  name          = "selected"
+  pool_selector = {{ word = {word} }}
+  labels        = {{ word = {word} }}
+  prefix_length = 26
+  depends_on    = [ipam_pool.p]
+}}
+"#,
+            unique = u8::from(is_counted),
+            word = text("word"),
+            range = network(0),
+            reserved = network(1),
+            excluded = network(2),
+            twenty = number("twenty", 20),
+            three = number("three", 3),
+            pool = match is_counted {
+                true => "join(\"\", [\"count\", count.index == 0 ? \"\" : \"x\"])".to_owned(),
+                false => late("word"),
+            },
+        );
+        terraform.write(&config);
+        terraform
+            .terraform(&["validate", "-no-color"])
+            .await
+            .succeeded();
+        terraform.plan_changes().await.says("11 to add");
+        terraform.apply().await.succeeded();
+        terraform.plan_is_empty().await;
+    }
+}

@@ -126,6 +126,45 @@ async fn a_plan_reads_and_confirms_many_at_once() {
         .says("by hand");
 }
 
+/// Whatever the order of its list: pools stand in it by their names, the others by their age.
+#[tokio::test]
+async fn every_noun_is_read_many_at_once() {
+    const MANY: usize = 40;
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    let places = [
+        ("vrf", "name = \"v${count.index}\""),
+        ("vpc", "name = \"c${count.index}\""),
+        (
+            "pool",
+            "name = \"p${count.index}\"\n  ranges = [\"10.${count.index}.0.0/16\"]\n  \
+            vrf = ipam_vrf.a[count.index].name\n  min_prefix_length = 20\n  max_prefix_length = 26",
+        ),
+        (
+            "profile",
+            "name = \"f${count.index}\"\n  members = [{ role = \"nodes\", pool = \"primary\", \
+            min_prefix_length = 20, max_prefix_length = 26 }]",
+        ),
+        (
+            "reservation",
+            "cidr = \"192.168.${count.index}.0/24\"\n  reason = \"taken\"",
+        ),
+    ];
+    let config: String = places
+        .iter()
+        .map(|(noun, body)| {
+            format!("resource \"ipam_{noun}\" \"a\" {{\n  count = {MANY}\n  {body}\n}}\n")
+        })
+        .collect();
+    terraform.write(&config);
+    terraform.apply().await.succeeded();
+    let before = requests(&stack).await;
+    terraform.plan_is_empty().await;
+    let made = requests(&stack).await - before - 1;
+    // A few by themselves, a page, and the claims.
+    assert!(made <= 10 * places.len() as u64, "{made} requests");
+}
+
 #[tokio::test]
 async fn a_plan_of_many_new_ones_asks_for_many_at_once() {
     let stack = Stack::start().await;
