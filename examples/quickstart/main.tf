@@ -26,10 +26,10 @@ resource "ipam_allocation" "cluster" {
 
 output "primary_cidr" {
   description = "For the nodes."
-  value       = ipam_allocation.cluster.primary_cidr
+  value       = ipam_allocation.cluster.blocks["primary"].cidr
 }
 
 output "cgnat_cidr" {
   description = "For the pods."
-  value       = ipam_allocation.cluster.cgnat_cidr
+  value       = ipam_allocation.cluster.blocks["cgnat"].cidr
 }

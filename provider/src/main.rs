@@ -23,6 +23,7 @@ mod preview;
 mod provider;
 mod rename;
 mod resources;
+mod roles;
 mod run;
 mod sizing;
 

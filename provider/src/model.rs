@@ -2,14 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ipam_shared::{
-    api::{
-        allocation::Allocation,
-        profile::{CGNAT, PRIMARY},
-    },
-    cidr::Cidr,
-};
-use tfplugin::{Attribute, Number, ToValue, Value};
+use ipam_shared::{api::allocation::Allocation, cidr::Cidr};
+use tfplugin::{Attribute, Number, ToValue, Type, Value};
 
 /// The attributes in common that are only ever computed.
 pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
@@ -20,55 +14,29 @@ pub(crate) fn computed() -> Vec<(&'static str, Attribute)> {
         ),
         (
             "blocks",
-            Attribute::nested_map([
-                ("cidr", Attribute::string().computed().use_state_for_unknown().describe("The network.")),
-                ("pool", Attribute::string().computed().use_state_for_unknown().describe("Name of the pool that it was cut from.")),
-                ("vrf", Attribute::string().computed().use_state_for_unknown().describe("Name of the VRF in which it is unique.")),
-                (
-                    "usable",
-                    Attribute::number()
-                        .computed()
-                        .use_state_for_unknown()
-                        .describe("Number of addresses left for hosts beside the pool's reserved ones."),
-                ),
-            ])
-            .computed()
-            .describe(
+            Attribute::of(Type::map(block())).computed().describe(
                 "The blocks that it owns, one for each member of the profile, by role: with `node-pod` these are \
-                 `primary` and `cgnat`; from pools there is one, `main`.",
-            ),
-        ),
-        (
-            "allocated_from",
-            Attribute::string().computed().describe(
-                "Name of the pool that the first block was cut from: of several `pools`, or of those that \
-                 `pool_selector` selects, the one that had room.",
-            ),
-        ),
-        (
-            "primary_cidr",
-            Attribute::string().computed().describe(
-                "The block with the role `primary`, for nodes; null if the profile has no such member.",
-            ),
-        ),
-        (
-            "cgnat_cidr",
-            Attribute::string().computed().describe(
-                "The block with the role `cgnat`, for pods: 5 bits larger than the primary one, so that each node has \
-                 32 pod addresses. Null if the profile has no such member.",
+                 `primary` for nodes and `cgnat` for pods, 5 bits larger, so that each node has 32 pod addresses; from \
+                 pools there is one, `main`. Each has `cidr`, the network; `pool`, the name of the pool that it was cut \
+                 from; `vrf`, the name of the VRF in which it is unique; and `usable`, the number of addresses left for \
+                 hosts beside the pool's reserved ones.",
             ),
         ),
     ]
 }
 
+/// What a block is.
+fn block() -> Type {
+    Type::object([
+        ("cidr", Type::String),
+        ("pool", Type::String),
+        ("vrf", Type::String),
+        ("usable", Type::Number),
+    ])
+}
+
 /// The attributes that the resource and the data source have in common, but for the labels.
 pub(crate) fn attributes(allocation: &Allocation) -> Value {
-    let cidr_of = |role: &str| {
-        allocation
-            .block(role)
-            .map(|block| block.cidr.to_string())
-            .to_value()
-    };
     let blocks = allocation.blocks.iter().map(|block| {
         let attributes = Value::object([
             ("cidr", block.cidr.to_string().into()),
@@ -107,20 +75,10 @@ pub(crate) fn attributes(allocation: &Allocation) -> Value {
                 .to_value(),
         ),
         ("exclude_cidrs", texts(&allocation.exclude_cidrs).to_value()),
-        (
-            "allocated_from",
-            allocation
-                .blocks
-                .first()
-                .map(|block| block.pool.as_str())
-                .to_value(),
-        ),
         ("hosts", allocation.requested_hosts.to_value()),
         ("prefix_length", allocation.prefix_length.to_value()),
         ("cidr", allocation.cidr.to_string().into()),
         ("blocks", Value::Map(blocks.collect())),
-        ("primary_cidr", cidr_of(PRIMARY)),
-        ("cgnat_cidr", cidr_of(CGNAT)),
         ("description", allocation.description.as_str().into()),
         ("deletion_protection", allocation.deletion_protection.into()),
     ])

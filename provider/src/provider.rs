@@ -26,6 +26,7 @@ use crate::{
     preview::Previews,
     rename::Rename,
     resources,
+    roles::Roles,
     run::Run,
 };
 
@@ -55,6 +56,8 @@ pub(crate) struct Connection {
     /// What becomes of the ranges of something that gets another name.
     pub(crate) rename: Rename,
     /// What this run is about to do.
+    /// What is known of the roles of profiles.
+    pub(crate) roles: Roles,
     pub(crate) run: Run,
 }
 
@@ -264,6 +267,7 @@ impl Provider for Ipam {
             owner: settings.owner,
             orphans: Orphans::default(),
             rename: config.rename.unwrap_or_default(),
+            roles: Roles::default(),
             run: Run::default(),
         }))
     }

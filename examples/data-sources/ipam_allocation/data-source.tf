@@ -10,7 +10,7 @@ data "ipam_allocation" "owner" {
 }
 
 output "pod_cidr" {
-  value = data.ipam_allocation.cluster.cgnat_cidr
+  value = data.ipam_allocation.cluster.blocks["cgnat"].cidr
 }
 
 output "owner" {

@@ -5,10 +5,10 @@ data "ipam_allocations" "prod" {
 }
 
 output "pod_cidrs" {
-  value = data.ipam_allocations.prod.allocations[*].cgnat_cidr
+  value = data.ipam_allocations.prod.allocations[*].blocks["cgnat"].cidr
 }
 
 # The fewest networks that cover all their nodes.
 output "node_routes" {
-  value = provider::ipam::summarize(data.ipam_allocations.prod.allocations[*].primary_cidr)
+  value = provider::ipam::summarize(data.ipam_allocations.prod.allocations[*].blocks["primary"].cidr)
 }

@@ -12,5 +12,5 @@ check "room_for_another_cluster" {
 }
 
 output "nodes" {
-  value = data.ipam_preview.next.primary_cidr
+  value = data.ipam_preview.next.blocks["primary"].cidr
 }

@@ -31,5 +31,5 @@ resource "ipam_allocation" "cluster" {
 }
 
 output "ranges" {
-  value = { for name, cluster in ipam_allocation.cluster : name => cluster.primary_cidr }
+  value = { for name, cluster in ipam_allocation.cluster : name => cluster.blocks["primary"].cidr }
 }

@@ -28,8 +28,8 @@ resource "ipam_allocation" "cluster" {
 }
 
 locals {
-  nodes = ipam_allocation.cluster.primary_cidr
-  pods  = ipam_allocation.cluster.cgnat_cidr
+  nodes = ipam_allocation.cluster.blocks["primary"].cidr
+  pods  = ipam_allocation.cluster.blocks["cgnat"].cidr
 
   # A quarter of the node range for the nodes of each zone; of the last quarter, a /28 of each zone for load balancers.
   quarter = ipam_allocation.cluster.prefix_length + 2

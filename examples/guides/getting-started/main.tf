@@ -30,17 +30,17 @@ resource "ipam_allocation" "cluster" {
 locals {
   quarter = ipam_allocation.cluster.prefix_length + 2
   subnets = provider::ipam::split(
-    ipam_allocation.cluster.primary_cidr,
+    ipam_allocation.cluster.blocks["primary"].cidr,
     [local.quarter, local.quarter, local.quarter, 28, 28, 28],
   )
 }
 
 output "nodes" {
-  value = ipam_allocation.cluster.primary_cidr # "10.0.0.0/23"
+  value = ipam_allocation.cluster.blocks["primary"].cidr # "10.0.0.0/23"
 }
 
 output "pods" {
-  value = ipam_allocation.cluster.cgnat_cidr # "100.64.0.0/18"
+  value = ipam_allocation.cluster.blocks["cgnat"].cidr # "100.64.0.0/18"
 }
 
 output "subnets" {

@@ -30,10 +30,10 @@ resource "ipam_allocation" "cluster" {
 
 output "node_subnets" {
   value = [for i in range(2) : provider::ipam::nth_block(
-    ipam_allocation.cluster.primary_cidr, ipam_allocation.cluster.prefix_length + 1, i,
+    ipam_allocation.cluster.blocks["primary"].cidr, ipam_allocation.cluster.prefix_length + 1, i,
   )]
 }
 
 output "pods" {
-  value = ipam_allocation.cluster.cgnat_cidr
+  value = ipam_allocation.cluster.blocks["cgnat"].cidr
 }

@@ -50,11 +50,11 @@ resource "ipam_allocation" "batch" {
 }
 
 output "database_pool" {
-  value = ipam_allocation.database.allocated_from
+  value = ipam_allocation.database.blocks["main"].pool
 }
 
 output "node_cidr" {
-  value = ipam_allocation.cluster.primary_cidr # such as 10.0.0.0/23
+  value = ipam_allocation.cluster.blocks["primary"].cidr # such as 10.0.0.0/23
 }
 
 output "pod_cidr" {

@@ -87,8 +87,8 @@ output "clusters" {
   description = "Node and pod ranges by environment and cluster."
   value = {
     for key, cluster in ipam_allocation.cluster : key => {
-      nodes   = cluster.primary_cidr
-      pods    = cluster.cgnat_cidr
+      nodes   = cluster.blocks["primary"].cidr
+      pods    = cluster.blocks["cgnat"].cidr
       pod_vrf = cluster.blocks["cgnat"].vrf
     }
   }

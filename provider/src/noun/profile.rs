@@ -6,13 +6,16 @@ use ipam_shared::{
     ids::{Claim, ProfileId},
     name::Name,
 };
-use tfplugin::{Attribute, Diagnostic, Field, FromValue, Number, Path, Text, Value, async_trait};
+use tfplugin::{
+    Attribute, Context, Diagnostic, Field, FromValue, Number, Path, Plan, Text, Value, async_trait,
+};
 
 use super::{
     Noun,
     vrf::{count, name},
     word::{Word, created_at, description, whole},
 };
+use crate::provider::Connection;
 
 /// A recipe for allocations.
 pub(crate) struct Profile;
@@ -152,6 +155,13 @@ impl Noun for Profile {
 
     async fn delete(client: &Client, id: ProfileId) -> Result<(), Error> {
         client.delete_profile(id, None).await
+    }
+
+    async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Result<()> {
+        match ctx.try_client() {
+            Some(connection) => connection.roles.plan(&plan.planned).await,
+            None => Ok(()),
+        }
     }
 
     fn validate(config: &Value) -> tfplugin::Result<()> {

@@ -156,10 +156,6 @@ impl Resource<Connection> for Allocation {
             }
             return foresight::plan(ctx, plan).await;
         }
-        for role in ["primary_cidr", "cgnat_cidr"] {
-            // An allocation that has no such block gets none.
-            plan.keep(role);
-        }
         request::plan_moved(ctx, plan).await?;
         let elsewhere = request::plan(ctx, plan).await? || naming::plan(ctx, plan)?;
         let replaced = size::plan(ctx, plan, elsewhere).await?;

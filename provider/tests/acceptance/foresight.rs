@@ -195,6 +195,54 @@ async fn a_full_pool_is_a_warning_where_the_plan_makes_room() {
         .says("Can't create the allocation prod/c");
 }
 
+/// The roles of the blocks, so that `for_each` may go over them: of a profile that exists, of one that the same plan makes,
+/// and of one that it changes; and the network that the configuration gives.
+#[tokio::test]
+async fn the_roles_of_a_profile_are_known_in_the_same_plan() {
+    let stack = Stack::start().await;
+    let terraform = stack.workspace();
+    let config = |extra: &str| {
+        format!(
+            "resource \"ipam_profile\" \"f\" {{\n  name = \"services\"\n  members = [\n    \
+             {{ role = \"nodes\", pool = \"primary\" }},\n    {{ role = \"services\", pool = \"cgnat\", size_offset = -5 }},{extra}\n  ]\n}}\n\
+             locals {{\n  all = {{ built_in = ipam_allocation.a, own = ipam_allocation.b }}\n}}\n\
+             resource \"ipam_allocation\" \"a\" {{\n  vpc = \"prod\"\n  name = \"a\"\n  cidr = \"10.0.8.0/24\"\n}}\n\
+             resource \"ipam_allocation\" \"b\" {{\n  vpc = \"prod\"\n  name = \"b${{length(ipam_profile.f.members)}}\"\n  \
+             profile = ipam_profile.f.name\n  prefix_length = 24\n}}\n\
+             resource \"terraform_data\" \"each\" {{\n  for_each = merge([for which, made in local.all : {{\n    \
+             for role, block in made.blocks : \"${{which}}-${{role}}\" => block.cidr\n  }}]...)\n  input = each.value\n}}\n\
+             output \"given\" {{\n  value = ipam_allocation.a.blocks[\"primary\"].cidr\n}}\n"
+        )
+    };
+    terraform.write(&config(""));
+    let mut plan = terraform.plan_changes().await;
+    for each in [
+        "built_in-primary",
+        "built_in-cgnat",
+        "own-nodes",
+        "own-services",
+    ] {
+        plan = plan.says(&format!("terraform_data.each[\"{each}\"]"));
+    }
+    plan.says("+ given = \"10.0.8.0/24\"").says("7 to add");
+    terraform.apply().await.succeeded().says("7 added");
+    terraform.plan_is_empty().await;
+    // A member more, for a new allocation: what is there keeps its blocks.
+    let longer = config("\n    { role = \"v\", pool = \"cgnat\", size_offset = -4 },");
+    terraform.write(
+        &longer
+            .replace("\"ipam_allocation\" \"b\"", "\"ipam_allocation\" \"c\"")
+            .replace("ipam_allocation.b", "ipam_allocation.c"),
+    );
+    terraform
+        .plan_changes()
+        .await
+        .says("terraform_data.each[\"own-v\"]");
+    terraform.apply().await.succeeded();
+    terraform.plan_is_empty().await;
+    terraform.destroy().await.succeeded();
+}
+
 #[tokio::test]
 async fn what_follows_from_pools_is_known_in_the_same_plan() {
     let stack = Stack::start().await;
@@ -203,7 +251,7 @@ async fn what_follows_from_pools_is_known_in_the_same_plan() {
         "resource \"ipam_pool\" \"p\" {\n  name = \"p\"\n  ranges = [\"10.64.0.0/16\"]\n}\n\
          resource \"ipam_allocation\" \"a\" {\n  vpc = \"prod\"\n  name = \"a\"\n  pools = [ipam_pool.p.name]\n  cidr = \"10.64.8.0/24\"\n}\n\
          resource \"terraform_data\" \"each\" {\n  for_each = ipam_allocation.a.blocks\n  input = { role = each.key, cidr = each.value.cidr, pool = each.value.pool }\n}\n\
-         output \"from\" {\n  value = ipam_allocation.a.allocated_from\n}\n",
+         output \"from\" {\n  value = ipam_allocation.a.blocks[\"main\"].pool\n}\n",
     );
     terraform
         .plan_changes()

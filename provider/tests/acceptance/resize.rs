@@ -18,7 +18,10 @@ async fn the_plan_shows_the_networks_that_come_of_it() {
     write("cidr = \"10.0.8.0/23\"");
     terraform.apply().await.succeeded();
     let first = terraform.show("ipam_allocation.a").await;
-    let pods = first["cgnat_cidr"].as_str().unwrap().to_owned();
+    let pods = first["blocks"]["cgnat"]["cidr"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let start = pods.split('/').next().unwrap().to_owned();
     for (size, nodes, pods) in [
         // Grows, to the network around it, which begins where it did.
@@ -46,7 +49,7 @@ async fn the_plan_shows_the_networks_that_come_of_it() {
         let now = terraform.show("ipam_allocation.a").await;
         assert_eq!(now["id"], first["id"], "{size}");
         assert_eq!(now["cidr"], nodes);
-        assert_eq!(now["cgnat_cidr"], format!("{start}/{pods}"));
+        assert_eq!(now["blocks"]["cgnat"]["cidr"], format!("{start}/{pods}"));
         assert_eq!(stack.count("select count(*) from block").await, 2);
     }
     terraform.destroy().await.succeeded();

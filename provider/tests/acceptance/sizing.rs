@@ -32,8 +32,8 @@ async fn every_boundary() {
          vpc = \"prod\"\n  name = each.key\n  hosts = each.value\n}}\n\
          output \"sizes\" {{\n  value = [for hosts in local.hosts : [\n    \
          provider::ipam::prefix_for_hosts(hosts),\n    ipam_allocation.a[tostring(hosts)].prefix_length,\n    \
-         tonumber(split(\"/\", ipam_allocation.a[tostring(hosts)].primary_cidr)[1]),\n    \
-         tonumber(split(\"/\", ipam_allocation.a[tostring(hosts)].cgnat_cidr)[1]),\n    \
+         tonumber(split(\"/\", ipam_allocation.a[tostring(hosts)].blocks[\"primary\"].cidr)[1]),\n    \
+         tonumber(split(\"/\", ipam_allocation.a[tostring(hosts)].blocks[\"cgnat\"].cidr)[1]),\n    \
          provider::ipam::usable_hosts(ipam_allocation.a[tostring(hosts)].prefix_length) >= hosts,\n  ]]\n}}\n"
     ));
     terraform.apply().await.succeeded();

@@ -26,7 +26,10 @@ async fn from_pools_and_selectors() {
     terraform.apply().await.succeeded();
     terraform.plan_is_empty().await;
     let made = terraform.show("ipam_allocation.a").await;
-    assert_eq!(made["allocated_from"], "large", "the first that has room");
+    assert_eq!(
+        made["blocks"]["main"]["pool"], "large",
+        "the first that has room"
+    );
     assert_eq!(made["profile"], json!(null));
     assert_eq!(made["blocks"]["main"]["pool"], "large");
     let large = stack.api(Method::GET, "pools/large", json!(null)).await["id"]
@@ -80,7 +83,7 @@ async fn from_pools_and_selectors() {
     terraform.apply().await.succeeded();
     terraform.plan_is_empty().await;
     let made = terraform.show("ipam_allocation.a").await;
-    assert_eq!(made["allocated_from"], "spare");
+    assert_eq!(made["blocks"]["main"]["pool"], "spare");
     assert_eq!(made["prefix_length"], 26);
     terraform.write(&allocation("a", "pool_selector = { tier = \"a\" }"));
     terraform

@@ -167,8 +167,8 @@ async fn import_by_identity_and_by_what_people_type() {
         let error = driver.import_identity(TYPE, identity).await.unwrap_err();
         assert!(error.to_string().contains(wanted), "{error}");
     }
-    for key in ["id", "cidr", "cgnat_cidr"] {
-        let id = made.values[key].as_str().unwrap();
+    for key in ["/id", "/cidr", "/blocks/cgnat/cidr"] {
+        let id = made.values.pointer(key).unwrap().as_str().unwrap();
         all.push(driver.import(TYPE, id).await.unwrap());
     }
     all.push(driver.import(TYPE, "Prod/a").await.unwrap());
@@ -189,7 +189,8 @@ async fn older_state_is_understood() {
     let mut old = made.values.clone();
     let attributes = old.as_object_mut().unwrap();
     attributes.insert("number".into(), json!(1));
-    attributes.remove("cgnat_cidr");
+    attributes.insert("cgnat_cidr".into(), json!("100.64.0.0/18"));
+    attributes.remove("pool_selector");
     attributes.remove("effective_labels");
     let mut upgraded = driver.upgrade(TYPE, 0, &old).await.unwrap();
     upgraded.private = made.private.clone();

@@ -13,7 +13,10 @@ run "a_small_cluster" {
     target = ipam_allocation.cluster
     values = {
       prefix_length = 26
-      primary_cidr  = "10.0.8.0/26"
+      blocks = {
+        primary = { cidr = "10.0.8.0/26", pool = "primary", vrf = "default", usable = 59 }
+        cgnat   = { cidr = "100.64.8.0/21", pool = "cgnat", vrf = "default", usable = 2043 }
+      }
     }
   }
 

@@ -1,12 +1,11 @@
 //! What the plan of a new allocation can know: whether the server would refuse it, and what follows from the configuration.
 
-use std::collections::BTreeMap;
-
 use ipam_shared::{
     api::allocation::{MAIN, NewAllocation},
     ids::PoolId,
+    name::Name,
 };
-use tfplugin::{Context, Diagnostic, Field, Plan, Result, Severity, Value};
+use tfplugin::{Context, Diagnostic, Field, Plan, Result, Severity, Text, Value};
 
 use super::{agreement, key, name_of, naming, request, size, title};
 use crate::{
@@ -36,7 +35,7 @@ pub(super) fn ask(
 
 /// Plans a creation.
 pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
-    promise(plan);
+    promise(ctx, plan).await?;
     agreement::check(&plan.config)?;
     try_out(ctx, plan).await
 }
@@ -96,30 +95,46 @@ async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Plans what nobody but the configuration decides.
-fn promise(plan: &mut Plan) {
-    let cidr = plan.config.get("cidr").clone();
-    if request::is_from_pools(&plan.config) != Some(true) {
-        return;
-    }
-    let pool = only_pool(&plan.config);
+/// Plans what nobody but the configuration decides: the roles of the blocks, and what it says of the first one.
+async fn promise(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
+    let (roles, pool) = match request::is_from_pools(&plan.config) {
+        Some(true) => (Some(vec![MAIN.to_owned()]), only_pool(&plan.config)),
+        Some(false) => (roles_of_profile(ctx, plan).await?, Value::Null),
+        None => (None, Value::Null),
+    };
+    let Some(roles) = roles else {
+        return Ok(());
+    };
     let known = |value: &Value| match value {
         Value::Null => Value::Unknown,
         value => value.clone(),
     };
-    let block = Value::object([
-        ("cidr", known(&cidr)),
-        ("pool", known(&pool)),
-        ("vrf", Value::Unknown),
-        ("usable", Value::Unknown),
-    ]);
-    plan.set(
-        "blocks",
-        &Value::Map(BTreeMap::from([(MAIN.to_owned(), block)])),
-    );
-    plan.set("allocated_from", &known(&pool));
-    for role in ["primary_cidr", "cgnat_cidr"] {
-        plan.set(role, &Value::Null);
+    let (cidr, pool) = (known(plan.config.get("cidr")), known(&pool));
+    let blocks = roles.into_iter().enumerate().map(|(position, role)| {
+        let of_first = |value: &Value| match position {
+            0 => value.clone(),
+            _ => Value::Unknown,
+        };
+        let block = Value::object([
+            ("cidr", of_first(&cidr)),
+            ("pool", of_first(&pool)),
+            ("vrf", Value::Unknown),
+            ("usable", Value::Unknown),
+        ]);
+        (role, block)
+    });
+    plan.set("blocks", &Value::Map(blocks.collect()));
+    Ok(())
+}
+
+/// The roles of the blocks that the planned profile gives, as far as it is known.
+async fn roles_of_profile(ctx: &Context<Connection>, plan: &Plan) -> Result<Option<Vec<String>>> {
+    let profile: Field<Text<Name>> = plan.planned("profile")?;
+    match (ctx.try_client(), profile) {
+        (Some(connection), Field::Known(Text(name))) if !is_destroy() => {
+            connection.roles.of(ctx, connection, &name).await
+        }
+        _ => Ok(None),
     }
 }
 

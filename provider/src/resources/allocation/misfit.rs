@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use ipam_shared::{
-    api::{DEFAULT_VRF, allocation::Allocation},
+    api::{
+        DEFAULT_VRF,
+        allocation::{Allocation, MAIN},
+    },
     cidr::Cidr,
     error::Code,
     ids::PoolId,
@@ -127,7 +130,8 @@ fn not_among(allocation: &Value, pool: &str) -> String {
 /// Refuses pools that were taken for new names of those before, where the block is from none of them.
 pub(super) fn check_pools(found: &Value, planned: &Value) -> Result<()> {
     let wanted: Vec<String> = planned.attribute("pools")?;
-    match found.get("allocated_from").as_str() {
+    let first = found.get("blocks").get(MAIN).get("pool");
+    match first.as_str() {
         Some(pool) if !wanted.iter().any(|wanted| wanted == pool) => Err(Diagnostic::error(
             "The pools of the allocation can't be changed",
             format!(

@@ -338,9 +338,6 @@ pub(super) fn settle(known: &Value, state: &mut Value) {
 /// what was planned. The next read learns the new ones.
 pub(super) fn settle_names(request: &Update, state: &mut Value) {
     let planned = &request.planned;
-    if planned.get("allocated_from").is_wholly_known() {
-        state.set("allocated_from", planned.get("allocated_from").clone());
-    }
     if request.config.get("vrf").is_null() && planned.get("vrf").is_wholly_known() {
         state.set("vrf", planned.get("vrf").clone());
     }

@@ -157,14 +157,7 @@ pub(super) async fn plan(
 
 /// The attributes that a change of size changes and that the configuration does not set.
 fn resized(plan: &Plan) -> impl Iterator<Item = &'static str> + use<> {
-    let all = [
-        "hosts",
-        "prefix_length",
-        "cidr",
-        "blocks",
-        "primary_cidr",
-        "cgnat_cidr",
-    ];
+    let all = ["hosts", "prefix_length", "cidr", "blocks"];
     let open = all.map(|name| (name, plan.config.get(name).is_null()));
     open.into_iter()
         .filter_map(|(name, is_open)| is_open.then_some(name))

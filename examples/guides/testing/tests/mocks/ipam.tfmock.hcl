@@ -10,9 +10,6 @@ mock_resource "ipam_allocation" {
     hosts          = 500
     prefix_length  = 23
     cidr           = "10.0.0.0/23"
-    allocated_from = "primary"
-    primary_cidr   = "10.0.0.0/23"
-    cgnat_cidr     = "100.64.0.0/18"
     blocks = {
       primary = { cidr = "10.0.0.0/23", pool = "primary", vrf = "default", usable = 507 }
       cgnat   = { cidr = "100.64.0.0/18", pool = "cgnat", vrf = "default", usable = 16379 }
@@ -71,9 +68,6 @@ mock_data "ipam_allocation" {
     hosts               = 500
     prefix_length       = 23
     cidr                = "10.0.0.0/23"
-    allocated_from      = "primary"
-    primary_cidr        = "10.0.0.0/23"
-    cgnat_cidr          = "100.64.0.0/18"
     created_at          = "2026-01-31T12:00:00Z"
     deletion_protection = false
     labels              = {}
@@ -148,9 +142,6 @@ mock_data "ipam_preview" {
     available      = true
     prefix_length  = 23
     cidr           = "10.0.0.0/23"
-    allocated_from = "primary"
-    primary_cidr   = "10.0.0.0/23"
-    cgnat_cidr     = "100.64.0.0/18"
     blocks = {
       primary = { cidr = "10.0.0.0/23", pool = "primary", vrf = "default", usable = 507 }
       cgnat   = { cidr = "100.64.0.0/18", pool = "cgnat", vrf = "default", usable = 16379 }
