@@ -25,7 +25,7 @@ use ipam_shared::{
         vrf::{Vrf, VrfFilter},
     },
     ids::Claim,
-    page::{self, MAX_LIMIT},
+    page::{MAX_LIMIT, Page},
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -82,12 +82,6 @@ impl<T> Default for Ahead<T> {
     }
 }
 
-/// What a page begins after and whose it is.
-pub(crate) struct Page {
-    owner: String,
-    cursor: Option<String>,
-}
-
 /// The order of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
@@ -125,10 +119,9 @@ impl<T: Listed> Ahead<T> {
         known.forget_if_stale();
         if !known.items.contains_key(&id)
             && known.is_worth_a_page()
-            && let Some(wanted) = known.next(id, T::ORDER)
+            && let Some((owner, cursor)) = known.next(id, T::ORDER)
         {
-            let owner = wanted.owner.clone();
-            match T::page(client, wanted).await {
+            match T::page(client, Some(owner.clone()), cursor).await {
                 Ok(page) => known.add(owner, page),
                 Err(error) => {
                     tracing::debug!(%error, "nothing is read ahead");
@@ -157,8 +150,8 @@ impl<T: Owned> Known<T> {
             && (self.pages < TRIALS || self.used >= self.fetched / USEFUL)
     }
 
-    /// The page that may hold that id; none if there is no further one.
-    fn next(&self, id: Uuid, order: Order) -> Option<Page> {
+    /// Whose page may hold that id, and what it begins after; none if there is no further one.
+    fn next(&self, id: Uuid, order: Order) -> Option<(String, Option<String>)> {
         let owner = self.owner.as_ref();
         let owner = owner.map_or_else(String::new, |owner| owner.as_str().to_owned());
         let cursor = match (order, &self.last) {
@@ -166,7 +159,7 @@ impl<T: Owned> Known<T> {
             (Order::Names, Some((of, next))) if *of == owner => Some(next.clone()?),
             (Order::Names, _) => None,
         };
-        Some(Page { owner, cursor })
+        Some((owner, cursor))
     }
 
     /// What the page with that id begins after. The first begins with what was made some time before, in the hope that it
@@ -179,7 +172,7 @@ impl<T: Owned> Known<T> {
         Uuid::from_u128(id.as_u128().saturating_sub(sooner))
     }
 
-    fn add(&mut self, owner: String, page: page::Page<T>) {
+    fn add(&mut self, owner: String, page: Page<T>) {
         if self.items.is_empty() {
             self.since = Instant::now();
         }
@@ -233,11 +226,12 @@ pub(crate) trait Listed: Owned + Clone + Send + Sync {
     /// In which order a list has them.
     const ORDER: Order;
 
-    /// Reads a page.
+    /// Reads a page, of one owner or of all.
     fn page(
         client: &Client,
-        page: Page,
-    ) -> impl Future<Output = Result<page::Page<Self>, Error>> + Send;
+        owner: Option<String>,
+        cursor: Option<String>,
+    ) -> impl Future<Output = Result<Page<Self>, Error>> + Send;
 }
 
 macro_rules! listed {
@@ -249,10 +243,14 @@ macro_rules! listed {
                 &reads.$reads
             }
 
-            async fn page(client: &Client, page: Page) -> Result<page::Page<Self>, Error> {
+            async fn page(
+                client: &Client,
+                owner: Option<String>,
+                cursor: Option<String>,
+            ) -> Result<Page<Self>, Error> {
                 let filter = $filter {
-                    owner: Some(page.owner),
-                    cursor: page.cursor,
+                    owner,
+                    cursor,
                     limit: Some(MAX_LIMIT),
                     ..$filter::default()
                 };

@@ -227,21 +227,20 @@ pub(crate) enum Verdict {
     None,
 }
 
-/// What to make of the refusal of a request for something called `key`, once as much is known of this run as will be.
+/// What to make of a refusal, once as much is known of this run as will be. `excuse` says why it says less than it seems
+/// to, as far as is known so far.
 pub(crate) async fn verdict(
     ctx: &Context<Connection>,
     connection: &Connection,
-    ask: &NewAllocation,
-    key: Option<&Key>,
-    error: &Error,
+    excuse: impl Fn() -> Option<Verdict> + Send + Sync,
 ) -> Verdict {
     let run = &connection.run;
     let Ok(_waiting) = connection.previews.waiting.try_acquire() else {
-        return excuse(run, ask, key, error).unwrap_or(Verdict::None);
+        return excuse().unwrap_or(Verdict::None);
     };
     let begun = Instant::now();
     loop {
-        if let Some(excuse) = excuse(run, ask, key, error) {
+        if let Some(excuse) = excuse() {
             return excuse;
         }
         if run.is_quiet(QUIET) || begun.elapsed() > PATIENCE || ctx.stop().is_cancelled() {
@@ -256,8 +255,13 @@ pub(crate) async fn verdict(
     Verdict::Certain
 }
 
-/// Why the refusal says less than it seems to, if it does.
-fn excuse(run: &Run, ask: &NewAllocation, key: Option<&Key>, error: &Error) -> Option<Verdict> {
+/// Why the refusal of a request for something called `key` says less than it seems to, if it does.
+pub(crate) fn excuse(
+    run: &Run,
+    ask: &NewAllocation,
+    key: Option<&Key>,
+    error: &Error,
+) -> Option<Verdict> {
     if run.is_applying() || is_ahead_of_server(run, ask) {
         return Some(Verdict::None);
     }

@@ -17,8 +17,8 @@ use crate::{
     failure::failure,
     functions, labels, lists,
     noun::{
-        managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
-        vrf::Vrf,
+        managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, taken::Taken,
+        vpc::Vpc, vrf::Vrf,
     },
     orphans::Orphans,
     owner,
@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     /// What becomes of the ranges of something that gets another name.
     pub(crate) rename: Rename,
     /// What this run is about to do.
+    /// What is known of names that others have.
+    pub(crate) taken: Taken,
     /// What is known of the roles of profiles.
     pub(crate) roles: Roles,
     pub(crate) run: Run,
@@ -268,6 +270,7 @@ impl Provider for Ipam {
             orphans: Orphans::default(),
             rename: config.rename.unwrap_or_default(),
             roles: Roles::default(),
+            taken: Taken::default(),
             run: Run::default(),
         }))
     }

@@ -11,6 +11,7 @@ pub mod http;
 mod json;
 mod memory;
 pub mod metrics;
+pub mod network;
 pub mod pages;
 pub mod settings;
 pub mod telemetry;

@@ -281,6 +281,9 @@ async fn note<N: Noun>(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
         None => {
             let twice = connection.run.creates(&key);
             ownership::plan_new(ctx, &key).await?;
+            if !twice {
+                super::taken::check::<N>(ctx, connection, &plan.planned, &key).await?;
+            }
             twice
         }
         Some(prior) => {

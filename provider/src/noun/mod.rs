@@ -12,6 +12,7 @@ pub(crate) mod place;
 pub(crate) mod pool;
 pub(crate) mod profile;
 pub(crate) mod reservation;
+pub(crate) mod taken;
 pub(crate) mod vpc;
 pub(crate) mod vrf;
 pub(crate) mod word;

@@ -383,3 +383,63 @@ resource "ipam_allocation" "selected" {{
         terraform.plan_is_empty().await;
     }
 }
+
+/// Of every noun, whether one is looked up by itself or many in a list; and what the same run gives up is no obstacle.
+#[tokio::test]
+async fn a_taken_name_fails_in_the_plan() {
+    let nouns = [
+        ("ipam_vrf", "name = \"taken${count.index}\""),
+        ("ipam_vpc", "name = \"taken${count.index}\""),
+        (
+            "ipam_pool",
+            "name = \"taken${count.index}\"\n  ranges = [\"10.${count.index}.0.0/24\"]\n  vrf = \"own\"",
+        ),
+        (
+            "ipam_profile",
+            "name = \"taken${count.index}\"\n  members = [{ role = \"nodes\", pool = \"primary\" }]",
+        ),
+        (
+            "ipam_reservation",
+            "cidr = \"192.168.${count.index}.0/24\"\n  reason = \"taken\"",
+        ),
+    ];
+    let many = |count: usize| -> String {
+        let resources = nouns.map(|(ty, body)| {
+            format!("resource \"{ty}\" \"a\" {{\n  count = {count}\n  {body}\n}}\n")
+        });
+        resources.concat()
+    };
+    let stack = Stack::start().await;
+    stack
+        .api(Method::POST, "vrfs", json!({"name": "own"}))
+        .await;
+    let other = stack.workspace();
+    other.write(&many(8));
+    other.apply().await.succeeded();
+    let mine = stack.workspace();
+    // Nobody has confirmed it yet: the apply may be given it.
+    mine.write(&many(8));
+    mine.plan_changes().await.says("40 to add");
+    other.plan_is_empty().await;
+    for (ty, body) in nouns {
+        for count in [1, 8] {
+            let word = ty.trim_start_matches("ipam_");
+            mine.write(&format!(
+                "resource \"{ty}\" \"a\" {{\n  count = {count}\n  {body}\n}}\n"
+            ));
+            let run = mine.plan().await.failed();
+            let text = run.text.to_lowercase();
+            assert!(
+                text.contains(&format!("can't create the {word}"))
+                    && text.contains("(claimed")
+                    && text.contains("nothing was changed"),
+                "{count} {ty}: {}",
+                run.text
+            );
+        }
+    }
+    // All of them get the next name, so that each wants one that another one has.
+    let shifted = many(8).replace("count.index}", "count.index + 1}");
+    other.write(&shifted);
+    other.plan_changes().await;
+}

@@ -88,10 +88,16 @@ async fn a_creation_knows_what_it_can_and_no_more() {
     let by_hosts = plan("a", json!({"hosts": 500, "labels": {"a": "b"}})).await;
     assert_eq!(by_hosts["effective_labels"], json!({"a": "b"}));
     assert_eq!(by_hosts["prefix_length"], UNKNOWN);
-    assert_eq!(by_hosts["blocks"], UNKNOWN);
+    let block =
+        |cidr: &str| json!({"cidr": cidr, "pool": UNKNOWN, "vrf": UNKNOWN, "usable": UNKNOWN});
+    let blocks = |first| json!({"primary": block(first), "cgnat": block(UNKNOWN)});
+    assert_eq!(by_hosts["blocks"], blocks(UNKNOWN));
     let by_cidr = plan("b", json!({"cidr": "10.0.8.0/23"})).await;
     assert_eq!(by_cidr["prefix_length"], 23);
     assert_eq!(by_cidr["hosts"], Json::Null);
+    assert_eq!(by_cidr["blocks"], blocks("10.0.8.0/23"));
+    let elsewhere = plan("d", json!({"hosts": 5, "profile": "none-such"})).await;
+    assert_eq!(elsewhere["blocks"], UNKNOWN);
     let unknown = plan("c", json!({"hosts": UNKNOWN, "labels": {"a": UNKNOWN}})).await;
     assert_eq!(unknown["effective_labels"], UNKNOWN);
     // Planning takes no space.

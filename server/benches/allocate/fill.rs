@@ -5,10 +5,8 @@
 use anyhow::Context as _;
 use ipam_server::{
     db::{self, creation::NewRows, event::Event, event::Snapshot},
-    domain::{
-        Caller,
-        plan::{Changes, FreeSpace, Place, Range},
-    },
+    domain::{Caller, space::free_space::FreeSpace},
+    network::{Changes, Place, Range},
 };
 use ipam_shared::cidr::Cidr;
 use sqlx::Row as _;

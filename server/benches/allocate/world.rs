@@ -13,7 +13,8 @@ use std::{
 use anyhow::{Context as _, ensure};
 use ipam_server::{
     db,
-    domain::{Ipam, plan::Range, seal::Sealer},
+    domain::{Ipam, seal::Sealer},
+    network::Range,
 };
 use ipam_shared::{cidr::Family, ids::PoolId};
 use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgPoolOptions};

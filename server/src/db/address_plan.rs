@@ -16,8 +16,8 @@ use crate::{
         Connection, convert,
         pool::{family, reserved, strategy},
     },
-    domain::plan::Range,
     error::Result,
+    network::Range,
 };
 
 /// Counts the changes of the plan.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::Place,
     error::{Error, Result},
+    network::Place,
 };
 
 /// A locked allocation.

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::{Place, RangeId},
     error::{Conflict, Result},
+    network::{Place, RangeId},
 };
 
 /// A block that an allocation holds, with the rules that apply to its size.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::{Place, RangeId},
     error::Result,
+    network::{Place, RangeId},
 };
 
 /// What `block.reason` says of them.

@@ -18,8 +18,8 @@ use crate::{
         ownership::Standing,
         vpc::Owner,
     },
-    domain::plan::{Changes, Place, RangeId},
     error::{Error, Result},
+    network::{Changes, Place, RangeId},
 };
 
 /// An allocation that has the name that a request wants.

@@ -7,8 +7,8 @@ use sqlx::{query, types::ipnet::IpNet};
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::{Changes, Place, RangeId},
     error::Result,
+    network::{Changes, Place, RangeId},
 };
 
 /// For each (range, host bits) pair, of every size from there on the `limit` free blocks with the lowest addresses, or with

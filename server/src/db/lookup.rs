@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{
     db::Connection,
-    domain::plan::{Place, RangeId},
     error::{Error, Result},
+    network::{Place, RangeId},
 };
 
 /// Where a page of present holders ends: network, VRF and range, in the order of the pages.

@@ -9,8 +9,8 @@ use sqlx::{query, types::ipnet::IpNet};
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::RangeId,
     error::Result,
+    network::RangeId,
 };
 
 /// A block with its owner.

@@ -9,8 +9,8 @@ use sqlx::query;
 
 use crate::{
     db::{Connection, convert, ownership::Made},
-    domain::plan::Range,
     error::{Error, Result},
+    network::Range,
 };
 
 /// Locks pools, in the order of their ids, and answers their ranges.

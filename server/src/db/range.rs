@@ -8,8 +8,8 @@ use sqlx::{query, types::ipnet::IpNet};
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::{Place, Range, RangeId},
     error::Result,
+    network::{Place, Range, RangeId},
 };
 
 /// A range, and the range of the parent pool that it is cut from.

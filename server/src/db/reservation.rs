@@ -9,8 +9,8 @@ use sqlx::{Postgres, QueryBuilder, Row as _, query, types::ipnet::IpNet};
 
 use crate::{
     db::{Connection, convert, ownership::Made},
-    domain::plan::{Place, Range},
     error::{Conflict, Result},
+    network::{Place, Range},
 };
 
 /// The VRF of a reservation, if that exists.

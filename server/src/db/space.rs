@@ -5,8 +5,8 @@ use sqlx::query;
 
 use crate::{
     db::Connection,
-    domain::plan::{Place, RangeId},
     error::Result,
+    network::{Place, RangeId},
 };
 
 /// Free blocks of these ranges that are smaller than `host_bits`, the largest first; at most `limit`.

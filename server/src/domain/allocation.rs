@@ -20,7 +20,6 @@ use super::{
     batch::{self, Ask, lower},
     check_description, commit, detached,
     ownership::Maker,
-    plan::{self, FreeSpace, Place},
     resize::{self, NewSize},
 };
 use crate::{
@@ -33,8 +32,10 @@ use crate::{
         free, pool,
         vpc::{self, Owner},
     },
+    domain::space::free_space::{self, FreeSpace},
     error::{Error, Result},
     metrics::Allocated,
+    network::{Place, Range},
 };
 
 /// The answer to a request for space.
@@ -383,7 +384,7 @@ impl Ipam {
 pub(super) async fn free_all(
     db: &mut Connection,
     caller: &Caller,
-    ranges: Vec<plan::Range>,
+    ranges: Vec<Range>,
     allocations: Vec<Allocation>,
 ) -> Result<()> {
     if let Some(protected) = allocations
@@ -453,7 +454,7 @@ fn snapshot(allocation: &Allocation) -> Result<serde_json::Value> {
 /// Gives space back to the free list, under the lock of its pools, whose ranges are passed.
 pub(super) async fn give_back(
     db: &mut Connection,
-    ranges: Vec<plan::Range>,
+    ranges: Vec<Range>,
     places: Vec<Place>,
 ) -> Result<()> {
     if places.is_empty() {
@@ -476,7 +477,7 @@ pub(super) async fn read_around(
         let range = space
             .range(place.range)
             .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
-        around.extend(plan::buddies(*place, range.cidr));
+        around.extend(free_space::buddies(*place, range.cidr));
     }
     around.sort_unstable();
     around.dedup();

@@ -15,7 +15,6 @@ pub mod lookup;
 pub mod named;
 mod nest;
 pub mod ownership;
-pub mod plan;
 pub mod pool;
 mod pool_rules;
 mod profile;

@@ -4,13 +4,14 @@
 use ipam_shared::{api::pool::Strategy, cidr::Cidr};
 
 use super::{
-    plan::{self, FreeSpace, Place},
     range::{Change, Owner, Parent},
     space,
 };
 use crate::{
     db::{Connection, block, free, range},
+    domain::space::free_space::{self, FreeSpace},
     error::{Error, Exhausted, Result},
+    network::Place,
 };
 
 /// Gives ranges back to the parent, and takes others from it.
@@ -88,7 +89,7 @@ async fn read_space(
         let range = space
             .range(place.range)
             .ok_or_else(|| Error::bug("a range in a pool that is not locked"))?;
-        around.extend(plan::buddies(*place, range.cidr));
+        around.extend(free_space::buddies(*place, range.cidr));
     }
     for cidr in change.add {
         if let Some(range) = space.range_of(parent.id, *cidr) {
@@ -96,7 +97,7 @@ async fn read_space(
                 range: range.id,
                 cidr: *cidr,
             };
-            around.extend(plan::ancestors(place, range.cidr));
+            around.extend(free_space::ancestors(place, range.cidr));
         }
     }
     around.sort_unstable();

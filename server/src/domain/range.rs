@@ -9,16 +9,15 @@ use ipam_shared::{
     ids::{PoolId, VrfId},
 };
 
-use super::{
-    nest,
-    plan::{self, FreeSpace, Place},
-};
+use super::nest;
 use crate::{
     db::{
         Connection, block, free,
         range::{self, Stored},
     },
+    domain::space::free_space::FreeSpace,
     error::{Conflict, Error, Result},
+    network::{Place, Range},
 };
 
 /// IPv6 ranges are this long or longer: the key of the constraint on blocks keeps the rest of the address.
@@ -41,7 +40,7 @@ pub(super) struct Parent {
     pub(super) id: PoolId,
     pub(super) name: String,
     pub(super) strategy: Strategy,
-    pub(super) ranges: Vec<plan::Range>,
+    pub(super) ranges: Vec<Range>,
 }
 
 /// What changes.
@@ -246,11 +245,7 @@ async fn add_roots(db: &mut Connection, owner: &Owner<'_>, cidrs: &[Cidr]) -> Re
 
 /// Reservations that waited for a range become blocks of these new ones, of which nothing is in use yet. A range inside a
 /// reservation is refused. Ranges of child pools don't come here: what is reserved in the parent is not free for them.
-async fn absorb_reservations(
-    db: &mut Connection,
-    vrf: VrfId,
-    ranges: &[plan::Range],
-) -> Result<()> {
+async fn absorb_reservations(db: &mut Connection, vrf: VrfId, ranges: &[Range]) -> Result<()> {
     let reserved = range::reservations(db, vrf, ranges).await?;
     if let Some(around) = reserved
         .iter()

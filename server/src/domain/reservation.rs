@@ -21,7 +21,6 @@ use super::{
     allocation::{check_revision, give_back},
     commit, detached,
     ownership::{Maker, adopt, may_adopt},
-    plan::{self, FreeSpace, Place, Range},
 };
 use crate::{
     db::{
@@ -29,7 +28,9 @@ use crate::{
         event::{self, Event},
         free, pool, range, reservation, vrf,
     },
+    domain::space::free_space::{self, FreeSpace},
     error::{Conflict, Error, Result},
+    network::{Place, Range},
 };
 
 /// So many of those in the way are named.
@@ -213,7 +214,7 @@ async fn lock_and_read(db: &mut Connection, ranges: &[Range], cidr: Cidr) -> Res
     let mut space = FreeSpace::new(pool::lock(db, &pools).await?);
     let around: Vec<_> = ranges
         .iter()
-        .flat_map(|range| plan::ancestors(wanted(*range, cidr), range.cidr))
+        .flat_map(|range| free_space::ancestors(wanted(*range, cidr), range.cidr))
         .collect();
     for place in free::find(db, &around).await? {
         space.read(place);

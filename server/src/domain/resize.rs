@@ -11,7 +11,6 @@ use ipam_shared::{
 use super::{
     allocation::{describe, read_around},
     batch::lower,
-    plan::{self, FreeSpace, Place},
 };
 use crate::{
     db::{
@@ -19,7 +18,9 @@ use crate::{
         block::{Held, overlapping},
         cooldown, free,
     },
+    domain::space::free_space::FreeSpace,
     error::{Error, Result},
+    network::{Place, Range},
 };
 
 /// The new size, as it is asked for.
@@ -125,7 +126,7 @@ pub(super) async fn apply(
     db: &mut Connection,
     allocation: &Allocation,
     resized: &Resized,
-    ranges: Vec<plan::Range>,
+    ranges: Vec<Range>,
 ) -> Result<Vec<cooldown::Start>> {
     let mut space = FreeSpace::new(ranges);
     // Also if the pool has no cooldown any more.

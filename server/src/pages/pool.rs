@@ -22,12 +22,10 @@ use crate::{
         self, Connection,
         map::{Sample, Used},
     },
-    domain::{
-        plan::{Range, RangeId},
-        space::front,
-    },
+    domain::space::front,
     error::Result,
     http::App,
+    network::{Range, RangeId},
     text,
 };
 

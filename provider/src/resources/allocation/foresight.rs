@@ -13,7 +13,7 @@ use crate::{
     command::is_destroy,
     failure::failure,
     labels,
-    preview::{Verdict, is_ahead_of_server, verdict},
+    preview::{Verdict, excuse, is_ahead_of_server, verdict},
     provider::Connection,
 };
 
@@ -74,7 +74,8 @@ async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
         }
     };
     let mut refusal = naming::refused(&what, &error);
-    match verdict(ctx, connection, &ask, key.as_ref(), &error).await {
+    let excuse = || excuse(&connection.run, &ask, key.as_ref(), &error);
+    match verdict(ctx, connection, excuse).await {
         Verdict::None => return Ok(()),
         Verdict::Possible => {
             refusal = Diagnostic {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     db::{Connection, connection::LONG_PATIENCE, convert},
-    domain::plan::{Place, RangeId},
     error::{Conflict, Result},
+    network::{Place, RangeId},
 };
 
 /// The server may think for a while between two statements.

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::owners::Owners;
 use crate::{
     db::{Connection, event::Caller},
-    domain::plan::RangeId,
     error::Result,
+    network::RangeId,
 };
 
 /// New VPCs.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::{
     db::{Connection, convert, pool},
-    domain::plan::RangeId,
     error::{Error, Result},
+    network::RangeId,
 };
 
 /// All VRFs, by name, `default` first.

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::{
     db::{Connection, convert},
-    domain::plan::{Place, RangeId},
     error::Result,
+    network::{Place, RangeId},
 };
 
 /// All blocks that cool down, by VRF and address, as records.

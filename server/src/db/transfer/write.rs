@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::owners::Owners;
-use crate::{db::Connection, domain::plan::RangeId, error::Result};
+use crate::{db::Connection, error::Result, network::RangeId};
 
 /// Removes what a fresh database holds: the VRF, the pools and the profile that the migrations made.
 pub async fn clear(db: &mut Connection) -> Result<()> {

@@ -25,13 +25,14 @@ use crate::{
         event, free,
         vpc::Owner,
     },
+    domain::space::free_space::{self, FreeSpace},
     domain::{
         Ipam,
         address_plan::{AddressPlan, Source},
         ownership::{Title, judge},
-        plan::{self, FreeSpace, Place},
     },
     error::{Error, Result},
+    network::{Place, RangeId},
 };
 
 /// What becomes of a request.
@@ -263,7 +264,9 @@ impl<'a> Batch<'a> {
                             range: range.id,
                             cidr,
                         };
-                        reading.explicit.extend(plan::ancestors(place, range.cidr));
+                        reading
+                            .explicit
+                            .extend(free_space::ancestors(place, range.cidr));
                     }
                     continue;
                 }
@@ -501,7 +504,7 @@ impl<'a> Batch<'a> {
 }
 
 /// Ranges with host bits, and how many blocks of each.
-type ByAddress = (BTreeSet<(plan::RangeId, u8)>, i64);
+type ByAddress = (BTreeSet<(RangeId, u8)>, i64);
 
 /// How much of the free list to read.
 #[derive(Default)]

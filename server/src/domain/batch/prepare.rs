@@ -22,10 +22,10 @@ use crate::{
     domain::{
         Ipam,
         address_plan::{AddressPlan, Choice, Source, check_required},
-        plan,
         sizing::{self, Lengths},
     },
     error::{Error, Result},
+    network::Range,
 };
 
 /// A request with what it can be met with.
@@ -190,7 +190,7 @@ fn containing(options: Vec<Vec<Source>>, cidr: Cidr) -> Result<Vec<Vec<Source>>>
         .iter()
         .map(|sources| format!("\"{}\"", sources[0].pool.name))
         .collect();
-    let mut innermost: Option<(plan::Range, Vec<Source>)> = None;
+    let mut innermost: Option<(Range, Vec<Source>)> = None;
     for sources in options {
         let ranges = &sources[0].pool.ranges;
         let Some(range) = ranges

@@ -25,8 +25,8 @@ use crate::{
             read::{self, StoredAllocation},
         },
     },
-    domain::plan::{Changes, Place, RangeId},
     error::Result,
+    network::{Changes, Place, RangeId},
 };
 
 /// Allocations that are read at once.

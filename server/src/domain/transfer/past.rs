@@ -17,8 +17,8 @@ use crate::{
         Connection,
         transfer::released::{self, PastKey, StoredCooldown},
     },
-    domain::plan::Place,
     error::Result,
+    network::Place,
 };
 
 /// A block that is to cool down.

@@ -9,7 +9,8 @@ use super::{
     check::{Check, ReservedBlock},
     overlap::{Wanted, overlaps},
 };
-use crate::domain::plan::{Place, RangeId};
+
+use crate::network::{Place, RangeId};
 
 impl Check {
     /// New ranges without a parent overlap no other of their VRF, and lie in no reservation that was there before.

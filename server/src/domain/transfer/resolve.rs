@@ -21,7 +21,7 @@ use super::{
     roles,
     world::{Member, Range},
 };
-use crate::{db::convert::Asked, domain::plan::Place};
+use crate::{db::convert::Asked, network::Place};
 
 /// What is wrong with a block or an allocation: the line, the kind, the network and the words. No words: something else
 /// was said already.

@@ -17,8 +17,8 @@ use crate::{
             released,
         },
     },
-    domain::plan::{Place, RangeId},
     error::{Error, Result},
+    network::{Place, RangeId},
 };
 
 /// Inserts allocations and their events; their blocks come with [`blocks`].

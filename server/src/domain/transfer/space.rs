@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     db::{Connection, free, transfer::find},
-    domain::plan::{self, Changes, FreeSpace, Place, RangeId},
+    domain::space::free_space::{self, FreeSpace},
     error::{Error, Result},
+    network::{Changes, Place, Range, RangeId},
 };
 
 /// For up to so many networks the free blocks around each are read, for more those of the whole ranges.
@@ -56,7 +57,7 @@ impl Check {
                 .get(range.pool)
                 .ok_or_else(|| Error::bug("a range of no pool"))?
                 .id;
-            let mut space = FreeSpace::new([plan::Range {
+            let mut space = FreeSpace::new([Range {
                 id: *id,
                 pool,
                 cidr: range.cidr,
@@ -82,7 +83,7 @@ impl Check {
                     claims.iter().flat_map(move |claim| {
                         range
                             .into_iter()
-                            .flat_map(|range| plan::ancestors(claim.place, range))
+                            .flat_map(|range| free_space::ancestors(claim.place, range))
                     })
                 });
             let mut around: Vec<_> = around.collect();

@@ -15,8 +15,8 @@ use crate::{
         free,
         transfer::{find, read, write as rows},
     },
-    domain::plan::RangeId,
     error::{Error, Result},
+    network::RangeId,
 };
 
 /// When the locks are taken.

@@ -14,8 +14,8 @@ use crate::{
         Connection,
         transfer::read::{self, StoredReservation},
     },
-    domain::plan::RangeId,
     error::Result,
+    network::RangeId,
 };
 
 /// A VRF.

@@ -29,8 +29,8 @@ use crate::{
             write,
         },
     },
-    domain::plan::{Changes, Place, RangeId},
     error::{Error, Result},
+    network::{Changes, Place, RangeId},
 };
 
 /// Writes what takes no space: VRFs, profiles, VPCs, allocations without their blocks, and the past. Most of the work, and

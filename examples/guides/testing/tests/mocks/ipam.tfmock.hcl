@@ -4,12 +4,12 @@
 
 mock_resource "ipam_allocation" {
   defaults = {
-    id             = "0190d6a5-8f0e-7cc0-a7a0-5d1e9b6f2c11"
-    vrf            = "default"
-    profile        = "node-pod"
-    hosts          = 500
-    prefix_length  = 23
-    cidr           = "10.0.0.0/23"
+    id            = "0190d6a5-8f0e-7cc0-a7a0-5d1e9b6f2c11"
+    vrf           = "default"
+    profile       = "node-pod"
+    hosts         = 500
+    prefix_length = 23
+    cidr          = "10.0.0.0/23"
     blocks = {
       primary = { cidr = "10.0.0.0/23", pool = "primary", vrf = "default", usable = 507 }
       cgnat   = { cidr = "100.64.0.0/18", pool = "cgnat", vrf = "default", usable = 16379 }
@@ -139,9 +139,9 @@ mock_data "ipam_pools" {
 
 mock_data "ipam_preview" {
   defaults = {
-    available      = true
-    prefix_length  = 23
-    cidr           = "10.0.0.0/23"
+    available     = true
+    prefix_length = 23
+    cidr          = "10.0.0.0/23"
     blocks = {
       primary = { cidr = "10.0.0.0/23", pool = "primary", vrf = "default", usable = 507 }
       cgnat   = { cidr = "100.64.0.0/18", pool = "cgnat", vrf = "default", usable = 16379 }

@@ -4,6 +4,8 @@
 //! that must go. Each free block that is too small lies in one such network, so adding them up finds it. Only the largest
 //! free blocks are added up, which bounds the cost; while there are no more than that, the answer is exact.
 
+pub mod free_space;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -19,13 +21,12 @@ use ipam_shared::{
 };
 use time::OffsetDateTime;
 
-use super::{
-    Ipam,
-    plan::{FreeSpace, Place, Range},
-};
+use super::Ipam;
 use crate::{
     db::{Connection, free, lookup, pool, range, space},
+    domain::space::free_space::FreeSpace,
     error::{Error, Result},
+    network::{Place, Range},
     text::{addresses, moment},
 };
 

@@ -24,28 +24,7 @@ use ipam_shared::{
     ids::PoolId,
 };
 
-/// Key of a range in the database.
-pub type RangeId = i32;
-
-/// A network in one range of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The range.
-    pub range: RangeId,
-    /// The network.
-    pub cidr: Cidr,
-}
-
-/// One network that a pool consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// Its key.
-    pub id: RangeId,
-    /// Its pool.
-    pub pool: PoolId,
-    /// The network.
-    pub cidr: Cidr,
-}
+use crate::network::{Changes, Place, Range, RangeId};
 
 /// Host bits, first address and range of a free block.
 type Key = (u8, u128, RangeId);
@@ -60,15 +39,6 @@ pub struct FreeSpace {
     pools: BTreeMap<PoolId, BySize>,
     /// What was read, to tell in the end what changed.
     read: BTreeSet<Place>,
-}
-
-/// What has to change in the stored free list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// No longer free as such: in use, halved or merged.
-    pub removed: Vec<Place>,
-    /// Free now.
-    pub added: Vec<Place>,
 }
 
 impl FreeSpace {
