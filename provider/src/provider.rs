@@ -17,8 +17,8 @@ use crate::{
     failure::failure,
     functions, labels, lists,
     noun::{
-        managed::Managed, pool::Pool, profile::Profile, reservation::Reservation, taken::Taken,
-        vpc::Vpc, vrf::Vrf,
+        pool::Pool, profile::Profile, reservation::Reservation, resource::NounResource,
+        taken::Taken, vpc::Vpc, vrf::Vrf,
     },
     orphans::Orphans,
     owner,
@@ -282,11 +282,11 @@ impl Provider for Ipam {
     fn resources(&self) -> Vec<Box<dyn Resource<Connection>>> {
         vec![
             Box::new(resources::allocation::Allocation),
-            Box::new(Managed::<Pool>::new()),
-            Box::new(Managed::<Profile>::new()),
-            Box::new(Managed::<Reservation>::new()),
-            Box::new(Managed::<Vpc>::new()),
-            Box::new(Managed::<Vrf>::new()),
+            Box::new(NounResource::<Pool>::new()),
+            Box::new(NounResource::<Profile>::new()),
+            Box::new(NounResource::<Reservation>::new()),
+            Box::new(NounResource::<Vpc>::new()),
+            Box::new(NounResource::<Vrf>::new()),
         ]
     }
 

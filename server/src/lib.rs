@@ -3,6 +3,8 @@
 //! A request flows one way: `http` (or `pages`) parses and authorizes, `domain` decides inside a transaction, `db` speaks
 //! SQL. Plain reads go from `http` to `db`. `cli` starts it all.
 
+pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod db;
 pub mod domain;
@@ -13,6 +15,7 @@ mod memory;
 pub mod metrics;
 pub mod network;
 pub mod pages;
+pub mod router;
 pub mod settings;
 pub mod telemetry;
 pub mod text;

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, Response, header};
 use http_body_util::BodyExt as _;
-use ipam_server::{
-    domain::Ipam,
-    http::{App, app, auth::Auth},
-};
+use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
 use ipam_testing::TestDatabase;
 use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
@@ -102,7 +99,7 @@ impl Visitor {
     async fn new() -> Self {
         let database = TestDatabase::new().await;
         let pool = database.pool(4);
-        let app = app(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
+        let app = router(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
         Self {
             app,
             pool,
@@ -384,7 +381,7 @@ async fn sessions_outlive_the_server_and_hold_on_every_replica_with_the_key() {
     let mut replica = Visitor::new().await;
     replica.cookie.clone_from(&visitor.cookie);
     assert_eq!(replica.get("/").await.status, 200);
-    replica.app = app(App::new(
+    replica.app = router(App::new(
         Ipam::new(replica.pool.clone()),
         Auth::new("another key"),
     ));
@@ -1021,7 +1018,7 @@ async fn a_database_that_is_away_is_said_without_internals() {
     let pool = PgPoolOptions::new()
         .acquire_timeout(Duration::from_millis(50))
         .connect_lazy_with(options);
-    let app = app(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
+    let app = router(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
     let mut visitor = Visitor {
         app,
         pool,

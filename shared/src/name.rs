@@ -29,12 +29,38 @@ pub enum NameError {
     /// White space around it.
     #[error("a name can't begin or end with white space")]
     Space,
+    /// A character that nobody sees, or that turns the text around: the name would look like another one.
+    #[error(
+        "a new name can't contain {0:?}, which can't be seen and makes it look like another name"
+    )]
+    Deceptive(char),
+}
+
+/// Characters without a shape of their own: those of no width, and those that change the direction of a text
+/// (Unicode's Bidi_Control, and U+00AD, U+180E, U+200B to U+200D, U+2060 to U+2064 and U+FEFF).
+fn is_deceptive(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    )
 }
 
 impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether something new may be called so. What is there already keeps its name, and goes on to be found by it.
+    ///
+    /// # Errors
+    /// When the name would pass for another one.
+    pub fn check_new(&self) -> Result<(), NameError> {
+        match self.0.chars().find(|c| is_deceptive(*c)) {
+            Some(c) => Err(NameError::Deceptive(c)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -105,5 +131,18 @@ mod tests {
         assert_eq!("x".repeat(129).parse::<Name>(), Err(NameError::Long(129)));
         assert!("ü".repeat(128).parse::<Name>().is_ok());
         assert!(serde_json::from_str::<Name>("\"a/b\"").is_err());
+    }
+
+    #[test]
+    fn new_names_look_like_what_they_are() {
+        let check = |text: &str| text.parse::<Name>().unwrap().check_new();
+        for good in ["prod", "größe", "東京", "עברית", "a b", "-_."] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for c in [
+            '\u{200b}', '\u{200d}', '\u{202e}', '\u{2067}', '\u{feff}', '\u{ad}',
+        ] {
+            assert_eq!(check(&format!("pr{c}od")), Err(NameError::Deceptive(c)));
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     allocation,
     listed::{Listing, by, by_a},
 };
-use crate::noun::word::Word;
+use crate::noun::attribute_spec::AttributeSpec;
 
 /// All allocations.
 pub(crate) struct Allocations;
@@ -29,7 +29,7 @@ impl Listing for Allocations {
     type Filter = AllocationFilter;
     type Found = Found;
 
-    fn filters() -> Vec<Word> {
+    fn filters() -> Vec<AttributeSpec> {
         vec![
             by("vpc", "Only those of the VPC of this name or id."),
             by("name", "Only those of this name: at most one in each VPC."),

@@ -13,23 +13,23 @@ use tfplugin::{
 use super::lookup::holder;
 use crate::{
     call::finish,
-    noun::{fields, profile::PrefixLength, word::Word},
+    noun::{attribute_spec::AttributeSpec, fields, profile::PrefixLength},
     provider::Connection,
 };
 
 /// The data source `ipam_free`.
 pub(crate) struct Free;
 
-fn asked() -> Vec<Word> {
+fn asked() -> Vec<AttributeSpec> {
     vec![
-        Word::new("pool", Attribute::string().required(), "Name or id of the pool.", ""),
-        Word::new(
+        AttributeSpec::new("pool", Attribute::string().required(), "Name or id of the pool.", ""),
+        AttributeSpec::new(
             "vrf",
             Attribute::string().optional().computed(),
             "Name of the VRF of the pool. Give it if several VRFs have a pool of that name.",
             "",
         ),
-        Word::new(
+        AttributeSpec::new(
             "prefix_length",
             Attribute::number().optional().computed(),
             "Prefix length of the block that is wanted. If left out: the pool's default, or else its longest.",
@@ -39,12 +39,12 @@ fn asked() -> Vec<Word> {
     ]
 }
 
-fn answered() -> Vec<Word> {
-    let text = |name, what| Word::shown(name, Attribute::string(), what);
-    let number = |name, what| Word::shown(name, Attribute::number(), what);
+fn answered() -> Vec<AttributeSpec> {
+    let text = |name, what| AttributeSpec::shown(name, Attribute::string(), what);
+    let number = |name, what| AttributeSpec::shown(name, Attribute::number(), what);
     vec![
         text("pool_id", "Id of the pool."),
-        Word::shown(
+        AttributeSpec::shown(
             "ranges",
             Attribute::list(Type::String),
             "The networks that the pool consists of, in address order.",
@@ -76,7 +76,7 @@ fn answered() -> Vec<Word> {
             "If none fits: the network of that size with the fewest used addresses, which is free once `fix_blocks` are \
              out of the way. Null if one fits, or if no range is large enough.",
         ),
-        Word::list(
+        AttributeSpec::list(
             "fix_blocks",
             holder(),
             Attribute::computed,
@@ -102,9 +102,11 @@ impl DataSource<Connection> for Free {
              smallest change that would make room. Nothing is reserved.",
         );
         let asked = asked();
-        let asked = asked.iter().map(|word| (word.name, word.managed()));
+        let asked = asked.iter().map(|word| (word.name, word.of_resource()));
         let answered = answered();
-        let answered = answered.iter().map(|word| (word.name, word.looked_up()));
+        let answered = answered
+            .iter()
+            .map(|word| (word.name, word.of_data_source()));
         asked
             .chain(answered)
             .fold(schema, |schema, (name, attribute)| {
@@ -136,7 +138,7 @@ impl DataSource<Connection> for Free {
             );
             return Err(Diagnostic::error("No such pool", text).at("pool").into());
         };
-        let words: Vec<Word> = asked().into_iter().chain(answered()).collect();
+        let words: Vec<AttributeSpec> = asked().into_iter().chain(answered()).collect();
         let mut answer = fields(&found, &words)?;
         answer.set("pool", pool);
         let fix = fields(&found.fix, &fix())?;
@@ -152,8 +154,8 @@ impl DataSource<Connection> for Free {
 }
 
 /// The fields of the smallest change, as the API has them.
-fn fix() -> Vec<Word> {
-    let word = |name| Word::shown(name, Attribute::string(), "");
+fn fix() -> Vec<AttributeSpec> {
+    let word = |name| AttributeSpec::shown(name, Attribute::string(), "");
     vec![
         word("region"),
         word("blocks"),

@@ -15,7 +15,7 @@ use tfplugin::{
 use crate::{
     call::finish,
     labels,
-    noun::{Fields, body, word::Word},
+    noun::{Fields, attribute_spec::AttributeSpec, body},
     provider::Connection,
 };
 
@@ -41,7 +41,7 @@ pub(crate) trait Listing: Send + Sync + 'static {
     type Found: Send + Sync;
 
     /// The filters of the API but for `label`, and those of [`Listing::lets_through`].
-    fn filters() -> Vec<Word>;
+    fn filters() -> Vec<AttributeSpec>;
 
     /// Which of the filters the server does not know.
     const OWN_FILTERS: &'static [&'static str] = &[];
@@ -79,7 +79,7 @@ impl<L> Listed<L> {
 }
 
 /// All filters: those of the noun, and those that everything with an owner has.
-fn filters<L: Listing>() -> Vec<Word> {
+fn filters<L: Listing>() -> Vec<AttributeSpec> {
     let confirmed = Attribute::bool().optional();
     L::filters()
         .into_iter()
@@ -88,7 +88,7 @@ fn filters<L: Listing>() -> Vec<Word> {
                 "owner",
                 "Only what was made for this owner, see the provider's `owner`; empty for what was made for none.",
             ),
-            Word::new(
+            AttributeSpec::new(
                 "confirmed",
                 confirmed,
                 "Only what an owner has confirmed (`true`), or only what none has (`false`), such as the rest of an \
@@ -100,12 +100,12 @@ fn filters<L: Listing>() -> Vec<Word> {
 }
 
 /// A filter that takes a text.
-pub(crate) fn by(name: &'static str, what: &'static str) -> Word {
-    Word::new(name, Attribute::string().optional(), what, "")
+pub(crate) fn by(name: &'static str, what: &'static str) -> AttributeSpec {
+    AttributeSpec::new(name, Attribute::string().optional(), what, "")
 }
 
 /// A filter of that name whose text must be a `T`.
-pub(crate) fn by_a<T: FromValue>(name: &'static str, what: &'static str) -> Word {
+pub(crate) fn by_a<T: FromValue>(name: &'static str, what: &'static str) -> AttributeSpec {
     by(name, what).is::<T>()
 }
 
@@ -172,7 +172,7 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
         let mut schema = filters::<L>()
             .iter()
             .fold(Schema::new(about), |schema, word| {
-                schema.attribute(word.name, word.managed())
+                schema.attribute(word.name, word.of_resource())
             });
         if L::HAS_LABELS {
             let filter = labels::attribute()

@@ -9,19 +9,19 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{
     call::finish,
     functions::argument::AddressOrNetwork,
-    noun::{fields, word::Word},
+    noun::{attribute_spec::AttributeSpec, fields},
     provider::Connection,
 };
 
 /// The data source `ipam_lookup`.
 pub(crate) struct Lookup;
 
-fn shown(name: &'static str, what: &'static str) -> Word {
-    Word::shown(name, Attribute::string(), what)
+fn shown(name: &'static str, what: &'static str) -> AttributeSpec {
+    AttributeSpec::shown(name, Attribute::string(), what)
 }
 
 /// Who has or had a network.
-pub(super) fn holder() -> Vec<Word> {
+pub(super) fn holder() -> Vec<AttributeSpec> {
     vec![
         shown(
             "kind",
@@ -53,25 +53,25 @@ pub(super) fn holder() -> Vec<Word> {
     ]
 }
 
-fn words() -> Vec<Word> {
+fn words() -> Vec<AttributeSpec> {
     vec![
         shown(
             "cidr",
             "The network that was asked about; an address is one of a single address.",
         ),
-        Word::list(
+        AttributeSpec::list(
             "holders",
             holder(),
             Attribute::computed,
             "Who holds a part of it, in address order and what contains others first; at most 1,000.",
             "",
         ),
-        Word::shown(
+        AttributeSpec::shown(
             "more",
             Attribute::bool(),
             "Whether there are more holders than these.",
         ),
-        Word::list(
+        AttributeSpec::list(
             "pools",
             vec![
                 shown("pool", "Name of the pool."),
@@ -83,7 +83,7 @@ fn words() -> Vec<Word> {
             "The ranges of pools, as they are now, that it lies in, the deepest last.",
             "",
         ),
-        Word::shown(
+        AttributeSpec::shown(
             "free",
             Attribute::bool(),
             "Whether it lies in a pool and nobody holds any of it. In the range of a child pool: whether nobody holds \
@@ -107,22 +107,22 @@ impl FromValue for Time {
     }
 }
 
-fn asked() -> Vec<Word> {
+fn asked() -> Vec<AttributeSpec> {
     vec![
-        Word::new(
+        AttributeSpec::new(
             "address",
             Attribute::string().required(),
             "An address such as `10.0.3.7`, or a network such as `10.0.2.0/23`, of which every part is looked up.",
             "",
         )
         .is::<AddressOrNetwork>(),
-        Word::new(
+        AttributeSpec::new(
             "vrf",
             Attribute::string().optional(),
             "Only in the VRF of this name or id; in all of them if left out.",
             "",
         ),
-        Word::new(
+        AttributeSpec::new(
             "at",
             Attribute::string().optional(),
             "The time that is asked about, as in RFC 3339, such as `2026-01-31T12:00:00Z`; now if left out.",
@@ -144,9 +144,9 @@ impl DataSource<Connection> for Lookup {
              error.",
         );
         let asked = asked();
-        let asked = asked.iter().map(|word| (word.name, word.managed()));
+        let asked = asked.iter().map(|word| (word.name, word.of_resource()));
         let words = words();
-        let answered = words.iter().map(|word| (word.name, word.looked_up()));
+        let answered = words.iter().map(|word| (word.name, word.of_data_source()));
         asked
             .chain(answered)
             .fold(schema, |schema, (name, attribute)| {

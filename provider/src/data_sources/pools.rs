@@ -8,7 +8,7 @@ use ipam_shared::{
 use tfplugin::{Attribute, Result, Value, async_trait};
 
 use super::listed::{LABEL, Listing, by};
-use crate::noun::{looked_up, pool::Pool, word::Word};
+use crate::noun::{attribute_spec::AttributeSpec, looked_up, pool::Pool};
 
 /// All pools.
 pub(crate) struct Pools;
@@ -23,7 +23,7 @@ impl Listing for Pools {
     type Filter = PoolFilter;
     type Found = Found;
 
-    fn filters() -> Vec<Word> {
+    fn filters() -> Vec<AttributeSpec> {
         let label = Attribute::string().optional().deprecated("Use `labels`.");
         vec![
             by("name", "Only those of this name: at most one in each VRF."),
@@ -32,7 +32,7 @@ impl Listing for Pools {
                 "parent",
                 "Only those that are cut from the pool of this name or id.",
             ),
-            Word::new(
+            AttributeSpec::new(
                 LABEL,
                 label,
                 "Only those with this label, `key=value`, such as `environment=prod`.",

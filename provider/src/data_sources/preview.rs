@@ -17,7 +17,7 @@ use crate::{
     call::until_stopped,
     failure::failure,
     labels, model,
-    noun::{Fields, body, word::Word},
+    noun::{Fields, attribute_spec::AttributeSpec, body},
     provider::Connection,
 };
 
@@ -28,13 +28,15 @@ pub(crate) struct Preview;
 const CONFLICT: u16 = 409;
 
 /// What a request says, as the API has it.
-fn asked() -> Vec<Word> {
-    let text = |name, what| Word::new(name, Attribute::string().optional(), what, "");
-    let number = |name, what| Word::new(name, Attribute::number().optional().computed(), what, "");
-    let texts = |name, what| Word::new(name, Attribute::list(Type::String).optional(), what, "");
-    let pairs = |name, what| Word::new(name, labels::attribute().optional(), what, "");
+fn asked() -> Vec<AttributeSpec> {
+    let text = |name, what| AttributeSpec::new(name, Attribute::string().optional(), what, "");
+    let number =
+        |name, what| AttributeSpec::new(name, Attribute::number().optional().computed(), what, "");
+    let texts =
+        |name, what| AttributeSpec::new(name, Attribute::list(Type::String).optional(), what, "");
+    let pairs = |name, what| AttributeSpec::new(name, labels::attribute().optional(), what, "");
     vec![
-        Word::new(
+        AttributeSpec::new(
             "vpc",
             Attribute::string().required(),
             "Name of the VPC that the space would be for. It need not exist, and is not made.",
@@ -46,7 +48,7 @@ fn asked() -> Vec<Word> {
             "Name that the allocation would get. Leave it out to ask what another allocation would get.",
         )
         .is::<Text<Name>>(),
-        Word::new(
+        AttributeSpec::new(
             "hosts",
             Attribute::number().optional(),
             "Number of hosts that the first block must hold.",
@@ -59,7 +61,7 @@ fn asked() -> Vec<Word> {
              for the pool's default.",
         )
         .is::<u8>(),
-        Word::new(
+        AttributeSpec::new(
             "cidr",
             Attribute::string().optional().computed(),
             "The first block itself. Give it to ask whether this very network is free.",
@@ -84,10 +86,10 @@ fn asked() -> Vec<Word> {
 }
 
 /// What is answered beside the blocks.
-fn answered() -> Vec<Word> {
-    let shown = |name, what| Word::shown(name, Attribute::string(), what);
+fn answered() -> Vec<AttributeSpec> {
+    let shown = |name, what| AttributeSpec::shown(name, Attribute::string(), what);
     vec![
-        Word::shown(
+        AttributeSpec::shown(
             "available",
             Attribute::bool(),
             "Whether the request would get space now. If not, `refusal` says why, and all that is about blocks is null.",
@@ -151,9 +153,11 @@ impl DataSource<Connection> for Preview {
              does not have, is an error.",
         );
         let asked = asked();
-        let asked = asked.iter().map(|word| (word.name, word.managed()));
+        let asked = asked.iter().map(|word| (word.name, word.of_resource()));
         let answered = answered();
-        let answered = answered.iter().map(|word| (word.name, word.looked_up()));
+        let answered = answered
+            .iter()
+            .map(|word| (word.name, word.of_data_source()));
         asked
             .chain(answered)
             .chain(blocks())

@@ -5,7 +5,7 @@ use ipam_shared::api::profile::{Profile as Found, ProfileFilter};
 use tfplugin::{Attribute, Result, Value, async_trait};
 
 use super::listed::{Listing, by};
-use crate::noun::{looked_up, profile::Profile, word::Word};
+use crate::noun::{attribute_spec::AttributeSpec, looked_up, profile::Profile};
 
 /// All profiles.
 pub(crate) struct Profiles;
@@ -20,7 +20,7 @@ impl Listing for Profiles {
     type Filter = ProfileFilter;
     type Found = Found;
 
-    fn filters() -> Vec<Word> {
+    fn filters() -> Vec<AttributeSpec> {
         vec![by("name", "Only the one of this name.")]
     }
 

@@ -11,7 +11,7 @@ use ipam_shared::{
 use tfplugin::{Attribute, Result, Text, Value, async_trait};
 
 use super::listed::{Listing, by, by_a};
-use crate::noun::{looked_up, reservation::Reservation, word::Word};
+use crate::noun::{attribute_spec::AttributeSpec, looked_up, reservation::Reservation};
 
 /// All reservations.
 pub(crate) struct Reservations;
@@ -25,7 +25,7 @@ impl Listing for Reservations {
     type Filter = ReservationFilter;
     type Found = Found;
 
-    fn filters() -> Vec<Word> {
+    fn filters() -> Vec<AttributeSpec> {
         vec![
             by("vrf", "Only those in the VRF of this name or id."),
             by(

@@ -8,7 +8,7 @@ use ipam_shared::{
 use tfplugin::{Attribute, Result, Value, async_trait};
 
 use super::listed::{Listing, by};
-use crate::noun::{looked_up, vpc::Vpc, word::Word};
+use crate::noun::{attribute_spec::AttributeSpec, looked_up, vpc::Vpc};
 
 /// All VPCs.
 pub(crate) struct Vpcs;
@@ -24,7 +24,7 @@ impl Listing for Vpcs {
     type Filter = VpcFilter;
     type Found = Found;
 
-    fn filters() -> Vec<Word> {
+    fn filters() -> Vec<AttributeSpec> {
         vec![
             by("name", "Only the one of this name, without regard to case."),
             by("vrf", "Only those in the VRF of this name."),

@@ -8,7 +8,7 @@ use ipam_shared::{
 use tfplugin::{Attribute, Result, Value, async_trait};
 
 use super::listed::{Listing, by};
-use crate::noun::{looked_up, vrf::Vrf, word::Word};
+use crate::noun::{attribute_spec::AttributeSpec, looked_up, vrf::Vrf};
 
 /// All VRFs.
 pub(crate) struct Vrfs;
@@ -23,7 +23,7 @@ impl Listing for Vrfs {
     type Filter = VrfFilter;
     type Found = Found;
 
-    fn filters() -> Vec<Word> {
+    fn filters() -> Vec<AttributeSpec> {
         vec![by("name", "Only the one of this name.")]
     }
 

@@ -17,7 +17,7 @@ use tfplugin::{ListResource, Result, Value, async_trait};
 use super::{Ask, By, Listable, Lists};
 use crate::{
     noun::{
-        Noun, managed, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc, vrf::Vrf,
+        Noun, pool::Pool, profile::Profile, reservation::Reservation, resource, vpc::Vpc, vrf::Vrf,
     },
     provider::Connection,
     resources::allocation::{self, Allocation},
@@ -77,7 +77,7 @@ macro_rules! lists {
             }
 
             fn state(found: &Self::Found, connection: &Connection) -> Result<Value> {
-                managed::imported::<$noun>(found, connection).map(|instance| instance.state)
+                resource::imported::<$noun>(found, connection).map(|instance| instance.state)
             }
 
             fn title(state: &Value) -> String {

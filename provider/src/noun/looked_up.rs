@@ -8,7 +8,7 @@ use tfplugin::{
     async_trait,
 };
 
-use super::{Noun, shown, vrfs, word::Word};
+use super::{Noun, attribute_spec::AttributeSpec, shown, vrfs};
 use crate::{call::until_stopped, failure::failure, labels, provider::Connection};
 
 /// The data source of a noun.
@@ -21,8 +21,8 @@ impl<N> LookedUp<N> {
 }
 
 /// All words that a data source shows.
-pub(crate) fn words<N: Noun>() -> Vec<Word> {
-    let owner = Word::shown(
+pub(crate) fn words<N: Noun>() -> Vec<AttributeSpec> {
+    let owner = AttributeSpec::shown(
         "owner",
         Attribute::string(),
         "For whom it was made; null for nobody in particular.",
@@ -38,7 +38,7 @@ pub(crate) fn attributes<N: Noun>() -> Vec<(&'static str, Attribute)> {
     all.extend(
         words::<N>()
             .iter()
-            .map(|word| (word.name, word.looked_up())),
+            .map(|word| (word.name, word.of_data_source())),
     );
     if N::HAS_LABELS {
         let labels = labels::attribute().computed();

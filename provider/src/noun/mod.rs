@@ -2,20 +2,20 @@
 //!
 //! Their attributes have the same names as the fields of the API's bodies, so that requests and states are made from
 //! each other through JSON, and a noun is little more than its words and its calls. What is left to a noun is what the
-//! plan can know ahead, and where state and reply differ. `managed` is such a noun as a resource, `looked_up` as a data
+//! plan can know ahead, and where state and reply differ. `resource` is such a noun as a resource, `looked_up` as a data
 //! source.
 
+pub(crate) mod attribute_spec;
 mod identity;
 pub(crate) mod looked_up;
-pub(crate) mod managed;
 pub(crate) mod place;
 pub(crate) mod pool;
 pub(crate) mod profile;
 pub(crate) mod reservation;
+pub(crate) mod resource;
 pub(crate) mod taken;
 pub(crate) mod vpc;
 pub(crate) mod vrf;
-pub(crate) mod word;
 
 use std::{fmt::Display, str::FromStr};
 
@@ -28,7 +28,7 @@ use tfplugin::{Context, Diagnostic, Plan, Result, Update, Value, async_trait};
 use uuid::Uuid;
 
 use crate::{ahead::Listed, provider::Connection, run::Key};
-use word::Word;
+use attribute_spec::AttributeSpec;
 
 pub(crate) type Fields = Map<String, Json>;
 
@@ -58,10 +58,10 @@ pub(crate) trait Noun: Send + Sync + 'static {
     type Found: Listed + Serialize;
 
     /// The attributes of the resource, but for `id` and the labels. The data source shows them too.
-    fn words() -> Vec<Word>;
+    fn words() -> Vec<AttributeSpec>;
 
     /// What only the data source shows, because it changes by itself.
-    fn only_looked_up() -> Vec<Word>;
+    fn only_looked_up() -> Vec<AttributeSpec>;
 
     /// Its id.
     fn id(found: &Self::Found) -> String;
@@ -161,14 +161,14 @@ pub(crate) trait Noun: Send + Sync + 'static {
 }
 
 /// The attributes as the server has them.
-fn shown<N: Noun>(found: &N::Found, words: &[Word]) -> Result<Value> {
+fn shown<N: Noun>(found: &N::Found, words: &[AttributeSpec]) -> Result<Value> {
     let mut state = fields(found, words)?;
     state.set("id", N::id(found));
     Ok(state)
 }
 
 /// The fields of a reply that are words, as attributes; what is missing is null.
-pub(crate) fn fields(found: &impl Serialize, words: &[Word]) -> Result<Value> {
+pub(crate) fn fields(found: &impl Serialize, words: &[AttributeSpec]) -> Result<Value> {
     // By way of a text, because a JSON value can't hold numbers of addresses of more than 64 bits.
     let json: Json = serde_json::to_string(found)
         .and_then(|text| serde_json::from_str(&text))

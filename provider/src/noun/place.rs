@@ -9,13 +9,13 @@ use ipam_client::{Client, Error};
 use ipam_shared::name::Name;
 use tfplugin::{Attribute, Context, Diagnostic, Field, Plan, Result, Text, Value};
 
-use super::{Noun as _, vrf::Vrf, word::Word};
+use super::{Noun as _, attribute_spec::AttributeSpec, vrf::Vrf};
 use crate::{call::finish, provider::Connection, run::Key};
 
 /// The VRF that a thing is in.
-pub(crate) fn vrf(what: &'static str, usage: &'static str) -> Word {
+pub(crate) fn vrf(what: &'static str, usage: &'static str) -> AttributeSpec {
     let attribute = Attribute::string().default(ipam_shared::api::DEFAULT_VRF);
-    Word::new("vrf", attribute, what, usage)
+    AttributeSpec::new("vrf", attribute, what, usage)
         .is::<Text<Name>>()
         .place()
 }

@@ -20,7 +20,7 @@ use tfplugin::{
 };
 
 use self::ranges::{by_size, lengths, sorted};
-use super::{Fields, Noun, place, word::Word};
+use super::{Fields, Noun, attribute_spec::AttributeSpec, place};
 use crate::provider::Connection;
 
 /// Named ranges from which blocks are cut.
@@ -44,11 +44,11 @@ impl Noun for Pool {
     type Patch = PoolPatch;
     type Found = Found;
 
-    fn words() -> Vec<Word> {
+    fn words() -> Vec<AttributeSpec> {
         words::words()
     }
 
-    fn only_looked_up() -> Vec<Word> {
+    fn only_looked_up() -> Vec<AttributeSpec> {
         words::only_looked_up()
     }
 

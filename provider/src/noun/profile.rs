@@ -12,8 +12,8 @@ use tfplugin::{
 
 use super::{
     Noun,
+    attribute_spec::{AttributeSpec, created_at, description, whole},
     vrf::{count, name},
-    word::{Word, created_at, description, whole},
 };
 use crate::provider::Connection;
 
@@ -52,22 +52,22 @@ impl FromValue for PrefixLength {
     }
 }
 
-fn members() -> Word {
+fn members() -> AttributeSpec {
     let words = vec![
-        Word::new(
+        AttributeSpec::new(
             "role",
             Attribute::string().required(),
             "What the block is for, unique in the profile: a lower-case letter, then at most 62 of a-z, 0-9, `_` and `-`.",
             "",
         ),
-        Word::new(
+        AttributeSpec::new(
             "pool",
             Attribute::string().required(),
             "Name of the pool that it is cut from: that of the VPC's VRF, or else that of the VRF `default`.",
             "",
         )
         .is::<Text<Name>>(),
-        Word::new(
+        AttributeSpec::new(
             "size_offset",
             Attribute::number().default(0_i64),
             "Bits added to the prefix length that was asked for: -5 makes a block 32 times as large. The size is asked \
@@ -75,7 +75,7 @@ fn members() -> Word {
             "Default: `0`.",
         )
         .is::<Offset>(),
-        Word::new(
+        AttributeSpec::new(
             "min_prefix_length",
             Attribute::number().default(0_i64),
             "Shortest prefix, that is the largest block. If it is the same as `max_prefix_length`, the block always has \
@@ -83,7 +83,7 @@ fn members() -> Word {
             "Default: `0`, so that only the pool's bounds hold.",
         )
         .is::<PrefixLength>(),
-        Word::new(
+        AttributeSpec::new(
             "max_prefix_length",
             Attribute::number().default(128_i64),
             "Longest prefix, that is the smallest block. The pool's own bounds hold too.",
@@ -91,7 +91,7 @@ fn members() -> Word {
         )
         .is::<PrefixLength>(),
     ];
-    Word::list(
+    AttributeSpec::list(
         "members",
         words,
         Attribute::required,
@@ -116,11 +116,11 @@ impl Noun for Profile {
     type Patch = ProfilePatch;
     type Found = Found;
 
-    fn words() -> Vec<Word> {
+    fn words() -> Vec<AttributeSpec> {
         vec![name("Unique name."), description(), members()]
     }
 
-    fn only_looked_up() -> Vec<Word> {
+    fn only_looked_up() -> Vec<AttributeSpec> {
         vec![
             count(
                 "allocations",

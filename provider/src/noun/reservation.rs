@@ -9,8 +9,9 @@ use ipam_shared::{
 use tfplugin::{Attribute, Context, Diagnostic, FromValue, Path, Plan, Type, Value, async_trait};
 
 use super::{
-    Noun, place,
-    word::{Word, Written, created_at},
+    Noun,
+    attribute_spec::{AttributeSpec, CanonicalCidr, created_at},
+    place,
 };
 use crate::provider::Connection;
 
@@ -50,9 +51,9 @@ impl Noun for Reservation {
     type Patch = ReservationPatch;
     type Found = Found;
 
-    fn words() -> Vec<Word> {
+    fn words() -> Vec<AttributeSpec> {
         vec![
-            Word::new(
+            AttributeSpec::new(
                 "cidr",
                 Attribute::string().required().requires_replace_because(
                     "A reservation is of one network. This one ends, and its network may be handed out; another is made.",
@@ -60,13 +61,13 @@ impl Noun for Reservation {
                 "The network.",
                 "A change forces replacement.",
             )
-            .is::<Written>()
+            .is::<CanonicalCidr>()
             .place(),
             place::vrf(
                 "Name of the VRF in which it holds.",
                 "Default: `default`. Another VRF forces replacement, a new name of the same VRF does not.",
             ),
-            Word::new(
+            AttributeSpec::new(
                 "reason",
                 Attribute::string().required(),
                 "Why, shown to everybody whose request it stands in the way of: 1 to 1,000 characters.",
@@ -76,14 +77,14 @@ impl Noun for Reservation {
         ]
     }
 
-    fn only_looked_up() -> Vec<Word> {
+    fn only_looked_up() -> Vec<AttributeSpec> {
         vec![
-            Word::shown(
+            AttributeSpec::shown(
                 "pools",
                 Attribute::list(Type::String),
                 "Names of the pools that it takes space from; none if it lies outside of all.",
             ),
-            Word::shown("created_by", Attribute::string(), "Who asked for it."),
+            AttributeSpec::shown("created_by", Attribute::string(), "Who asked for it."),
             created_at(),
         ]
     }

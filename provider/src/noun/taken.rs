@@ -11,7 +11,7 @@ use serde_json::json;
 use tfplugin::{Context, Result, Value};
 use tokio::sync::Mutex;
 
-use super::{Noun, managed};
+use super::{Noun, resource};
 use crate::{
     ahead::Listed as _,
     call::finish,
@@ -144,7 +144,7 @@ async fn list<N: Noun>(
         let call = N::Found::page(&connection.client, None, cursor);
         let page = finish(ctx, &what, call).await?;
         for found in &page.items {
-            let state = managed::imported::<N>(found, connection)?.state;
+            let state = resource::imported::<N>(found, connection)?.state;
             names.extend(N::key(&state).zip(Holder::of::<N>(found)));
         }
         cursor = page.next_cursor;

@@ -9,9 +9,10 @@ use ipam_shared::{
 use tfplugin::{Context, Plan, Value, async_trait};
 
 use super::{
-    Noun, place,
+    Noun,
+    attribute_spec::{AttributeSpec, created_at, description},
+    place,
     vrf::{count, name},
-    word::{Word, created_at, description},
 };
 use crate::{provider::Connection, run::Key};
 
@@ -37,7 +38,7 @@ impl Noun for Vpc {
     type Patch = VpcPatch;
     type Found = Found;
 
-    fn words() -> Vec<Word> {
+    fn words() -> Vec<AttributeSpec> {
         vec![
             name("Name, unique without regard to case."),
             place::vrf(
@@ -48,7 +49,7 @@ impl Noun for Vpc {
         ]
     }
 
-    fn only_looked_up() -> Vec<Word> {
+    fn only_looked_up() -> Vec<AttributeSpec> {
         vec![
             count("allocations", "How many allocations it has."),
             created_at(),

@@ -11,15 +11,15 @@ use tfplugin::{Attribute, Text, async_trait};
 
 use super::{
     Noun,
-    word::{Word, created_at, description},
+    attribute_spec::{AttributeSpec, created_at, description},
 };
 
 /// An isolated address space.
 pub(crate) struct Vrf;
 
 /// The name of a thing that has one.
-pub(crate) fn name(what: &'static str) -> Word {
-    Word::new(
+pub(crate) fn name(what: &'static str) -> AttributeSpec {
+    AttributeSpec::new(
         "name",
         Attribute::string().required(),
         what,
@@ -29,8 +29,8 @@ pub(crate) fn name(what: &'static str) -> Word {
 }
 
 /// How many of something there are.
-pub(crate) fn count(name: &'static str, what: &'static str) -> Word {
-    Word::shown(name, Attribute::number(), what)
+pub(crate) fn count(name: &'static str, what: &'static str) -> AttributeSpec {
+    AttributeSpec::shown(name, Attribute::number(), what)
 }
 
 #[async_trait]
@@ -47,11 +47,11 @@ impl Noun for Vrf {
     type Patch = VrfPatch;
     type Found = Found;
 
-    fn words() -> Vec<Word> {
+    fn words() -> Vec<AttributeSpec> {
         vec![name("Unique name."), description()]
     }
 
-    fn only_looked_up() -> Vec<Word> {
+    fn only_looked_up() -> Vec<AttributeSpec> {
         vec![
             count("pools", "How many pools it has."),
             count("vpcs", "How many VPCs are in it."),

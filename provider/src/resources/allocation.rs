@@ -33,7 +33,7 @@ use crate::{
     call::{finish, until_stopped},
     failure::{failure, gone, unknown_id},
     labels, lookup, model,
-    noun::word,
+    noun::attribute_spec,
     orphans, ownership,
     provider::Connection,
     run::{self, Taking, deleting, taking},
@@ -134,7 +134,8 @@ impl Resource<Connection> for Allocation {
         request::check(config)?;
         size::check_value(config)?;
         agreement::check(config)?;
-        word::description().check(config.get("description"), &Path::attribute("description"))?;
+        attribute_spec::description()
+            .check(config.get("description"), &Path::attribute("description"))?;
         labels::check(config, "labels")
     }
 

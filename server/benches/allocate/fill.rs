@@ -4,7 +4,7 @@
 
 use anyhow::Context as _;
 use ipam_server::{
-    db::{self, creation::NewRows, event::Event, event::Snapshot},
+    db::{self, allocate::NewRows, event::Event, event::Snapshot},
     domain::{Caller, space::free_space::FreeSpace},
     network::{Changes, Place, Range},
 };
@@ -119,7 +119,7 @@ pub(crate) async fn fill(
                     detail,
                 })
                 .collect();
-            db::creation::insert(db, &rows, &Changes::default(), &events).await?;
+            db::allocate::insert(db, &rows, &Changes::default(), &events).await?;
             rows = NewRows::default();
         }
     }

@@ -6,8 +6,8 @@ use ipam_shared::api::lookup::{HistoryQuery, Holder};
 
 use super::{
     connection::Connection,
-    lookup::{Target, target},
     output::{self, Align, Failure, Table, printable},
+    target::{Target, target},
 };
 use crate::text::moment;
 

@@ -1,17 +1,13 @@
 //! `ipam lookup`: who holds an address, now or at some time before.
 
-use std::net::IpAddr;
-
-use ipam_shared::{
-    api::lookup::{Lookup as Found, LookupQuery},
-    cidr::Cidr,
-};
+use ipam_shared::api::lookup::{Lookup as Found, LookupQuery};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     connection::Connection,
     history::holders,
     output::{self, Failure, printable},
+    target::{Target, target},
 };
 use crate::text::moment;
 
@@ -32,34 +28,6 @@ pub struct Lookup {
     json: bool,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// What is asked about.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
-    Address(IpAddr),
-    Network(Cidr),
-}
-
-impl Target {
-    /// As the two parameters of the API, one of which is given.
-    pub(super) fn parameters(self) -> (Option<IpAddr>, Option<Cidr>) {
-        match self {
-            Self::Address(ip) => (Some(ip), None),
-            Self::Network(cidr) => (None, Some(cidr)),
-        }
-    }
-}
-
-/// An address, or else a CIDR.
-pub(super) fn target(text: &str) -> Result<Target, String> {
-    match text.parse() {
-        Ok(ip) => Ok(Target::Address(ip)),
-        Err(_) => text
-            .parse()
-            .map(Target::Network)
-            .map_err(|error: ipam_shared::cidr::CidrError| error.to_string()),
-    }
 }
 
 fn time(text: &str) -> Result<OffsetDateTime, String> {

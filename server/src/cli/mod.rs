@@ -17,6 +17,7 @@ pub mod output;
 pub mod reconcile;
 pub mod release;
 pub mod serve;
+mod target;
 pub mod verify;
 pub mod waiting;
 

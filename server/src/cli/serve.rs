@@ -10,8 +10,11 @@ use tokio::{
 
 use super::database::Database;
 use crate::{
+    app::App,
+    auth::Auth,
     domain::{Ipam, admission, seal::Sealer},
-    http::{self, App, auth::Auth, listen},
+    http::listen,
+    router::router,
     settings,
     telemetry::{self, LogFormat},
 };
@@ -200,7 +203,7 @@ impl Serve {
         let limits = self.limits(opened);
         let metrics = Arc::clone(app.ipam.metrics());
         let stop = async { died = stop.await };
-        listen::serve(listener, http::app(app), limits, metrics, stop).await;
+        listen::serve(listener, router(app), limits, metrics, stop).await;
         sealer.abort();
         cooldowns.abort();
         origin.abort();

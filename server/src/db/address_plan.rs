@@ -51,7 +51,7 @@ pub async fn vrfs(db: &mut Connection) -> Result<Vec<Vrf>> {
 
 /// A pool as blocks are cut from it.
 #[derive(Clone, Debug)]
-pub struct Supply {
+pub struct PoolSnapshot {
     /// Its id.
     pub id: PoolId,
     /// Its name.
@@ -85,7 +85,7 @@ pub struct Supply {
 }
 
 /// Every pool.
-pub async fn pools(db: &mut Connection) -> Result<Vec<Supply>> {
+pub async fn pools(db: &mut Connection) -> Result<Vec<PoolSnapshot>> {
     query!(
         r#"select pool_id, pool.name, vrf_id, vrf.name as vrf_name, family, min_prefix_length, max_prefix_length,
             default_prefix_length, reserved_addresses, strategy,
@@ -103,7 +103,7 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<Supply>> {
     .map(|row| {
         let pool = PoolId(row.pool_id);
         let ranges = row.range_ids.into_iter().zip(row.cidrs);
-        Ok(Supply {
+        Ok(PoolSnapshot {
             id: pool,
             name: row.name,
             vrf: VrfId(row.vrf_id),
@@ -164,7 +164,7 @@ pub async fn members(db: &mut Connection) -> Result<Vec<ProfileMember>> {
 }
 
 /// The statement that locks pools in the order of their ids until the end of the transaction. It goes along with the one
-/// that begins, since each round trip counts; what it finds is read later, by [`super::creation::look`].
+/// that begins, since each round trip counts; what it finds is read later, by [`super::allocate::look`].
 pub fn lock(pools: impl IntoIterator<Item = PoolId>) -> String {
     let ids: Vec<_> = pools.into_iter().map(|id| format!("'{id}'")).collect();
     if ids.is_empty() {

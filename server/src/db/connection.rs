@@ -22,8 +22,8 @@ use sqlx::{
 
 use super::{
     commit,
-    connections::Trust,
     error::{is_connection, is_read_only},
+    trust::Trust,
 };
 
 /// Longest wait for one answer of the database, in which a wait for a lock (10 s) has its place.

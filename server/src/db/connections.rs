@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -17,6 +17,7 @@ use super::{
     connection::{Connection, Transaction},
     error::{is_connection, is_slow},
     identity::{self, Standing},
+    trust::Trust,
 };
 
 /// Settings with which each statement of the hot path goes by an index, whatever the tables hold. Left to itself PostgreSQL
@@ -35,48 +36,6 @@ const PING: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
 /// Longest time for one host to say whether it is the primary.
 const ATTEMPT: Duration = Duration::from_secs(3);
-
-/// Whether connections that are idle can be believed to work.
-///
-/// When one gave no answer, or turned out to lead to a standby, all that became idle before are closed instead of used: they
-/// go through the same network to the same host.
-///
-/// When one gave no answer, it is also in doubt whether the database takes changes at all: commits that wait for a standby
-/// may wait for hours. Each that is given up goes on waiting in the database and holds its locks, so there should be few.
-#[derive(Debug, Default)]
-pub(super) struct Trust(Mutex<Lost>);
-
-/// When what was lost.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lost {
-    idle: Option<Instant>,
-    changes: Option<Instant>,
-}
-
-impl Trust {
-    /// From now on only those are used that were of use later than now.
-    pub(super) fn lose(&self) {
-        self.lost().idle = Some(Instant::now());
-    }
-
-    /// And changes are in doubt.
-    pub(super) fn lose_all(&self) {
-        let now = Some(Instant::now());
-        *self.lost() = Lost {
-            idle: now,
-            changes: now,
-        };
-    }
-
-    fn holds(&self, idle_for: Duration) -> bool {
-        let lost = self.lost().idle;
-        lost.is_none_or(|lost| lost.elapsed() > idle_for)
-    }
-
-    fn lost(&self) -> MutexGuard<'_, Lost> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Three pools of connections to one database. So a crowd of readers leaves allocations theirs, and writes that wait for
 /// locks or a standby leave the readers theirs.

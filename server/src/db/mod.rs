@@ -3,6 +3,7 @@
 //! CIDRs travel through prepared statements only: the driver prints those of the text protocol to stdout.
 
 pub mod address_plan;
+pub mod allocate;
 pub mod allocation;
 pub mod block;
 pub mod commit;
@@ -10,11 +11,11 @@ pub mod connection;
 pub mod connections;
 pub mod convert;
 pub mod cooldown;
-pub mod creation;
 pub mod error;
 pub mod event;
 pub mod free;
 pub mod identity;
+pub mod legacy;
 pub mod lookup;
 pub mod map;
 pub mod ownership;
@@ -24,10 +25,10 @@ pub mod range;
 pub mod reconcile;
 pub mod reservation;
 pub mod search;
-pub mod simple;
 pub mod space;
 pub mod total;
 pub mod transfer;
+mod trust;
 pub mod verify;
 pub mod vpc;
 pub mod vrf;

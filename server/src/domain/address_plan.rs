@@ -25,7 +25,7 @@ use super::Ipam;
 use crate::{
     db::{
         Connection,
-        address_plan::{self, ProfileMember, Supply},
+        address_plan::{self, PoolSnapshot, ProfileMember},
     },
     error::{Error, Result},
 };
@@ -45,7 +45,7 @@ pub(crate) struct Source {
     pub(crate) min_prefix_length: u8,
     /// Bounds of the member.
     pub(crate) max_prefix_length: u8,
-    pub(crate) pool: Arc<Supply>,
+    pub(crate) pool: Arc<PoolSnapshot>,
 }
 
 impl Source {
@@ -68,7 +68,7 @@ impl Source {
             size_offset,
             min_prefix_length: bounds.0,
             max_prefix_length: bounds.1,
-            pool: Arc::new(Supply {
+            pool: Arc::new(PoolSnapshot {
                 id: PoolId::generate(),
                 name: role.to_owned(),
                 vrf: VrfId::generate(),
@@ -114,8 +114,8 @@ pub(crate) struct AddressPlan {
     timeline: u32,
     default: VrfId,
     vrfs: HashMap<String, VrfId>,
-    pools: HashMap<PoolId, Arc<Supply>>,
-    by_name: HashMap<VrfId, BTreeMap<String, Arc<Supply>>>,
+    pools: HashMap<PoolId, Arc<PoolSnapshot>>,
+    by_name: HashMap<VrfId, BTreeMap<String, Arc<PoolSnapshot>>>,
     profiles: HashMap<String, Profile>,
 }
 
@@ -193,11 +193,11 @@ impl AddressPlan {
     }
 
     /// The pool with that id.
-    pub(crate) fn pool(&self, id: PoolId) -> Option<&Arc<Supply>> {
+    pub(crate) fn pool(&self, id: PoolId) -> Option<&Arc<PoolSnapshot>> {
         self.pools.get(&id)
     }
 
-    fn pool_named(&self, vrf: VrfId, name: &str) -> Option<&Arc<Supply>> {
+    fn pool_named(&self, vrf: VrfId, name: &str) -> Option<&Arc<PoolSnapshot>> {
         [vrf, self.default]
             .iter()
             .find_map(|vrf| self.by_name.get(vrf)?.get(name))
@@ -307,7 +307,7 @@ impl AddressPlan {
     }
 }
 
-fn single(pool: &Arc<Supply>) -> Source {
+fn single(pool: &Arc<PoolSnapshot>) -> Source {
     Source {
         member: None,
         role: MAIN.into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ipam, allocation::give_back, commit};
+use super::{Ipam, commit, space::free_list::give_back};
 use crate::{
     db::{cooldown, pool},
     error::Result,

@@ -13,16 +13,12 @@ pub mod cooldown;
 pub mod health;
 pub mod lookup;
 pub mod named;
-mod nest;
 pub mod ownership;
 pub mod pool;
-mod pool_rules;
 mod profile;
 mod queue;
-mod range;
 pub mod reconcile;
 mod reservation;
-mod resize;
 pub mod seal;
 mod settle;
 mod sizing;
@@ -35,7 +31,10 @@ mod watch;
 
 use std::sync::Arc;
 
-use ipam_shared::ids::PoolId;
+use ipam_shared::{
+    ids::{AllocationId, PoolId},
+    name::Name,
+};
 
 pub use crate::db::event::Caller;
 use crate::{
@@ -58,7 +57,7 @@ pub struct Parts {
     admission: Arc<admission::Admission>,
     queues: Arc<queue::Queues>,
     memory: Arc<address_plan::Memory>,
-    competition: Arc<batch::Competition>,
+    contention: Arc<batch::Contention>,
     watch: Arc<watch::Watch>,
     health: Arc<health::LastHealth>,
     metrics: Arc<Metrics>,
@@ -72,7 +71,7 @@ impl Ipam {
             admission: Arc::default(),
             queues: Arc::default(),
             memory: Arc::default(),
-            competition: Arc::default(),
+            contention: Arc::default(),
             watch: Arc::default(),
             health: Arc::default(),
             metrics: Arc::default(),
@@ -176,6 +175,29 @@ async fn missing(
     }
 }
 
+/// Deleted is not unknown: a client may forget what was deleted, but not what a wrong database never knew.
+async fn missing_allocation(db: &mut Connection, id: AllocationId) -> Error {
+    match crate::db::event::release_of(db, id).await {
+        Ok(Some((at, by))) => Error::Gone {
+            what: format!("allocation {id}"),
+            at,
+            by,
+        },
+        Ok(None) => Error::NotFound(format!(
+            "no allocation has ever had the id {id} in this database"
+        )),
+        Err(error) => error,
+    }
+}
+
+/// Refuses a change of something that was changed since it was read.
+fn check_revision(if_match: Option<i64>, now: i64) -> Result<()> {
+    match if_match {
+        Some(revision) if revision != now => Err(Error::Stale { now }),
+        _ => Ok(()),
+    }
+}
+
 /// How often a creation begins anew because what had its name came or went meanwhile.
 const TRIES: usize = 10;
 
@@ -185,6 +207,12 @@ fn too_fast() -> Error {
         "somebody makes and deletes the same at the same moment; try again",
         None,
     )
+}
+
+/// Refuses a name that something new is to have and that would pass for another one.
+fn check_new_name(name: &Name) -> Result<()> {
+    let checked = name.check_new();
+    checked.map_err(|error| Error::Invalid(error.to_string()))
 }
 
 /// Checks free text.

@@ -15,7 +15,7 @@ use ipam_shared::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Caller, Ipam, allocation, commit, detached, missing};
+use super::{Caller, Ipam, commit, detached, missing, missing_allocation};
 use crate::{
     db::{
         self, Connection,
@@ -234,7 +234,7 @@ fn lost(title: &Title) -> Error {
 /// Why there is no such thing: it was deleted, or this database never knew it.
 async fn ended(db: &mut Connection, noun: Noun, id: Uuid) -> Error {
     match noun {
-        Noun::Allocation => allocation::gone_or_unknown(db, AllocationId(id)).await,
+        Noun::Allocation => missing_allocation(db, AllocationId(id)).await,
         _ => {
             let text = format!("there is no {} with the id {id}", noun.word());
             missing(db, Some(id), end(noun), noun.word(), text).await

@@ -11,11 +11,9 @@ use ipam_shared::{
 use serde_json::json;
 
 use super::{
-    Caller, Ipam, TRIES,
-    allocation::check_revision,
-    check_description, commit, detached,
+    Caller, Ipam, TRIES, check_description, check_new_name, check_revision, commit, detached,
     ownership::{Maker, Title, adopt, may_adopt},
-    range::in_use,
+    pool::range::in_use,
     too_fast,
 };
 use crate::{
@@ -41,6 +39,7 @@ impl Ipam {
         maker: impl Into<Maker>,
         new: NewProfile,
     ) -> Result<(Profile, bool)> {
+        check_new_name(&new.name)?;
         check_description(&new.description)?;
         check_members(&new.members)?;
         let (ipam, maker) = (self.clone(), maker.into());
@@ -108,6 +107,7 @@ impl Ipam {
         patch: ProfilePatch,
         if_match: Option<i64>,
     ) -> Result<Profile> {
+        patch.name.as_ref().map_or(Ok(()), check_new_name)?;
         if let Some(description) = &patch.description {
             check_description(description)?;
         }

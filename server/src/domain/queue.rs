@@ -21,7 +21,7 @@ use super::{
     Ipam,
     admission::Rooms,
     allocation::Outcome,
-    batch::{self, Ask, Step, Turn},
+    batch::{self, LockedPools, Request, Step},
 };
 use crate::{
     db::error::is_connection,
@@ -32,7 +32,7 @@ use crate::{
 const LARGEST_BATCH: usize = 64;
 
 struct Waiting {
-    ask: Ask,
+    ask: Request,
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
@@ -70,18 +70,18 @@ impl std::fmt::Debug for Queues {
 
 impl Queues {
     /// Queues a request, once there is a place for it, and waits for its answer.
-    pub(super) async fn submit(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
+    pub(super) async fn submit(&self, ipam: &Ipam, ask: Request) -> Result<Outcome> {
         let key = ask.queue(ipam);
         let _place = self.rooms.admit(ipam, key.clone()).await?;
         self.wait(ipam, key, ask).await
     }
 
     /// Queues a request of those that were admitted together, and waits for its answer.
-    pub(super) async fn join(&self, ipam: &Ipam, ask: Ask) -> Result<Outcome> {
+    pub(super) async fn join(&self, ipam: &Ipam, ask: Request) -> Result<Outcome> {
         self.wait(ipam, ask.queue(ipam), ask).await
     }
 
-    async fn wait(&self, ipam: &Ipam, key: Key, ask: Ask) -> Result<Outcome> {
+    async fn wait(&self, ipam: &Ipam, key: Key, ask: Request) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
         self.change(ipam, &key, |queue| {
             queue.waiting.push_back(Waiting { ask, reply });
@@ -106,8 +106,8 @@ impl Queues {
     }
 
     /// Waits for the turn of a queue, and decides what waits by then. `ask` is one of them.
-    async fn serve(&self, ipam: &Ipam, key: Key, ask: Ask) {
-        let is_idle = !ipam.competition.is_felt()
+    async fn serve(&self, ipam: &Ipam, key: Key, ask: Request) {
+        let is_idle = !ipam.contention.is_noticed()
             && self
                 .lock()
                 .get(&key)
@@ -117,7 +117,7 @@ impl Queues {
         } else {
             // A task of its own, so that a panic never leaves the queue without anybody who works on it.
             let worker = ipam.clone();
-            tokio::spawn(async move { batch::turn(&worker, &ask).await }).await
+            tokio::spawn(async move { batch::lock_pools(&worker, &ask).await }).await
         };
         let turn = match turn {
             Ok(Ok(turn)) => turn,
@@ -139,7 +139,7 @@ impl Queues {
         };
         let batch = self.take(&key);
         if batch.len() > 1 {
-            ipam.competition.feel();
+            ipam.contention.notice();
         }
         // Without a turn of its own, a batch has to be done before the next may begin.
         let has_turn = turn.is_some();
@@ -161,7 +161,7 @@ impl Queues {
             Ok(steps) => {
                 for (step, reply) in steps.into_iter().zip(replies) {
                     match step {
-                        // Who does not listen any more finds the allocation under its name.
+                        // A caller that has gone finds the allocation under its name.
                         Step::Done(answer) => drop(reply.send(*answer)),
                         Step::Later(ask) => later.push(Waiting { ask: *ask, reply }),
                     }
@@ -178,7 +178,7 @@ impl Queues {
             } else {
                 queue.is_attended = false;
                 if !queue.waiting.is_empty() {
-                    ipam.competition.feel();
+                    ipam.contention.notice();
                 }
             }
         });
@@ -233,7 +233,7 @@ impl Queues {
     }
 }
 
-async fn run(ipam: Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<Step> {
+async fn run(ipam: Ipam, turn: Option<LockedPools>, asks: Vec<Request>) -> Vec<Step> {
     if asks.is_empty() {
         return Vec::new();
     }

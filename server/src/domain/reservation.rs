@@ -17,10 +17,9 @@ use ipam_shared::{
 use serde_json::json;
 
 use super::{
-    Caller, Ipam,
-    allocation::{check_revision, give_back},
-    commit, detached,
+    Caller, Ipam, check_revision, commit, detached,
     ownership::{Maker, adopt, may_adopt},
+    space::free_list::give_back,
 };
 use crate::{
     db::{
@@ -313,7 +312,7 @@ pub(super) fn check_reason(reason: &str) -> Result<()> {
             if length > MAX_REASON {
                 ""
             } else {
-                ", none that can be seen"
+                ", all of them white space"
             }
         )));
     }

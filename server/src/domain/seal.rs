@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Ipam, commit};
 use crate::{
-    db::{Connection, creation, event},
+    db::{Connection, allocate, event},
     error::Result,
 };
 
@@ -88,7 +88,7 @@ async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
 
 async fn forget_keys(ipam: &Ipam) -> Result<()> {
     let mut transaction = ipam.begin().await?;
-    creation::delete_old_keys(&mut transaction).await?;
+    allocate::delete_old_keys(&mut transaction).await?;
     commit(transaction).await
 }
 

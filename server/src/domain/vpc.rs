@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{
     Caller, Ipam, TRIES,
-    allocation::{check_revision, free_all},
-    check_description, commit, detached, missing,
+    allocation::free_all,
+    check_description, check_new_name, check_revision, commit, detached, missing,
     ownership::{Maker, Title, adopt, may_adopt},
     too_fast,
 };
@@ -29,6 +29,7 @@ impl Ipam {
     /// Makes a VPC ahead of its first allocation, or answers what its owner made before by asking for the same, or what was
     /// made on first use and nobody manages; whether it was made now.
     pub async fn create_vpc(&self, maker: impl Into<Maker>, new: NewVpc) -> Result<(Vpc, bool)> {
+        check_new_name(&new.name)?;
         check_description(&new.description)?;
         let (ipam, maker) = (self.clone(), maker.into());
         detached(async move {
@@ -102,6 +103,7 @@ impl Ipam {
         patch: VpcPatch,
         if_match: Option<i64>,
     ) -> Result<Vpc> {
+        patch.name.as_ref().map_or(Ok(()), check_new_name)?;
         if let Some(description) = &patch.description {
             check_description(description)?;
         }

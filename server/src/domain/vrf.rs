@@ -11,11 +11,10 @@ use ipam_shared::{
 use serde_json::json;
 
 use super::{
-    Caller, Ipam, TRIES,
-    allocation::check_revision,
-    check_description, commit, detached, missing,
+    Caller, Ipam, TRIES, check_description, check_new_name, check_revision, commit, detached,
+    missing,
     ownership::{Maker, adopt, may_adopt},
-    range::in_use,
+    pool::range::in_use,
     too_fast,
 };
 use crate::{
@@ -33,6 +32,7 @@ const DELETE: &str = "vrf.delete";
 impl Ipam {
     /// Makes a VRF, or answers what its owner made before by asking for the same; whether it was made now.
     pub async fn create_vrf(&self, maker: impl Into<Maker>, new: NewVrf) -> Result<(Vrf, bool)> {
+        check_new_name(&new.name)?;
         check_description(&new.description)?;
         let (ipam, maker) = (self.clone(), maker.into());
         detached(async move {
@@ -96,6 +96,7 @@ impl Ipam {
         patch: VrfPatch,
         if_match: Option<i64>,
     ) -> Result<Vrf> {
+        patch.name.as_ref().map_or(Ok(()), check_new_name)?;
         if let Some(description) = &patch.description {
             check_description(description)?;
         }

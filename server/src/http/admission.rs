@@ -3,8 +3,8 @@
 
 use axum::extract::Request;
 
-use super::App;
 use crate::{
+    app::App,
     domain::admission::{Kind, Place},
     error::Result,
 };

@@ -17,11 +17,11 @@ use ipam_shared::{
 use serde_json::json;
 
 use super::{
-    App,
     error::Refusal,
     extract::{Body, IdempotencyKey, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
 use crate::{
+    app::App,
     db,
     domain::{
         Caller,

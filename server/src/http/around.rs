@@ -12,15 +12,16 @@ use axum::{
 use tracing::Instrument as _;
 
 use super::{
-    App, admission, auth,
+    admission,
     error::{self, Refusal},
-    host, limits,
+    host, key, limits,
     metrics::Counted,
     request_id::{Named, RequestId},
 };
+use crate::app::App;
 
 /// Around whatever is asked for, from the outside in.
-pub(super) async fn everything(
+pub(crate) async fn everything(
     State(app): State<App>,
     mut request: Request,
     next: Next,
@@ -41,7 +42,7 @@ pub(super) async fn everything(
 
 async fn from_somebody(app: &App, request: Request, next: Next) -> Response {
     let mut response = match host::check(&request) {
-        Ok(()) => auth::recognise(app, request, next).await,
+        Ok(()) => key::recognise(app, request, next).await,
         Err(refusal) => refusal.into_response(),
     };
     if app.is_draining() {
@@ -55,7 +56,7 @@ async fn from_somebody(app: &App, request: Request, next: Next) -> Response {
 /// Around what `/api` describes: a key, a place, and no answer to a change that could still be lost.
 pub(super) async fn api(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().copied();
-    let mut response = match auth::require(&mut request) {
+    let mut response = match key::require(&mut request) {
         Ok(()) => with_place(&app, request, next).await,
         Err(denied) => Refusal::from(denied).into_response(),
     };

@@ -9,8 +9,8 @@ use axum::{
 use ipam_shared::error::{Code, Problem};
 use serde_json::json;
 
-use super::{App, request_id::RequestId};
-use crate::error::Error;
+use super::request_id::RequestId;
+use crate::{app::App, error::Error};
 
 /// A refusal of `/api`.
 #[derive(Debug)]

@@ -7,12 +7,14 @@ use ipam_shared::{
 };
 
 use super::{
-    App,
     allocation::{cursor, limit},
     error::Refusal,
     extract::Params,
 };
-use crate::{db, domain::Caller};
+use crate::{
+    app::App,
+    {db, domain::Caller},
+};
 
 /// List events
 ///

@@ -10,8 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::App;
-use crate::error::RESTORED;
+use crate::{app::App, error::RESTORED};
 
 /// `GET /healthz`: the process is alive. Says nothing of the database, so that nobody restarts a server for its sake.
 pub(super) async fn alive() -> Response {

@@ -10,8 +10,9 @@ use ipam_shared::{
     page::Page,
 };
 
-use super::{App, allocation::limit, error::Refusal, extract::Params};
+use super::{allocation::limit, error::Refusal, extract::Params};
 use crate::{
+    app::App,
     domain::{Caller, lookup::HistoryCursor},
     error::Error,
 };

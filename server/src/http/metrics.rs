@@ -9,14 +9,17 @@ use axum::{
 };
 use ipam_shared::error::Code;
 
-use super::{App, auth, error::Refusal};
-use crate::metrics::{InFlight, Metrics, TEXT_FORMAT, Watched, WatchedConnections};
+use super::{error::Refusal, key};
+use crate::{
+    app::App,
+    metrics::{InFlight, Metrics, TEXT_FORMAT, Watched, WatchedConnections},
+};
 
 /// `GET /metrics`: what Prometheus reads. Names of pools are nobody's business, so that it takes the key unless the operator
 /// says otherwise. Answers whatever the database does.
 pub(super) async fn scrape(State(app): State<App>, request: Extensions) -> Response {
     if !app.is_metrics_open
-        && let Err(denied) = auth::shown(&request)
+        && let Err(denied) = key::shown(&request)
     {
         return Refusal::from(denied).into_response();
     }

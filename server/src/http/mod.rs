@@ -4,14 +4,15 @@
 
 pub(crate) mod admission;
 pub mod allocation;
-mod around;
-pub mod auth;
+pub(crate) mod around;
 mod contract;
 pub mod error;
 pub mod event;
 mod extract;
 pub mod health;
 mod host;
+pub(crate) mod key;
+pub mod legacy;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
@@ -22,19 +23,10 @@ pub mod pool;
 pub mod profile;
 pub mod request_id;
 pub mod reservation;
-pub mod simple;
 pub mod space;
 pub mod transfer;
 pub mod vpc;
 pub mod vrf;
-
-use std::{
-    ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
 
 use axum::{
     Router,
@@ -52,65 +44,10 @@ use tower_http::{
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{domain::Ipam, http::auth::Auth, pages};
+use crate::app::App;
 
 /// Replies smaller than that, in bytes, fit into one packet anyway.
 const COMPRESSED: u64 = 1400;
-
-/// What every handler can reach. Each layer and each handler clones it, which is one counter.
-#[derive(Clone, Debug)]
-pub struct App(Arc<Parts>);
-
-/// What is reached.
-#[derive(Clone, Debug)]
-pub struct Parts {
-    /// The domain.
-    pub ipam: Ipam,
-    /// Who may come in.
-    pub auth: Auth,
-    /// Whether `/metrics` answers without a key.
-    is_metrics_open: bool,
-    draining: Arc<AtomicBool>,
-}
-
-impl App {
-    /// Over a migrated database.
-    pub fn new(ipam: Ipam, auth: Auth) -> Self {
-        Self(Arc::new(Parts {
-            ipam,
-            auth,
-            is_metrics_open: false,
-            draining: Arc::default(),
-        }))
-    }
-
-    /// With `/metrics` for everybody, or only with the key.
-    #[must_use]
-    pub fn with_open_metrics(self, is_metrics_open: bool) -> Self {
-        Self(Arc::new(Parts {
-            is_metrics_open,
-            ..Arc::unwrap_or_clone(self.0)
-        }))
-    }
-
-    /// From now on `/readyz` says no, so that load balancers send nobody here any more.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the server is about to stop.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-}
-
-impl Deref for App {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
-}
 
 /// The routes that the OpenAPI document describes.
 fn described() -> OpenApiRouter<App> {
@@ -147,8 +84,8 @@ fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 
-/// The whole application.
-pub fn app(app: App) -> Router {
+/// Every route but those of pages.
+pub(crate) fn routes(app: &App) -> Router<App> {
     let (api, _) = described().split_for_parts();
     let api = api
         .layer(middleware::from_fn_with_state(app.clone(), around::api))
@@ -167,17 +104,14 @@ pub fn app(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
         .merge(openapi::swagger_ui())
-        .merge(pages::routes(&app).layer(compress()))
-        .merge(simple::routes(&app))
+        .merge(legacy::routes(app))
         .merge(api)
-        .fallback(simple::not_found)
-        .method_not_allowed_fallback(simple::method_not_allowed)
-        .with_state(app.clone())
-        .layer(middleware::from_fn_with_state(app, around::everything))
+        .fallback(legacy::not_found)
+        .method_not_allowed_fallback(legacy::method_not_allowed)
 }
 
 /// Compresses replies that are large enough to gain from it, for clients that ask for that.
-fn compress() -> CompressionLayer<impl Predicate> {
+pub(crate) fn compress() -> CompressionLayer<impl Predicate> {
     let may_wait = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
         extensions.get::<transfer::LineByLine>().is_none()
     };

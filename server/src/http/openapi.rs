@@ -16,7 +16,8 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, contract, described};
+use super::{contract, described};
+use crate::app::App;
 
 /// What the document says beside the routes.
 #[derive(OpenApi)]

@@ -4,11 +4,13 @@ use axum::{Json, extract::State};
 use ipam_shared::api::ownership::{ConfirmationResults, Confirmations};
 
 use super::{
-    App,
     error::Refusal,
     extract::{Body, OfCreation},
 };
-use crate::domain::{Caller, ownership::Maker};
+use crate::{
+    app::App,
+    domain::{Caller, ownership::Maker},
+};
 
 /// Confirm claims
 ///

@@ -8,12 +8,12 @@ use ipam_shared::{
 };
 
 use super::{
-    App,
     allocation::{cursor, etagged, label, limit, made},
     error::Refusal,
     extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
 use crate::{
+    app::App,
     db,
     domain::{Caller, named::Named, ownership::Maker},
 };

@@ -4,11 +4,10 @@ use axum::{Json, extract::State};
 use ipam_shared::api::pool::{FreeQuery, PoolFree};
 
 use super::{
-    App,
     error::Refusal,
     extract::{Key, Params},
 };
-use crate::domain::Caller;
+use crate::{app::App, domain::Caller};
 
 /// Ask a pool whether it has room
 ///

@@ -19,12 +19,14 @@ use ipam_shared::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    App,
     error::{Refusal, body_too_large},
     extract::{Params, plain},
     request_id::RequestId,
 };
-use crate::{domain::Caller, error::Error};
+use crate::{
+    app::App,
+    {domain::Caller, error::Error},
+};
 
 /// How often a reply says something, lest somebody on the way takes the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(5);

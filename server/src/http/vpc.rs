@@ -8,12 +8,12 @@ use ipam_shared::{
 use serde::Deserialize;
 
 use super::{
-    App,
     allocation::{cursor, etagged, limit, made},
     error::Refusal,
     extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
 };
 use crate::{
+    app::App,
     db,
     domain::{Caller, ownership::Maker},
 };

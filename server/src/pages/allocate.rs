@@ -23,10 +23,11 @@ use super::{
     session::{Posted, SignedIn},
 };
 use crate::{
+    app::App,
     db,
     domain::address_plan::Source,
     error::{Error, Result},
-    http::{App, error::log},
+    http::error::log,
     text,
 };
 

@@ -22,9 +22,10 @@ use super::{
     snippet::{self, Snippets},
 };
 use crate::{
+    app::App,
     db::{self, event::Entry},
     error::Error,
-    http::{App, error::log},
+    http::error::log,
 };
 
 /// Events that are shown.

@@ -17,9 +17,9 @@ use super::{
     Noted, Section, Shell, error::Failure, filters, page, position, query_value, session::SignedIn,
 };
 use crate::{
+    app::App,
     db::{self, Connection},
     error::Result,
-    http::App,
 };
 
 /// Allocations on a page.

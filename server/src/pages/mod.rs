@@ -28,7 +28,7 @@ use axum::{
 use ipam_shared::labels::Labels;
 
 use self::{assets::Assets, error::Failure, session::SignedIn};
-use crate::http::App;
+use crate::{app::App, http::compress};
 
 /// Every page.
 pub fn routes(app: &App) -> Router<App> {
@@ -63,6 +63,7 @@ pub fn routes(app: &App) -> Router<App> {
         .layer(middleware::from_fn(error::finish))
         .layer(middleware::from_fn(secure))
         .route("/ui/static/{file}", get(assets::file))
+        .layer(compress())
 }
 
 async fn no_such_page() -> Failure {

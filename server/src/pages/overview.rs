@@ -9,8 +9,8 @@ use ipam_shared::api::{
 
 use super::{Noted, Section, Shell, error::Failure, filters, page, session::SignedIn};
 use crate::{
+    app::App,
     db::{self, total::Count},
-    http::App,
 };
 
 /// Allocations that are shown as the last ones.

@@ -18,13 +18,13 @@ use super::{
     session::SignedIn,
 };
 use crate::{
+    app::App,
     db::{
         self, Connection,
         map::{Sample, Used},
     },
     domain::space::front,
     error::Result,
-    http::App,
     network::{Range, RangeId},
     text,
 };

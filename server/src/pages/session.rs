@@ -23,14 +23,10 @@ use sha2::Sha256;
 
 use super::{assets::Assets, error::Failure, page};
 use crate::{
+    app::App,
+    auth::Auth,
     domain::Caller,
-    http::{
-        App,
-        admission::admit,
-        auth::{Auth, wrong_key},
-        listen::Peer,
-        request_id::RequestId,
-    },
+    http::{admission::admit, key::wrong_key, listen::Peer, request_id::RequestId},
 };
 
 /// How long a sign-in lasts, whatever is done meanwhile.

@@ -20,8 +20,8 @@ use super::{
     session::{Posted, SignedIn},
 };
 use crate::{
+    app::App,
     db::{self, search::VpcLine},
-    http::App,
 };
 
 /// VPCs on a page.

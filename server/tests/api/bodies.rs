@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Operation};
+use crate::support::{ALLOCATIONS, Api, Operation, POOLS, PROFILES, VPCS, VRFS};
 
 /// A body of an operation in which one object is written as an array of its values in their order.
 struct Listed {
@@ -298,4 +298,62 @@ async fn forget(api: &Api, operation: &Operation, body: &Value) {
             }
         }
     }
+}
+
+/// What would pass for another name is no name for anything new, whatever it is; what has such a name keeps it.
+#[tokio::test]
+async fn new_names_look_like_what_they_are() {
+    let api = Api::start().await;
+    let odd = "pr\u{200b}od";
+    let made = |name: &str| {
+        [
+            (VRFS, json!({"name": name})),
+            (VPCS, json!({"name": name})),
+            (POOLS, json!({"name": name, "ranges": ["10.200.0.0/16"]})),
+            (
+                PROFILES,
+                json!({"name": name, "members": [{"role": "main", "pool": "primary"}]}),
+            ),
+            (
+                ALLOCATIONS,
+                json!({"vpc": "prod", "name": name, "hosts": 5}),
+            ),
+        ]
+    };
+    let says = "which can't be seen";
+    for ((path, odd), (_, plain)) in made(odd).into_iter().zip(made("plain")) {
+        let refused = api.post(path, &odd).await;
+        let (detail, _) = refused.problem(400, "invalid_request");
+        assert!(detail.contains(says), "{path}: {detail}");
+        let id = api.post(path, &plain).await.ok(201)["id"].clone();
+        let path = format!("{path}/{}", id.as_str().unwrap());
+        let patch = json!({"name": odd["name"]});
+        let refused = api.patch(&path, &patch).await;
+        let (detail, _) = refused.problem(400, "invalid_request");
+        assert!(detail.contains(says), "{path}: {detail}");
+    }
+    // A VPC that a request or a move would make, too.
+    let new = json!({"vpc": odd, "name": "b", "hosts": 5});
+    api.post(ALLOCATIONS, &new)
+        .await
+        .problem(400, "invalid_request");
+    let new = json!({"vpc": "prod", "name": "c", "hosts": 5});
+    let id = api.post(ALLOCATIONS, &new).await.ok(201)["id"].clone();
+    let path = format!("{ALLOCATIONS}/{}", id.as_str().unwrap());
+    api.patch(&path, &json!({"vpc": odd}))
+        .await
+        .problem(400, "invalid_request");
+    // From before there was this rule.
+    api.sql(&format!(
+        "update vpc set name = '{odd}' where name = 'plain'"
+    ))
+    .await;
+    assert_eq!(
+        api.get(&format!("{VPCS}?name={}", "pr%E2%80%8Bod"))
+            .await
+            .ok(200)["items"][0]["name"],
+        odd
+    );
+    let new = json!({"vpc": odd, "name": "d", "hosts": 5});
+    api.post(ALLOCATIONS, &new).await.ok(201);
 }

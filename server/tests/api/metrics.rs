@@ -1,6 +1,6 @@
 //! `/metrics`: what is counted is what happened, and nothing that clients write gets into a label but names of pools.
 
-use ipam_server::http::{App, app, auth::Auth};
+use ipam_server::{app::App, auth::Auth, router::router};
 use ipam_testing::TestServer;
 use serde_json::json;
 use tower::ServiceExt as _;
@@ -314,7 +314,7 @@ async fn without_the_key_only_an_open_server_tells() {
         .send("GET", "/metrics", &[("authorization", &bearer)], "")
         .await;
     assert_eq!(reply.status, 200);
-    let open = app(App::new(api.ipam.clone(), Auth::new(KEY)).with_open_metrics(true));
+    let open = router(App::new(api.ipam.clone(), Auth::new(KEY)).with_open_metrics(true));
     let request = http::Request::get("/metrics")
         .body(axum::body::Body::empty())
         .unwrap();

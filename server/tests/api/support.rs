@@ -3,10 +3,7 @@
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use ipam_server::{
-    domain::Ipam,
-    http::{App, app, auth::Auth},
-};
+use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
 use ipam_testing::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -108,7 +105,7 @@ impl Api {
     pub(crate) async fn with_connections(connections: u32) -> Self {
         let database = TestDatabase::new().await;
         let ipam = Ipam::new(database.pool(connections));
-        let router = app(App::new(ipam.clone(), Auth::new(KEY)));
+        let router = router(App::new(ipam.clone(), Auth::new(KEY)));
         Self {
             router,
             ipam,

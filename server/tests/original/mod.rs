@@ -7,10 +7,7 @@ use std::time::Duration;
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use ipam_server::{
-    domain::Ipam,
-    http::{App, app, auth::Auth},
-};
+use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
 use ipam_testing::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -26,7 +23,7 @@ pub(crate) struct Original {
 }
 
 fn serve(pool: PgPool) -> Router {
-    app(App::new(Ipam::new(pool), Auth::new(KEY)))
+    router(App::new(Ipam::new(pool), Auth::new(KEY)))
 }
 
 /// What came back.

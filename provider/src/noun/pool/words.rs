@@ -9,10 +9,10 @@ use ipam_shared::{
 use tfplugin::{Attribute, Diagnostic, FromValue, Number, Path, Type, Value};
 
 use crate::noun::{
+    attribute_spec::{AttributeSpec, CanonicalCidr, created_at, description, whole},
     place,
     profile::PrefixLength,
     vrf::{count, name},
-    word::{Word, Written, created_at, description, whole},
 };
 
 /// One of the texts that the API has for a strategy.
@@ -61,9 +61,9 @@ impl FromValue for Cooldown {
     }
 }
 
-fn ranges() -> Vec<Word> {
+fn ranges() -> Vec<AttributeSpec> {
     vec![
-        Word::new(
+        AttributeSpec::new(
             "ranges",
             Attribute::set(Type::String).optional().computed().use_state_for_unknown(),
             "The networks that it consists of.",
@@ -71,8 +71,8 @@ fn ranges() -> Vec<Word> {
              that has blocks in it is not removed. Leave it out to ask for ranges with `range_prefix_lengths`, or to \
              manage them elsewhere.",
         )
-        .is::<Vec<Written>>(),
-        Word::new(
+        .is::<Vec<CanonicalCidr>>(),
+        AttributeSpec::new(
             "range_prefix_lengths",
             Attribute::list(Type::Number).optional().computed().use_state_for_unknown(),
             "Prefix lengths of the ranges of a pool with a parent, largest range first; null without a parent.",
@@ -84,9 +84,10 @@ fn ranges() -> Vec<Word> {
     ]
 }
 
-fn bounds() -> Vec<Word> {
-    let length =
-        |name, attribute, what, usage| Word::new(name, attribute, what, usage).is::<PrefixLength>();
+fn bounds() -> Vec<AttributeSpec> {
+    let length = |name, attribute, what, usage| {
+        AttributeSpec::new(name, attribute, what, usage).is::<PrefixLength>()
+    };
     vec![
         length(
             "min_prefix_length",
@@ -112,16 +113,16 @@ fn bounds() -> Vec<Word> {
     ]
 }
 
-fn policies() -> Vec<Word> {
+fn policies() -> Vec<AttributeSpec> {
     vec![
-        Word::new(
+        AttributeSpec::new(
             "reserved_addresses",
             Attribute::number().default(i64::from(RESERVED_ADDRESSES)),
             "Addresses of each block that are not for hosts.",
             "Default: `5` (network, broadcast, gateway, DNS and a spare one). Changed in place.",
         )
         .is::<u32>(),
-        Word::new(
+        AttributeSpec::new(
             "strategy",
             Attribute::string().default(Strategy::default().as_str()),
             "How a free block is chosen: `best_fit` takes the smallest that is large enough, which keeps large blocks \
@@ -130,7 +131,7 @@ fn policies() -> Vec<Word> {
             "Default: `best_fit`. Changed in place.",
         )
         .is::<KnownStrategy>(),
-        Word::new(
+        AttributeSpec::new(
             "release_cooldown_seconds",
             Attribute::number().default(0_i64),
             "Seconds for which released blocks stay out of circulation, at most a year. The same name in the same VPC \
@@ -138,7 +139,7 @@ fn policies() -> Vec<Word> {
             "Default: `0`. Changed in place.",
         )
         .is::<Cooldown>(),
-        Word::new(
+        AttributeSpec::new(
             "required_labels",
             Attribute::map(Type::list(Type::String)).default(Value::Map(BTreeMap::new())),
             "Labels that an allocation must have to get space here: key to allowed values, of which none means that any \
@@ -149,14 +150,14 @@ fn policies() -> Vec<Word> {
 }
 
 /// All that the resource has.
-pub(super) fn words() -> Vec<Word> {
+pub(super) fn words() -> Vec<AttributeSpec> {
     let place = [
         name("Name, unique within the VRF."),
         place::vrf(
             "Name of the VRF that it is in.",
             "Default: `default`. Another VRF forces replacement, a new name of the same VRF does not.",
         ),
-        Word::new(
+        AttributeSpec::new(
             "family",
             Attribute::string()
                 .optional()
@@ -171,7 +172,7 @@ pub(super) fn words() -> Vec<Word> {
         )
         .is::<KnownFamily>()
         .place(),
-        Word::new(
+        AttributeSpec::new(
             "parent",
             Attribute::string().optional(),
             "The pool of the same VRF that its ranges are cut from.",
@@ -179,7 +180,7 @@ pub(super) fn words() -> Vec<Word> {
              replacement.",
         )
         .place(),
-        Word::shown(
+        AttributeSpec::shown(
             "parent_id",
             Attribute::string().unknown_when_changed(&["parent"]),
             "Id of the parent; null if there is none.",
@@ -195,14 +196,14 @@ pub(super) fn words() -> Vec<Word> {
 }
 
 /// What changes by itself.
-pub(super) fn only_looked_up() -> Vec<Word> {
+pub(super) fn only_looked_up() -> Vec<AttributeSpec> {
     vec![
         count("total_addresses", "Addresses in all ranges."),
         count(
             "used_addresses",
             "Addresses in blocks, reservations, child pools, and blocks that are cooling down.",
         ),
-        Word::shown(
+        AttributeSpec::shown(
             "utilisation",
             Attribute::number(),
             "Used part of the total, from 0 to 1.",
@@ -211,7 +212,7 @@ pub(super) fn only_looked_up() -> Vec<Word> {
             "largest_free_prefix_length",
             "Prefix length of the largest free block; null when it is full.",
         ),
-        Word::list(
+        AttributeSpec::list(
             "free",
             vec![
                 count("prefix_length", "Prefix length of the blocks."),

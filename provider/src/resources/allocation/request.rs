@@ -30,11 +30,12 @@ use crate::{
     call::finish,
     labels,
     noun::{
-        Noun as _, place,
+        Noun as _,
+        attribute_spec::{AttributeSpec, CanonicalCidr},
+        place,
         profile::Profile,
         vpc,
         vrf::Vrf,
-        word::{Word, Written},
     },
     provider::Connection,
     run::Key,
@@ -113,7 +114,7 @@ pub(super) fn check(config: &Value) -> Result<()> {
     };
     if let [first, second, ..] = given.as_slice() {
         return refuse(
-            "What shall it be cut from?",
+            "Conflicting sources",
             format!(
                 "At most one of profile, pools and pool_selector may be set, but there are {first} and {second}."
             ),
@@ -142,8 +143,8 @@ pub(super) fn check(config: &Value) -> Result<()> {
         let detail = format!("exclude_cidrs takes at most {MAX_EXCLUDE_CIDRS} networks.");
         return refuse("Too many networks", detail, "exclude_cidrs");
     }
-    Word::new("exclude_cidrs", Attribute::list(Type::String), "", "")
-        .is::<Vec<Written>>()
+    AttributeSpec::new("exclude_cidrs", Attribute::list(Type::String), "", "")
+        .is::<Vec<CanonicalCidr>>()
         .check(
             config.get("exclude_cidrs"),
             &Path::attribute("exclude_cidrs"),

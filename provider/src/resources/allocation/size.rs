@@ -19,7 +19,7 @@ use crate::{
     command::report_obstacle,
     failure::explained,
     model,
-    noun::{profile::PrefixLength, word::Written},
+    noun::{attribute_spec::CanonicalCidr, profile::PrefixLength},
     provider::Connection,
     sizing::{most_hosts, node_prefix_length, resized_prefix_length},
 };
@@ -79,7 +79,7 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
     let mut prefix_length: Field<u8> = config.attribute("prefix_length")?;
     let mut name = "prefix_length";
     if config
-        .attribute::<Field<Written>>("cidr")?
+        .attribute::<Field<CanonicalCidr>>("cidr")?
         .as_known()
         .is_some()
     {

@@ -13,23 +13,25 @@ use ipam_shared::{
 };
 
 use super::{
-    Ask, Mode,
-    prepare::{self, Prepared, Way},
+    Mode, Request, lower,
+    prepare::{self, Prepared, Resolution, back},
 };
 use crate::{
     db::{
-        Connection, block,
+        Connection,
+        allocate::{self, Existing, UsedKey, Wanted},
+        block,
         convert::Asked,
         cooldown::{self, Cooling},
-        creation::{self, Existing, UsedKey, Wanted},
         event, free,
         vpc::Owner,
     },
-    domain::space::free_space::{self, FreeSpace},
     domain::{
         Ipam,
         address_plan::{AddressPlan, Source},
+        check_new_name,
         ownership::{Title, judge},
+        space::free_space::{self, FreeSpace},
     },
     error::{Error, Result},
     network::{Place, RangeId},
@@ -38,7 +40,7 @@ use crate::{
 /// What becomes of a request.
 pub(super) enum Decided {
     /// It gets these blocks.
-    Cut(Cut),
+    Grant(Grant),
     /// It gets what an earlier try of the same request made.
     Adopt(Existing),
     /// It gets what the same Idempotency-Key made.
@@ -83,7 +85,7 @@ enum Look {
 }
 
 /// Blocks for one request.
-pub(super) struct Cut {
+pub(super) struct Grant {
     pub(super) ask: usize,
     pub(super) vpc: VpcId,
     pub(super) vrf: VrfId,
@@ -97,7 +99,7 @@ pub(super) struct Cut {
 
 /// What was read for a batch, and what was decided so far.
 pub(super) struct Batch<'a> {
-    pub(super) asks: &'a [Ask],
+    pub(super) asks: &'a [Request],
     pub(super) plan: Arc<AddressPlan>,
     mode: Mode,
     prepared: Vec<Prepared>,
@@ -120,7 +122,7 @@ impl<'a> Batch<'a> {
     pub(super) async fn read(
         db: &mut Connection,
         ipam: &Ipam,
-        asks: &'a [Ask],
+        asks: &'a [Request],
         plan: Arc<AddressPlan>,
         prepared: Vec<Prepared>,
         mode: Mode,
@@ -184,7 +186,7 @@ impl<'a> Batch<'a> {
             .collect();
         let reading = self.reading();
         let pools: Vec<_> = pools.into_iter().collect();
-        let seen = creation::look(db, &pools, &vpcs, &names, &reading.best_fit).await?;
+        let seen = allocate::look(db, &pools, &vpcs, &names, &reading.best_fit).await?;
         let is_current = (is_fresh || seen.plan == self.plan.revision)
             && seen.pools.len() == pools.len()
             && seen.pools.iter().all(|(id, revision)| {
@@ -250,9 +252,9 @@ impl<'a> Batch<'a> {
             *most.entry(source.pool.id).or_default() += 1;
         }
         for (ask, one) in self.asks.iter().zip(&self.prepared) {
-            let Way::Take {
+            let Resolution::Take {
                 sources, lengths, ..
-            } = &one.way
+            } = &one.resolution
             else {
                 continue;
             };
@@ -295,7 +297,8 @@ impl<'a> Batch<'a> {
     async fn read_cooling(&mut self, db: &mut Connection) -> Result<()> {
         let mut wanted = Vec::new();
         for (index, one) in self.prepared.iter().enumerate() {
-            if let (Way::Take { sources, .. }, Some(name)) = (&one.way, &self.asks[index].new.name)
+            if let (Resolution::Take { sources, .. }, Some(name)) =
+                (&one.resolution, &self.asks[index].new.name)
                 && sources.iter().any(|source| source.pool.has_cooldown)
             {
                 let vpc = lower(self.asks[index].new.vpc.as_str());
@@ -315,7 +318,7 @@ impl<'a> Batch<'a> {
             .filter_map(|ask| Some((ask.maker.caller.actor.clone(), ask.key.as_ref()?.0.clone())));
         let (actors, keys): (Vec<_>, Vec<_>) = keyed.unzip();
         if !keys.is_empty() {
-            self.keys = creation::find_keys(db, &actors, &keys).await?;
+            self.keys = allocate::find_keys(db, &actors, &keys).await?;
         }
         Ok(())
     }
@@ -343,7 +346,7 @@ impl<'a> Batch<'a> {
             return Ok(decided);
         }
         let one = &mut self.prepared[index];
-        if let Way::Refuse(error) = &mut one.way {
+        if let Resolution::Refuse(error) = &mut one.resolution {
             let error = error.take();
             return Err(error.unwrap_or_else(|| Error::bug("a request was decided twice")));
         }
@@ -358,15 +361,21 @@ impl<'a> Batch<'a> {
             )));
         }
         let vrf = one.vrf;
-        let (sources, lengths, has_others) = match &mut one.way {
-            Way::Refuse(_) => return Err(Error::bug("a refused request was decided")),
-            Way::Full(full) => return Ok(Decided::Full(std::mem::take(full))),
-            Way::Take {
+        let (sources, lengths, has_others) = match &mut one.resolution {
+            Resolution::Refuse(_) => return Err(Error::bug("a refused request was decided")),
+            Resolution::Full(full) => return Ok(Decided::Full(std::mem::take(full))),
+            Resolution::Take {
                 sources,
                 lengths,
                 has_others,
             } => (sources.clone(), lengths.clone(), *has_others),
         };
+        if let Some(name) = &ask.new.name {
+            check_new_name(name)?;
+        }
+        if !self.owners.contains_key(&index) {
+            check_new_name(&ask.new.vpc)?;
+        }
         let (vpc, vpc_vrf) = match self.owners.get(&index) {
             Some(owner) => (owner.id, owner.vrf),
             None => *self
@@ -381,7 +390,7 @@ impl<'a> Batch<'a> {
             )));
         }
         let cut = |pieces, is_back, prefix_length| {
-            Decided::Cut(Cut {
+            Decided::Grant(Grant {
                 ask: index,
                 vpc,
                 vrf,
@@ -516,43 +525,8 @@ struct Reading {
     explicit: Vec<Place>,
 }
 
-/// The blocks that the same name had, if they are what is asked for now.
-pub(super) fn back(
-    ask: &Ask,
-    sources: &[Source],
-    lengths: &[u8],
-    cooling: &[Cooling],
-) -> Option<Vec<(Source, Place)>> {
-    if cooling.len() != sources.len() {
-        return None;
-    }
-    let pieces: Vec<_> = sources
-        .iter()
-        .zip(lengths)
-        .map(|(source, length)| {
-            let block = cooling.iter().find(|block| block.role == *source.role)?;
-            let is_here = source
-                .pool
-                .ranges
-                .iter()
-                .any(|range| range.id == block.place.range);
-            let is_away = ask
-                .new
-                .exclude_cidrs
-                .iter()
-                .all(|other| !other.overlaps(block.place.cidr));
-            (is_here && is_away && block.place.cidr.prefix_length() == *length)
-                .then(|| (source.clone(), block.place))
-        })
-        .collect::<Option<_>>()?;
-    match ask.size {
-        Size::Cidr(cidr) if pieces.first()?.1.cidr != cidr => None,
-        _ => Some(pieces),
-    }
-}
-
 /// Whether a request asks for what there is.
-fn asks_for(ask: &Ask, existing: &Existing) -> bool {
+fn asks_for(ask: &Request, existing: &Existing) -> bool {
     let new = &ask.new;
     let profile = match &ask.recipe {
         ipam_shared::api::allocation::Recipe::Profile(name) => Some(name.as_str()),
@@ -589,10 +563,4 @@ fn asked(existing: &Existing) -> String {
         (None, None) => "from pools selected by label".to_owned(),
     };
     format!("{size} {from}")
-}
-
-/// Lower case as far as every database agrees on it. Where a database folds more, the unique index finds the clash, and
-/// the request is tried again.
-pub(in crate::domain) fn lower(name: &str) -> String {
-    name.to_ascii_lowercase()
 }

@@ -11,8 +11,8 @@
 //! database refuses a batch all the same, each of its requests is tried alone, so that only the
 //! one at fault gets the error.
 
-mod alone;
 mod decide;
+mod optimistic;
 mod prepare;
 mod rows;
 
@@ -22,25 +22,26 @@ use std::{
 };
 
 use ipam_shared::{
-    api::allocation::{NewAllocation, Recipe, Size},
+    api::allocation::{Allocation, NewAllocation, Recipe, Size},
     ids::{AllocationId, Claim, PoolId, VrfId},
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use self::decide::{Batch, Decided, Read};
-pub(super) use self::{alone::Competition, decide::lower};
+pub(super) use self::optimistic::Contention;
 use super::{
     Ipam,
     address_plan::{AddressPlan, Source},
-    allocation::Outcome,
     commit,
     ownership::Maker,
     space,
 };
 use crate::{
     db::{
-        Transaction, allocation, cooldown,
-        creation::{self, Existing, Inserted, NewRows},
+        Transaction,
+        allocate::{self, Existing, Inserted, NewRows},
+        allocation, cooldown,
         error::{is_connection, is_race as is_lost, is_slow},
         event::Event,
     },
@@ -50,9 +51,26 @@ use crate::{
 /// How often a batch begins anew because the address plan changed meanwhile, or somebody was faster.
 const TRIES: usize = 10;
 
+/// Lower case as far as every database agrees on it. Where a database folds more, the unique index finds the clash, and
+/// the request is tried again.
+pub(super) fn lower(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+/// The answer to a request for space.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the caller has now, or would have.
+    pub allocation: Allocation,
+    /// Whether this request made it.
+    pub created: bool,
+    /// The request that made it.
+    pub request_id: Uuid,
+}
+
 /// A checked request.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct Request {
     /// The id that the allocation gets if it is new.
     pub(super) id: AllocationId,
     pub(super) new: NewAllocation,
@@ -65,7 +83,7 @@ pub(super) struct Ask {
     pub(super) tried: Vec<PoolId>,
 }
 
-impl Ask {
+impl Request {
     /// What no two requests of a batch may have in common.
     pub(super) fn identities(&self) -> Vec<(u8, String, String)> {
         let name = self
@@ -101,7 +119,7 @@ pub(super) enum Step {
     /// Decided.
     Done(Box<Result<Outcome>>),
     /// In the way of another one of the same batch, or of a change meanwhile; to be decided after it.
-    Later(Box<Ask>),
+    Later(Box<Request>),
 }
 
 /// What becomes of what was decided.
@@ -117,14 +135,14 @@ enum Mode {
 
 /// A transaction that holds the pools of a queue. It is begun before it is known which requests it will serve, so that all
 /// that arrive while it waits for the one before are among them.
-pub(super) struct Turn {
+pub(super) struct LockedPools {
     transaction: Transaction,
     plan: Arc<AddressPlan>,
     pools: BTreeSet<PoolId>,
 }
 
 /// Waits for the turn of requests like this one; none if each of them may want other pools.
-pub(super) async fn turn(ipam: &Ipam, ask: &Ask) -> Result<Option<Turn>> {
+pub(super) async fn lock_pools(ipam: &Ipam, ask: &Request) -> Result<Option<LockedPools>> {
     if !ask.is_of_profile() {
         return Ok(None);
     }
@@ -139,7 +157,7 @@ pub(super) async fn turn(ipam: &Ipam, ask: &Ask) -> Result<Option<Turn>> {
         .map(|source| source.pool.id)
         .collect();
     let transaction = ipam.begin_hot(pools.iter().copied()).await?;
-    Ok(Some(Turn {
+    Ok(Some(LockedPools {
         transaction,
         plan,
         pools,
@@ -147,9 +165,9 @@ pub(super) async fn turn(ipam: &Ipam, ask: &Ask) -> Result<Option<Turn>> {
 }
 
 /// Decides requests that want the same pools; an answer for each, in their order.
-pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<Step> {
+pub(super) async fn run(ipam: &Ipam, turn: Option<LockedPools>, asks: Vec<Request>) -> Vec<Step> {
     if let (None, [ask]) = (&turn, &asks[..])
-        && let Some(step) = alone::decide(ipam, ask).await
+        && let Some(step) = optimistic::decide(ipam, ask).await
     {
         return vec![step];
     }
@@ -167,7 +185,8 @@ pub(super) async fn run(ipam: &Ipam, turn: Option<Turn>, asks: Vec<Ask>) -> Vec<
         Err(error) if let Some((message, is_away)) = waited(&error) => {
             tracing::warn!(cause = ?error, requests = asks.len(), "a batch was given up");
             let cause = || is_away.then_some(sqlx::Error::WorkerCrashed);
-            let error = |_: &Ask| Step::Done(Box::new(Err(Error::Unavailable(message, cause()))));
+            let error =
+                |_: &Request| Step::Done(Box::new(Err(Error::Unavailable(message, cause()))));
             asks.iter().map(error).collect()
         }
         Err(error) if alone => vec![Step::Done(Box::new(again(ipam, asks, error).await))],
@@ -200,7 +219,7 @@ fn waited(error: &Error) -> Option<(&'static str, bool)> {
 
 /// Tries one request again that lost a race against somebody who does not lock the same pools, such as two first uses of
 /// one VPC name with different profiles.
-async fn again(ipam: &Ipam, mut asks: Vec<Ask>, mut error: Error) -> Result<Outcome> {
+async fn again(ipam: &Ipam, mut asks: Vec<Request>, mut error: Error) -> Result<Outcome> {
     for _ in 0..TRIES {
         if !is_race(&error) {
             break;
@@ -229,7 +248,7 @@ fn is_race(error: &Error) -> bool {
 /// if one of the answers is an error; the others say what those requests would have got.
 pub(super) async fn together(
     ipam: &Ipam,
-    mut asks: Vec<Ask>,
+    mut asks: Vec<Request>,
     is_dry: bool,
 ) -> Result<Vec<Result<Outcome>>> {
     let mode = if is_dry { Mode::Dry } else { Mode::Atomic };
@@ -268,8 +287,8 @@ pub(super) async fn together(
 /// One transaction for all; that of a turn, if there is one and it holds what they need.
 async fn decide(
     ipam: &Ipam,
-    mut turn: Option<Turn>,
-    asks: &[Ask],
+    mut turn: Option<LockedPools>,
+    asks: &[Request],
     mode: Mode,
 ) -> Result<Vec<Step>> {
     for _ in 0..TRIES {
@@ -292,7 +311,7 @@ async fn decide(
         ipam.may_hand_out()?;
         let mut read =
             Batch::read(&mut transaction, ipam, asks, plan, prepared, mode, false).await?;
-        if matches!(read, Read::Stale) && asks.iter().all(Ask::is_of_profile) {
+        if matches!(read, Read::Stale) && asks.iter().all(Request::is_of_profile) {
             // Read now, under the lock, the plan is right whatever changes elsewhere meanwhile. Beginning anew might go on
             // for as long as somebody changes pools.
             let plan = ipam.current_address_plan(&mut transaction).await?;
@@ -347,7 +366,7 @@ async fn decide(
 }
 
 /// Allocations that exist, with the request that made each.
-type Found = HashMap<AllocationId, (ipam_shared::api::allocation::Allocation, uuid::Uuid)>;
+type Found = HashMap<AllocationId, (Allocation, Uuid)>;
 
 async fn load(
     db: &mut crate::db::Connection,
@@ -378,7 +397,7 @@ async fn write(
     let mut back = Vec::new();
     for (ask, step) in asks.iter().zip(decided.iter()) {
         match step {
-            Decided::Cut(cut) => {
+            Decided::Grant(cut) => {
                 batch.add_rows(cut, &mut rows, &mut events)?;
                 if cut.is_back {
                     back.extend(cut.pieces.iter().map(|(_, place)| *place));
@@ -404,7 +423,7 @@ async fn write(
     }
     if !events.is_empty() {
         let changes = batch.space.changes();
-        let done = creation::insert(&mut transaction, &rows, &changes, &events).await?;
+        let done = allocate::insert(&mut transaction, &rows, &changes, &events).await?;
         inserted.extend(done.into_iter().map(|row| (row.id, row)));
     }
     // After the insert, which may make VPCs: allocations are locked after VPCs.
@@ -412,7 +431,7 @@ async fn write(
     for (ask, step) in asks.iter().zip(decided.iter_mut()) {
         if let Decided::Adopt(existing) = step {
             let (claim, new) = (Claim::generate(), &ask.new);
-            if !creation::adopt(&mut transaction, existing, claim, new).await? {
+            if !allocate::adopt(&mut transaction, existing, claim, new).await? {
                 // Its owner confirmed or changed it since it was read, so that it has to be looked at again.
                 if mode == Mode::Atomic {
                     transaction.rollback().await?;
@@ -464,12 +483,12 @@ async fn answer(
             }
             Decided::Refuse(error) => Err(*error),
             Decided::Full(full) => Err(exhausted(ipam, full, &mut left).await),
-            Decided::Cut(cut) if is_dry => Ok(Outcome {
+            Decided::Grant(cut) if is_dry => Ok(Outcome {
                 allocation: batch.allocation(&cut, 0, time::OffsetDateTime::now_utc(), true),
                 created: false,
                 request_id: ask.maker.caller.request_id,
             }),
-            Decided::Cut(cut) => match inserted.get(&ask.id) {
+            Decided::Grant(cut) => match inserted.get(&ask.id) {
                 Some(row) => Ok(Outcome {
                     allocation: batch.allocation(&cut, row.number, row.created_at, false),
                     created: true,

@@ -13,19 +13,19 @@ use ipam_shared::{
     name::Name,
 };
 
-use super::{
-    Ask,
-    decide::{back, lower},
-};
+use super::{Request, lower};
 use crate::{
-    db::{cooldown, free},
+    db::{
+        cooldown::{self, Cooling},
+        free,
+    },
     domain::{
         Ipam,
         address_plan::{AddressPlan, Choice, Source, check_required},
         sizing::{self, Lengths},
     },
     error::{Error, Result},
-    network::Range,
+    network::{Place, Range},
 };
 
 /// A request with what it can be met with.
@@ -35,14 +35,14 @@ pub(super) struct Prepared {
     pub(super) vrf: VrfId,
     /// The profile that it asks for.
     pub(super) profile: Option<(ProfileId, Name)>,
-    pub(super) way: Way,
+    pub(super) resolution: Resolution,
 }
 
 impl Prepared {
     /// What it can take from.
     pub(super) fn sources(&self) -> &[Source] {
-        match &self.way {
-            Way::Take { sources, .. } => sources,
+        match &self.resolution {
+            Resolution::Take { sources, .. } => sources,
             _ => &[],
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn pools(prepared: &[Prepared]) -> BTreeSet<PoolId> {
 }
 
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum Resolution {
     /// From these pools, once they are locked.
     Take {
         sources: Vec<Source>,
@@ -73,7 +73,7 @@ pub(super) enum Way {
 pub(super) async fn prepare(
     ipam: &Ipam,
     plan: &AddressPlan,
-    asks: &[Ask],
+    asks: &[Request],
 ) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::with_capacity(asks.len());
     // By the place of the request.
@@ -82,13 +82,13 @@ pub(super) async fn prepare(
         let mut one = Prepared {
             vrf: plan.vrf(None)?,
             profile: None,
-            way: Way::Refuse(None),
+            resolution: Resolution::Refuse(None),
         };
         match candidates(ipam, plan, ask, &mut one) {
-            Err(error) => one.way = Way::Refuse(Some(error)),
+            Err(error) => one.resolution = Resolution::Refuse(Some(error)),
             Ok(mut candidates) if candidates.len() == 1 => {
                 if let Some(candidate) = candidates.pop() {
-                    one.way = candidate.way(false);
+                    one.resolution = candidate.resolution(false);
                 }
             }
             Ok(candidates) => open.push((index, candidates)),
@@ -108,8 +108,8 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn way(self, has_others: bool) -> Way {
-        Way::Take {
+    fn resolution(self, has_others: bool) -> Resolution {
+        Resolution::Take {
             sources: self.sources,
             lengths: self.lengths,
             has_others,
@@ -118,7 +118,7 @@ impl Candidate {
 }
 
 /// The VRF that a request's VPC is in, as far as is known.
-fn vrf(ipam: &Ipam, plan: &AddressPlan, ask: &Ask) -> Result<VrfId> {
+fn vrf(ipam: &Ipam, plan: &AddressPlan, ask: &Request) -> Result<VrfId> {
     match (&ask.new.vrf, ipam.vrf_hint(&lower(ask.new.vpc.as_str()))) {
         (None, Some(vrf)) => Ok(vrf),
         (name, _) => plan.vrf(name.as_ref()),
@@ -126,7 +126,7 @@ fn vrf(ipam: &Ipam, plan: &AddressPlan, ask: &Ask) -> Result<VrfId> {
 }
 
 /// What a request can be met with, whatever its size.
-pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, ask: &Ask) -> Result<Choice> {
+pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, ask: &Request) -> Result<Choice> {
     plan.choice(&ask.recipe, vrf(ipam, plan, ask)?)
 }
 
@@ -134,7 +134,7 @@ pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, ask: &Ask) -> Result<Choic
 fn candidates(
     ipam: &Ipam,
     plan: &AddressPlan,
-    ask: &Ask,
+    ask: &Request,
     one: &mut Prepared,
 ) -> Result<Vec<Candidate>> {
     one.vrf = vrf(ipam, plan, ask)?;
@@ -168,7 +168,7 @@ fn candidates(
 }
 
 /// The lengths of the blocks, if the rules of the pools allow them.
-fn sized(ask: &Ask, sources: &[Source]) -> Result<Lengths> {
+fn sized(ask: &Request, sources: &[Source]) -> Result<Lengths> {
     let what = match &ask.recipe {
         Recipe::Profile(name) => format!("profile \"{name}\""),
         _ => "it".to_owned(),
@@ -224,7 +224,7 @@ fn containing(options: Vec<Vec<Source>>, cidr: Cidr) -> Result<Vec<Vec<Source>>>
 /// Chooses, for requests that more than one pool suits, the first that seems to have room.
 async fn choose(
     ipam: &Ipam,
-    asks: &[Ask],
+    asks: &[Request],
     open: Vec<(usize, Vec<Candidate>)>,
     prepared: &mut [Prepared],
 ) -> Result<()> {
@@ -273,9 +273,9 @@ async fn choose(
             .position(is_back)
             .or_else(|| candidates.iter().position(has_room));
         let mut candidates = candidates;
-        prepared[index].way = match position {
-            Some(position) => candidates.swap_remove(position).way(true),
-            None => Way::Full(
+        prepared[index].resolution = match position {
+            Some(position) => candidates.swap_remove(position).resolution(true),
+            None => Resolution::Full(
                 candidates
                     .into_iter()
                     .filter_map(|mut candidate| {
@@ -287,4 +287,39 @@ async fn choose(
         };
     }
     Ok(())
+}
+
+/// The blocks that the same name had, if they are what is asked for now.
+pub(super) fn back(
+    ask: &Request,
+    sources: &[Source],
+    lengths: &[u8],
+    cooling: &[Cooling],
+) -> Option<Vec<(Source, Place)>> {
+    if cooling.len() != sources.len() {
+        return None;
+    }
+    let pieces: Vec<_> = sources
+        .iter()
+        .zip(lengths)
+        .map(|(source, length)| {
+            let block = cooling.iter().find(|block| block.role == *source.role)?;
+            let is_here = source
+                .pool
+                .ranges
+                .iter()
+                .any(|range| range.id == block.place.range);
+            let is_away = ask
+                .new
+                .exclude_cidrs
+                .iter()
+                .all(|other| !other.overlaps(block.place.cidr));
+            (is_here && is_away && block.place.cidr.prefix_length() == *length)
+                .then(|| (source.clone(), block.place))
+        })
+        .collect::<Option<_>>()?;
+    match ask.size {
+        Size::Cidr(cidr) if pieces.first()?.1.cidr != cidr => None,
+        _ => Some(pieces),
+    }
 }

@@ -9,11 +9,11 @@ use serde_json::json;
 use sqlx::types::ipnet::IpNet;
 use uuid::Uuid;
 
-use super::decide::{Batch, Cut};
+use super::decide::{Batch, Grant};
 use crate::{
     db::{
+        allocate::NewRows,
         convert::{self, Asked},
-        creation::NewRows,
         event::{Event, Snapshot},
     },
     error::{Error, Result},
@@ -23,7 +23,7 @@ impl<'a> Batch<'a> {
     /// The rows and events of one decided request.
     pub(super) fn add_rows(
         &self,
-        cut: &Cut,
+        cut: &Grant,
         rows: &mut NewRows,
         events: &mut Vec<Event<'a>>,
     ) -> Result<()> {
@@ -107,7 +107,7 @@ impl<'a> Batch<'a> {
     /// The answer to a request that got blocks. A dry run has no id, no number and no claim.
     pub(super) fn allocation(
         &self,
-        cut: &Cut,
+        cut: &Grant,
         number: i64,
         created_at: time::OffsetDateTime,
         is_dry: bool,

@@ -15,19 +15,15 @@
 
 mod bounds;
 mod check;
-mod config;
 mod conflict;
 mod export;
 mod gather;
 mod overlap;
 mod owners;
 mod parse;
-mod past;
 mod place;
 mod recipe;
 mod resolve;
-mod roles;
-mod rows;
 mod space;
 mod turn;
 mod world;

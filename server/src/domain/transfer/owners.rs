@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     check::Check,
-    config::{differences, taken},
+    check::config::{differences, taken},
     gather::{vpc_of, vrf_of},
     parse::Line,
     world::Vpc,

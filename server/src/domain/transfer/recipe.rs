@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     super::profile::check_members,
     check::Check,
-    config::{differences, taken},
+    check::config::{differences, taken},
     conflict::Conflicts,
     gather::FileProfile,
     parse::Line,

@@ -1,5 +1,7 @@
 //! Writes what was checked, in an order in which everything that is referred to is there, a chunk of rows a statement.
 
+mod rows;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ipam_shared::{
@@ -17,7 +19,6 @@ use uuid::Uuid;
 use super::{
     Report,
     check::{CHUNK, Check},
-    rows,
 };
 use crate::{
     db::{
@@ -35,7 +36,7 @@ use crate::{
 
 /// Writes what takes no space: VRFs, profiles, VPCs, allocations without their blocks, and the past. Most of the work, and
 /// nobody waits for it who wants space. Answers the keys that members of profiles got.
-pub(super) async fn owners(
+pub(in crate::domain::transfer) async fn owners(
     db: &mut Connection,
     check: &Check,
     caller: &Caller,
@@ -62,7 +63,7 @@ pub(super) async fn owners(
 }
 
 /// Writes what takes space, under the locks of the pools: pools and their ranges, reservations, blocks, and what is left.
-pub(super) async fn space(
+pub(in crate::domain::transfer) async fn space(
     db: &mut Connection,
     check: &Check,
     caller: &Caller,
@@ -139,11 +140,16 @@ pub(super) async fn space(
     Ok(())
 }
 
-pub(super) fn text<T: ToString>(value: Option<&T>) -> String {
+pub(in crate::domain::transfer) fn text<T: ToString>(value: Option<&T>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-pub(super) fn event(events: &mut Events, action: &str, subject: Uuid, detail: Value) {
+pub(in crate::domain::transfer) fn event(
+    events: &mut Events,
+    action: &str,
+    subject: Uuid,
+    detail: Value,
+) {
     events.action.push(action.to_owned());
     events.subject.push(subject);
     events.detail.push(detail);
@@ -411,10 +417,10 @@ fn out_of_circulation(
 }
 
 /// The labels of a record as JSON.
-pub(super) fn labels(record: &Record) -> Result<Value> {
+pub(in crate::domain::transfer) fn labels(record: &Record) -> Result<Value> {
     convert::labels_json(&record.labels.clone().unwrap_or_default())
 }
 
-pub(super) fn internal(error: serde_json::Error) -> Error {
+pub(in crate::domain::transfer) fn internal(error: serde_json::Error) -> Error {
     Error::Internal(error.into())
 }

@@ -38,12 +38,10 @@ use self::{
     lenient::Faults,
     reply::{Allocated, Deleted, Item, List, Moved, Refusal, Sizes, size, timestamp},
 };
-use super::{
-    App, admission,
-    auth::{self, Denied},
-    request_id::RequestId,
-};
+use super::{admission, key, request_id::RequestId};
 use crate::{
+    app::App,
+    auth::Denied,
     db,
     domain::{Caller, allocation::Outcome},
     error::Error,
@@ -64,7 +62,7 @@ pub fn routes(app: &App) -> Router<App> {
 
 /// A place for each request of somebody who is known.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
-    let _place = match auth::shown(request.extensions()) {
+    let _place = match key::shown(request.extensions()) {
         Ok(_) => match admission::admit(&app, &request).await {
             Ok(place) => place,
             Err(error) => return refuse(error),
@@ -121,7 +119,7 @@ impl FromRequestParts<App> for Keyed {
         let Extension(RequestId(request_id)) = Extension::from_request_parts(parts, app)
             .await
             .map_err(|_| Error::bug("a request without an id"))?;
-        match auth::shown(&parts.extensions) {
+        match key::shown(&parts.extensions) {
             Ok(actor) => Ok(Self(Caller {
                 actor: actor.to_owned(),
                 request_id,
@@ -257,7 +255,7 @@ async fn list(State(app): State<App>, _: Keyed, query: Pairs) -> Result<Json<Lis
             let vpc = vpc.as_ref().map(Name::as_str);
             let roles = (PRIMARY, CGNAT);
             let (total, ids) =
-                db::simple::page(&mut db, roles, vpc, at_most(limit), at_most(offset)).await?;
+                db::legacy::page(&mut db, roles, vpc, at_most(limit), at_most(offset)).await?;
             (total, db::allocation::load(&mut db, &ids).await?)
         }
     };

@@ -8,17 +8,14 @@ use ipam_shared::{
     cidr::{Cidr, prefix_length_for_hosts, usable_hosts},
 };
 
-use super::{
-    allocation::{describe, read_around},
-    batch::lower,
-};
+use super::{super::batch::lower, describe};
 use crate::{
     db::{
         Connection,
         block::{Held, overlapping},
         cooldown, free,
     },
-    domain::space::free_space::FreeSpace,
+    domain::space::{free_list::read_around, free_space::FreeSpace},
     error::{Error, Result},
     network::{Place, Range},
 };

@@ -3,6 +3,9 @@
 //! Every change locks the VRF first, so that changes of the pools of one VRF come one after the other, and then the pools
 //! whose free lists it touches: the pool itself and its parent. Allocations lock pools only.
 
+pub(super) mod range;
+pub(super) mod rules;
+
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
@@ -14,13 +17,13 @@ use ipam_shared::{
 };
 use serde_json::json;
 
+use self::{
+    range::{Change, Owner, Parent, in_use},
+    rules::{check_bounds, check_policies, family},
+};
 use super::{
-    Caller, Ipam,
-    allocation::check_revision,
-    check_description, commit, detached, missing,
+    Caller, Ipam, check_description, check_new_name, check_revision, commit, detached, missing,
     ownership::{Maker, Title, adopt, may_adopt},
-    pool_rules::{check_bounds, check_policies, family},
-    range::{self, Change, Owner, Parent, in_use},
 };
 use crate::{
     db::{
@@ -40,6 +43,7 @@ impl Ipam {
     /// Makes a pool with its ranges, all or nothing, or answers what its owner made before by asking for the same; whether it
     /// was made now.
     pub async fn create_pool(&self, maker: impl Into<Maker>, new: NewPool) -> Result<(Pool, bool)> {
+        check_new_name(&new.name)?;
         check_description(&new.description)?;
         check_policies(
             Some(new.reserved_addresses),
@@ -158,6 +162,7 @@ impl Ipam {
         patch: PoolPatch,
         if_match: Option<i64>,
     ) -> Result<Pool> {
+        patch.name.as_ref().map_or(Ok(()), check_new_name)?;
         if let Some(description) = &patch.description {
             check_description(description)?;
         }

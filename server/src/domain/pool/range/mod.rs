@@ -3,13 +3,14 @@
 //! The ranges of a pool without a parent overlap no other such range of the VRF. Those of a child pool are cut from its
 //! parent's, in `nest`.
 
+mod child_ranges;
+
 use ipam_shared::{
     api::pool::{MAX_RANGES, Strategy},
     cidr::{Cidr, Family},
     ids::{PoolId, VrfId},
 };
 
-use super::nest;
 use crate::{
     db::{
         Connection, block, free,
@@ -24,40 +25,40 @@ use crate::{
 const SHORTEST_IPV6: u8 = 32;
 
 /// The pool whose ranges change; its row is locked.
-pub(super) struct Owner<'a> {
-    pub(super) id: PoolId,
-    pub(super) name: &'a str,
-    pub(super) vrf: VrfId,
-    pub(super) vrf_name: &'a str,
-    pub(super) family: Family,
+pub(in crate::domain) struct Owner<'a> {
+    pub(in crate::domain) id: PoolId,
+    pub(in crate::domain) name: &'a str,
+    pub(in crate::domain) vrf: VrfId,
+    pub(in crate::domain) vrf_name: &'a str,
+    pub(in crate::domain) family: Family,
     /// Longest prefix, that is the smallest block, that it gives.
-    pub(super) max_prefix_length: u8,
-    pub(super) parent: Option<Parent>,
+    pub(in crate::domain) max_prefix_length: u8,
+    pub(in crate::domain) parent: Option<Parent>,
 }
 
 /// The pool that ranges are cut from; its row is locked too.
-pub(super) struct Parent {
-    pub(super) id: PoolId,
-    pub(super) name: String,
-    pub(super) strategy: Strategy,
-    pub(super) ranges: Vec<Range>,
+pub(in crate::domain) struct Parent {
+    pub(in crate::domain) id: PoolId,
+    pub(in crate::domain) name: String,
+    pub(in crate::domain) strategy: Strategy,
+    pub(in crate::domain) ranges: Vec<Range>,
 }
 
 /// What changes.
 #[derive(Default)]
-pub(super) struct Change<'a> {
+pub(in crate::domain) struct Change<'a> {
     /// Ranges that go.
-    pub(super) remove: &'a [Stored],
+    pub(in crate::domain) remove: &'a [Stored],
     /// Ranges that come.
-    pub(super) add: &'a [Cidr],
+    pub(in crate::domain) add: &'a [Cidr],
     /// Prefix lengths of ranges that are cut from the parent wherever it has them free.
-    pub(super) cut: &'a [u8],
+    pub(in crate::domain) cut: &'a [u8],
     /// How many ranges stay.
-    pub(super) kept: usize,
+    pub(in crate::domain) kept: usize,
 }
 
 /// Changes the ranges of a pool; those that it has now and had not before.
-pub(super) async fn change(
+pub(in crate::domain) async fn change(
     db: &mut Connection,
     owner: &Owner<'_>,
     change: Change<'_>,
@@ -75,7 +76,7 @@ pub(super) async fn change(
             }
             add_roots(db, owner, change.add).await
         }
-        Some(parent) => nest::change(db, owner, parent, &change).await,
+        Some(parent) => child_ranges::change(db, owner, parent, &change).await,
     }
 }
 
@@ -125,7 +126,7 @@ fn check_length(owner: &Owner<'_>, length: u8, cidr: Option<Cidr>) -> Result<()>
 }
 
 /// Whether a pool, by its name, family and the prefix length of its smallest block, can have such a range.
-pub(super) fn check_range(
+pub(in crate::domain) fn check_range(
     (pool, family, longest): (&str, Family, u8),
     length: u8,
     cidr: Option<Cidr>,
@@ -181,7 +182,7 @@ async fn check_empty(db: &mut Connection, owner: &Owner<'_>, ranges: &[Stored]) 
 }
 
 /// Something is used: by the first ten of so many.
-pub(super) fn in_use(what: &str, mut users: Vec<String>, count: i64) -> Error {
+pub(in crate::domain) fn in_use(what: &str, mut users: Vec<String>, count: i64) -> Error {
     users.truncate(10);
     let more = usize::try_from(count)
         .unwrap_or_default()

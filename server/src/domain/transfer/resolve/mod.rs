@@ -1,6 +1,8 @@
 //! From the records of an allocation to its blocks: in which range each lies, which member of the profile it is for, and
 //! whether the sizes are what these allow. Looks at nothing but the file and the world.
 
+mod roles;
+
 use std::collections::HashMap;
 
 use ipam_shared::{
@@ -18,25 +20,27 @@ use super::{
     super::address_plan::check_required,
     check::{Check, NewAllocation, NewBlock},
     gather::{FileAllocation, FileBlock, vpc_of},
-    roles,
     world::{Member, Range},
 };
 use crate::{db::convert::Asked, network::Place};
 
 /// What is wrong with a block or an allocation: the line, the kind, the network and the words. No words: something else
 /// was said already.
-pub(super) type Problem = (u64, ConflictCode, Option<Cidr>, String);
+pub(in crate::domain::transfer) type Problem = (u64, ConflictCode, Option<Cidr>, String);
 
 /// A block with its range, and the member that it is for.
-pub(super) struct Found {
-    pub(super) block: FileBlock,
-    pub(super) range: Range,
-    pub(super) member: Option<Member>,
+pub(in crate::domain::transfer) struct Found {
+    pub(in crate::domain::transfer) block: FileBlock,
+    pub(in crate::domain::transfer) range: Range,
+    pub(in crate::domain::transfer) member: Option<Member>,
 }
 
 impl Check {
     /// What allocations would be, without those that are in conflict.
-    pub(super) fn resolve(&mut self, files: Vec<FileAllocation>) -> Vec<NewAllocation> {
+    pub(in crate::domain::transfer) fn resolve(
+        &mut self,
+        files: Vec<FileAllocation>,
+    ) -> Vec<NewAllocation> {
         let mut recipes: HashMap<usize, Vec<Member>> = HashMap::new();
         for member in &self.world.members {
             recipes

@@ -3,13 +3,13 @@
 
 use ipam_shared::{api::pool::Strategy, cidr::Cidr};
 
-use super::{
-    range::{Change, Owner, Parent},
-    space,
-};
+use super::{Change, Owner, Parent};
 use crate::{
     db::{Connection, block, free, range},
-    domain::space::free_space::{self, FreeSpace},
+    domain::space::{
+        self,
+        free_space::{self, FreeSpace},
+    },
     error::{Error, Exhausted, Result},
     network::Place,
 };

@@ -8,9 +8,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    check::{CHUNK, Check},
-    gather::{vpc_of, vrf_of},
-    parse::Line,
+    super::{
+        gather::{vpc_of, vrf_of},
+        parse::Line,
+    },
+    CHUNK, Check,
 };
 use crate::{
     db::{
@@ -23,19 +25,19 @@ use crate::{
 
 /// A block that is to cool down.
 #[derive(Clone, Debug)]
-pub(super) struct NewCooldown {
-    pub(super) line: u64,
-    pub(super) place: Place,
+pub(in crate::domain::transfer) struct NewCooldown {
+    pub(in crate::domain::transfer) line: u64,
+    pub(in crate::domain::transfer) place: Place,
     /// Its place in the world.
-    pub(super) pool: usize,
-    pub(super) allocation: Uuid,
+    pub(in crate::domain::transfer) pool: usize,
+    pub(in crate::domain::transfer) allocation: Uuid,
     /// In lower case.
-    pub(super) vpc: String,
-    pub(super) name: Option<String>,
-    pub(super) role: String,
-    pub(super) since: OffsetDateTime,
-    pub(super) released_at: OffsetDateTime,
-    pub(super) free_at: OffsetDateTime,
+    pub(in crate::domain::transfer) vpc: String,
+    pub(in crate::domain::transfer) name: Option<String>,
+    pub(in crate::domain::transfer) role: String,
+    pub(in crate::domain::transfer) since: OffsetDateTime,
+    pub(in crate::domain::transfer) released_at: OffsetDateTime,
+    pub(in crate::domain::transfer) free_at: OffsetDateTime,
 }
 
 impl NewCooldown {
@@ -53,16 +55,20 @@ impl NewCooldown {
 
 /// A block that was had once.
 #[derive(Clone, Debug)]
-pub(super) struct NewPast {
-    pub(super) vrf: Uuid,
-    pub(super) pool: Uuid,
-    pub(super) key: PastKey,
-    pub(super) record: Record,
+pub(in crate::domain::transfer) struct NewPast {
+    pub(in crate::domain::transfer) vrf: Uuid,
+    pub(in crate::domain::transfer) pool: Uuid,
+    pub(in crate::domain::transfer) key: PastKey,
+    pub(in crate::domain::transfer) record: Record,
 }
 
 impl Check {
     /// Blocks that cool down.
-    pub(super) async fn cooldowns(&mut self, db: &mut Connection, lines: Vec<Line>) -> Result<()> {
+    pub(in crate::domain::transfer) async fn cooldowns(
+        &mut self,
+        db: &mut Connection,
+        lines: Vec<Line>,
+    ) -> Result<()> {
         let mut found = Vec::with_capacity(lines.len());
         for line in lines {
             found.extend(self.cooldown(line));
@@ -125,7 +131,11 @@ impl Check {
     }
 
     /// Blocks that are no more. Whatever they say is true: their VRFs and pools may be gone too.
-    pub(super) async fn past(&mut self, db: &mut Connection, lines: Vec<Line>) -> Result<()> {
+    pub(in crate::domain::transfer) async fn past(
+        &mut self,
+        db: &mut Connection,
+        lines: Vec<Line>,
+    ) -> Result<()> {
         let mut found: Vec<NewPast> = Vec::with_capacity(lines.len());
         for Line { line, record } in lines {
             let name = vrf_of(&record).to_owned();

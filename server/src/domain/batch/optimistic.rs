@@ -1,6 +1,6 @@
 //! One request that nobody competes with, in two round trips instead of four: what it needs is read without a lock, it is
 //! decided, and written in one statement that is a transaction of its own. That statement locks the pools and does nothing
-//! if what was read does not hold any more ([`creation::insert_unlocked`]).
+//! if what was read does not hold any more ([`allocate::insert_unlocked`]).
 //!
 //! That is as safe as locking first. What a decision rests on is checked under the lock or by constraints: the revisions of
 //! the pools, which move on with their ranges; that each free block which is used up is still there; names and keys by being
@@ -16,13 +16,13 @@ use std::{
 };
 
 use super::{
-    Ask, Mode, Step, answer,
+    Mode, Request, Step, answer,
     decide::{Batch, Decided, Read},
     prepare,
 };
 use crate::{
     db::{
-        creation::{self, NewRows},
+        allocate::{self, NewRows},
         error::{is_lock_timeout, is_unknown},
     },
     domain::{Ipam, of_commit},
@@ -35,25 +35,25 @@ const CAUTION: Duration = Duration::from_secs(1);
 /// Whether others allocate at the same time: requests that waited here, or a race that was lost to another server. Then it is
 /// better to lock first, and to serve all that arrive until the lock is there.
 #[derive(Debug, Default)]
-pub(crate) struct Competition(Mutex<Option<Instant>>);
+pub(crate) struct Contention(Mutex<Option<Instant>>);
 
-impl Competition {
+impl Contention {
     /// Whether others were noticed just now.
-    pub(crate) fn is_felt(&self) -> bool {
+    pub(crate) fn is_noticed(&self) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_some_and(|last| last.elapsed() < CAUTION)
     }
 
     /// Others were noticed.
-    pub(crate) fn feel(&self) {
+    pub(crate) fn notice(&self) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(Instant::now());
     }
 }
 
 /// Decides a request without locking first; none if that can't be done, and then nothing was.
-pub(super) async fn decide(ipam: &Ipam, ask: &Ask) -> Option<Step> {
-    if ipam.competition.is_felt() {
+pub(super) async fn decide(ipam: &Ipam, ask: &Request) -> Option<Step> {
+    if ipam.contention.is_noticed() {
         return None;
     }
     match try_decide(ipam, ask).await {
@@ -72,7 +72,7 @@ pub(super) async fn decide(ipam: &Ipam, ask: &Ask) -> Option<Step> {
     }
 }
 
-async fn try_decide(ipam: &Ipam, ask: &Ask) -> Result<Option<Step>> {
+async fn try_decide(ipam: &Ipam, ask: &Request) -> Result<Option<Step>> {
     let asks = std::slice::from_ref(ask);
     let plan = ipam.address_plan().await?;
     let prepared = prepare::prepare(ipam, &plan, asks).await?;
@@ -86,13 +86,13 @@ async fn try_decide(ipam: &Ipam, ask: &Ask) -> Result<Option<Step>> {
         return Ok(None);
     };
     let cut = match batch.decide(db, 0).await {
-        Decided::Cut(cut) if !cut.is_back => cut,
+        Decided::Grant(cut) if !cut.is_back => cut,
         _ => return Ok(None),
     };
     let (mut rows, mut events) = (NewRows::default(), Vec::new());
     batch.add_rows(&cut, &mut rows, &mut events)?;
     let (pools, changes) = (batch.pools(), batch.space.changes());
-    let written = creation::insert_unlocked(db, &pools, &rows, &changes, &events).await;
+    let written = allocate::insert_unlocked(db, &pools, &rows, &changes, &events).await;
     drop(connection);
     let inserted = match written {
         Ok(inserted) => inserted.into_iter().map(|row| (row.id, row)).collect(),
@@ -102,12 +102,12 @@ async fn try_decide(ipam: &Ipam, ask: &Ask) -> Result<Option<Step>> {
         }
         Err(error) => {
             if !is_unknown(&error) {
-                ipam.competition.feel();
+                ipam.contention.notice();
             }
             return Err(of_commit(error));
         }
     };
-    let decided = vec![Decided::Cut(cut)];
+    let decided = vec![Decided::Grant(cut)];
     let mut steps = answer(ipam, &batch, decided, inserted, HashMap::new(), false).await?;
     Ok(steps.pop())
 }

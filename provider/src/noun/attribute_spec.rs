@@ -13,7 +13,7 @@ const MAX_DESCRIPTION: usize = 1000;
 type Check = fn(&Value, &Path) -> std::result::Result<(), Diagnostic>;
 
 /// One attribute.
-pub(crate) struct Word {
+pub(crate) struct AttributeSpec {
     pub(crate) name: &'static str,
     attribute: Attribute,
     what: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Word {
     pub(crate) is_place: bool,
 }
 
-impl Word {
+impl AttributeSpec {
     /// An attribute with the flags that it has in a resource. `what` it is holds everywhere, the `usage` only in a
     /// resource.
     pub(crate) fn new(
@@ -57,7 +57,7 @@ impl Word {
         what: &'static str,
         usage: &'static str,
     ) -> Self {
-        let attributes = inner.iter().map(|word| (word.name, word.managed()));
+        let attributes = inner.iter().map(|word| (word.name, word.of_resource()));
         let attribute = flags(Attribute::nested_list(attributes));
         Self {
             inner,
@@ -85,17 +85,20 @@ impl Word {
     }
 
     /// As the resource has it.
-    pub(crate) fn managed(&self) -> Attribute {
+    pub(crate) fn of_resource(&self) -> Attribute {
         let text = [self.what, self.usage].join(" ");
         self.attribute.clone().describe(text.trim_end())
     }
 
     /// As it is where it is only looked at.
-    pub(crate) fn looked_up(&self) -> Attribute {
+    pub(crate) fn of_data_source(&self) -> Attribute {
         let attribute = match &self.attribute.ty {
             AttributeType::Plain(ty) => Attribute::of(ty.clone()),
             AttributeType::Nested(nesting, _) => {
-                let inner = self.inner.iter().map(|word| (word.name, word.looked_up()));
+                let inner = self
+                    .inner
+                    .iter()
+                    .map(|word| (word.name, word.of_data_source()));
                 match nesting {
                     Nesting::Single => Attribute::nested(inner),
                     Nesting::List => Attribute::nested_list(inner),
@@ -125,9 +128,9 @@ impl Word {
 }
 
 /// A network that is written as it is read back.
-pub(crate) struct Written;
+pub(crate) struct CanonicalCidr;
 
-impl FromValue for Written {
+impl FromValue for CanonicalCidr {
     fn from_value(value: &Value, path: &Path) -> std::result::Result<Self, Diagnostic> {
         let refuse =
             |why: &dyn Display| Diagnostic::error("Invalid value", why.to_string()).at(path);
@@ -183,8 +186,8 @@ impl FromValue for Description {
 }
 
 /// The free text that everything has.
-pub(crate) fn description() -> Word {
-    Word::new(
+pub(crate) fn description() -> AttributeSpec {
+    AttributeSpec::new(
         "description",
         Attribute::string().default(""),
         "Free text, at most 1,000 characters.",
@@ -194,8 +197,8 @@ pub(crate) fn description() -> Word {
 }
 
 /// When it was made.
-pub(crate) fn created_at() -> Word {
-    Word::shown(
+pub(crate) fn created_at() -> AttributeSpec {
+    AttributeSpec::shown(
         "created_at",
         Attribute::string(),
         "When it was made, as in RFC 3339, in UTC.",

@@ -6,24 +6,11 @@
 use std::ops::RangeInclusive;
 
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::reply::Refusal;
+use super::reply::{Fault, Refusal};
 
 const UNREADABLE: &str = "There was an error parsing the body";
-
-/// One fault of a request.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Fault {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    loc: Vec<Value>,
-    msg: String,
-    input: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ctx: Option<Value>,
-}
 
 /// What is wrong with a value, before it is known where the value stood.
 type Wrong = (&'static str, String, Option<Value>);

@@ -3,15 +3,17 @@
 use ipam_shared::{api::transfer::ConflictCode, cell::Cell as _};
 
 use super::{
-    check::Check,
-    gather::{FileAllocation, FileBlock},
-    resolve::{Found, Problem},
-    world::Member,
+    super::{
+        check::Check,
+        gather::{FileAllocation, FileBlock},
+        world::Member,
+    },
+    Found, Problem,
 };
 
 impl Check {
     /// The member of the profile that a block is for.
-    pub(super) fn member<'a>(
+    pub(in crate::domain::transfer) fn member<'a>(
         &self,
         block: &FileBlock,
         vrf: usize,
@@ -93,7 +95,7 @@ impl Check {
 }
 
 /// The prefix length that an allocation of a profile was made for, if its blocks make up the profile.
-pub(super) fn recipe_length(
+pub(in crate::domain::transfer) fn recipe_length(
     file: &FileAllocation,
     found: &[Found],
     members: &[Member],

@@ -11,7 +11,7 @@ use ipam_shared::{
 use crate::error::{Error, Result};
 
 /// The family that the request says, or that follows from it.
-pub(super) fn family(new: &NewPool, parent: Option<&Pool>) -> Result<Family> {
+pub(in crate::domain) fn family(new: &NewPool, parent: Option<&Pool>) -> Result<Family> {
     let range = new.ranges.first().map(|cidr| cidr.family());
     let parent_family = parent.map(|parent| parent.family);
     let family = new.family.or(parent_family).or(range).ok_or_else(|| {
@@ -29,7 +29,7 @@ pub(super) fn family(new: &NewPool, parent: Option<&Pool>) -> Result<Family> {
 }
 
 /// Whether blocks between these lengths can be.
-pub(super) fn check_bounds(
+pub(in crate::domain) fn check_bounds(
     family: Family,
     shortest: u8,
     longest: u8,
@@ -62,7 +62,7 @@ pub(super) fn check_bounds(
 }
 
 /// Checks what holds for a new pool and for a changed one, whatever is stored.
-pub(super) fn check_policies(
+pub(in crate::domain) fn check_policies(
     reserved: Option<u32>,
     cooldown: Option<u32>,
     required: Option<&RequiredLabels>,

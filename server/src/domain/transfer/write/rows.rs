@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 
 use super::{
-    check::{Check, NewAllocation},
-    past::{NewCooldown, NewPast},
-    write::{event, internal, labels, text},
+    super::check::{
+        Check, NewAllocation,
+        past::{NewCooldown, NewPast},
+    },
+    event, internal, labels, text,
 };
 use crate::{
     db::{
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// Inserts allocations and their events; their blocks come with [`blocks`].
-pub(super) async fn allocations(
+pub(in crate::domain::transfer) async fn allocations(
     db: &mut Connection,
     check: &Check,
     chunk: &[NewAllocation],
@@ -103,7 +105,7 @@ pub(super) async fn allocations(
 }
 
 /// Inserts the blocks of allocations that are there. `ranges` and `members` say which keys those got that are new.
-pub(super) async fn blocks(
+pub(in crate::domain::transfer) async fn blocks(
     db: &mut Connection,
     check: &Check,
     chunk: &[NewAllocation],
@@ -142,7 +144,7 @@ pub(super) async fn blocks(
 }
 
 /// Inserts what blocks that cool down were; the blocks are there. `place` is where one is, now that ranges have their keys.
-pub(super) async fn cooldowns(
+pub(in crate::domain::transfer) async fn cooldowns(
     db: &mut Connection,
     chunk: &[NewCooldown],
     place: impl Fn(&Place) -> Place,
@@ -163,7 +165,10 @@ pub(super) async fn cooldowns(
 }
 
 /// Inserts blocks that are no more.
-pub(super) async fn past(db: &mut Connection, chunk: &[NewPast]) -> Result<()> {
+pub(in crate::domain::transfer) async fn past(
+    db: &mut Connection,
+    chunk: &[NewPast],
+) -> Result<()> {
     let mut rows = released::Past::default();
     for new in chunk {
         let record = &new.record;

@@ -16,7 +16,6 @@ use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use uuid::Uuid;
 
-use super::lenient::Fault;
 use crate::{
     db::error::is_connection,
     error::Error,
@@ -142,6 +141,18 @@ pub(super) fn timestamp(at: OffsetDateTime) -> Result<String, Error> {
     };
     utc.format(format)
         .map_err(|error| Error::Internal(error.into()))
+}
+
+/// One fault of a request.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Fault {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) loc: Vec<Value>,
+    pub(super) msg: String,
+    pub(super) input: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ctx: Option<Value>,
 }
 
 /// A refusal in the original's shapes.

@@ -1,5 +1,7 @@
 //! Allocations: allocate, show, update, release.
 
+mod resize;
+
 use std::collections::HashMap;
 
 use ipam_shared::{
@@ -11,16 +13,17 @@ use ipam_shared::{
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
+use self::resize::NewSize;
+pub use super::batch::Outcome;
 use super::{
     Caller, Ipam,
     address_plan::check_required,
     admission::Kind,
-    batch::{self, Ask, lower},
-    check_description, commit, detached,
+    batch::{self, Request, lower},
+    check_description, check_new_name, check_revision, commit, detached, missing_allocation,
     ownership::Maker,
-    resize::{self, NewSize},
+    space::free_list::give_back,
 };
 use crate::{
     db::{
@@ -29,25 +32,13 @@ use crate::{
         block, cooldown,
         error::{Meaning, meaning},
         event::{self, Event, Snapshot},
-        free, pool,
+        pool,
         vpc::{self, Owner},
     },
-    domain::space::free_space::{self, FreeSpace},
     error::{Error, Result},
     metrics::Allocated,
-    network::{Place, Range},
+    network::Range,
 };
-
-/// The answer to a request for space.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// What the caller has now, or would have.
-    pub allocation: Allocation,
-    /// Whether this request made it.
-    pub created: bool,
-    /// The request that made it.
-    pub request_id: Uuid,
-}
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -194,7 +185,7 @@ impl Ipam {
     ) -> Result<Allocation> {
         let mut connection = self.read().await?;
         let Some(allocation) = allocation::get(&mut connection, id).await? else {
-            return Err(gone_or_unknown(&mut connection, id).await);
+            return Err(missing_allocation(&mut connection, id).await);
         };
         self.shown(connection, caller, allocation, claim).await
     }
@@ -207,6 +198,7 @@ impl Ipam {
         patch: AllocationPatch,
         if_match: Option<i64>,
     ) -> Result<Allocation> {
+        patch.name.as_ref().map_or(Ok(()), check_new_name)?;
         if let Some(description) = &patch.description {
             check_description(description)?;
         }
@@ -235,11 +227,17 @@ impl Ipam {
                 Vec::new()
             };
             let target = match &patch.vpc {
-                Some(name) => Some(vpc::find_or_insert(db, name.as_str()).await?),
+                Some(name) => {
+                    let target = vpc::find_or_insert(db, name.as_str()).await?;
+                    if target.1 {
+                        check_new_name(name)?;
+                    }
+                    Some(target)
+                }
                 None => None,
             };
             let Some(locked) = allocation::lock(db, id).await? else {
-                return Err(gone_or_unknown(db, id).await);
+                return Err(missing_allocation(db, id).await);
             };
             check_revision(if_match, locked.revision)?;
             let before = allocation::get(db, id)
@@ -351,7 +349,7 @@ impl Ipam {
             let pools = allocation::pools(&mut transaction, &[id]).await?;
             let ranges = pool::lock(&mut transaction, &pools).await?;
             let Some(locked) = allocation::lock(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
+                return Err(missing_allocation(&mut transaction, id).await);
             };
             check_revision(if_match, locked.revision)?;
             let found = allocation::load(&mut transaction, &[id]).await?;
@@ -451,43 +449,6 @@ fn snapshot(allocation: &Allocation) -> Result<serde_json::Value> {
     serde_json::to_value(snapshot).map_err(|error| Error::Internal(error.into()))
 }
 
-/// Gives space back to the free list, under the lock of its pools, whose ranges are passed.
-pub(super) async fn give_back(
-    db: &mut Connection,
-    ranges: Vec<Range>,
-    places: Vec<Place>,
-) -> Result<()> {
-    if places.is_empty() {
-        return Ok(());
-    }
-    let mut space = FreeSpace::new(ranges);
-    read_around(db, &mut space, &places).await?;
-    places.into_iter().for_each(|place| space.give_back(place));
-    free::update(db, &space.changes()).await
-}
-
-/// Reads what has to be known of the free list to give these networks back, or to take what lies beside them.
-pub(super) async fn read_around(
-    db: &mut Connection,
-    space: &mut FreeSpace,
-    places: &[Place],
-) -> Result<()> {
-    let mut around = Vec::new();
-    for place in places {
-        let range = space
-            .range(place.range)
-            .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
-        around.extend(free_space::buddies(*place, range.cidr));
-    }
-    around.sort_unstable();
-    around.dedup();
-    free::find(db, &around)
-        .await?
-        .into_iter()
-        .for_each(|place| space.read(place));
-    Ok(())
-}
-
 /// Checks a move to another VPC, and keeps in the log that the VPC was made for it.
 async fn move_to(
     db: &mut Connection,
@@ -514,28 +475,6 @@ async fn move_to(
         event::insert(db, &[event]).await?;
     }
     Ok(())
-}
-
-/// Deleted is not unknown: a client may forget what was deleted, but not what a wrong database never knew.
-pub(super) async fn gone_or_unknown(db: &mut Connection, id: AllocationId) -> Error {
-    match event::release_of(db, id).await {
-        Ok(Some((at, by))) => Error::Gone {
-            what: format!("allocation {id}"),
-            at,
-            by,
-        },
-        Ok(None) => Error::NotFound(format!(
-            "no allocation has ever had the id {id} in this database"
-        )),
-        Err(error) => error,
-    }
-}
-
-pub(super) fn check_revision(if_match: Option<i64>, now: i64) -> Result<()> {
-    match if_match {
-        Some(revision) if revision != now => Err(Error::Stale { now }),
-        _ => Ok(()),
-    }
 }
 
 fn name_taken(error: sqlx::Error, patch: &AllocationPatch) -> Error {
@@ -569,7 +508,7 @@ pub(super) fn describe(allocation: &Allocation) -> String {
 }
 
 /// Checks what holds whatever is stored.
-fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Ask> {
+fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Request> {
     let invalid = |error: AskError| Error::Invalid(error.to_string());
     let size = new.size().map_err(invalid)?;
     let recipe = new.recipe().map_err(invalid)?;
@@ -580,7 +519,7 @@ fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Ask> 
             Ok::<_, Error>((key, fingerprint(&new)?))
         })
         .transpose()?;
-    Ok(Ask {
+    Ok(Request {
         id: AllocationId::generate(),
         new,
         recipe,

@@ -16,14 +16,16 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        pool_rules::{check_bounds, check_policies},
-        range::check_range,
+        conflict::Conflicts,
+        gather::{FilePool, FileRange, vrf_of},
+        parse::Line,
+        world::{Pool, Range, Vrf, World},
     },
-    check::Check,
-    conflict::Conflicts,
-    gather::{FilePool, FileRange, vrf_of},
-    parse::Line,
-    world::{Pool, Range, Vrf, World},
+    Check,
+};
+use crate::domain::pool::{
+    range::check_range,
+    rules::{check_bounds, check_policies},
 };
 
 /// Pools that every database is born with, under ids of its own.
@@ -31,7 +33,7 @@ const BORN: [&str; 2] = ["primary", "cgnat"];
 
 impl Check {
     /// New VRFs.
-    pub(super) fn vrfs(&mut self, lines: Vec<Line>) {
+    pub(in crate::domain::transfer) fn vrfs(&mut self, lines: Vec<Line>) {
         let mut ids: HashSet<Uuid> = self.world.vrfs.iter().map(|vrf| vrf.id.0).collect();
         for Line { line, record } in lines {
             let name = vrf_of(&record).to_owned();
@@ -60,7 +62,7 @@ impl Check {
     }
 
     /// New pools, and new ranges of pools. Parents come before their children, whatever the order of the file.
-    pub(super) fn pools(&mut self, pools: Vec<FilePool>) {
+    pub(in crate::domain::transfer) fn pools(&mut self, pools: Vec<FilePool>) {
         let mut ids: HashSet<Uuid> = self.world.pools.iter().map(|pool| pool.id.0).collect();
         let names: HashSet<_> = pools.iter().map(|pool| key(&pool.record)).collect();
         let mut waiting = pools;
@@ -92,7 +94,8 @@ impl Check {
             }
             if later.len() == before {
                 for pool in later {
-                    let detail = "its parent is, over others, its own child; a pool is cut from one that is there before it";
+                    let detail =
+                        "its parents form a cycle; a pool is cut from one that is there before it";
                     self.conflicts
                         .add(pool.line, ConflictCode::BadValue, None, detail.to_owned());
                 }
@@ -235,7 +238,7 @@ impl Check {
     }
 
     /// Counts what is there already, or says how it differs. Whether it is the same.
-    pub(super) fn same(
+    pub(in crate::domain::transfer) fn same(
         &mut self,
         line: u64,
         records: u64,
@@ -256,7 +259,12 @@ impl Check {
         false
     }
 
-    pub(super) fn unknown_vrf(&mut self, line: u64, name: &str, cidr: Option<Cidr>) {
+    pub(in crate::domain::transfer) fn unknown_vrf(
+        &mut self,
+        line: u64,
+        name: &str,
+        cidr: Option<Cidr>,
+    ) {
         let detail =
             format!("there is no VRF \"{name}\"; make it before, or with a record of kind vrf");
         self.conflicts
@@ -272,13 +280,17 @@ fn key(record: &Record) -> (String, String) {
     )
 }
 
-pub(super) fn taken(what: &str, id: Uuid) -> String {
+pub(in crate::domain::transfer) fn taken(what: &str, id: Uuid) -> String {
     format!("the id {id} belongs to another {what}; leave it out to get a new one")
 }
 
 /// What a record says otherwise than what is there. When, by whom and for whom something was made, and the range of a pool,
 /// are no part of it; nor is the id of what every database is born with.
-pub(super) fn differences(record: &Record, is: &Record, born: bool) -> Vec<&'static str> {
+pub(in crate::domain::transfer) fn differences(
+    record: &Record,
+    is: &Record,
+    born: bool,
+) -> Vec<&'static str> {
     let record = Record {
         cidr: None,
         created_at: None,

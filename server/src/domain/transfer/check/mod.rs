@@ -1,5 +1,8 @@
 //! From what a file says to what would be written, with everything that stands in the way. Reads, and writes nothing.
 
+pub(super) mod config;
+pub(super) mod past;
+
 use std::collections::{HashMap, HashSet};
 
 use ipam_shared::{
@@ -9,12 +12,14 @@ use ipam_shared::{
 };
 use uuid::Uuid;
 
-use super::{
+use self::{
     config::taken,
+    past::{NewCooldown, NewPast},
+};
+use super::{
     conflict::Conflicts,
     gather::{FileAllocation, vrf_of},
     parse::Line,
-    past::{NewCooldown, NewPast},
     world::World,
 };
 use crate::{
@@ -30,76 +35,76 @@ use crate::{
 };
 
 /// Allocations that are read at once.
-pub(super) const CHUNK: usize = 5_000;
+pub(in crate::domain::transfer) const CHUNK: usize = 5_000;
 
 /// A reservation to be made.
 #[derive(Debug)]
-pub(super) struct NewReservation {
-    pub(super) line: u64,
-    pub(super) id: ReservationId,
-    pub(super) vrf: usize,
-    pub(super) cidr: Cidr,
-    pub(super) record: Record,
+pub(in crate::domain::transfer) struct NewReservation {
+    pub(in crate::domain::transfer) line: u64,
+    pub(in crate::domain::transfer) id: ReservationId,
+    pub(in crate::domain::transfer) vrf: usize,
+    pub(in crate::domain::transfer) cidr: Cidr,
+    pub(in crate::domain::transfer) record: Record,
 }
 
 /// A block that a reservation, new or not, takes from a pool.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReservedBlock {
-    pub(super) place: Place,
-    pub(super) reservation: ReservationId,
-    pub(super) since: Option<time::OffsetDateTime>,
+pub(in crate::domain::transfer) struct ReservedBlock {
+    pub(in crate::domain::transfer) place: Place,
+    pub(in crate::domain::transfer) reservation: ReservationId,
+    pub(in crate::domain::transfer) since: Option<time::OffsetDateTime>,
 }
 
 /// A block to be made.
 #[derive(Debug)]
-pub(super) struct NewBlock {
-    pub(super) line: u64,
-    pub(super) place: Place,
+pub(in crate::domain::transfer) struct NewBlock {
+    pub(in crate::domain::transfer) line: u64,
+    pub(in crate::domain::transfer) place: Place,
     /// Key of the member, and its place in the profile.
-    pub(super) member: Option<(i32, i16)>,
-    pub(super) role: String,
-    pub(super) offset: i16,
-    pub(super) shortest: u8,
-    pub(super) longest: u8,
-    pub(super) since: Option<time::OffsetDateTime>,
+    pub(in crate::domain::transfer) member: Option<(i32, i16)>,
+    pub(in crate::domain::transfer) role: String,
+    pub(in crate::domain::transfer) offset: i16,
+    pub(in crate::domain::transfer) shortest: u8,
+    pub(in crate::domain::transfer) longest: u8,
+    pub(in crate::domain::transfer) since: Option<time::OffsetDateTime>,
 }
 
 /// An allocation to be made.
 #[derive(Debug)]
-pub(super) struct NewAllocation {
-    pub(super) line: u64,
-    pub(super) id: Uuid,
-    pub(super) record: Record,
+pub(in crate::domain::transfer) struct NewAllocation {
+    pub(in crate::domain::transfer) line: u64,
+    pub(in crate::domain::transfer) id: Uuid,
+    pub(in crate::domain::transfer) record: Record,
     /// Name of the VPC in lower case.
-    pub(super) vpc: String,
-    pub(super) profile: Option<usize>,
-    pub(super) prefix_length: u8,
-    pub(super) request: Option<serde_json::Value>,
+    pub(in crate::domain::transfer) vpc: String,
+    pub(in crate::domain::transfer) profile: Option<usize>,
+    pub(in crate::domain::transfer) prefix_length: u8,
+    pub(in crate::domain::transfer) request: Option<serde_json::Value>,
     /// In the order of the profile.
-    pub(super) blocks: Vec<NewBlock>,
+    pub(in crate::domain::transfer) blocks: Vec<NewBlock>,
 }
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Check {
-    pub(super) world: World,
-    pub(super) conflicts: Conflicts,
-    pub(super) unchanged: u64,
+pub(in crate::domain::transfer) struct Check {
+    pub(in crate::domain::transfer) world: World,
+    pub(in crate::domain::transfer) conflicts: Conflicts,
+    pub(in crate::domain::transfer) unchanged: u64,
     /// Pools whose records are in conflict, by VRF and name: what refers to them needs no conflict of its own.
-    pub(super) refused: HashSet<(String, String)>,
+    pub(in crate::domain::transfer) refused: HashSet<(String, String)>,
     /// Where new ranges come from.
-    pub(super) range_lines: HashMap<RangeId, u64>,
-    pub(super) reservations: Vec<NewReservation>,
-    pub(super) reserved: Vec<ReservedBlock>,
-    pub(super) allocations: Vec<NewAllocation>,
-    pub(super) cooldowns: Vec<NewCooldown>,
-    pub(super) past: Vec<NewPast>,
-    pub(super) changes: Changes,
+    pub(in crate::domain::transfer) range_lines: HashMap<RangeId, u64>,
+    pub(in crate::domain::transfer) reservations: Vec<NewReservation>,
+    pub(in crate::domain::transfer) reserved: Vec<ReservedBlock>,
+    pub(in crate::domain::transfer) allocations: Vec<NewAllocation>,
+    pub(in crate::domain::transfer) cooldowns: Vec<NewCooldown>,
+    pub(in crate::domain::transfer) past: Vec<NewPast>,
+    pub(in crate::domain::transfer) changes: Changes,
 }
 
 impl Check {
     /// How much would be made.
-    pub(super) fn counts(&self) -> Imported {
+    pub(in crate::domain::transfer) fn counts(&self) -> Imported {
         let count = |count: usize| count as u64;
         Imported {
             vrfs: count(self.world.vrfs.iter().filter(|vrf| vrf.new).count()),
@@ -132,7 +137,7 @@ impl Check {
     }
 
     /// New reservations.
-    pub(super) fn reservations(&mut self, lines: Vec<Line>) {
+    pub(in crate::domain::transfer) fn reservations(&mut self, lines: Vec<Line>) {
         let mut ids: HashSet<_> = self
             .world
             .reservations
@@ -193,7 +198,7 @@ impl Check {
     }
 
     /// New allocations.
-    pub(super) async fn allocations(
+    pub(in crate::domain::transfer) async fn allocations(
         &mut self,
         db: &mut Connection,
         files: Vec<FileAllocation>,

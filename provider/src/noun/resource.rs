@@ -19,16 +19,16 @@ use crate::{
 };
 
 /// The resource type of a noun.
-pub(crate) struct Managed<N>(PhantomData<fn() -> N>);
+pub(crate) struct NounResource<N>(PhantomData<fn() -> N>);
 
-impl<N> Managed<N> {
+impl<N> NounResource<N> {
     pub(crate) fn new() -> Self {
         Self(PhantomData)
     }
 }
 
 #[async_trait]
-impl<N: Noun> Resource<Connection> for Managed<N> {
+impl<N: Noun> Resource<Connection> for NounResource<N> {
     fn name(&self) -> &str {
         N::TYPE
     }
@@ -42,7 +42,7 @@ impl<N: Noun> Resource<Connection> for Managed<N> {
         let schema = words
             .iter()
             .fold(Schema::new(N::ABOUT).attribute("id", id), |schema, word| {
-                schema.attribute(word.name, word.managed())
+                schema.attribute(word.name, word.of_resource())
             });
         let labels = N::HAS_LABELS.then(labels::attributes);
         labels
