@@ -108,7 +108,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        // Put there by `auth::require`; without it the route was registered outside of that layer, which is a bug that
+        // Put there by `key::require`; without it the route was registered outside of that layer, which is a bug that
         // must not let anybody in.
         parts
             .extensions

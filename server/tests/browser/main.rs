@@ -483,8 +483,10 @@ async fn no_text_that_somebody_stored_does_anything() {
     ];
     for payload in payloads {
         stage.open("/ui/allocations/new").await;
-        stage.browser.fill("#vpc", payload).await;
-        stage.browser.fill("#name", payload).await;
+        // A new name can't have what turns a text around.
+        let name = payload.trim_start_matches('\u{202e}');
+        stage.browser.fill("#vpc", name).await;
+        stage.browser.fill("#name", name).await;
         stage.browser.fill("#hosts", "9").await;
         stage
             .browser
@@ -514,6 +516,14 @@ async fn no_text_that_somebody_stored_does_anything() {
         ));
     }
     let mut connection = stage.database.connect().await;
+    // But a name from before may.
+    for turned in [
+        "update vpc set name = chr(8238) || name where name like '<b onmouseover%'",
+        "update allocation set name = chr(8238) || name where name like '<b onmouseover%'",
+    ] {
+        let done = sqlx::query(turned).execute(&mut connection).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{turned}");
+    }
     let owners: Vec<(String,)> = sqlx::query_as("select vpc_id::text from vpc")
         .fetch_all(&mut connection)
         .await
