@@ -1,8 +1,20 @@
 //! From a failed call to the message that Terraform shows: what failed, why, and what to do about it.
 
-use ipam_client::Error;
-use ipam_shared::error::Code;
+use std::time::Duration;
+
+use ipam_client::{Error, Refusal};
+use ipam_shared::error::{Code, Problem};
 use tfplugin::Diagnostic;
+
+/// The refusal that a creation by itself would get, of what was asked for in another way.
+pub(crate) fn foreseen(problem: Problem) -> Error {
+    Error::Refused(Box::new(Refusal {
+        problem,
+        attempts: 1,
+        elapsed: Duration::ZERO,
+        repeated: false,
+    }))
+}
 
 /// The message for a call that failed. `what` completes "Can't …", such as "create the allocation prod/a".
 pub(crate) fn failure(what: &str, error: &Error) -> Diagnostic {

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipam_client::{Client, Error, Refusal};
+use ipam_client::{Client, Error};
 use ipam_shared::{
     api::allocation::{Allocation, NewAllocation, NewBatch},
     error::{Code, Problem},
@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     command::is_one_by_one,
+    failure::foreseen,
     noun::{Noun as _, pool::Pool, profile::Profile, reservation::Reservation, vpc, vrf::Vrf},
     provider::Connection,
     run::{Key, Run},
@@ -160,12 +161,7 @@ async fn serve(client: Client, queue: Arc<Mutex<Queue>>) {
 /// A refusal of one request. That of a server which is not well says nothing of the request.
 fn refused(problem: Problem) -> Answer {
     let is_well = problem.status < 500;
-    let error = Error::Refused(Box::new(Refusal {
-        problem,
-        attempts: 1,
-        elapsed: Duration::ZERO,
-        repeated: false,
-    }));
+    let error = foreseen(problem);
     if is_well { Ok(Err(error)) } else { Err(error) }
 }
 

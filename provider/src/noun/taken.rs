@@ -1,8 +1,8 @@
 //! Names that something new is planned to have and somebody else has already: said in the plan, not in the apply.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
-use ipam_client::{Error, Refusal};
+use ipam_client::Error;
 use ipam_shared::{
     api::ownership::Owned as _,
     error::{Code, Problem},
@@ -16,6 +16,7 @@ use crate::{
     ahead::Listed as _,
     call::finish,
     command::is_destroy,
+    failure::foreseen,
     preview::{Verdict, verdict},
     provider::Connection,
     run::{Key, not_made},
@@ -71,12 +72,7 @@ impl Holder {
             ),
         );
         problem.details = json!({ "import_id": self.import_id });
-        Error::Refused(Box::new(Refusal {
-            problem,
-            attempts: 1,
-            elapsed: Duration::ZERO,
-            repeated: false,
-        }))
+        foreseen(problem)
     }
 }
 
