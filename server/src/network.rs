@@ -1,12 +1,13 @@
 //! Where networks are: what the domain and its database both speak of.
 
 use ipam_shared::{cidr::Cidr, ids::PoolId};
+use serde::Deserialize;
 
 /// Key of a range in the database.
 pub type RangeId = i32;
 
 /// A network in one range of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Place {
     /// The range.
     pub range: RangeId,

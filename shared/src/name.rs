@@ -52,6 +52,12 @@ impl Name {
         &self.0
     }
 
+    /// The name as it is compared where case does not count: A to Z are a to z, and no other letters are the same, whatever
+    /// the language. The database has the same rule, `lower(name collate "C")`.
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
     /// Whether something new may be called so. What is there already keeps its name, and goes on to be found by it.
     ///
     /// # Errors

@@ -60,6 +60,8 @@ pub struct PoolSnapshot {
     pub vrf: VrfId,
     /// Name of its VRF.
     pub vrf_name: String,
+    /// The pool that its ranges are cut from.
+    pub parent: Option<PoolId>,
     /// IPv4 or IPv6.
     pub family: Family,
     /// Shortest prefix, that is the largest block.
@@ -87,7 +89,7 @@ pub struct PoolSnapshot {
 /// Every pool.
 pub async fn pools(db: &mut Connection) -> Result<Vec<PoolSnapshot>> {
     query!(
-        r#"select pool_id, pool.name, vrf_id, vrf.name as vrf_name, family, min_prefix_length, max_prefix_length,
+        r#"select pool_id, pool.name, vrf_id, vrf.name as vrf_name, parent_pool_id, family, min_prefix_length, max_prefix_length,
             default_prefix_length, reserved_addresses, strategy,
             release_cooldown_seconds > 0 or exists (
                 select from pool_range join cooldown using (range_id) where pool_range.pool_id = pool.pool_id
@@ -108,6 +110,7 @@ pub async fn pools(db: &mut Connection) -> Result<Vec<PoolSnapshot>> {
             name: row.name,
             vrf: VrfId(row.vrf_id),
             vrf_name: row.vrf_name,
+            parent: row.parent_pool_id.map(PoolId),
             family: family(row.family),
             min_prefix_length: convert::small(row.min_prefix_length)?,
             max_prefix_length: convert::small(row.max_prefix_length)?,
@@ -161,17 +164,4 @@ pub async fn members(db: &mut Connection) -> Result<Vec<ProfileMember>> {
         })
     })
     .collect()
-}
-
-/// The statement that locks pools in the order of their ids until the end of the transaction. It goes along with the one
-/// that begins, since each round trip counts; what it finds is read later, by [`super::allocate::look`].
-pub fn lock(pools: impl IntoIterator<Item = PoolId>) -> String {
-    let ids: Vec<_> = pools.into_iter().map(|id| format!("'{id}'")).collect();
-    if ids.is_empty() {
-        return String::new();
-    }
-    format!(
-        "select from pool where pool_id in ({}) order by pool_id for no key update",
-        ids.join(", ")
-    )
 }

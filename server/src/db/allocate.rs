@@ -95,7 +95,7 @@ pub async fn look(
             existing.confirmed_at is not null as "confirmed?", existing.revision as "revision?",
             null::integer as "range_id?", null::cidr as "cidr?", null::uuid as "pool_id?", null::bigint as "plan?"
         from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
-            join vpc on lower(vpc.name) = lower(wanted.vpc)
+            join vpc on lower(vpc.name collate "C") = lower(wanted.vpc collate "C")
             left join lateral (
                 select allocation.*, (select name from profile where profile_id = allocation.profile_id) as profile
                 from allocation

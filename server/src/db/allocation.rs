@@ -1,53 +1,41 @@
 //! Allocations and their blocks.
 
 use ipam_shared::{
-    api::allocation::{Allocation, AllocationFilter, Block},
+    api::{
+        allocation::{Allocation, AllocationFilter, Block},
+        pool::RequiredLabels,
+    },
     cidr::{Cidr, usable_hosts},
     ids::{AllocationId, Claim, PoolId, VpcId, VrfId},
     labels::Labels,
 };
-use sqlx::{Postgres, QueryBuilder, Row, query, types::ipnet::IpNet};
+use serde::Deserialize;
+use sqlx::{
+    Postgres, QueryBuilder, Row, query,
+    types::{Json, ipnet::IpNet},
+};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    db::{Connection, convert},
+    db::{
+        Connection, convert,
+        event::Event,
+        ledger::{Ledger, ledger},
+    },
     error::{Error, Result},
     network::Place,
 };
 
-/// A locked allocation.
-#[derive(Clone, Debug)]
-pub struct Locked {
-    /// Its revision.
-    pub revision: i64,
-    /// Whether deletion is refused.
-    pub deletion_protection: bool,
-}
-
-/// Locks an allocation against changes. Joins nothing: an allocation that was moved while the lock was waited for would
-/// not match its old VPC any more, and seem not to exist.
-pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<Option<Locked>> {
-    let row = query!(
-        "select revision, deletion_protection from allocation where allocation_id = $1 for no key update",
+/// Locks an allocation against changes, once its VPC is locked.
+pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<()> {
+    query!(
+        "select from allocation where allocation_id = $1 for no key update",
         id.0
     )
-    .fetch_optional(db)
+    .execute(db)
     .await?;
-    Ok(row.map(|row| Locked {
-        revision: row.revision,
-        deletion_protection: row.deletion_protection,
-    }))
-}
-
-/// The VRF of a locked allocation.
-pub async fn vrf(db: &mut Connection, id: AllocationId) -> Result<VrfId> {
-    let row = query!(
-        "select vrf_id from allocation join vpc using (vpc_id) where allocation_id = $1",
-        id.0
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(VrfId(row.vrf_id))
+    Ok(())
 }
 
 /// What changes; none leaves as it is.
@@ -57,33 +45,38 @@ pub struct Update<'a> {
     pub name: Option<&'a str>,
     /// The size as it is asked for now: all three are written, so that one of them is set.
     pub requested: Option<(Option<i64>, Option<i16>)>,
-    /// The size that it has now. Its blocks must be gone.
+    /// The size that it has now, and its blocks from the ledger with it.
     pub prefix_length: Option<u8>,
     pub labels: Option<&'a Labels>,
     pub description: Option<&'a str>,
     pub deletion_protection: Option<bool>,
 }
 
-/// Changes an allocation.
+/// Changes a locked allocation, and its blocks as the ledger says; when.
 pub async fn update(
     db: &mut Connection,
     id: AllocationId,
     update: &Update<'_>,
-) -> Result<(), sqlx::Error> {
+    ledger: &Ledger,
+    events: &[Event<'_>],
+) -> Result<OffsetDateTime, sqlx::Error> {
     let (hosts, prefix_length) = update.requested.unwrap_or_default();
-    query!(
-        "update allocation set vpc_id = coalesce($2, vpc_id), name = coalesce($3, name), labels = coalesce($4, labels),
-            description = coalesce($5, description), deletion_protection = coalesce($6, deletion_protection),
-            requested_hosts = case when $7 then $8 else requested_hosts end,
-            requested_prefix_length = case when $7 then $9 else requested_prefix_length end,
-            requested_cidr = case when $7 then null else requested_cidr end,
-            prefix_length = coalesce($10, prefix_length),
+    let row = ledger!(
+        ledger,
+        events,
+        " update allocation set vpc_id = coalesce($38, vpc_id), name = coalesce($39, name), labels = coalesce($40, labels),
+            description = coalesce($41, description), deletion_protection = coalesce($42, deletion_protection),
+            requested_hosts = case when $43 then $44 else requested_hosts end,
+            requested_prefix_length = case when $43 then $45 else requested_prefix_length end,
+            requested_cidr = case when $43 then null else requested_cidr end,
+            prefix_length = coalesce($46, prefix_length),
             revision = revision + 1, updated_at = now()
-        where allocation_id = $1",
+        where allocation_id = $37
+        returning updated_at",
         id.0,
         update.vpc.map(|id| id.0),
         update.name,
-        update.labels.map(sqlx::types::Json) as _,
+        update.labels.map(Json) as _,
         update.description,
         update.deletion_protection,
         update.requested.is_some(),
@@ -91,9 +84,30 @@ pub async fn update(
         prefix_length,
         update.prefix_length.map(i16::from)
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(())
+    Ok(row.updated_at)
+}
+
+/// Whether a VPC has an allocation of that name other than this one, or of this one's name if none is given.
+pub async fn is_name_taken(
+    db: &mut Connection,
+    id: AllocationId,
+    vpc: VpcId,
+    name: Option<&str>,
+) -> Result<bool> {
+    let row = query!(
+        r#"select exists (
+            select from allocation where vpc_id = $2 and allocation_id <> $1
+                and name = coalesce($3, (select name from allocation where allocation_id = $1))
+        ) as "is_taken!""#,
+        id.0,
+        vpc.0,
+        name
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.is_taken)
 }
 
 /// The pools that the blocks of some allocations lie in.
@@ -108,81 +122,23 @@ pub async fn pools(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Pool
     Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
 }
 
-/// A block that was released.
-#[derive(Clone, Debug)]
-pub struct Released {
-    /// Where it was.
-    pub place: Place,
-    /// Its range.
-    pub range_cidr: Cidr,
-    /// Whose it was.
-    pub allocation: AllocationId,
-    /// What it was for.
-    pub role: String,
-    /// Name of the VPC.
-    pub vpc: String,
-    /// Name of the allocation.
-    pub name: Option<String>,
-    /// For how many seconds its pool keeps it out of circulation.
-    pub cooldown_seconds: i32,
-}
-
-/// Deletes allocations with their blocks, keeps in the history that they were there, and answers the blocks. What has
-/// them since later than now, by another clock or from an old import, has them since now.
-pub async fn delete(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Released>> {
+/// Deletes locked allocations, whose blocks the ledger ends.
+pub async fn delete(
+    db: &mut Connection,
+    ids: &[AllocationId],
+    ledger: &Ledger,
+    events: &[Event<'_>],
+) -> Result<()> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    let rows = query!(
-        r#"with released as (
-            delete from block where allocation_id = any($1)
-            returning range_id, cidr, range_cidr, allocation_id, member_id, since
-        ), gone as (
-            delete from allocation where allocation_id = any($1) returning allocation_id, vpc_id, name
-        ), what as (
-            select released.*, pool.vrf_id, pool_id, pool.name as pool, vpc.name as vpc, gone.name as name,
-                coalesce(role, 'main') as role, release_cooldown_seconds
-            from released join gone using (allocation_id) join vpc using (vpc_id)
-                join pool_range using (range_id) join pool using (pool_id) left join profile_member using (member_id)
-        ), past as (
-            insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, since)
-            select vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, least(since, statement_timestamp())
-            from what
-        )
-        select range_id as "range_id!", cidr as "cidr!", range_cidr as "range_cidr!", allocation_id as "allocation_id!",
-            role as "role!", vpc as "vpc!", name, release_cooldown_seconds as "cooldown_seconds!"
-        from what"#,
+    ledger!(
+        ledger,
+        events,
+        " delete from allocation where allocation_id = any($37)",
         &ids
     )
-    .fetch_all(db)
+    .execute(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Released {
-            place: Place {
-                range: row.range_id,
-                cidr: Cidr::from(row.cidr),
-            },
-            range_cidr: Cidr::from(row.range_cidr),
-            allocation: AllocationId(row.allocation_id),
-            role: row.role,
-            vpc: row.vpc,
-            name: row.name,
-            cooldown_seconds: row.cooldown_seconds,
-        })
-        .collect())
-}
-
-/// Locks the allocations of a VPC; their ids. One that is being moved away is waited for, and then it is not among them.
-pub async fn lock_of_vpc(db: &mut Connection, vpc: VpcId) -> Result<Vec<AllocationId>> {
-    let rows = query!(
-        "select allocation_id from allocation where vpc_id = $1 order by 1 for update",
-        vpc.0
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| AllocationId(row.allocation_id))
-        .collect())
+    Ok(())
 }
 
 /// Ids of the allocations of a VPC.
@@ -218,84 +174,189 @@ pub async fn get(db: &mut Connection, id: AllocationId) -> Result<Option<Allocat
         .map(|(allocation, _)| allocation))
 }
 
+/// Allocations with all that belongs to them, in the order of their ids, and with more columns about each.
+macro_rules! allocations {
+    ($db:expr, $ids:expr, [$columns:literal, $more:literal], |$row:ident, $allocation:ident| $answer:expr) => {{
+        let ids: Vec<_> = $ids.iter().map(|id| id.0).collect();
+        query!(
+            r#"select allocation.allocation_id, number, allocation.vpc_id, vpc.name as vpc, vpc_vrf.name as vrf,
+                allocation.name, profile.name as "profile?", request,
+                allocation.prefix_length, requested_hosts, requested_prefix_length, requested_cidr, allocation.labels,
+                allocation.description, deletion_protection, allocation.created_by, allocation.owner,
+                allocation.confirmed_at is not null as "confirmed!", allocation.claim, request_id, allocation.revision,
+                allocation.created_at, updated_at, roles as "roles!", cidrs as "cidrs!", pools as "pools!", vrfs as "vrfs!",
+                reserved as "reserved!""# + $columns + r#"
+            from unnest($1::uuid[]) with ordinality as wanted (allocation_id, place)
+                join allocation using (allocation_id)
+                join vpc using (vpc_id)
+                join vrf as vpc_vrf on vpc_vrf.vrf_id = vpc.vrf_id
+                left join profile using (profile_id)
+                cross join lateral (
+                    select array_agg(coalesce(role, 'main') order by position) as roles,
+                        array_agg(block.cidr order by position) as cidrs,
+                        array_agg(pool.name order by position) as pools, array_agg(vrf.name order by position) as vrfs,
+                        array_agg(reserved_addresses order by position) as reserved
+                    from block
+                        left join profile_member using (member_id)
+                        join pool_range using (range_id)
+                        join pool using (pool_id)
+                        join vrf on vrf.vrf_id = pool.vrf_id
+                    where block.allocation_id = allocation.allocation_id
+                ) as blocks"# + $more + " order by place",
+            &ids
+        )
+        .fetch_all($db)
+        .await?
+        .into_iter()
+        .map(|$row| {
+            let id = AllocationId($row.allocation_id);
+            let mut blocks = Vec::with_capacity($row.cidrs.len());
+            let wheres = $row.pools.into_iter().zip($row.vrfs);
+            for (((role, net), (pool, vrf)), reserved) in
+                $row.roles.into_iter().zip($row.cidrs).zip(wheres).zip($row.reserved)
+            {
+                let cidr = Cidr::from(net);
+                let reserved = u32::try_from(reserved).unwrap_or_default();
+                let usable = usable_hosts(cidr.family(), cidr.prefix_length(), reserved);
+                blocks.push(Block { role, cidr, pool, vrf, usable });
+            }
+            let asked = convert::request($row.request)?;
+            let first = blocks.first().ok_or_else(|| Error::bug(format!("allocation {id} has no blocks")))?;
+            let $allocation = Allocation {
+                id,
+                number: $row.number,
+                vpc: convert::name($row.vpc)?,
+                vpc_id: VpcId($row.vpc_id),
+                name: $row.name.map(convert::name).transpose()?,
+                vrf: $row.vrf,
+                profile: $row.profile.map(convert::name).transpose()?,
+                requested_pools: asked.pools,
+                requested_pool_selector: asked.pool_selector,
+                exclude_cidrs: asked.exclude_cidrs,
+                cidr: first.cidr,
+                prefix_length: convert::small($row.prefix_length)?,
+                requested_hosts: $row.requested_hosts.map(convert::count).transpose()?,
+                requested_prefix_length: $row.requested_prefix_length.map(convert::small).transpose()?,
+                requested_cidr: $row.requested_cidr.map(Cidr::from),
+                blocks,
+                labels: convert::labels($row.labels)?,
+                description: $row.description,
+                deletion_protection: $row.deletion_protection,
+                revision: $row.revision,
+                created_by: $row.created_by,
+                owner: convert::owner($row.owner)?,
+                confirmed: $row.confirmed,
+                claim_digest: Some(Claim($row.claim).digest()),
+                created_at: $row.created_at,
+                updated_at: $row.updated_at,
+                claim: None,
+            };
+            Ok($answer)
+        })
+        .collect()
+    }};
+}
+
 /// Allocations with all that belongs to them, and the request that made each, in the order of `ids`.
 pub async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<(Allocation, Uuid)>> {
-    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    query!(
-        r#"select allocation.allocation_id, number, allocation.vpc_id, vpc.name as vpc, vpc_vrf.name as vrf, allocation.name,
-            profile.name as "profile?", request,
-            allocation.prefix_length, requested_hosts, requested_prefix_length, requested_cidr, allocation.labels,
-            allocation.description, deletion_protection, allocation.created_by, allocation.owner,
-            allocation.confirmed_at is not null as "confirmed!", allocation.claim, request_id, allocation.revision,
-            allocation.created_at, updated_at, roles as "roles!", cidrs as "cidrs!", pools as "pools!", vrfs as "vrfs!",
-            reserved as "reserved!"
-        from unnest($1::uuid[]) with ordinality as wanted (allocation_id, place)
-            join allocation using (allocation_id)
-            join vpc using (vpc_id)
-            join vrf as vpc_vrf on vpc_vrf.vrf_id = vpc.vrf_id
-            left join profile using (profile_id)
+    allocations!(db, ids, ["", ""], |row, allocation| (
+        allocation,
+        row.request_id
+    ))
+}
+
+/// An allocation with the space that it has, and what of the free list a change of it can touch. What is read under the locks
+/// of its pools stays so.
+#[derive(Clone, Debug)]
+pub struct WithSpace {
+    /// The allocation.
+    pub allocation: Allocation,
+    /// The VRF of its VPC.
+    pub vrf: VrfId,
+    /// Its blocks, in the order of those of the allocation.
+    pub blocks: Vec<Held>,
+    /// What it gave up a short while ago and is still its own.
+    pub cooling: Vec<Place>,
+    /// Free networks that its blocks could be merged with, or what it gave up.
+    pub free: Vec<Place>,
+}
+
+/// A block that an allocation holds, with the rules that apply to its size.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Held {
+    /// Where it is.
+    pub place: Place,
+    /// Its range.
+    pub range_cidr: Cidr,
+    /// Its pool.
+    pub pool: PoolId,
+    /// Labels that allocations from its pool must have.
+    pub required_labels: RequiredLabels,
+    /// The member of the profile that it was cut for.
+    pub member: Option<i32>,
+    /// Bits added to the prefix length that was asked for.
+    pub size_offset: i16,
+    /// Shortest and longest prefix that apply: those of its member; without one, those of the pool.
+    pub bounds: (u8, u8),
+    /// Shortest and longest prefix of the pool.
+    pub pool_bounds: (u8, u8),
+    /// Addresses that are not for hosts.
+    pub reserved_addresses: u32,
+    /// For how many seconds the pool keeps released space out of circulation.
+    pub cooldown_seconds: i32,
+    /// Since when it is there.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+/// Allocations with the space that they have, in the order of `ids`.
+pub async fn with_space(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<WithSpace>> {
+    allocations!(
+        db,
+        ids,
+        [
+            r#", vpc.vrf_id, held.blocks as "held!: Json<Vec<Held>>", cooling.places as "cooling!: Json<Vec<Place>>",
+            free.places as "free!: Json<Vec<Place>>""#,
+            "
             cross join lateral (
-                select array_agg(coalesce(role, 'main') order by position) as roles,
-                    array_agg(block.cidr order by position) as cidrs,
-                    array_agg(pool.name order by position) as pools, array_agg(vrf.name order by position) as vrfs,
-                    array_agg(reserved_addresses order by position) as reserved
-                from block
-                    left join profile_member using (member_id)
-                    join pool_range using (range_id)
-                    join pool using (pool_id)
-                    join vrf on vrf.vrf_id = pool.vrf_id
+                select jsonb_agg(jsonb_build_object('place', jsonb_build_object('range', range_id, 'cidr', block.cidr),
+                    'range_cidr', range_cidr, 'pool', pool_id, 'required_labels', required_labels, 'member', member_id,
+                    'size_offset', block.size_offset, 'bounds', case when member_id is null
+                        then jsonb_build_array(pool.min_prefix_length, pool.max_prefix_length)
+                        else jsonb_build_array(block.min_prefix_length, block.max_prefix_length) end,
+                    'pool_bounds', jsonb_build_array(pool.min_prefix_length, pool.max_prefix_length),
+                    'reserved_addresses', reserved_addresses, 'cooldown_seconds', release_cooldown_seconds,
+                    'since', since) order by position) as blocks
+                from block left join profile_member using (member_id)
+                    join pool_range using (range_id) join pool using (pool_id)
                 where block.allocation_id = allocation.allocation_id
-            ) as blocks
-        order by place"#,
-        &ids
-    )
-    .fetch_all(db)
-    .await?
-    .into_iter()
-    .map(|row| {
-        let id = AllocationId(row.allocation_id);
-        let mut blocks = Vec::with_capacity(row.cidrs.len());
-        for ((((role, net), pool), vrf), reserved) in
-            row.roles.into_iter().zip(row.cidrs).zip(row.pools).zip(row.vrfs).zip(row.reserved)
-        {
-            let cidr = Cidr::from(net);
-            let reserved = u32::try_from(reserved).unwrap_or_default();
-            blocks.push(Block { role, cidr, pool, vrf, usable: usable_hosts(cidr.family(), cidr.prefix_length(), reserved) });
+            ) as held
+            cross join lateral (
+                select coalesce(jsonb_agg(jsonb_build_object('range', range_id, 'cidr', cidr)), '[]') as places
+                from cooldown where cooldown.allocation_id = allocation.allocation_id
+            ) as cooling
+            cross join lateral (
+                select coalesce(jsonb_agg(jsonb_build_object('range', free_block.range_id, 'cidr', free_block.cidr)), '[]')
+                    as places
+                from (
+                    select range_id, cidr, range_cidr from block where block.allocation_id = allocation.allocation_id
+                    union all
+                    select range_id, cidr, range_cidr from cooldown join block using (range_id, cidr)
+                    where cooldown.allocation_id = allocation.allocation_id
+                ) as own
+                    cross join lateral ipam_buddies(own.cidr, own.range_cidr) as buddy
+                    join free_block on free_block.range_id = own.range_id and free_block.cidr = buddy
+                        and free_block.host_bits = (case family(buddy) when 4 then 32 else 128 end) - masklen(buddy)
+            ) as free"
+        ],
+        |row, allocation| WithSpace {
+            allocation,
+            vrf: VrfId(row.vrf_id),
+            blocks: row.held.0,
+            cooling: row.cooling.0,
+            free: row.free.0,
         }
-        let asked = convert::request(row.request)?;
-        let first = blocks.first().ok_or_else(|| Error::bug(format!("allocation {id} has no blocks")))?;
-        let allocation = Allocation {
-            id,
-            number: row.number,
-            vpc: convert::name(row.vpc)?,
-            vpc_id: VpcId(row.vpc_id),
-            name: row.name.map(convert::name).transpose()?,
-            vrf: row.vrf,
-            profile: row.profile.map(convert::name).transpose()?,
-            requested_pools: asked.pools,
-            requested_pool_selector: asked.pool_selector,
-            exclude_cidrs: asked.exclude_cidrs,
-            cidr: first.cidr,
-            prefix_length: convert::small(row.prefix_length)?,
-            requested_hosts: row.requested_hosts.map(convert::count).transpose()?,
-            requested_prefix_length: row.requested_prefix_length.map(convert::small).transpose()?,
-            requested_cidr: row.requested_cidr.map(Cidr::from),
-            blocks,
-            labels: convert::labels(row.labels)?,
-            description: row.description,
-            deletion_protection: row.deletion_protection,
-            revision: row.revision,
-            created_by: row.created_by,
-            owner: convert::owner(row.owner)?,
-            confirmed: row.confirmed,
-                claim_digest: Some(Claim(row.claim).digest()),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            claim: None,
-        };
-        Ok((allocation, row.request_id))
-    })
-    .collect()
+    )
 }
 
 /// Ids that pass a filter, in their order, after `cursor`. Only the conditions that are asked for become SQL, so that
@@ -327,9 +388,9 @@ pub(super) fn conditions(
     label: Option<(&str, &str)>,
 ) {
     if let Some(vpc) = &filter.vpc {
-        sql.push(" and vpc_id = (select vpc_id from vpc where lower(name) = lower(")
+        sql.push(" and vpc_id = (select vpc_id from vpc where lower(name collate \"C\") = lower(")
             .push_bind(vpc.clone())
-            .push(")");
+            .push(" collate \"C\")");
         if let Ok(id) = vpc.parse::<VpcId>() {
             sql.push(" or vpc_id = ").push_bind(id.0);
         }

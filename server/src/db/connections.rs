@@ -150,9 +150,9 @@ impl Connections {
         Transaction::begin(self.read().await?, statement.to_owned()).await
     }
 
-    /// Begins a transaction that changes something.
-    pub async fn begin_change(&self) -> sqlx::Result<Transaction> {
-        Transaction::begin(self.acquire(&self.changes).await?, "begin".to_owned()).await
+    /// Begins a transaction that changes something, with a statement of several.
+    pub async fn begin_change(&self, statement: &str) -> sqlx::Result<Transaction> {
+        Transaction::begin(self.acquire(&self.changes).await?, statement.to_owned()).await
     }
 
     /// Begins a transaction on the hot path with a statement of several, since each round trip counts. A connection that broke

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
-use ipam_shared::{
-    cidr::Cidr,
-    ids::{AllocationId, PoolId},
+use ipam_shared::{cidr::Cidr, ids::PoolId};
+use sqlx::{
+    query,
+    types::{Json, ipnet::IpNet},
 };
-use sqlx::{query, types::ipnet::IpNet};
-use uuid::Uuid;
 
 use crate::{
     db::{Connection, convert},
     error::Result,
-    network::{Place, RangeId},
+    network::{Place, Range, RangeId},
 };
 
 /// What `block.reason` says of them.
@@ -64,28 +63,15 @@ pub async fn of_names(
     Ok(found)
 }
 
-/// What an allocation gave up a short while ago.
-pub async fn of_allocation(db: &mut Connection, id: AllocationId) -> Result<Vec<Place>> {
-    let rows = query!(
-        "select range_id, cidr from cooldown where allocation_id = $1",
-        id.0
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Place {
-            range: row.range_id,
-            cidr: Cidr::from(row.cidr),
-        })
-        .collect())
-}
-
 /// Takes blocks out of cooldown, for who had them.
 pub async fn end(db: &mut Connection, places: &[Place]) -> Result<u64> {
     let (ranges, nets) = columns(places);
     let done = query!(
-        "delete from block using unnest($1::integer[], $2::cidr[]) as wanted (range_id, cidr)
+        "with ended as (
+            delete from cooldown using unnest($1::integer[], $2::cidr[]) as wanted (range_id, cidr)
+            where cooldown.range_id = wanted.range_id and cooldown.cidr = wanted.cidr
+        )
+        delete from block using unnest($1::integer[], $2::cidr[]) as wanted (range_id, cidr)
         where block.range_id = wanted.range_id and block.cidr = wanted.cidr and reason = 'cooldown'",
         &ranges,
         &nets
@@ -93,58 +79,6 @@ pub async fn end(db: &mut Connection, places: &[Place]) -> Result<u64> {
     .execute(db)
     .await?;
     Ok(done.rows_affected())
-}
-
-/// A block that begins to cool down.
-#[derive(Clone, Debug)]
-pub struct Start {
-    /// Where it is.
-    pub place: Place,
-    /// Its range.
-    pub range_cidr: Cidr,
-    /// Whose it was.
-    pub allocation: AllocationId,
-    /// Name of the VPC, in lower case.
-    pub vpc: String,
-    /// Name of the allocation, if the same name is to get it back.
-    pub name: Option<String>,
-    /// What it was for.
-    pub role: String,
-    /// For how long, in seconds.
-    pub seconds: i32,
-}
-
-/// Keeps free space out of circulation for a while.
-pub async fn start(db: &mut Connection, blocks: &[Start]) -> Result<()> {
-    let places: Vec<_> = blocks.iter().map(|block| block.place).collect();
-    let (ranges, nets) = columns(&places);
-    let range_nets = convert::nets(blocks.iter().map(|block| block.range_cidr));
-    let allocations: Vec<Uuid> = blocks.iter().map(|block| block.allocation.0).collect();
-    let vpcs: Vec<_> = blocks.iter().map(|block| block.vpc.clone()).collect();
-    let names: Vec<_> = blocks.iter().map(|block| block.name.clone()).collect();
-    let roles: Vec<_> = blocks.iter().map(|block| block.role.clone()).collect();
-    let seconds: Vec<_> = blocks.iter().map(|block| block.seconds).collect();
-    query!(
-        "with cooling as (
-            insert into block (range_id, cidr, range_cidr, reason)
-            select *, 'cooldown' from unnest($1::integer[], $2::cidr[], $3::cidr[])
-        )
-        insert into cooldown (range_id, cidr, allocation_id, vpc, name, role, free_at)
-        select range_id, cidr, allocation_id, vpc, name, role, now() + make_interval(secs => seconds)
-        from unnest($1::integer[], $2::cidr[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::integer[])
-            as cooling (range_id, cidr, allocation_id, vpc, name, role, seconds)",
-        &ranges,
-        &nets,
-        &range_nets,
-        &allocations,
-        &vpcs,
-        &names as &[Option<String>],
-        &roles,
-        &seconds
-    )
-    .execute(db)
-    .await?;
-    Ok(())
 }
 
 /// Pools with blocks whose time is over.
@@ -159,24 +93,50 @@ pub async fn due(db: &mut Connection) -> Result<Vec<PoolId>> {
     Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
 }
 
-/// Deletes blocks of these ranges whose time is over, at most `limit`, and answers where they were.
-pub async fn delete_due(db: &mut Connection, ranges: &[RangeId], limit: i64) -> Result<Vec<Place>> {
+/// A block whose time is over.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Where it is.
+    pub place: Place,
+    /// Its range.
+    pub range: Range,
+    /// Free networks that it could be merged with.
+    pub free: Vec<Place>,
+}
+
+/// Blocks of a locked pool whose time is over, at most `limit`.
+pub async fn due_in(db: &mut Connection, pool: PoolId, limit: i64) -> Result<Vec<Due>> {
     let rows = query!(
-        "delete from block using (
-            select range_id, cidr from cooldown where range_id = any($1) and free_at <= now() order by free_at limit $2
-        ) as due
-        where block.range_id = due.range_id and block.cidr = due.cidr
-        returning block.range_id, block.cidr",
-        ranges,
+        r#"select due.range_id, due.cidr, range_cidr,
+            (
+                select coalesce(jsonb_agg(jsonb_build_object('range', free_block.range_id, 'cidr', free_block.cidr)), '[]')
+                from ipam_buddies(due.cidr, range_cidr) as buddy join free_block
+                    on free_block.range_id = due.range_id and free_block.cidr = buddy
+                        and free_block.host_bits = (case family(buddy) when 4 then 32 else 128 end) - masklen(buddy)
+            ) as "free!: Json<Vec<Place>>"
+        from (
+            select cooldown.range_id, cooldown.cidr, pool_range.cidr as range_cidr
+            from cooldown join pool_range using (range_id)
+            where pool_id = $1 and free_at <= now() order by free_at limit $2
+        ) as due"#,
+        pool.0,
         limit
     )
     .fetch_all(db)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Place {
-            range: row.range_id,
-            cidr: Cidr::from(row.cidr),
+        .map(|row| Due {
+            place: Place {
+                range: row.range_id,
+                cidr: Cidr::from(row.cidr),
+            },
+            range: Range {
+                id: row.range_id,
+                pool,
+                cidr: Cidr::from(row.range_cidr),
+            },
+            free: row.free.0,
         })
         .collect())
 }

@@ -91,6 +91,53 @@ pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
     Ok(())
 }
 
+/// A statement that changes rows, and appends the events that tell of it. Its own parameters begin with `$6`.
+macro_rules! recorded {
+    ($events:expr, $statement:literal $(+ $more:literal)* $(, $value:expr)*) => {{
+        let events = $crate::db::event::Columns::of($events);
+        sqlx::query!(
+            "with new_event as (
+                insert into event (action, subject, actor, request_id, detail)
+                select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[])
+            ) " + $statement $(+ $more)*,
+            &events.actions,
+            &events.subjects,
+            &events.actors,
+            &events.requests,
+            &events.details
+            $(, $value)*
+        )
+    }};
+}
+pub(super) use recorded;
+
+/// A statement that makes one row, unless there is one of that name already, and only then appends the events that tell of
+/// it; whether it did. More can be made of `made`. Its own parameters begin with `$6`.
+macro_rules! made {
+    ($db:expr, $events:expr, $statement:literal $(+ $more:literal)? $(, $value:expr)*) => {{
+        let events = $crate::db::event::Columns::of($events);
+        sqlx::query!(
+            "with made as (" + $statement + " returning 1)" $(+ $more)? + r#", new_event as (
+                insert into event (action, subject, actor, request_id, detail)
+                select new.* from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[])
+                    as new (action, subject, actor, request_id, detail)
+                where exists (select from made)
+            )
+            select exists (select from made) as "is_made!""#,
+            &events.actions,
+            &events.subjects,
+            &events.actors,
+            &events.requests,
+            &events.details
+            $(, $value)*
+        )
+        .fetch_one($db)
+        .await?
+        .is_made
+    }};
+}
+pub(super) use made;
+
 /// Whether this very event is in the log.
 pub async fn is_known(db: &mut Connection, event: &api::event::Event) -> Result<bool> {
     let row = query!(

@@ -97,7 +97,7 @@ pub async fn find(db: &mut Connection, places: &[Place]) -> Result<Vec<Place>> {
 }
 
 /// Range, host bits and network of some places.
-type PlaceColumns = (Vec<RangeId>, Vec<i16>, Vec<IpNet>);
+pub(super) type PlaceColumns = (Vec<RangeId>, Vec<i16>, Vec<IpNet>);
 
 /// Changes of the free list and of its counts, a vector per column.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ pub async fn update(db: &mut Connection, changes: &Changes) -> Result<()> {
     Ok(())
 }
 
-fn columns(places: &[Place]) -> PlaceColumns {
+pub(super) fn columns(places: &[Place]) -> PlaceColumns {
     (
         places.iter().map(|place| place.range).collect(),
         places

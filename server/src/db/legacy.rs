@@ -18,7 +18,7 @@ pub async fn page(
     offset: i64,
 ) -> Result<(i64, Vec<AllocationId>)> {
     let mut sql = from("select allocation_id", roles, vpc);
-    sql.push(" order by lower(vpc.name), block.cidr limit ")
+    sql.push(" order by lower(vpc.name collate \"C\"), block.cidr limit ")
         .push_bind(limit);
     sql.push(" offset ").push_bind(offset);
     let rows = sql.build().persistent(false).fetch_all(&mut *db).await?;
@@ -57,9 +57,9 @@ fn from<'a>(
     .push_bind(roles.1.to_owned())
     .push(")");
     if let Some(vpc) = vpc {
-        sql.push(" and lower(vpc.name) = lower(")
+        sql.push(" and lower(vpc.name collate \"C\") = lower(")
             .push_bind(vpc.to_owned())
-            .push(")");
+            .push(" collate \"C\")");
     }
     sql
 }

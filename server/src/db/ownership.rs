@@ -8,7 +8,10 @@ use sqlx::query;
 use uuid::Uuid;
 
 use crate::{
-    db::{Connection, convert},
+    db::{
+        Connection, convert,
+        event::{Event, recorded},
+    },
     error::Result,
 };
 
@@ -83,11 +86,18 @@ pub async fn standing(db: &mut Connection, noun: Noun, id: Uuid) -> Result<Optio
 }
 
 /// Gives one, whose row is locked, to whoever asked for the same again: a new claim.
-pub async fn adopt(db: &mut Connection, noun: Noun, id: Uuid, claim: Claim) -> Result<()> {
+pub async fn adopt(
+    db: &mut Connection,
+    noun: Noun,
+    id: Uuid,
+    claim: Claim,
+    events: &[Event<'_>],
+) -> Result<()> {
     macro_rules! statement {
-        ($table:literal, $id:literal, $db:expr, $value:expr, $claim:expr) => {
-            query!(
-                "update " + $table + " set claim = $2 where " + $id + " = $1",
+        ($table:literal, $id:literal, $db:expr, $events:expr, $value:expr, $claim:expr) => {
+            recorded!(
+                $events,
+                "update " + $table + " set claim = $7 where " + $id + " = $6",
                 $value,
                 $claim
             )
@@ -95,7 +105,7 @@ pub async fn adopt(db: &mut Connection, noun: Noun, id: Uuid, claim: Claim) -> R
             .await?
         };
     }
-    of_noun!(noun, statement!(db, id, claim.0));
+    of_noun!(noun, statement!(db, events, id, claim.0));
     Ok(())
 }
 

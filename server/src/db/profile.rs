@@ -7,30 +7,71 @@ use ipam_shared::{
 use sqlx::query;
 
 use crate::{
-    db::{Connection, convert, ownership::Made},
+    db::{
+        Connection, convert,
+        event::{Event, made, recorded},
+        ownership::Made,
+    },
     error::Result,
 };
 
-/// Makes a profile, as yet without members, unless one of that name was made meanwhile.
+/// Members of a profile, a vector per column.
+struct MemberColumns {
+    positions: Vec<i16>,
+    roles: Vec<String>,
+    pools: Vec<String>,
+    offsets: Vec<i16>,
+    mins: Vec<i16>,
+    maxs: Vec<i16>,
+}
+
+impl MemberColumns {
+    fn of(members: &[Member]) -> Self {
+        let column = |value: fn(&Member) -> i16| members.iter().map(value).collect();
+        Self {
+            positions: (1..).take(members.len()).collect(),
+            roles: members.iter().map(|member| member.role.clone()).collect(),
+            pools: (members.iter().map(|member| member.pool.to_string())).collect(),
+            offsets: column(|member| member.size_offset.into()),
+            mins: column(|member| member.min_prefix_length.into()),
+            maxs: column(|member| member.max_prefix_length.into()),
+        }
+    }
+}
+
+/// Makes a profile, unless one of that name was made meanwhile.
 pub async fn insert(
     db: &mut Connection,
     id: ProfileId,
     new: &NewProfile,
     made: &Made<'_>,
+    events: &[Event<'_>],
 ) -> Result<bool> {
-    let done = query!(
-        "insert into profile (profile_id, name, description, created_by, owner, claim) values ($1, $2, $3, $4, $5, $6)
-        on conflict (name) do nothing",
+    let members = MemberColumns::of(&new.members);
+    Ok(made!(
+        db,
+        events,
+        "insert into profile (profile_id, name, description, created_by, owner, claim) values ($6, $7, $8, $9, $10, $11)
+        on conflict (name) do nothing" + ", new_member as (
+            insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
+                max_prefix_length)
+            select $6, * from unnest($12::smallint[], $13::text[], $14::text[], $15::smallint[], $16::smallint[],
+                $17::smallint[])
+            where exists (select from made)
+        )",
         id.0,
         new.name.as_str(),
         new.description,
         made.by,
         made.owner(),
-        made.claim.0
-    )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+        made.claim.0,
+        &members.positions,
+        &members.roles,
+        &members.pools,
+        &members.offsets,
+        &members.mins,
+        &members.maxs
+    ))
 }
 
 /// The id of a profile by id or name; an id wins over a name that looks like one.
@@ -58,17 +99,6 @@ pub async fn lock_named(db: &mut Connection, name: &str) -> Result<Option<Profil
     .fetch_optional(db)
     .await?;
     Ok(row.map(|row| ProfileId(row.profile_id)))
-}
-
-/// Locks a profile against changes and new allocations from it; its revision.
-pub async fn lock(db: &mut Connection, id: ProfileId) -> Result<Option<i64>> {
-    let row = query!(
-        "select revision from profile where profile_id = $1 for update",
-        id.0
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| row.revision))
 }
 
 /// Profiles that pass a condition, with a statement for each, so that each is planned for itself.
@@ -165,63 +195,47 @@ pub async fn list(
     }
 }
 
-/// Changes what a profile is called and how it is described; the members have a function of their own.
-pub async fn update(db: &mut Connection, id: ProfileId, patch: &ProfilePatch) -> Result<()> {
-    query!(
-        "update profile set name = coalesce($2, name), description = coalesce($3, description), revision = revision + 1
-        where profile_id = $1",
+/// Changes a locked profile. Members that stay as they are keep their rows; the others are retired, and blocks that were cut
+/// for them keep them.
+pub async fn update(
+    db: &mut Connection,
+    id: ProfileId,
+    patch: &ProfilePatch,
+    events: &[Event<'_>],
+) -> Result<()> {
+    let members = MemberColumns::of(patch.members.as_deref().unwrap_or_default());
+    recorded!(
+        events,
+        ", wanted as (
+            select * from unnest($10::smallint[], $11::text[], $12::text[], $13::smallint[], $14::smallint[],
+                $15::smallint[]) as wanted (position, role, pool_name, size_offset, min_prefix_length, max_prefix_length)
+        ), kept as (
+            select position, role, pool_name, size_offset, min_prefix_length, max_prefix_length from profile_member
+            where profile_id = $6 and retired_at is null
+            intersect select * from wanted
+        ), retired as (
+            update profile_member set retired_at = now()
+            where $9 and profile_id = $6 and retired_at is null and position not in (select position from kept)
+            returning 1
+        ), added as (
+            insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
+                max_prefix_length)
+            select $6, wanted.* from wanted
+            -- Once those that had their positions are retired.
+            where (select count(*) from retired) >= 0 and position not in (select position from kept)
+        )
+        update profile set name = coalesce($7, name), description = coalesce($8, description), revision = revision + 1
+        where profile_id = $6",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
-        patch.description.as_deref()
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Members of a locked profile from now on. Those that stay as they are keep their rows; the others are retired, and
-/// blocks that were cut for them keep them.
-pub async fn set_members(db: &mut Connection, id: ProfileId, members: &[Member]) -> Result<()> {
-    let positions: Vec<i16> = (1..).take(members.len()).collect();
-    let roles: Vec<_> = members.iter().map(|member| member.role.clone()).collect();
-    let pools: Vec<_> = members
-        .iter()
-        .map(|member| member.pool.as_str().to_owned())
-        .collect();
-    let column = |value: fn(&Member) -> i16| members.iter().map(value).collect::<Vec<_>>();
-    let offsets = column(|member| member.size_offset.into());
-    let mins = column(|member| member.min_prefix_length.into());
-    let maxs = column(|member| member.max_prefix_length.into());
-    query!(
-        "update profile_member set retired_at = now()
-        where profile_id = $1 and retired_at is null
-            and (position, role, pool_name, size_offset, min_prefix_length, max_prefix_length) not in (
-                select * from unnest($2::smallint[], $3::text[], $4::text[], $5::smallint[], $6::smallint[],
-                    $7::smallint[])
-            )",
-        id.0,
-        &positions,
-        &roles,
-        &pools,
-        &offsets,
-        &mins,
-        &maxs
-    )
-    .execute(&mut *db)
-    .await?;
-    query!(
-        "insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
-            max_prefix_length)
-        select $1, wanted.* from unnest($2::smallint[], $3::text[], $4::text[], $5::smallint[], $6::smallint[],
-            $7::smallint[]) as wanted (position)
-        where position not in (select position from profile_member where profile_id = $1 and retired_at is null)",
-        id.0,
-        &positions,
-        &roles,
-        &pools,
-        &offsets,
-        &mins,
-        &maxs
+        patch.description.as_deref(),
+        patch.members.is_some(),
+        &members.positions,
+        &members.roles,
+        &members.pools,
+        &members.offsets,
+        &members.mins,
+        &members.maxs
     )
     .execute(db)
     .await?;
@@ -250,12 +264,13 @@ pub async fn users(db: &mut Connection, id: ProfileId, limit: i64) -> Result<(Ve
 }
 
 /// Deletes a locked profile that no allocation uses, with all the members that it has and ever had.
-pub async fn delete(db: &mut Connection, id: ProfileId) -> Result<()> {
-    query!("delete from profile_member where profile_id = $1", id.0)
-        .execute(&mut *db)
-        .await?;
-    query!("delete from profile where profile_id = $1", id.0)
-        .execute(db)
-        .await?;
+pub async fn delete(db: &mut Connection, id: ProfileId, events: &[Event<'_>]) -> Result<()> {
+    recorded!(
+        events,
+        ", gone as (delete from profile_member where profile_id = $6) delete from profile where profile_id = $6",
+        id.0
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }

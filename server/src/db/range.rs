@@ -4,10 +4,13 @@ use ipam_shared::{
     cidr::Cidr,
     ids::{PoolId, ReservationId, VrfId},
 };
-use sqlx::{query, types::ipnet::IpNet};
+use sqlx::{query, types::Json};
 
 use crate::{
-    db::{Connection, convert},
+    db::{
+        Connection, convert,
+        ledger::{Ledger, ledger},
+    },
     error::Result,
     network::{Place, Range, RangeId},
 };
@@ -38,6 +41,50 @@ pub async fn of_pool(db: &mut Connection, pool: PoolId) -> Result<Vec<Stored>> {
                 cidr: Cidr::from(row.cidr),
             },
             parent: row.parent_range_id,
+        })
+        .collect())
+}
+
+/// A range as a block of the pool that it is cut from.
+#[derive(Clone, Debug)]
+pub struct InParent {
+    /// The block.
+    pub place: Place,
+    /// The range of the parent.
+    pub parent: Range,
+    /// Free networks that the block could be merged with.
+    pub free: Vec<Place>,
+}
+
+/// The ranges of a pool as blocks of its parent. Read it under the locks of both.
+pub async fn in_parent(db: &mut Connection, pool: PoolId) -> Result<Vec<InParent>> {
+    let rows = query!(
+        r#"select parent.range_id, parent.pool_id, parent.cidr as parent_cidr, pool_range.cidr,
+            (
+                select coalesce(jsonb_agg(jsonb_build_object('range', free_block.range_id, 'cidr', free_block.cidr)), '[]')
+                from ipam_buddies(pool_range.cidr, parent.cidr) as buddy join free_block
+                    on free_block.range_id = parent.range_id and free_block.cidr = buddy
+                        and free_block.host_bits = (case family(buddy) when 4 then 32 else 128 end) - masklen(buddy)
+            ) as "free!: Json<Vec<Place>>"
+        from pool_range join pool_range as parent on parent.range_id = pool_range.parent_range_id
+        where pool_range.pool_id = $1"#,
+        pool.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| InParent {
+            place: Place {
+                range: row.range_id,
+                cidr: Cidr::from(row.cidr),
+            },
+            parent: Range {
+                id: row.range_id,
+                pool: PoolId(row.pool_id),
+                cidr: Cidr::from(row.parent_cidr),
+            },
+            free: row.free.0,
         })
         .collect())
 }
@@ -124,22 +171,15 @@ pub async fn reservations(
         .collect())
 }
 
-/// Adds ranges to a pool, each with the range of the parent pool that it is cut from. Each is one free block then.
-pub async fn insert(
-    db: &mut Connection,
-    pool: PoolId,
-    ranges: &[(Cidr, Option<RangeId>)],
-) -> Result<Vec<Range>> {
-    let nets = convert::nets(ranges.iter().map(|(cidr, _)| *cidr));
-    let parents: Vec<_> = ranges.iter().map(|(_, parent)| *parent).collect();
+/// Adds ranges to a pool. Each is one free block then.
+pub async fn insert(db: &mut Connection, pool: PoolId, cidrs: &[Cidr]) -> Result<Vec<Range>> {
+    let nets = convert::nets(cidrs.iter().copied());
     let rows = query!(
-        "insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id, parent_pool_id)
-        select pool_id, vrf_id, family, new.cidr, new.parent, parent_pool_id
-        from pool, unnest($2::cidr[], $3::integer[]) as new (cidr, parent) where pool_id = $1
+        "insert into pool_range (pool_id, vrf_id, family, cidr)
+        select pool_id, vrf_id, family, new.cidr from pool, unnest($2::cidr[]) as new (cidr) where pool_id = $1
         returning range_id, cidr",
         pool.0,
-        &nets,
-        &parents as &[Option<RangeId>]
+        &nets
     )
     .fetch_all(db)
     .await?;
@@ -153,6 +193,36 @@ pub async fn insert(
         .collect())
 }
 
+/// Takes ranges from a child pool, and gives it others, whose blocks in the parent end and begin as the ledger says. Each new
+/// one is one free block then.
+pub async fn replace_children(
+    db: &mut Connection,
+    pool: PoolId,
+    gone: &[RangeId],
+    new: &[Place],
+    ledger: &Ledger,
+) -> Result<()> {
+    let parents: Vec<_> = new.iter().map(|place| place.range).collect();
+    let nets = convert::nets(new.iter().map(|place| place.cidr));
+    ledger!(
+        ledger,
+        &[],
+        ", gone as (
+            delete from pool_range where range_id = any($38)
+        )
+        insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id, parent_pool_id)
+        select pool_id, vrf_id, family, new.cidr, new.parent, parent_pool_id
+        from pool, unnest($39::cidr[], $40::integer[]) as new (cidr, parent) where pool_id = $37",
+        pool.0,
+        gone,
+        &nets,
+        &parents
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Deletes ranges that nothing is in, with their free lists.
 pub async fn delete(db: &mut Connection, ranges: &[RangeId]) -> Result<()> {
     query!("delete from pool_range where range_id = any($1)", ranges)
@@ -164,50 +234,11 @@ pub async fn delete(db: &mut Connection, ranges: &[RangeId]) -> Result<()> {
 /// Deletes blocks that have cooled down but that nobody has freed yet.
 pub async fn delete_cooled(db: &mut Connection, ranges: &[RangeId]) -> Result<()> {
     query!(
-        "delete from block using cooldown
-        where block.range_id = any($1) and block.reason is not null
-            and cooldown.range_id = block.range_id and cooldown.cidr = block.cidr and free_at <= now()",
+        "with ended as (
+            delete from cooldown where range_id = any($1) and free_at <= now() returning range_id, cidr
+        )
+        delete from block using ended where block.range_id = ended.range_id and block.cidr = ended.cidr",
         ranges
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Takes networks of ranges out of circulation: for a reservation, or for the range of a child pool.
-pub async fn insert_blocks(
-    db: &mut Connection,
-    blocks: &[(Place, Option<ReservationId>)],
-) -> Result<()> {
-    let ranges: Vec<_> = blocks.iter().map(|(place, _)| place.range).collect();
-    let nets = convert::nets(blocks.iter().map(|(place, _)| place.cidr));
-    let reservations: Vec<_> = blocks
-        .iter()
-        .map(|(_, reservation)| reservation.map(|id| id.0))
-        .collect();
-    query!(
-        "insert into block (range_id, cidr, range_cidr, reservation_id, reason)
-        select range_id, new.cidr, pool_range.cidr, reservation_id, case when reservation_id is null then 'child_range' end
-        from unnest($1::integer[], $2::cidr[], $3::uuid[]) as new (range_id, cidr, reservation_id)
-            join pool_range using (range_id)",
-        &ranges,
-        &nets,
-        &reservations as &[Option<uuid::Uuid>]
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Deletes the blocks that the ranges of a child pool were in its parent.
-pub async fn delete_child_blocks(db: &mut Connection, places: &[Place]) -> Result<()> {
-    let ranges: Vec<_> = places.iter().map(|place| place.range).collect();
-    let nets: Vec<IpNet> = convert::nets(places.iter().map(|place| place.cidr));
-    query!(
-        "delete from block using unnest($1::integer[], $2::cidr[]) as gone (range_id, cidr)
-        where block.range_id = gone.range_id and block.cidr = gone.cidr and allocation_id is null",
-        &ranges,
-        &nets
     )
     .execute(db)
     .await?;

@@ -5,47 +5,50 @@ use ipam_shared::{
     cidr::Cidr,
     ids::{Claim, PoolId, ReservationId, VrfId},
 };
-use sqlx::{Postgres, QueryBuilder, Row as _, query, types::ipnet::IpNet};
+use sqlx::{
+    Postgres, QueryBuilder, Row as _, query,
+    types::{Json, ipnet::IpNet},
+};
+use time::OffsetDateTime;
 
 use crate::{
-    db::{Connection, convert, ownership::Made},
+    db::{
+        Connection, convert,
+        event::{Event, recorded},
+        free,
+        ledger::{Ledger, ledger},
+        ownership::Made,
+    },
     error::{Conflict, Result},
     network::{Place, Range},
 };
 
-/// The VRF of a reservation, if that exists.
-pub async fn vrf(db: &mut Connection, id: ReservationId) -> Result<Option<VrfId>> {
-    let row = query!(
-        "select vrf_id from reservation where reservation_id = $1",
+/// Locks a reservation against changes of what is said of it.
+pub async fn lock(db: &mut Connection, id: ReservationId) -> Result<()> {
+    query!(
+        "select from reservation where reservation_id = $1 for update",
         id.0
     )
-    .fetch_optional(db)
+    .execute(db)
     .await?;
-    Ok(row.map(|row| VrfId(row.vrf_id)))
+    Ok(())
 }
 
-/// Locks a reservation against changes; its revision.
-pub async fn lock(db: &mut Connection, id: ReservationId) -> Result<Option<i64>> {
-    let row = query!(
-        "select revision from reservation where reservation_id = $1 for update",
-        id.0
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| row.revision))
-}
-
-/// Makes a reservation, as yet without blocks.
+/// Makes a reservation with its blocks; when.
 pub async fn insert(
     db: &mut Connection,
     id: ReservationId,
     vrf: VrfId,
     new: &NewReservation,
     made: &Made<'_>,
-) -> Result<()> {
-    query!(
-        "insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_by, owner, claim)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    ledger: &Ledger,
+    events: &[Event<'_>],
+) -> Result<OffsetDateTime> {
+    let row = ledger!(
+        ledger,
+        events,
+        " insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_by, owner, claim)
+        values ($37, $38, $39, $40, $41, $42, $43, $44) returning created_at",
         id.0,
         vrf.0,
         IpNet::from(new.cidr),
@@ -55,47 +58,90 @@ pub async fn insert(
         made.owner(),
         made.claim.0
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(())
+    Ok(row.created_at)
 }
 
-/// Where the blocks of a reservation of that network lie: in the deepest range that contains it, or else in every range
-/// inside of it that is not cut from another one.
-pub async fn ranges_for(db: &mut Connection, vrf: VrfId, cidr: Cidr) -> Result<Vec<Range>> {
-    let rows = query!(
-        r#"with around as (
-            select range_id, pool_id, cidr from pool_range where vrf_id = $1 and cidr >>= $2
-            order by masklen(cidr) desc, range_id desc limit 1
-        )
-        select range_id as "range_id!", pool_id as "pool_id!", cidr as "cidr!" from around
-        union all
-        select range_id, pool_id, cidr from pool_range
-        where vrf_id = $1 and cidr << $2 and parent_range_id is null and not exists (select from around)"#,
+/// What decides whether a network can be taken out of circulation.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The revision of the address plan.
+    pub plan: i64,
+    /// The reservation of exactly that network.
+    pub existing: Option<ReservationId>,
+    /// Whether some reservation overlaps the network, wherever it lies.
+    pub overlaps: bool,
+    /// Which of the places that were asked for are free blocks.
+    pub free: Vec<Place>,
+}
+
+/// Looks whether a network can be taken out of circulation, once its VRF and the pools of these places are locked.
+pub async fn look(db: &mut Connection, vrf: VrfId, cidr: Cidr, places: &[Place]) -> Result<Seen> {
+    let (ranges, sizes, nets) = free::columns(places);
+    let row = query!(
+        // By the index of the constraint, which knows overlaps and not equality.
+        r#"select revision,
+            (select reservation_id from reservation where vrf_id = $1 and cidr && $2 and cidr = $2) as existing,
+            exists (select from reservation where vrf_id = $1 and cidr && $2) as "overlaps!",
+            (
+                select coalesce(jsonb_agg(jsonb_build_object('range', range_id, 'cidr', cidr)), '[]')
+                from unnest($3::integer[], $4::smallint[], $5::cidr[]) as wanted (range_id, host_bits, cidr)
+                    join free_block using (range_id, host_bits, cidr)
+            ) as "free!: Json<Vec<Place>>"
+        from address_plan"#,
         vrf.0,
-        IpNet::from(cidr)
+        IpNet::from(cidr),
+        &ranges,
+        &sizes,
+        &nets
     )
-    .fetch_all(db)
+    .fetch_one(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Range {
-            id: row.range_id,
-            pool: PoolId(row.pool_id),
-            cidr: Cidr::from(row.cidr),
-        })
-        .collect())
+    Ok(Seen {
+        plan: row.revision,
+        existing: row.existing.map(ReservationId),
+        overlaps: row.overlaps,
+        free: row.free.0,
+    })
 }
 
-/// The pools that the blocks of a reservation lie in.
-pub async fn pools(db: &mut Connection, id: ReservationId) -> Result<Vec<PoolId>> {
+/// The space that a reservation takes, and what of the free list can change when it is given back.
+#[derive(Clone, Debug, Default)]
+pub struct Space {
+    /// Its blocks, each with its range.
+    pub blocks: Vec<(Place, Range)>,
+    /// Free networks that they could be merged with.
+    pub free: Vec<Place>,
+}
+
+/// The space that a reservation takes. Read it under the locks of its pools.
+pub async fn space(db: &mut Connection, id: ReservationId) -> Result<Space> {
     let rows = query!(
-        "select distinct pool_id from block join pool_range using (range_id) where reservation_id = $1 order by 1",
+        r#"select range_id, block.cidr, range_cidr, pool_id,
+            (
+                select coalesce(jsonb_agg(jsonb_build_object('range', free_block.range_id, 'cidr', free_block.cidr)), '[]')
+                from ipam_buddies(block.cidr, range_cidr) as buddy join free_block
+                    on free_block.range_id = block.range_id and free_block.cidr = buddy
+                        and free_block.host_bits = (case family(buddy) when 4 then 32 else 128 end) - masklen(buddy)
+            ) as "free!: Json<Vec<Place>>"
+        from block join pool_range using (range_id) where reservation_id = $1"#,
         id.0
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
+    let mut space = Space::default();
+    for row in rows {
+        let (id, cidr) = (row.range_id, Cidr::from(row.cidr));
+        let range = Range {
+            id,
+            pool: PoolId(row.pool_id),
+            cidr: Cidr::from(row.range_cidr),
+        };
+        space.blocks.push((Place { range: id, cidr }, range));
+        space.free.extend(row.free.0);
+    }
+    Ok(space)
 }
 
 /// Reservations of a VRF that overlap a network; at most ten, any of them if there are more.
@@ -124,22 +170,6 @@ pub async fn overlapping(db: &mut Connection, vrf: VrfId, cidr: Cidr) -> Result<
             free_at: None,
         })
         .collect())
-}
-
-/// The reservation of exactly that network.
-pub async fn find(db: &mut Connection, vrf: VrfId, cidr: Cidr) -> Result<Option<Reservation>> {
-    let row = query!(
-        // By the index of the constraint, which knows overlaps and not equality.
-        "select reservation_id from reservation where vrf_id = $1 and cidr && $2 and cidr = $2",
-        vrf.0,
-        IpNet::from(cidr)
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    match row {
-        Some(row) => get(db, ReservationId(row.reservation_id)).await,
-        None => Ok(None),
-    }
 }
 
 /// One reservation.
@@ -286,10 +316,12 @@ pub async fn update(
     db: &mut Connection,
     id: ReservationId,
     patch: &ReservationPatch,
+    events: &[Event<'_>],
 ) -> Result<()> {
-    query!(
-        "update reservation set reason = coalesce($2, reason), labels = coalesce($3, labels), revision = revision + 1
-        where reservation_id = $1",
+    recorded!(
+        events,
+        "update reservation set reason = coalesce($7, reason), labels = coalesce($8, labels), revision = revision + 1
+        where reservation_id = $6",
         id.0,
         patch.reason.as_deref(),
         patch
@@ -303,32 +335,20 @@ pub async fn update(
     Ok(())
 }
 
-/// Deletes a reservation with its blocks, which become history, and answers where they were.
-pub async fn delete(db: &mut Connection, id: ReservationId) -> Result<Vec<Place>> {
-    let rows = query!(
-        // A block of a range that was added while this waited for the VRF is younger than this transaction, not than this
-        // statement; what is there since later than that has its time from another clock or from an old import.
-        r#"with freed as (
-            delete from block where reservation_id = $1 returning range_id, cidr, since
-        ), past as (
-            insert into past_block (vrf_id, pool_id, pool, cidr, reservation_id, reason, since)
-            select pool.vrf_id, pool_id, pool.name, freed.cidr, $1, reason, least(since, statement_timestamp())
-            from freed join pool_range using (range_id) join pool using (pool_id)
-                cross join reservation where reservation_id = $1
-        )
-        select range_id, cidr from freed"#,
+/// Deletes a reservation, whose blocks the ledger ends.
+pub async fn delete(
+    db: &mut Connection,
+    id: ReservationId,
+    ledger: &Ledger,
+    events: &[Event<'_>],
+) -> Result<()> {
+    ledger!(
+        ledger,
+        events,
+        " delete from reservation where reservation_id = $37",
         id.0
     )
-    .fetch_all(&mut *db)
+    .execute(db)
     .await?;
-    query!("delete from reservation where reservation_id = $1", id.0)
-        .execute(db)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Place {
-            range: row.range_id,
-            cidr: Cidr::from(row.cidr),
-        })
-        .collect())
+    Ok(())
 }

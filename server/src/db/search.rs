@@ -117,8 +117,8 @@ pub async fn vpcs(
             (select count(*) from allocation where allocation.vpc_id = vpc.vpc_id) as "allocations!"
         from vpc join vrf using (vrf_id)
         where ($1::text is null or vpc.name ilike $1)
-            and ($2::uuid is null or lower(vpc.name) > (select lower(name) from vpc where vpc_id = $2))
-        order by lower(vpc.name) limit $3"#,
+            and ($2::uuid is null or lower(vpc.name collate "C") > (select lower(name collate "C") from vpc where vpc_id = $2))
+        order by lower(vpc.name collate "C") limit $3"#,
         text.map(pattern),
         cursor.map(|id| id.0),
         i64::from(limit)
@@ -141,9 +141,12 @@ pub async fn vpcs(
 
 /// Names of VPCs, for suggestions.
 pub async fn vpc_names(db: &mut Connection, limit: i64) -> Result<Vec<String>> {
-    let rows = query!("select name from vpc order by lower(name) limit $1", limit)
-        .fetch_all(db)
-        .await?;
+    let rows = query!(
+        "select name from vpc order by lower(name collate \"C\") limit $1",
+        limit
+    )
+    .fetch_all(db)
+    .await?;
     Ok(rows.into_iter().map(|row| row.name).collect())
 }
 

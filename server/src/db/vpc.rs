@@ -11,7 +11,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    db::{Connection, convert, ownership::Made},
+    db::{
+        Connection, convert,
+        event::{Event, made, recorded},
+        ledger::{Ledger, ledger},
+        ownership::Made,
+    },
     error::Result,
 };
 
@@ -30,7 +35,7 @@ pub struct Owner {
 pub async fn find_or_insert(db: &mut Connection, name: &str) -> Result<(Owner, bool)> {
     let row = query!(
         r#"insert into vpc (vrf_id, name, implicit) select vrf_id, $1, true from vrf where vrf.name = 'default'
-        on conflict (lower(name)) do update set revision = vpc.revision
+        on conflict (lower(name collate "C")) do update set revision = vpc.revision
         returning vpc_id, name, vrf_id, (xmax = 0) as "created!""#,
         name
     )
@@ -46,12 +51,35 @@ pub async fn find_or_insert(db: &mut Connection, name: &str) -> Result<(Owner, b
     ))
 }
 
+/// The VPC of that name, in whatever case.
+pub async fn find(db: &mut Connection, name: &str) -> Result<Option<Owner>> {
+    let row = query!(
+        "select vpc_id, name, vrf_id from vpc where lower(name collate \"C\") = lower($1 collate \"C\")",
+        name
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Owner {
+        id: VpcId(row.vpc_id),
+        name: row.name,
+        vrf: VrfId(row.vrf_id),
+    }))
+}
+
 /// Makes a VPC, unless one of that name was made meanwhile, or the VRF does not exist.
-pub async fn insert(db: &mut Connection, id: VpcId, new: &NewVpc, made: &Made<'_>) -> Result<bool> {
-    let done = query!(
+pub async fn insert(
+    db: &mut Connection,
+    id: VpcId,
+    new: &NewVpc,
+    made: &Made<'_>,
+    events: &[Event<'_>],
+) -> Result<bool> {
+    Ok(made!(
+        db,
+        events,
         "insert into vpc (vpc_id, vrf_id, name, labels, description, created_by, owner, claim)
-        select $1, vrf_id, $2, $3, $4, $6, $7, $8 from vrf where name = coalesce($5, 'default')
-        on conflict (lower(name)) do nothing",
+        select $6, vrf_id, $7, $8, $9, $11, $12, $13 from vrf where name = coalesce($10, 'default')
+        on conflict (lower(name collate \"C\")) do nothing",
         id.0,
         new.name.as_str(),
         convert::labels_json(&new.labels)?,
@@ -60,16 +88,13 @@ pub async fn insert(db: &mut Connection, id: VpcId, new: &NewVpc, made: &Made<'_
         made.by,
         made.owner(),
         made.claim.0
-    )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    ))
 }
 
 /// The id of a VPC by id or name, without regard to case; an id wins over a name that looks like one.
 pub async fn find_id(db: &mut Connection, id: Option<VpcId>, name: &str) -> Result<Option<VpcId>> {
     let row = query!(
-        "select vpc_id from vpc where vpc_id = $1 or lower(name) = lower($2) order by (vpc_id = $1) desc limit 1",
+        "select vpc_id from vpc where vpc_id = $1 or lower(name collate \"C\") = lower($2 collate \"C\") order by (vpc_id = $1) desc limit 1",
         id.map(|id| id.0),
         name
     )
@@ -81,7 +106,7 @@ pub async fn find_id(db: &mut Connection, id: Option<VpcId>, name: &str) -> Resu
 /// Locks the VPC of that name, in whatever case, against changes; its id. Allocations in it go on.
 pub async fn lock_named(db: &mut Connection, name: &str) -> Result<Option<VpcId>> {
     let row = query!(
-        "select vpc_id from vpc where lower(name) = lower($1) for no key update",
+        "select vpc_id from vpc where lower(name collate \"C\") = lower($1 collate \"C\") for no key update",
         name
     )
     .fetch_optional(db)
@@ -112,17 +137,6 @@ pub async fn manage(db: &mut Connection, ids: &[Uuid]) -> Result<()> {
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Locks a VPC against changes and new allocations; its revision.
-pub async fn lock(db: &mut Connection, id: VpcId) -> Result<Option<i64>> {
-    let row = query!(
-        "select revision from vpc where vpc_id = $1 for update",
-        id.0
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| row.revision))
 }
 
 /// VPCs that pass a condition. Each has a statement of its own, so that each is planned for itself: conditions that may or
@@ -177,7 +191,7 @@ pub async fn list(
     match (&filter.name, filter.owner.as_deref()) {
         (Some(name), owner) => vpcs!(
             db,
-            "lower(vpc.name) = lower($1) and vpc_id > $2 and ($3::text is null or coalesce(vpc.owner, '') = $3)
+            "lower(vpc.name collate \"C\") = lower($1 collate \"C\") and vpc_id > $2 and ($3::text is null or coalesce(vpc.owner, '') = $3)
                 and ($4::boolean is null or (vpc.confirmed_at is not null) = $4)",
             name,
             after,
@@ -212,11 +226,17 @@ pub async fn list(
 }
 
 /// Changes a VPC, which is managed from now on.
-pub async fn update(db: &mut Connection, id: VpcId, patch: &VpcPatch) -> Result<()> {
-    query!(
-        "update vpc set name = coalesce($2, name), labels = coalesce($3, labels),
-            description = coalesce($4, description), revision = revision + 1, implicit = false
-        where vpc_id = $1",
+pub async fn update(
+    db: &mut Connection,
+    id: VpcId,
+    patch: &VpcPatch,
+    events: &[Event<'_>],
+) -> Result<()> {
+    recorded!(
+        events,
+        "update vpc set name = coalesce($7, name), labels = coalesce($8, labels),
+            description = coalesce($9, description), revision = revision + 1, implicit = false
+        where vpc_id = $6",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
         patch
@@ -224,18 +244,28 @@ pub async fn update(db: &mut Connection, id: VpcId, patch: &VpcPatch) -> Result<
             .as_ref()
             .map(convert::labels_json)
             .transpose()?,
-        patch.description.as_deref(),
+        patch.description.as_deref()
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Deletes a VPC that has no allocations.
-pub async fn delete(db: &mut Connection, id: VpcId) -> Result<()> {
-    query!("delete from vpc where vpc_id = $1", id.0)
-        .execute(db)
-        .await?;
+/// Deletes a VPC with all of its allocations, whose blocks the ledger ends.
+pub async fn delete(
+    db: &mut Connection,
+    id: VpcId,
+    ledger: &Ledger,
+    events: &[Event<'_>],
+) -> Result<()> {
+    ledger!(
+        ledger,
+        events,
+        ", released as (delete from allocation where vpc_id = $37) delete from vpc where vpc_id = $37",
+        id.0
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -246,7 +276,7 @@ pub async fn made_before(
     at: OffsetDateTime,
 ) -> Result<HashMap<String, VpcId>> {
     let rows = query!(
-        r#"select lower(name) as "name!", vpc_id from vpc where lower(name) = any($1) and created_at <= $2"#,
+        r#"select lower(name collate "C") as "name!", vpc_id from vpc where lower(name collate "C") = any($1) and created_at <= $2"#,
         names,
         at
     )

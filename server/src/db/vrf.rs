@@ -2,59 +2,43 @@
 
 use ipam_shared::{
     api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
-    ids::{Claim, VpcId, VrfId},
+    ids::{Claim, VrfId},
 };
 use sqlx::query;
+use uuid::Uuid;
 
 use crate::{
-    db::{Connection, convert, ownership::Made},
+    db::{
+        Connection, convert,
+        event::{Event, made, recorded},
+        ownership::Made,
+    },
     error::Result,
 };
 
-/// A VRF whose row is locked.
-#[derive(Clone, Debug)]
-pub struct Locked {
-    /// Its id.
-    pub id: VrfId,
-    /// Its name.
-    pub name: String,
-    /// Counts its changes.
-    pub revision: i64,
-}
-
-/// Locks a VRF, by id or by name, against every other change of what is in it: pools, ranges, reservations. Allocations
-/// and new VPCs go on meanwhile.
-pub async fn lock(
-    db: &mut Connection,
-    id: Option<VrfId>,
-    name: Option<&str>,
-) -> Result<Option<Locked>> {
+/// Locks the VRF of that name against every other change of what is in it; its id.
+pub async fn lock_named(db: &mut Connection, name: &str) -> Result<Option<VrfId>> {
     let row = query!(
-        "select vrf_id, name, revision from vrf where vrf_id = $1 or name = $2 for no key update",
-        id.map(|id| id.0),
+        "select vrf_id from vrf where name = $1 for no key update",
         name
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Locked {
-        id: VrfId(row.vrf_id),
-        name: row.name,
-        revision: row.revision,
-    }))
-}
-
-/// Keeps new VPCs away too, so that what is counted afterwards stays true.
-pub async fn lock_against_vpcs(db: &mut Connection, id: VrfId) -> Result<()> {
-    query!("select from vrf where vrf_id = $1 for update", id.0)
-        .execute(db)
-        .await?;
-    Ok(())
+    Ok(row.map(|row| VrfId(row.vrf_id)))
 }
 
 /// Makes a VRF, unless one of that name was made meanwhile.
-pub async fn insert(db: &mut Connection, id: VrfId, new: &NewVrf, made: &Made<'_>) -> Result<bool> {
-    let done = query!(
-        "insert into vrf (vrf_id, name, labels, description, created_by, owner, claim) values ($1, $2, $3, $4, $5, $6, $7)
+pub async fn insert(
+    db: &mut Connection,
+    id: VrfId,
+    new: &NewVrf,
+    made: &Made<'_>,
+    events: &[Event<'_>],
+) -> Result<bool> {
+    Ok(made!(
+        db,
+        events,
+        "insert into vrf (vrf_id, name, labels, description, created_by, owner, claim) values ($6, $7, $8, $9, $10, $11, $12)
         on conflict (name) do nothing",
         id.0,
         new.name.as_str(),
@@ -63,10 +47,7 @@ pub async fn insert(db: &mut Connection, id: VrfId, new: &NewVrf, made: &Made<'_
         made.by,
         made.owner(),
         made.claim.0
-    )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    ))
 }
 
 /// The id of a VRF by id or name; an id wins over a name that looks like one.
@@ -145,11 +126,17 @@ pub async fn list(
 }
 
 /// Changes a VRF.
-pub async fn update(db: &mut Connection, id: VrfId, patch: &VrfPatch) -> Result<()> {
-    query!(
-        "update vrf set name = coalesce($2, name), labels = coalesce($3, labels),
-            description = coalesce($4, description), revision = revision + 1
-        where vrf_id = $1",
+pub async fn update(
+    db: &mut Connection,
+    id: VrfId,
+    patch: &VrfPatch,
+    events: &[Event<'_>],
+) -> Result<()> {
+    recorded!(
+        events,
+        "update vrf set name = coalesce($7, name), labels = coalesce($8, labels),
+            description = coalesce($9, description), revision = revision + 1
+        where vrf_id = $6",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
         patch
@@ -157,58 +144,69 @@ pub async fn update(db: &mut Connection, id: VrfId, patch: &VrfPatch) -> Result<
             .as_ref()
             .map(convert::labels_json)
             .transpose()?,
-        patch.description.as_deref(),
+        patch.description.as_deref()
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Deletes a VRF that nothing is in.
-pub async fn delete(db: &mut Connection, id: VrfId) -> Result<()> {
-    query!("delete from vrf where vrf_id = $1", id.0)
-        .execute(db)
-        .await?;
+/// Deletes a VRF in which nothing is but these VPCs, which go with it.
+pub async fn delete(
+    db: &mut Connection,
+    id: VrfId,
+    vpcs: &[Uuid],
+    events: &[Event<'_>],
+) -> Result<()> {
+    recorded!(
+        events,
+        ", gone as (delete from vpc where vpc_id = any($7)) delete from vrf where vrf_id = $6",
+        id.0,
+        vpcs
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
-/// Deletes the VPCs of a VRF, which is locked against new ones, that were made on first use, hold nothing, and were never
-/// managed by anybody; their ids and names. An allocation that is being made in one of them is waited for.
-pub async fn delete_implicit_vpcs(db: &mut Connection, id: VrfId) -> Result<Vec<(VpcId, String)>> {
-    // A statement of its own, so that the next one sees what was committed while the locks were waited for.
-    query!(
-        "select from vpc where vrf_id = $1 and implicit order by vpc_id for update",
-        id.0
-    )
-    .execute(&mut *db)
-    .await?;
-    let rows = query!(
-        "delete from vpc where vrf_id = $1 and implicit
-            and not exists (select from allocation where allocation.vpc_id = vpc.vpc_id)
-        returning vpc_id, name",
-        id.0
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (VpcId(row.vpc_id), row.name))
-        .collect())
+/// What is in a VRF.
+#[derive(Clone, Debug, Default)]
+pub struct Users {
+    /// What it can't be deleted with: the first ten, by kind and name.
+    pub titles: Vec<String>,
+    /// How many of those there are.
+    pub count: i64,
+    /// VPCs that go with it, by id and name, if there is nothing else: those that were made on first use, hold nothing and
+    /// were never managed by anybody.
+    pub implicit_vpcs: Vec<(Uuid, String)>,
 }
 
-/// What is in a VRF: the first ten by kind and name, and how many there are.
-pub async fn users(db: &mut Connection, id: VrfId) -> Result<(Vec<String>, i64)> {
+/// What is in a VRF.
+pub async fn users(db: &mut Connection, id: VrfId) -> Result<Users> {
     let rows = query!(
-        r#"select word as "word!", count(*) over () as "count!"
-        from (
-            select 1 as kind, format('pool "%s"', name) as word from pool where vrf_id = $1
-            union all select 2, format('VPC "%s"', name) from vpc where vrf_id = $1
-            union all select 3, format('reservation %s', cidr) from reservation where vrf_id = $1
-        ) as what order by kind, word limit 10"#,
+        r#"with vpcs as (
+            select vpc_id, name, implicit and not exists (select from allocation where allocation.vpc_id = vpc.vpc_id) as goes
+            from vpc where vrf_id = $1
+        ), stays as (
+            select title, count(*) over () as count
+            from (
+                select 1 as kind, format('pool "%s"', name) as title from pool where vrf_id = $1
+                union all select 2, format('VPC "%s"', name) from vpcs where not goes
+                union all select 3, format('reservation %s', cidr) from reservation where vrf_id = $1
+            ) as what order by kind, title limit 10
+        )
+        select title as "title?", count as "count?", null::uuid as "vpc_id?", null::text as "name?" from stays
+        union all
+        select null, null, vpc_id, name from vpcs where goes and not exists (select from stays)"#,
         id.0
     )
     .fetch_all(db)
     .await?;
-    let count = rows.first().map_or(0, |row| row.count);
-    Ok((rows.into_iter().map(|row| row.word).collect(), count))
+    let mut users = Users::default();
+    for row in rows {
+        users.count = row.count.unwrap_or(users.count);
+        users.titles.extend(row.title);
+        users.implicit_vpcs.extend(row.vpc_id.zip(row.name));
+    }
+    Ok(users)
 }

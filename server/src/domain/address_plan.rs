@@ -16,6 +16,7 @@ use ipam_shared::{
         pool::RequiredLabels,
         profile::Member,
     },
+    cidr::Cidr,
     ids::{PoolId, ProfileId, VrfId},
     labels::Labels,
     name::Name,
@@ -28,6 +29,7 @@ use crate::{
         address_plan::{self, PoolSnapshot, ProfileMember},
     },
     error::{Error, Result},
+    network::Range,
 };
 
 /// Most VPCs whose VRF is remembered.
@@ -73,6 +75,7 @@ impl Source {
                 name: role.to_owned(),
                 vrf: VrfId::generate(),
                 vrf_name: DEFAULT_VRF.to_owned(),
+                parent: None,
                 family: ipam_shared::cidr::Family::Ipv4,
                 min_prefix_length: 8,
                 max_prefix_length: 28,
@@ -195,6 +198,30 @@ impl AddressPlan {
     /// The pool with that id.
     pub(crate) fn pool(&self, id: PoolId) -> Option<&Arc<PoolSnapshot>> {
         self.pools.get(&id)
+    }
+
+    /// The ranges of a VRF that a network out of circulation takes space from, each with its pool: the deepest one that contains
+    /// it, or else every one inside of it that is not cut from another.
+    pub(crate) fn ranges_around(&self, vrf: VrfId, cidr: Cidr) -> Vec<(Range, &Arc<PoolSnapshot>)> {
+        let pools = self
+            .by_name
+            .get(&vrf)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        let ranges: Vec<_> = pools
+            .flat_map(|pool| pool.ranges.iter().map(move |range| (*range, pool)))
+            .collect();
+        let around = ranges.iter().filter(|(range, _)| range.cidr.contains(cidr));
+        // A child pool may have all of a range of its parent.
+        match around.max_by_key(|(range, _)| (range.cidr.prefix_length(), range.id)) {
+            Some(deepest) => vec![*deepest],
+            None => {
+                let inside = ranges.into_iter();
+                inside
+                    .filter(|(range, pool)| pool.parent.is_none() && cidr.contains(range.cidr))
+                    .collect()
+            }
+        }
     }
 
     fn pool_named(&self, vrf: VrfId, name: &str) -> Option<&Arc<PoolSnapshot>> {

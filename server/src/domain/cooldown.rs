@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Ipam, commit, space::free_list::give_back};
+use ipam_shared::ids::PoolId;
+
+use super::{Ipam, change::commit, space::free_space::FreeSpace};
 use crate::{
-    db::{cooldown, pool},
+    db::{
+        cooldown,
+        ledger::{self, Ledger},
+        lock::Locks,
+    },
     error::Result,
 };
 
@@ -22,13 +28,7 @@ impl Ipam {
         let mut ended = 0;
         for pool in pools {
             loop {
-                let mut transaction = self.begin().await?;
-                let ranges = pool::lock(&mut transaction, &[pool]).await?;
-                let ids: Vec<_> = ranges.iter().map(|range| range.id).collect();
-                let places = cooldown::delete_due(&mut transaction, &ids, AT_ONCE).await?;
-                let count = places.len();
-                give_back(&mut transaction, ranges, places).await?;
-                commit(transaction).await?;
+                let count = self.end_due(pool).await?;
                 ended += count;
                 if i64::try_from(count).unwrap_or(i64::MAX) < AT_ONCE {
                     break;
@@ -36,6 +36,24 @@ impl Ipam {
             }
         }
         Ok(ended)
+    }
+
+    /// Frees some of what has cooled down in a pool; how many blocks.
+    async fn end_due(&self, pool: PoolId) -> Result<usize> {
+        let mut transaction = self.begin(&Locks::pools(&[pool])).await?;
+        let due = cooldown::due_in(&mut transaction, pool, AT_ONCE).await?;
+        let mut space = FreeSpace::new(due.iter().map(|due| due.range));
+        let free = due.iter().flat_map(|due| &due.free);
+        free.for_each(|place| space.read(*place));
+        let mut ledger = Ledger::default();
+        for due in &due {
+            ledger.ended.push(due.place);
+            space.give_back(due.place);
+        }
+        ledger.free = space.changes();
+        ledger::write(&mut transaction, &ledger, &[]).await?;
+        commit(transaction).await?;
+        Ok(due.len())
     }
 
     /// Frees what has cooled down, for ever. Several servers may do so: the lock of the pool decides.

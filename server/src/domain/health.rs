@@ -9,7 +9,10 @@ use std::{
 
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{Ipam, detached, settle::settle_with};
+use super::{
+    Ipam,
+    change::{detached, settle_with},
+};
 use crate::{
     db,
     error::{Error, Result},
@@ -128,7 +131,7 @@ impl Ipam {
         }
         drop(connection);
         // Past what refuses changes while that is in doubt.
-        settle_with(self.db.begin_change().await?).await
+        settle_with(self.db.begin_change("begin").await?).await
     }
 }
 

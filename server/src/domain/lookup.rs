@@ -11,6 +11,7 @@
 
 use ipam_shared::{
     api::lookup::{Holder, HolderKind, Lookup, MAX_HOLDERS},
+    api::vrf::Vrf,
     cidr::Cidr,
     ids::VpcId,
 };
@@ -55,7 +56,7 @@ impl Ipam {
             ));
         }
         let vrf = match vrf {
-            Some(vrf) => Some(self.find_vrf(vrf).await?),
+            Some(vrf) => Some(self.find::<Vrf>(vrf).await?),
             None => None,
         };
         let mut transaction = self.begin_snapshot().await?;
@@ -101,7 +102,7 @@ impl Ipam {
         limit: u16,
     ) -> Result<(Vec<Holder>, Option<HistoryCursor>)> {
         let vrf = match vrf {
-            Some(vrf) => Some(self.find_vrf(vrf).await?),
+            Some(vrf) => Some(self.find::<Vrf>(vrf).await?),
             None => None,
         };
         let mut transaction = self.begin_snapshot().await?;

@@ -1,14 +1,14 @@
 //! The rules, and the only place that begins and commits a transaction. Knows nothing of HTTP.
 //!
-//! Locks are taken in one order everywhere, so that no two changes wait for each other: the VRF, by changes of pools, ranges
-//! and reservations only; then pools by id, the VPC, the allocation. An import that holds VPCs against deletion before it
-//! asks for its pools is the exception: PostgreSQL ends one of the two, and the import, which is tried again, asks for its
-//! pools first in the end.
+//! Everything that changes goes through `change`. Locks are taken in one order everywhere (`db::lock`), so that no two changes
+//! wait for each other. An import that holds VPCs against deletion before it asks for its pools is the exception: PostgreSQL
+//! ends one of the two, and the import, which is tried again, asks for its pools first in the end.
 
 pub(crate) mod address_plan;
 pub mod admission;
 pub mod allocation;
 mod batch;
+mod change;
 pub mod cooldown;
 pub mod health;
 pub mod lookup;
@@ -20,7 +20,6 @@ mod queue;
 pub mod reconcile;
 mod reservation;
 pub mod seal;
-mod settle;
 mod sizing;
 pub mod space;
 mod transfer;
@@ -31,17 +30,11 @@ mod watch;
 
 use std::sync::Arc;
 
-use ipam_shared::{
-    ids::{AllocationId, PoolId},
-    name::Name,
-};
+use ipam_shared::name::Name;
 
 pub use crate::db::event::Caller;
 use crate::{
-    db::{
-        Connection, Transaction, address_plan as address_plan_rows, connections::Connections,
-        error::is_unknown,
-    },
+    db::{Connection, Transaction, connections::Connections},
     error::{Error, Result},
     metrics::Metrics,
 };
@@ -102,21 +95,10 @@ impl Ipam {
         &self.metrics
     }
 
-    /// Begins a transaction.
-    async fn begin(&self) -> Result<Transaction> {
-        self.unless_in_doubt(self.db.begin_change()).await
-    }
-
     /// Begins a transaction that sees one moment, and writes nothing.
     async fn begin_snapshot(&self) -> Result<Transaction> {
         let statement = "begin isolation level repeatable read, read only";
         Ok(self.db.begin_read(statement).await?)
-    }
-
-    /// Begins a transaction on the hot path, and locks pools in it.
-    async fn begin_hot(&self, pools: impl IntoIterator<Item = PoolId>) -> Result<Transaction> {
-        let statement = format!("begin; {}", address_plan_rows::lock(pools));
-        self.unless_in_doubt(self.db.begin_hot(&statement)).await
     }
 }
 
@@ -125,76 +107,6 @@ impl std::ops::Deref for Ipam {
 
     fn deref(&self) -> &Parts {
         &self.0
-    }
-}
-
-/// Commits. When the connection breaks meanwhile, or a standby may not have it, nobody can know the outcome, and the
-/// error says so.
-async fn commit(transaction: Transaction) -> Result<()> {
-    transaction.commit().await.map_err(of_commit)
-}
-
-/// The error of a statement that commits.
-fn of_commit(error: sqlx::Error) -> Error {
-    if is_unknown(&error) {
-        Error::UnknownOutcome(error)
-    } else {
-        error.into()
-    }
-}
-
-/// Runs a change to its end even when the one who asked for it is gone, so that a dropped connection never leaves a
-/// transaction half done.
-async fn detached<T: Send + 'static>(
-    change: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    tokio::spawn(change)
-        .await
-        .map_err(|error| Error::Internal(error.into()))?
-}
-
-/// Deleted is not unknown: an id of something that was ended by `action` answers when and by whom, another one `text`.
-async fn missing(
-    db: &mut Connection,
-    id: Option<uuid::Uuid>,
-    action: &str,
-    what: &str,
-    text: String,
-) -> Error {
-    let Some(id) = id else {
-        return Error::NotFound(text);
-    };
-    match crate::db::event::end_of(db, id, action).await {
-        Ok(Some((at, by))) => Error::Gone {
-            what: format!("{what} {id}"),
-            at,
-            by,
-        },
-        Ok(None) => Error::NotFound(text),
-        Err(error) => error,
-    }
-}
-
-/// Deleted is not unknown: a client may forget what was deleted, but not what a wrong database never knew.
-async fn missing_allocation(db: &mut Connection, id: AllocationId) -> Error {
-    match crate::db::event::release_of(db, id).await {
-        Ok(Some((at, by))) => Error::Gone {
-            what: format!("allocation {id}"),
-            at,
-            by,
-        },
-        Ok(None) => Error::NotFound(format!(
-            "no allocation has ever had the id {id} in this database"
-        )),
-        Err(error) => error,
-    }
-}
-
-/// Refuses a change of something that was changed since it was read.
-fn check_revision(if_match: Option<i64>, now: i64) -> Result<()> {
-    match if_match {
-        Some(revision) if revision != now => Err(Error::Stale { now }),
-        _ => Ok(()),
     }
 }
 

@@ -10,17 +10,19 @@ use ipam_shared::{
     api::ownership::{
         Confirmation, ConfirmationResult, ConfirmationStatus, MAX_CONFIRMATIONS, Noun, Owned, Owner,
     },
-    ids::{AllocationId, Claim},
+    ids::Claim,
 };
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Caller, Ipam, commit, detached, missing, missing_allocation};
+use super::{Caller, Ipam, named::missing_id};
 use crate::{
     db::{
-        self, Connection,
+        Connection,
         event::{self, Event},
+        lock::Locks,
         ownership::{self, Made, Standing},
+        vpc,
     },
     error::{Error, Result},
 };
@@ -79,18 +81,6 @@ pub(super) fn action(noun: Noun, act: Act) -> &'static str {
         (Noun::Pool, Act::Confirm) => "pool.confirm",
         (Noun::Vpc, Act::Confirm) => "vpc.confirm",
         (Noun::Allocation, Act::Confirm) => "allocation.confirm",
-    }
-}
-
-/// The action that ends a thing.
-fn end(noun: Noun) -> &'static str {
-    match noun {
-        Noun::Vrf => "vrf.delete",
-        Noun::Profile => "profile.delete",
-        Noun::Reservation => "reservation.delete",
-        Noun::Pool => "pool.delete",
-        Noun::Vpc => "vpc.delete",
-        Noun::Allocation => "allocation.release",
     }
 }
 
@@ -208,15 +198,10 @@ pub(super) async fn adopt<T: Owned>(
     detail: serde_json::Value,
 ) -> Result<()> {
     let claim = Claim::generate();
-    ownership::adopt(db, T::NOUN, thing.uuid(), claim).await?;
+    let event = (maker.caller).event(action(T::NOUN, Act::Adopt), thing.uuid(), &detail)?;
+    ownership::adopt(db, T::NOUN, thing.uuid(), claim, &[event]).await?;
     thing.set_claim(claim);
-    let event = Event {
-        action: action(T::NOUN, Act::Adopt),
-        subject: thing.uuid(),
-        caller: &maker.caller,
-        detail,
-    };
-    event::insert(db, &[event]).await
+    Ok(())
 }
 
 /// The claim that was shown is not that of the thing.
@@ -228,17 +213,6 @@ fn lost(title: &Title) -> Error {
             title.text, title.import_id
         ),
         import_id: title.import_id.clone(),
-    }
-}
-
-/// Why there is no such thing: it was deleted, or this database never knew it.
-async fn ended(db: &mut Connection, noun: Noun, id: Uuid) -> Error {
-    match noun {
-        Noun::Allocation => missing_allocation(db, AllocationId(id)).await,
-        _ => {
-            let text = format!("there is no {} with the id {id}", noun.word());
-            missing(db, Some(id), end(noun), noun.word(), text).await
-        }
     }
 }
 
@@ -257,7 +231,7 @@ impl Ipam {
         };
         let id = thing.uuid();
         let Some(standing) = ownership::standing(&mut connection, T::NOUN, id).await? else {
-            return Err(ended(&mut connection, T::NOUN, id).await);
+            return Err(missing_id(&mut connection, T::NOUN, id).await);
         };
         if standing.claim != claim {
             return Err(lost(&Title::of(&thing)));
@@ -265,24 +239,20 @@ impl Ipam {
         drop(connection);
         if !standing.confirmed {
             let title = Title::of(&thing);
-            let ipam = self.clone();
-            detached(async move {
-                let mut transaction = ipam.begin().await?;
-                let db = &mut *transaction;
-                if ownership::confirm(db, T::NOUN, &[id], &[claim.0])
-                    .await?
-                    .is_empty()
-                {
+            self.change(caller, Locks::none(), move |mut change| async move {
+                let shown = ([id], [claim.0]);
+                let new = ownership::confirm(&mut change.db, T::NOUN, &shown.0, &shown.1).await?;
+                if new.is_empty() {
                     // Somebody was faster: confirmed it, adopted it or deleted it.
-                    match ownership::standing(db, T::NOUN, id).await? {
-                        None => return Err(ended(db, T::NOUN, id).await),
-                        Some(now) if now.claim != claim => return Err(lost(&title)),
-                        Some(_) => db::commit::settle(&mut transaction).await?,
-                    }
-                } else {
-                    event::insert(db, &[confirmed(T::NOUN, id, &caller)]).await?;
+                    return match ownership::standing(&mut change.db, T::NOUN, id).await? {
+                        None => Err(missing_id(&mut change.db, T::NOUN, id).await),
+                        Some(now) if now.claim != claim => Err(lost(&title)),
+                        Some(_) => change.settle(()).await,
+                    };
                 }
-                commit(transaction).await
+                let event = confirmed(T::NOUN, id, &change.caller);
+                event::insert(&mut change.db, &[event]).await?;
+                change.commit(()).await
             })
             .await?;
         }
@@ -321,68 +291,75 @@ impl Ipam {
                 claims.len()
             )));
         }
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let db = &mut *transaction;
-            let mut events = Vec::new();
-            let mut known: HashMap<(Noun, Uuid), Claim> = HashMap::new();
-            // In the order in which everybody locks: by noun, and the rows of each by id.
-            for noun in Noun::ALL {
-                let shown = claims.iter().filter(|shown| shown.kind == noun);
-                let (ids, shown): (Vec<_>, Vec<_>) =
-                    shown.map(|shown| (shown.id, shown.claim.0)).unzip();
-                if ids.is_empty() {
-                    continue;
+        self.change(
+            maker.caller.clone(),
+            Locks::none(),
+            move |mut change| async move {
+                let mut events = Vec::new();
+                let mut known: HashMap<(Noun, Uuid), Claim> = HashMap::new();
+                // In the order in which everybody locks: by noun, and the rows of each by id.
+                for noun in Noun::ALL {
+                    let shown = claims.iter().filter(|shown| shown.kind == noun);
+                    let (ids, shown): (Vec<_>, Vec<_>) =
+                        shown.map(|shown| (shown.id, shown.claim.0)).unzip();
+                    if ids.is_empty() {
+                        continue;
+                    }
+                    if is_taken {
+                        let new = ownership::take(
+                            &mut change.db,
+                            noun,
+                            &ids,
+                            &shown,
+                            maker.owner.as_ref(),
+                        )
+                        .await?;
+                        if noun == Noun::Vpc {
+                            vpc::manage(&mut change.db, &new).await?;
+                        }
+                        events.extend(new.into_iter().map(|id| taken(noun, id, &maker)));
+                    } else {
+                        let new = ownership::confirm(&mut change.db, noun, &ids, &shown).await?;
+                        events.extend(new.into_iter().map(|id| confirmed(noun, id, &maker.caller)));
+                    }
+                    // Seen after the locks: what was adopted while they were waited for has another claim now.
+                    let now = ownership::claims(&mut change.db, noun, &ids).await?;
+                    known.extend(now.into_iter().map(|(id, claim)| ((noun, id), claim)));
                 }
-                if is_taken {
-                    let new = ownership::take(db, noun, &ids, &shown, maker.owner.as_ref()).await?;
-                    if noun == Noun::Vpc {
-                        db::vpc::manage(db, &new).await?;
-                    }
-                    events.extend(new.into_iter().map(|id| taken(noun, id, &maker)));
-                } else {
-                    let new = ownership::confirm(db, noun, &ids, &shown).await?;
-                    events.extend(new.into_iter().map(|id| confirmed(noun, id, &maker.caller)));
+                let mut results = Vec::with_capacity(claims.len());
+                for shown in &claims {
+                    let (status, detail) = match known.get(&(shown.kind, shown.id)) {
+                        Some(claim) if *claim == shown.claim => {
+                            (ConfirmationStatus::Confirmed, None)
+                        }
+                        Some(_) => {
+                            let text = format!("{} {}", shown.kind.word(), shown.id);
+                            let title = Title::new(shown.kind, text, shown.id.to_string());
+                            (ConfirmationStatus::Claimed, Some(lost(&title).to_string()))
+                        }
+                        None => {
+                            let error = missing_id(&mut change.db, shown.kind, shown.id).await;
+                            let status = match &error {
+                                Error::Gone { .. } => ConfirmationStatus::Gone,
+                                Error::NotFound(_) => ConfirmationStatus::Unknown,
+                                _ => return Err(error),
+                            };
+                            (status, Some(error.to_string()))
+                        }
+                    };
+                    results.push(ConfirmationResult {
+                        id: shown.id,
+                        status,
+                        detail,
+                    });
                 }
-                // Seen after the locks: what was adopted while they were waited for has another claim now.
-                let now = ownership::claims(db, noun, &ids).await?;
-                known.extend(now.into_iter().map(|(id, claim)| ((noun, id), claim)));
-            }
-            let mut results = Vec::with_capacity(claims.len());
-            for shown in &claims {
-                let (status, detail) = match known.get(&(shown.kind, shown.id)) {
-                    Some(claim) if *claim == shown.claim => (ConfirmationStatus::Confirmed, None),
-                    Some(_) => {
-                        let text = format!("{} {}", shown.kind.word(), shown.id);
-                        let title = Title::new(shown.kind, text, shown.id.to_string());
-                        (ConfirmationStatus::Claimed, Some(lost(&title).to_string()))
-                    }
-                    None => {
-                        let error = ended(db, shown.kind, shown.id).await;
-                        let status = match &error {
-                            Error::Gone { .. } => ConfirmationStatus::Gone,
-                            Error::NotFound(_) => ConfirmationStatus::Unknown,
-                            _ => return Err(error),
-                        };
-                        (status, Some(error.to_string()))
-                    }
-                };
-                results.push(ConfirmationResult {
-                    id: shown.id,
-                    status,
-                    detail,
-                });
-            }
-            if events.is_empty() {
-                // What it says rests on what others have committed.
-                db::commit::settle(&mut transaction).await?;
-            } else {
-                event::insert(db, &events).await?;
-            }
-            commit(transaction).await?;
-            Ok(results)
-        })
+                if events.is_empty() {
+                    return change.settle(results).await;
+                }
+                event::insert(&mut change.db, &events).await?;
+                change.commit(results).await
+            },
+        )
         .await
     }
 }

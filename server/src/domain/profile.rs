@@ -11,17 +11,16 @@ use ipam_shared::{
 use serde_json::json;
 
 use super::{
-    Caller, Ipam, TRIES, check_description, check_new_name, check_revision, commit, detached,
+    Caller, Ipam, TRIES,
+    change::{Change, check_revision, set},
+    check_description, check_new_name,
+    named::there,
     ownership::{Maker, Title, adopt, may_adopt},
     pool::range::in_use,
     too_fast,
 };
 use crate::{
-    db::{
-        Connection,
-        event::{self, Event},
-        profile,
-    },
+    db::{lock::Locks, profile},
     error::{Error, Result},
 };
 
@@ -42,61 +41,27 @@ impl Ipam {
         check_new_name(&new.name)?;
         check_description(&new.description)?;
         check_members(&new.members)?;
-        let (ipam, maker) = (self.clone(), maker.into());
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let db = &mut *transaction;
+        let maker = maker.into();
+        let caller = maker.caller.clone();
+        self.change(caller, Locks::none(), |mut change| async move {
             for _ in 0..TRIES {
-                if let Some(id) = profile::lock_named(db, new.name.as_str()).await? {
-                    let profile = take(db, &maker, id, &new).await?;
-                    commit(transaction).await?;
-                    return Ok((profile, false));
-                }
                 let (id, claim) = (ProfileId::generate(), Claim::generate());
-                if profile::insert(db, id, &new, &maker.made(claim)).await? {
-                    profile::set_members(db, id, &new.members).await?;
-                    let event = Event {
-                        action: "profile.create",
-                        subject: id.0,
-                        caller: &maker.caller,
-                        detail: json!({ "name": new.name, "members": new.members, "owner": maker.owner }),
-                    };
-                    event::insert(db, &[event]).await?;
-                    let mut made = get(db, id).await?;
+                let detail =
+                    json!({ "name": new.name, "members": new.members, "owner": maker.owner });
+                let event = maker.caller.event("profile.create", id.0, &detail)?;
+                if profile::insert(&mut change.db, id, &new, &maker.made(claim), &[event]).await? {
+                    let mut made: Profile = there(&mut change.db, id).await?;
                     made.claim = Some(claim);
-                    commit(transaction).await?;
-                    return Ok((made, true));
+                    return change.commit((made, true)).await;
+                }
+                if let Some(id) = profile::lock_named(&mut change.db, new.name.as_str()).await? {
+                    let profile = take(&mut change, &maker, id, &new).await?;
+                    return change.commit((profile, false)).await;
                 }
             }
             Err(too_fast())
         })
         .await
-    }
-
-    /// One profile, by id or name. With a claim, its reader must be its owner, and is confirmed as such.
-    pub async fn show_profile(
-        &self,
-        caller: Caller,
-        key: &str,
-        claim: Option<Claim>,
-    ) -> Result<Profile> {
-        let id = self.find_profile(key).await?;
-        let mut connection = self.read().await?;
-        let Some(profile) = profile::get(&mut connection, id).await? else {
-            return Err(gone_or_unknown(&mut connection, id).await);
-        };
-        self.shown(connection, caller, profile, claim).await
-    }
-
-    /// The id of a profile by id or name.
-    pub async fn find_profile(&self, key: &str) -> Result<ProfileId> {
-        let mut connection = self.read().await?;
-        let id = key.parse().ok();
-        match (profile::find_id(&mut connection, id, key).await?, id) {
-            (Some(found), _) => Ok(found),
-            (None, Some(id)) => Err(gone_or_unknown(&mut connection, id).await),
-            (None, None) => Err(Error::NotFound(format!("there is no profile \"{key}\""))),
-        }
     }
 
     /// Changes a profile. With `if_match`, only if it is at that revision.
@@ -114,38 +79,22 @@ impl Ipam {
         if let Some(members) = &patch.members {
             check_members(members)?;
         }
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let Some(revision) = profile::lock(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
-            };
-            check_revision(if_match, revision)?;
-            if patch != ProfilePatch::default() {
-                profile::update(&mut transaction, id, &patch)
-                    .await
-                    .map_err(|error| match &patch.name {
-                        Some(name) => taken(error, name),
-                        None => error,
-                    })?;
-                if let Some(members) = &patch.members {
-                    profile::set_members(&mut transaction, id, members).await?;
-                }
-                let detail =
-                    serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
-                let event = Event {
-                    action: "profile.update",
-                    subject: id.0,
-                    caller: &caller,
-                    detail,
-                };
-                event::insert(&mut transaction, &[event]).await?;
+        self.change(caller, Locks::profile(id), move |mut change| async move {
+            let before: Profile = there(&mut change.db, id).await?;
+            check_revision(if_match, before.revision)?;
+            if patch == ProfilePatch::default() {
+                return change.undo(before).await;
             }
-            let profile = profile::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was locked"))?;
-            commit(transaction).await?;
-            Ok(profile)
+            let event = change.caller.event("profile.update", id.0, &patch)?;
+            profile::update(&mut change.db, id, &patch, &[event])
+                .await
+                .map_err(|error| match &patch.name {
+                    Some(name) => taken(error, name),
+                    None => error,
+                })?;
+            let mut after = before;
+            apply(&mut after, patch);
+            change.commit(after).await
         })
         .await
     }
@@ -157,33 +106,22 @@ impl Ipam {
         id: ProfileId,
         if_match: Option<i64>,
     ) -> Result<()> {
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let Some(revision) = profile::lock(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
-            };
-            check_revision(if_match, revision)?;
-            let profile = profile::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was locked"))?;
-            let (first, users) = profile::users(&mut transaction, id, NAMED).await?;
-            if users > 0 {
+        self.change(caller, Locks::profile(id), move |mut change| async move {
+            let profile: Profile = there(&mut change.db, id).await?;
+            check_revision(if_match, profile.revision)?;
+            // It counts what was made from it, to which nothing comes under its lock.
+            if profile.allocations > 0 {
+                let (first, users) = profile::users(&mut change.db, id, NAMED).await?;
                 return Err(in_use(
                     &format!("allocations were made from profile \"{}\"", profile.name),
                     first,
                     users,
                 ));
             }
-            profile::delete(&mut transaction, id).await?;
-            let event = Event {
-                action: "profile.delete",
-                subject: id.0,
-                caller: &caller,
-                detail: json!({ "name": profile.name, "members": profile.members }),
-            };
-            event::insert(&mut transaction, &[event]).await?;
-            commit(transaction).await
+            let detail = json!({ "name": profile.name, "members": profile.members });
+            let event = change.caller.event("profile.delete", id.0, &detail)?;
+            profile::delete(&mut change.db, id, &[event]).await?;
+            change.commit(()).await
         })
         .await
     }
@@ -191,13 +129,13 @@ impl Ipam {
 
 /// Gives a locked profile to whoever asked for the same again.
 async fn take(
-    db: &mut Connection,
+    change: &mut Change,
     maker: &Maker,
     id: ProfileId,
     new: &NewProfile,
 ) -> Result<Profile> {
-    let before = get(db, id).await?;
-    may_adopt(db, maker, &before).await?;
+    let before: Profile = there(&mut change.db, id).await?;
+    may_adopt(&mut change.db, maker, &before).await?;
     if before.members != new.members {
         let how = match (before.members.len(), new.members.len()) {
             (there, asked) if there != asked => format!("with {there} members, not {asked}"),
@@ -219,30 +157,20 @@ async fn take(
     };
     let mut profile = before;
     if patch != ProfilePatch::default() {
-        profile::update(db, id, &patch).await?;
-        profile = get(db, id).await?;
+        profile::update(&mut change.db, id, &patch, &[]).await?;
+        apply(&mut profile, patch.clone());
     }
     let detail = json!({ "name": new.name, "changed": patch });
-    adopt(db, maker, &mut profile, detail).await?;
+    adopt(&mut change.db, maker, &mut profile, detail).await?;
     Ok(profile)
 }
 
-/// A profile that is there, since it was just made or locked.
-async fn get(db: &mut Connection, id: ProfileId) -> Result<Profile> {
-    let found = profile::get(db, id).await?;
-    found.ok_or_else(|| Error::bug("a profile went away while it was locked"))
-}
-
-async fn gone_or_unknown(db: &mut Connection, id: ProfileId) -> Error {
-    match event::end_of(db, id.0, "profile.delete").await {
-        Ok(Some((at, by))) => Error::Gone {
-            what: format!("profile {id}"),
-            at,
-            by,
-        },
-        Ok(None) => Error::NotFound(format!("there is no profile with the id {id}")),
-        Err(error) => error,
-    }
+/// What a change makes of a profile.
+fn apply(profile: &mut Profile, patch: ProfilePatch) {
+    set(&mut profile.name, patch.name);
+    set(&mut profile.description, patch.description);
+    set(&mut profile.members, patch.members);
+    profile.revision += 1;
 }
 
 fn taken(error: Error, name: &Name) -> Error {

@@ -20,11 +20,12 @@ use ipam_shared::{
 };
 use serde_json::json;
 
-use super::{Caller, Ipam, commit, transfer::read_records};
+use super::{Caller, Ipam, change::commit, transfer::read_records};
 use crate::{
     db::{
         event::{self, Event},
         identity,
+        lock::Locks,
         reconcile::{self as rows, Taken},
     },
     error::{Error, Result},
@@ -142,7 +143,7 @@ impl Ipam {
                 return Ok(done);
             }
         }
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin(&Locks::none()).await?;
         identity::update(&mut transaction).await?;
         let event = Event {
             action: "database.reconcile",

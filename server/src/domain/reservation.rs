@@ -4,30 +4,33 @@
 //!
 //! The VRF is locked first, so that ranges and reservations of one VRF stand still; then the pools, as for allocations.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ipam_shared::{
-    api::{
-        DEFAULT_VRF,
-        reservation::{MAX_REASON, NewReservation, Reservation, ReservationPatch},
-    },
+    api::reservation::{MAX_REASON, NewReservation, Reservation, ReservationPatch},
     cidr::Cidr,
     ids::{Claim, PoolId, ReservationId, VrfId},
 };
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::{
-    Caller, Ipam, check_revision, commit, detached,
+    Caller, Ipam, TRIES,
+    address_plan::AddressPlan,
+    change::{Change, Done, check_revision, set},
+    named::there,
     ownership::{Maker, adopt, may_adopt},
-    space::free_list::give_back,
+    space::free_space::{self, FreeSpace},
+    too_fast,
 };
 use crate::{
     db::{
         Connection, block,
-        event::{self, Event},
-        free, pool, range, reservation, vrf,
+        event::Event,
+        ledger::{Holder, Ledger, NewBlock},
+        lock::Locks,
+        reservation,
     },
-    domain::space::free_space::{self, FreeSpace},
     error::{Conflict, Error, Result},
     network::{Place, Range},
 };
@@ -54,68 +57,32 @@ impl Ipam {
         new: NewReservation,
     ) -> Result<(Reservation, bool)> {
         check_reason(&new.reason)?;
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let vrf_name = new.vrf.as_ref().map_or(DEFAULT_VRF, |vrf| vrf.as_str());
-            let vrf = vrf::lock(&mut transaction, None, Some(vrf_name))
-                .await?
-                .ok_or_else(|| Error::NotFound(format!("there is no VRF \"{vrf_name}\"")))?
-                .id;
-            if let Some(existing) = reservation::find(&mut transaction, vrf, new.cidr).await? {
-                let reservation = take(&mut transaction, &maker, existing.id, &new).await?;
-                commit(transaction).await?;
-                return Ok((reservation, false));
+        let mut plan = self.address_plan().await?;
+        if plan.vrf(new.vrf.as_ref()).is_err() {
+            // It may have been made since the plan was read.
+            plan = self.current_address_plan(&mut self.read().await?).await?;
+        }
+        for _ in 0..TRIES {
+            let vrf = plan.vrf(new.vrf.as_ref())?;
+            let ranges = plan.ranges_around(vrf, new.cidr);
+            let pools: BTreeSet<_> = ranges.iter().map(|(range, _)| range.pool).collect();
+            let pools: Vec<_> = pools.into_iter().collect();
+            let (ipam, maker, new) = (self.clone(), maker.clone(), new.clone());
+            let (known, locked) = (Arc::clone(&plan), pools.clone());
+            let done =
+                self.change(
+                    maker.caller.clone(),
+                    Locks::space(vrf, &pools),
+                    move |change| async move {
+                        reserve(change, &ipam, known, locked, &maker, &new).await
+                    },
+                );
+            if let Some(reserved) = done.await? {
+                return Ok(reserved);
             }
-            let ranges = reservation::ranges_for(&mut transaction, vrf, new.cidr).await?;
-            let mut space = lock_and_read(&mut transaction, &ranges, new.cidr).await?;
-            let (blocks, taken): (Vec<_>, Vec<_>) = ranges
-                .iter()
-                .map(|range| (wanted(*range, new.cidr), *range))
-                .partition(|(place, range)| space.take_exact(range.pool, place.cidr).is_some());
-            let conflicts = conflicts(&mut transaction, vrf, new.cidr, &taken).await?;
-            if let Some(first) = conflicts.first() {
-                return Err(Error::Overlap {
-                    message: format!("{} is not free: {} {}", new.cidr, first.cidr, first.whose()),
-                    conflicts,
-                });
-            }
-            if let Some((place, _)) = taken.first() {
-                return Err(Error::bug(format!(
-                    "{} is neither free nor in use: the free list was changed by hand; see ipam verify",
-                    place.cidr
-                )));
-            }
-            let (id, claim) = (ReservationId::generate(), Claim::generate());
-            let made_by = maker.made(claim);
-            reservation::insert(&mut transaction, id, vrf, &new, &made_by).await?;
-            if !blocks.is_empty() {
-                free::update(&mut transaction, &space.changes()).await?;
-                let blocks: Vec<_> = blocks.iter().map(|(place, _)| (*place, Some(id))).collect();
-                range::insert_blocks(&mut transaction, &blocks).await?;
-            }
-            let mut made = get(&mut transaction, id).await?;
-            let event = event(&made, "reservation.create", &maker.caller);
-            event::insert(&mut transaction, &[event]).await?;
-            made.claim = Some(claim);
-            commit(transaction).await?;
-            Ok((made, true))
-        })
-        .await
-    }
-
-    /// One reservation. With a claim, its reader must be its owner, and is confirmed as such.
-    pub async fn show_reservation(
-        &self,
-        caller: Caller,
-        id: ReservationId,
-        claim: Option<Claim>,
-    ) -> Result<Reservation> {
-        let mut connection = self.read().await?;
-        let Some(found) = reservation::get(&mut connection, id).await? else {
-            return Err(gone_or_unknown(&mut connection, id).await);
-        };
-        self.shown(connection, caller, found, claim).await
+            plan = self.current_address_plan(&mut self.read().await?).await?;
+        }
+        Err(too_fast())
     }
 
     /// Changes what is said about a reservation. With `if_match`, only if it is at that revision.
@@ -129,31 +96,22 @@ impl Ipam {
         if let Some(reason) = &patch.reason {
             check_reason(reason)?;
         }
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let Some(revision) = reservation::lock(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
-            };
-            check_revision(if_match, revision)?;
-            if patch != ReservationPatch::default() {
-                reservation::update(&mut transaction, id, &patch).await?;
-                let detail =
-                    serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
-                let event = Event {
-                    action: "reservation.update",
-                    subject: id.0,
-                    caller: &caller,
-                    detail,
-                };
-                event::insert(&mut transaction, &[event]).await?;
-            }
-            let found = reservation::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was locked"))?;
-            commit(transaction).await?;
-            Ok(found)
-        })
+        self.change(
+            caller,
+            Locks::reservation(id),
+            move |mut change| async move {
+                let before: Reservation = there(&mut change.db, id).await?;
+                check_revision(if_match, before.revision)?;
+                if patch == ReservationPatch::default() {
+                    return change.undo(before).await;
+                }
+                let event = change.caller.event("reservation.update", id.0, &patch)?;
+                reservation::update(&mut change.db, id, &patch, &[event]).await?;
+                let mut after = before;
+                apply(&mut after, patch);
+                change.commit(after).await
+            },
+        )
         .await
     }
 
@@ -164,33 +122,126 @@ impl Ipam {
         id: ReservationId,
         if_match: Option<i64>,
     ) -> Result<()> {
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let Some(vrf) = reservation::vrf(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
-            };
-            vrf::lock(&mut transaction, Some(vrf), None).await?;
-            let Some(revision) = reservation::lock(&mut transaction, id).await? else {
-                return Err(gone_or_unknown(&mut transaction, id).await);
-            };
-            check_revision(if_match, revision)?;
-            let pools = reservation::pools(&mut transaction, id).await?;
-            let ranges = pool::lock(&mut transaction, &pools).await?;
-            let deleted = reservation::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| Error::bug("it was locked"))?;
-            let freed = reservation::delete(&mut transaction, id).await?;
-            give_back(&mut transaction, ranges, freed).await?;
-            event::insert(
-                &mut transaction,
-                &[event(&deleted, "reservation.delete", &caller)],
-            )
-            .await?;
-            commit(transaction).await
+        let locks = Locks::reservation_with_space(id);
+        self.change(caller, locks, move |mut change| async move {
+            let deleted: Reservation = there(&mut change.db, id).await?;
+            check_revision(if_match, deleted.revision)?;
+            let mut ledger = Ledger::default();
+            // One outside of all ranges has no space.
+            if !deleted.pools.is_empty() {
+                let held = reservation::space(&mut change.db, id).await?;
+                let mut space = FreeSpace::new(held.blocks.iter().map(|(_, range)| *range));
+                held.free.into_iter().for_each(|place| space.read(place));
+                for (place, _) in held.blocks {
+                    ledger.ended.push(place);
+                    space.give_back(place);
+                }
+                ledger.free = space.changes();
+            }
+            let event = event(&deleted, "reservation.delete", &change.caller)?;
+            reservation::delete(&mut change.db, id, &ledger, &[event]).await?;
+            change.commit(()).await
         })
         .await
     }
+}
+
+/// Reserves under the locks of the VRF and of these pools; nothing, if others are needed.
+async fn reserve(
+    mut change: Change,
+    ipam: &Ipam,
+    mut plan: Arc<AddressPlan>,
+    locked: Vec<PoolId>,
+    maker: &Maker,
+    new: &NewReservation,
+) -> Result<Done<Option<(Reservation, bool)>>> {
+    let vrf = plan.vrf(new.vrf.as_ref())?;
+    let around = |plan: &AddressPlan| {
+        let ranges = plan.ranges_around(vrf, new.cidr);
+        let places = ranges
+            .iter()
+            .flat_map(|(range, _)| free_space::ancestors(wanted(*range, new.cidr), range.cidr));
+        places.collect::<Vec<_>>()
+    };
+    let mut seen = reservation::look(&mut change.db, vrf, new.cidr, &around(&plan)).await?;
+    if seen.plan != plan.revision {
+        // What is read now holds for this VRF, whatever changes elsewhere.
+        plan = ipam.current_address_plan(&mut change.db).await?;
+        seen = reservation::look(&mut change.db, vrf, new.cidr, &around(&plan)).await?;
+    }
+    if let Some(id) = seen.existing {
+        let reservation = take(&mut change, maker, id, new).await?;
+        return change.commit(Some((reservation, false))).await;
+    }
+    let ranges = plan.ranges_around(vrf, new.cidr);
+    let is_elsewhere = plan.vrf(new.vrf.as_ref())? != vrf;
+    if is_elsewhere
+        || ranges
+            .iter()
+            .any(|(range, _)| !locked.contains(&range.pool))
+    {
+        return change.undo(None).await;
+    }
+    let mut space = FreeSpace::new(ranges.iter().map(|(range, _)| *range));
+    seen.free.into_iter().for_each(|place| space.read(place));
+    let (id, claim) = (ReservationId::generate(), Claim::generate());
+    let mut ledger = Ledger::default();
+    let mut taken = Vec::new();
+    let mut pools = BTreeSet::new();
+    for (range, pool) in ranges {
+        let place = wanted(range, new.cidr);
+        if space.take_exact(range.pool, place.cidr).is_none() {
+            taken.push(place);
+            continue;
+        }
+        pools.insert(pool.name.clone());
+        ledger.begun.push(NewBlock {
+            place,
+            range_cidr: range.cidr,
+            holder: Holder::Reservation(id),
+        });
+    }
+    if seen.overlaps || !taken.is_empty() {
+        let conflicts = conflicts(&mut change.db, vrf, new.cidr, &taken).await?;
+        let Some(first) = conflicts.first() else {
+            return Err(Error::bug(format!(
+                "{} is neither free nor in use: the free list was changed by hand; see ipam verify",
+                new.cidr
+            )));
+        };
+        return Err(Error::Overlap {
+            message: format!("{} is not free: {} {}", new.cidr, first.cidr, first.whose()),
+            conflicts,
+        });
+    }
+    ledger.free = space.changes();
+    let mut made = Reservation {
+        id,
+        cidr: new.cidr,
+        vrf: (plan.vrf_name(vrf).parse()).map_err(|_| Error::bug("a stored name is none"))?,
+        reason: new.reason.clone(),
+        labels: new.labels.clone(),
+        pools: pools.into_iter().collect(),
+        revision: 1,
+        created_by: maker.caller.actor.clone(),
+        owner: maker.owner.clone(),
+        confirmed: false,
+        claim_digest: Some(claim.digest()),
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        claim: Some(claim),
+    };
+    let event = event(&made, "reservation.create", &maker.caller)?;
+    made.created_at = reservation::insert(
+        &mut change.db,
+        id,
+        vrf,
+        new,
+        &maker.made(claim),
+        &ledger,
+        &[event],
+    )
+    .await?;
+    change.commit(Some((made, true))).await
 }
 
 /// What a reservation of `cidr` takes from a range: itself, or the range if that lies inside.
@@ -206,30 +257,15 @@ fn wanted(range: Range, cidr: Cidr) -> Place {
     }
 }
 
-/// Locks the pools of these ranges, and reads what of them decides whether `cidr` is free.
-async fn lock_and_read(db: &mut Connection, ranges: &[Range], cidr: Cidr) -> Result<FreeSpace> {
-    let pools: BTreeSet<PoolId> = ranges.iter().map(|range| range.pool).collect();
-    let pools: Vec<_> = pools.into_iter().collect();
-    let mut space = FreeSpace::new(pool::lock(db, &pools).await?);
-    let around: Vec<_> = ranges
-        .iter()
-        .flat_map(|range| free_space::ancestors(wanted(*range, cidr), range.cidr))
-        .collect();
-    for place in free::find(db, &around).await? {
-        space.read(place);
-    }
-    Ok(space)
-}
-
 /// Who is in the way: reservations wherever they lie, and what has the blocks that could not be taken.
 async fn conflicts(
     db: &mut Connection,
     vrf: VrfId,
     cidr: Cidr,
-    taken: &[(Place, Range)],
+    taken: &[Place],
 ) -> Result<Vec<Conflict>> {
     let mut conflicts = reservation::overlapping(db, vrf, cidr).await?;
-    for (place, _) in taken {
+    for place in taken {
         if conflicts.len() >= NAMED {
             break;
         }
@@ -247,60 +283,48 @@ async fn conflicts(
 
 /// Gives a reservation, whose VRF is locked, to whoever asked for the same again.
 async fn take(
-    db: &mut Connection,
+    change: &mut Change,
     maker: &Maker,
     id: ReservationId,
     new: &NewReservation,
 ) -> Result<Reservation> {
     // Against those that change what is said of it, which need not lock the VRF.
-    reservation::lock(db, id).await?;
-    let before = get(db, id).await?;
-    may_adopt(db, maker, &before).await?;
+    reservation::lock(&mut change.db, id).await?;
+    let mut reservation: Reservation = there(&mut change.db, id).await?;
+    may_adopt(&mut change.db, maker, &reservation).await?;
     let patch = ReservationPatch {
-        reason: (before.reason != new.reason).then(|| new.reason.clone()),
-        labels: (before.labels != new.labels).then(|| new.labels.clone()),
+        reason: (reservation.reason != new.reason).then(|| new.reason.clone()),
+        labels: (reservation.labels != new.labels).then(|| new.labels.clone()),
     };
-    let mut reservation = before;
     if patch != ReservationPatch::default() {
-        reservation::update(db, id, &patch).await?;
-        reservation = get(db, id).await?;
+        reservation::update(&mut change.db, id, &patch, &[]).await?;
+        apply(&mut reservation, patch.clone());
     }
     let detail = json!({ "cidr": new.cidr, "vrf": reservation.vrf, "changed": patch });
-    adopt(db, maker, &mut reservation, detail).await?;
+    adopt(&mut change.db, maker, &mut reservation, detail).await?;
     Ok(reservation)
 }
 
-/// A reservation that is there, since it was just made or locked.
-async fn get(db: &mut Connection, id: ReservationId) -> Result<Reservation> {
-    let found = reservation::get(db, id).await?;
-    found.ok_or_else(|| Error::bug("a reservation went away while it was locked"))
+/// What a change makes of a reservation.
+fn apply(reservation: &mut Reservation, patch: ReservationPatch) {
+    set(&mut reservation.reason, patch.reason);
+    set(&mut reservation.labels, patch.labels);
+    reservation.revision += 1;
 }
 
-fn event<'a>(reservation: &Reservation, action: &'static str, caller: &'a Caller) -> Event<'a> {
-    Event {
-        action,
-        subject: reservation.id.0,
-        caller,
-        detail: json!({
-            "cidr": reservation.cidr,
-            "vrf": reservation.vrf,
-            "reason": reservation.reason,
-            "pools": reservation.pools,
-            "owner": reservation.owner,
-        }),
-    }
-}
-
-async fn gone_or_unknown(db: &mut Connection, id: ReservationId) -> Error {
-    match event::end_of(db, id.0, "reservation.delete").await {
-        Ok(Some((at, by))) => Error::Gone {
-            what: format!("reservation {id}"),
-            at,
-            by,
-        },
-        Ok(None) => Error::NotFound(format!("there is no reservation with the id {id}")),
-        Err(error) => error,
-    }
+fn event<'a>(
+    reservation: &Reservation,
+    action: &'static str,
+    caller: &'a Caller,
+) -> Result<Event<'a>> {
+    let detail = json!({
+        "cidr": reservation.cidr,
+        "vrf": reservation.vrf,
+        "reason": reservation.reason,
+        "pools": reservation.pools,
+        "owner": reservation.owner,
+    });
+    caller.event(action, reservation.id.0, &detail)
 }
 
 pub(super) fn check_reason(reason: &str) -> Result<()> {

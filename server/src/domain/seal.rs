@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{Ipam, commit};
+use super::{Ipam, change::commit};
 use crate::{
-    db::{Connection, allocate, event},
+    db::{Connection, allocate, event, lock::Locks},
     error::Result,
 };
 
@@ -69,7 +69,7 @@ impl Sealer {
 
 /// Appends one seal over events up to `id`; how many it covers.
 async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
-    let mut transaction = ipam.begin().await?;
+    let mut transaction = ipam.begin(&Locks::none()).await?;
     if !event::lock_seals(&mut transaction).await? {
         // Another server is at it.
         return Ok(0);
@@ -87,7 +87,7 @@ async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
 }
 
 async fn forget_keys(ipam: &Ipam) -> Result<()> {
-    let mut transaction = ipam.begin().await?;
+    let mut transaction = ipam.begin(&Locks::none()).await?;
     allocate::delete_old_keys(&mut transaction).await?;
     commit(transaction).await
 }

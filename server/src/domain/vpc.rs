@@ -5,23 +5,21 @@ use ipam_shared::{
         DEFAULT_VRF,
         vpc::{NewVpc, Vpc, VpcDeleted, VpcPatch},
     },
-    ids::{Claim, VpcId},
+    ids::{Claim, PoolId, VpcId},
 };
 use serde_json::json;
 
 use super::{
     Caller, Ipam, TRIES,
-    allocation::free_all,
-    check_description, check_new_name, check_revision, commit, detached, missing,
+    allocation::release,
+    change::{Change, check_revision, set},
+    check_description, check_new_name,
+    named::there,
     ownership::{Maker, Title, adopt, may_adopt},
     too_fast,
 };
 use crate::{
-    db::{
-        Connection, allocation,
-        event::{self, Event},
-        pool, vpc, vrf,
-    },
+    db::{allocation, lock::Locks, vpc, vrf},
     error::{Error, Result},
 };
 
@@ -31,68 +29,30 @@ impl Ipam {
     pub async fn create_vpc(&self, maker: impl Into<Maker>, new: NewVpc) -> Result<(Vpc, bool)> {
         check_new_name(&new.name)?;
         check_description(&new.description)?;
-        let (ipam, maker) = (self.clone(), maker.into());
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let db = &mut *transaction;
+        let maker = maker.into();
+        let caller = maker.caller.clone();
+        self.change(caller, Locks::none(), |mut change| async move {
             let vrf = new.vrf.as_ref().map_or(DEFAULT_VRF, |vrf| vrf.as_str());
             for _ in 0..TRIES {
-                if let Some(id) = vpc::lock_named(db, new.name.as_str()).await? {
-                    let vpc = take(db, &maker, id, &new, vrf).await?;
-                    commit(transaction).await?;
-                    return Ok((vpc, false));
-                }
                 let (id, claim) = (VpcId::generate(), Claim::generate());
-                if vpc::insert(db, id, &new, &maker.made(claim)).await? {
-                    let event = Event {
-                        action: "vpc.create",
-                        subject: id.0,
-                        caller: &maker.caller,
-                        detail: json!({ "name": new.name, "owner": maker.owner }),
-                    };
-                    event::insert(db, &[event]).await?;
-                    let mut made = get(db, id).await?;
+                let detail = json!({ "name": new.name, "owner": maker.owner });
+                let event = maker.caller.event("vpc.create", id.0, &detail)?;
+                if vpc::insert(&mut change.db, id, &new, &maker.made(claim), &[event]).await? {
+                    let mut made: Vpc = there(&mut change.db, id).await?;
                     made.claim = Some(claim);
-                    commit(transaction).await?;
-                    return Ok((made, true));
+                    return change.commit((made, true)).await;
                 }
-                if vrf::find_id(db, None, vrf).await?.is_none() {
+                if let Some(id) = vpc::lock_named(&mut change.db, new.name.as_str()).await? {
+                    let vpc = take(&mut change, &maker, id, &new, vrf).await?;
+                    return change.commit((vpc, false)).await;
+                }
+                if vrf::find_id(&mut change.db, None, vrf).await?.is_none() {
                     return Err(Error::NotFound(format!("there is no VRF \"{vrf}\"")));
                 }
             }
             Err(too_fast())
         })
         .await
-    }
-
-    /// One VPC, by id or name. With a claim, its reader must be its owner, and is confirmed as such.
-    pub async fn show_vpc(&self, caller: Caller, key: &str, claim: Option<Claim>) -> Result<Vpc> {
-        let mut connection = self.read().await?;
-        let id: Option<VpcId> = key.parse().ok();
-        let found = match vpc::find_id(&mut connection, id, key).await? {
-            Some(found) => vpc::get(&mut connection, found).await?,
-            None => None,
-        };
-        let Some(vpc) = found else {
-            let text = format!("there is no VPC \"{key}\"");
-            let id = id.map(|id| id.0);
-            return Err(missing(&mut connection, id, "vpc.delete", "VPC", text).await);
-        };
-        self.shown(connection, caller, vpc, claim).await
-    }
-
-    /// The id of a VPC by id or name.
-    pub async fn find_vpc(&self, key: &str) -> Result<VpcId> {
-        let mut connection = self.read().await?;
-        let id: Option<VpcId> = key.parse().ok();
-        match vpc::find_id(&mut connection, id, key).await? {
-            Some(found) => Ok(found),
-            None => {
-                let text = format!("there is no VPC \"{key}\"");
-                let id = id.map(|id| id.0);
-                Err(missing(&mut connection, id, "vpc.delete", "VPC", text).await)
-            }
-        }
     }
 
     /// Changes a VPC. With `if_match`, only if it is at that revision.
@@ -107,33 +67,22 @@ impl Ipam {
         if let Some(description) = &patch.description {
             check_description(description)?;
         }
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let revision = vpc::lock(&mut transaction, id).await?;
-            check_revision(if_match, revision.ok_or_else(|| not_found(id))?)?;
-            if patch != VpcPatch::default() {
-                vpc::update(&mut transaction, id, &patch)
-                    .await
-                    .map_err(|error| match &patch.name {
-                        Some(name) => vpc_taken(error, name),
-                        None => error,
-                    })?;
-                let detail =
-                    serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
-                let event = Event {
-                    action: "vpc.update",
-                    subject: id.0,
-                    caller: &caller,
-                    detail,
-                };
-                event::insert(&mut transaction, &[event]).await?;
+        self.change(caller, Locks::vpc(id), move |mut change| async move {
+            let before: Vpc = there(&mut change.db, id).await?;
+            check_revision(if_match, before.revision)?;
+            if patch == VpcPatch::default() {
+                return change.undo(before).await;
             }
-            let vpc = vpc::get(&mut transaction, id)
-                .await?
-                .ok_or_else(|| not_found(id))?;
-            commit(transaction).await?;
-            Ok(vpc)
+            let event = change.caller.event("vpc.update", id.0, &patch)?;
+            vpc::update(&mut change.db, id, &patch, &[event])
+                .await
+                .map_err(|error| match &patch.name {
+                    Some(name) => vpc_taken(error, name),
+                    None => error,
+                })?;
+            let mut after = before;
+            apply(&mut after, patch);
+            change.commit(after).await
         })
         .await
     }
@@ -146,67 +95,94 @@ impl Ipam {
         cascade: bool,
         if_match: Option<i64>,
     ) -> Result<VpcDeleted> {
-        let ipam = self.clone();
-        detached(async move {
-            // Pools are locked before the VPC. An allocation that comes in between from yet another pool is seen under
-            // the lock of the VPC, and then it begins anew with that pool.
-            for _ in 0..10 {
-                let mut transaction = ipam.begin().await?;
-                let before = allocation::ids_of_vpc(&mut transaction, id).await?;
-                let pools = allocation::pools(&mut transaction, &before).await?;
-                pool::lock(&mut transaction, &pools).await?;
-                let revision = vpc::lock(&mut transaction, id).await?;
-                check_revision(if_match, revision.ok_or_else(|| not_found(id))?)?;
-                let ids = allocation::lock_of_vpc(&mut transaction, id).await?;
-                if !ids.is_empty() && !cascade {
-                    return Err(Error::InUse {
-                        message: format!(
-                            "the VPC has {} allocation{}; release them first, or delete it with cascade=true",
-                            ids.len(),
-                            if ids.len() == 1 { "" } else { "s" }
-                        ),
-                        users: i64::try_from(ids.len()).unwrap_or(i64::MAX),
+        // Pools are locked before the VPC. An allocation that has come from yet another pool is seen under the lock of the
+        // VPC, and then it begins anew with that pool.
+        let mut pools = Vec::new();
+        for _ in 0..TRIES {
+            let locks = Locks::vpc_to_delete(id, &pools);
+            let locked = pools.clone();
+            let deleted = self.change(caller.clone(), locks, move |change| {
+                delete(change, id, cascade, if_match, locked)
+            });
+            match deleted.await? {
+                Deletion::Done(count) => {
+                    self.metrics.released(count);
+                    return Ok(VpcDeleted {
+                        released_allocations: count,
                     });
                 }
-                if allocation::pools(&mut transaction, &ids).await?.iter().any(|pool| !pools.contains(pool)) {
-                    transaction.rollback().await?;
-                    continue;
-                }
-                // Again, now that nobody can add to them: what was read while the lock was waited for may be older.
-                let ranges = pool::lock(&mut transaction, &pools).await?;
-                let vpc = vpc::get(&mut transaction, id).await?.ok_or_else(|| not_found(id))?;
-                let allocations = allocation::load(&mut transaction, &ids).await?;
-                if !allocations.is_empty() {
-                    let allocations = allocations.into_iter().map(|(allocation, _)| allocation).collect();
-                    free_all(&mut transaction, &caller, ranges, allocations).await?;
-                }
-                vpc::delete(&mut transaction, id).await?;
-                let detail = json!({ "name": vpc.name, "released_allocations": ids.len() });
-                let event = Event { action: "vpc.delete", subject: id.0, caller: &caller, detail };
-                event::insert(&mut transaction, &[event]).await?;
-                commit(transaction).await?;
-                let released_allocations = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-                ipam.metrics.released(released_allocations);
-                return Ok(VpcDeleted { released_allocations });
+                Deletion::Needs(more) => pools = more,
             }
-            Err(Error::Unavailable("the VPC gets new allocations faster than they can be released; try again", None))
-        })
-        .await
+        }
+        Err(Error::Unavailable(
+            "the VPC gets new allocations faster than they can be released; try again",
+            None,
+        ))
     }
+}
+
+/// How far a deletion got.
+enum Deletion {
+    /// So many allocations were released with the VPC.
+    Done(u64),
+    /// These pools have to be locked first.
+    Needs(Vec<PoolId>),
+}
+
+/// Deletes a VPC that is locked with its allocations and these pools.
+async fn delete(
+    mut change: Change,
+    id: VpcId,
+    cascade: bool,
+    if_match: Option<i64>,
+    locked: Vec<PoolId>,
+) -> Result<super::change::Done<Deletion>> {
+    let vpc: Vpc = there(&mut change.db, id).await?;
+    check_revision(if_match, vpc.revision)?;
+    if vpc.allocations > 0 && !cascade {
+        return Err(Error::InUse {
+            message: format!(
+                "the VPC has {} allocation{}; release them first, or delete it with cascade=true",
+                vpc.allocations,
+                if vpc.allocations == 1 { "" } else { "s" }
+            ),
+            users: vpc.allocations,
+        });
+    }
+    // The VPC counts what is in it, to which nobody adds any more.
+    let allocations = if vpc.allocations > 0 {
+        let ids = allocation::ids_of_vpc(&mut change.db, id).await?;
+        allocation::with_space(&mut change.db, &ids).await?
+    } else {
+        Vec::new()
+    };
+    let held = allocations.iter().flat_map(|it| &it.blocks);
+    let mut pools: Vec<_> = held.map(|block| block.pool).collect();
+    pools.sort_unstable();
+    pools.dedup();
+    if pools.iter().any(|pool| !locked.contains(pool)) {
+        return change.undo(Deletion::Needs(pools)).await;
+    }
+    let (ledger, mut events) = release(&change.caller, &allocations)?;
+    let detail = json!({ "name": vpc.name, "released_allocations": allocations.len() });
+    events.push(change.caller.event("vpc.delete", id.0, &detail)?);
+    vpc::delete(&mut change.db, id, &ledger, &events).await?;
+    let count = u64::try_from(allocations.len()).unwrap_or(u64::MAX);
+    change.commit(Deletion::Done(count)).await
 }
 
 /// Gives a locked VPC to whoever asked for the same again, or makes one managed that was made on first use.
 async fn take(
-    db: &mut Connection,
+    change: &mut Change,
     maker: &Maker,
     id: VpcId,
     new: &NewVpc,
     vrf: &str,
 ) -> Result<Vpc> {
-    let before = get(db, id).await?;
+    let before: Vpc = there(&mut change.db, id).await?;
     let title = Title::of(&before);
     if !before.implicit {
-        may_adopt(db, maker, &before).await?;
+        may_adopt(&mut change.db, maker, &before).await?;
     } else if !maker.adopts {
         return Err(title.forbidden());
     }
@@ -220,25 +196,24 @@ async fn take(
         description: (before.description != new.description).then(|| new.description.clone()),
     };
     if before.implicit {
-        vpc::take_over(db, id, &maker.made(Claim::generate())).await?;
+        vpc::take_over(&mut change.db, id, &maker.made(Claim::generate())).await?;
     }
     if patch != VpcPatch::default() {
-        vpc::update(db, id, &patch).await?;
+        vpc::update(&mut change.db, id, &patch, &[]).await?;
     }
-    let mut vpc = get(db, id).await?;
+    let mut vpc: Vpc = there(&mut change.db, id).await?;
     let detail = json!({ "name": new.name, "was_implicit": before.implicit, "changed": patch });
-    adopt(db, maker, &mut vpc, detail).await?;
+    adopt(&mut change.db, maker, &mut vpc, detail).await?;
     Ok(vpc)
 }
 
-/// A VPC that is there, since it was just made or locked.
-async fn get(db: &mut Connection, id: VpcId) -> Result<Vpc> {
-    let found = vpc::get(db, id).await?;
-    found.ok_or_else(|| Error::bug("a VPC went away while it was locked"))
-}
-
-fn not_found(id: VpcId) -> Error {
-    Error::NotFound(format!("there is no VPC with the id {id}"))
+/// What a change makes of a VPC.
+fn apply(vpc: &mut Vpc, patch: VpcPatch) {
+    set(&mut vpc.name, patch.name);
+    set(&mut vpc.labels, patch.labels);
+    set(&mut vpc.description, patch.description);
+    vpc.implicit = false;
+    vpc.revision += 1;
 }
 
 fn vpc_taken(error: Error, name: &ipam_shared::name::Name) -> Error {

@@ -11,81 +11,44 @@ use ipam_shared::{
 use serde_json::json;
 
 use super::{
-    Caller, Ipam, TRIES, check_description, check_new_name, check_revision, commit, detached,
-    missing,
+    Caller, Ipam, TRIES,
+    change::{Change, check_revision, set},
+    check_description, check_new_name,
+    named::there,
     ownership::{Maker, adopt, may_adopt},
     pool::range::in_use,
     too_fast,
 };
 use crate::{
-    db::{
-        Connection,
-        event::{self, Event},
-        vrf::{self, Locked},
-    },
+    db::{lock::Locks, vrf},
     error::{Error, Result},
 };
-
-/// The action that ends a VRF.
-const DELETE: &str = "vrf.delete";
 
 impl Ipam {
     /// Makes a VRF, or answers what its owner made before by asking for the same; whether it was made now.
     pub async fn create_vrf(&self, maker: impl Into<Maker>, new: NewVrf) -> Result<(Vrf, bool)> {
         check_new_name(&new.name)?;
         check_description(&new.description)?;
-        let (ipam, maker) = (self.clone(), maker.into());
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let db = &mut *transaction;
+        let maker = maker.into();
+        let caller = maker.caller.clone();
+        self.change(caller, Locks::none(), |mut change| async move {
             for _ in 0..TRIES {
-                if let Some(locked) = vrf::lock(db, None, Some(new.name.as_str())).await? {
-                    let vrf = take(db, &maker, locked.id, &new).await?;
-                    commit(transaction).await?;
-                    return Ok((vrf, false));
-                }
                 let (id, claim) = (VrfId::generate(), Claim::generate());
-                if vrf::insert(db, id, &new, &maker.made(claim)).await? {
-                    let detail = json!({ "name": new.name, "owner": maker.owner });
-                    record(db, &maker.caller, "vrf.create", id, detail).await?;
-                    let mut made = get(db, id).await?;
+                let detail = json!({ "name": new.name, "owner": maker.owner });
+                let event = maker.caller.event("vrf.create", id.0, &detail)?;
+                if vrf::insert(&mut change.db, id, &new, &maker.made(claim), &[event]).await? {
+                    let mut made: Vrf = there(&mut change.db, id).await?;
                     made.claim = Some(claim);
-                    commit(transaction).await?;
-                    return Ok((made, true));
+                    return change.commit((made, true)).await;
+                }
+                if let Some(id) = vrf::lock_named(&mut change.db, new.name.as_str()).await? {
+                    let vrf = take(&mut change, &maker, id, &new).await?;
+                    return change.commit((vrf, false)).await;
                 }
             }
             Err(too_fast())
         })
         .await
-    }
-
-    /// One VRF, by id or name. With a claim, its reader must be its owner, and is confirmed as such.
-    pub async fn show_vrf(&self, caller: Caller, key: &str, claim: Option<Claim>) -> Result<Vrf> {
-        let mut connection = self.read().await?;
-        let id: Option<VrfId> = key.parse().ok();
-        let found = match vrf::find_id(&mut connection, id, key).await? {
-            Some(found) => vrf::get(&mut connection, found).await?,
-            None => None,
-        };
-        let Some(vrf) = found else {
-            let text = format!("there is no VRF \"{key}\"");
-            let id = id.map(|id| id.0);
-            return Err(missing(&mut connection, id, DELETE, "VRF", text).await);
-        };
-        self.shown(connection, caller, vrf, claim).await
-    }
-
-    /// The id of a VRF by id or name.
-    pub async fn find_vrf(&self, key: &str) -> Result<VrfId> {
-        let mut connection = self.read().await?;
-        let id: Option<VrfId> = key.parse().ok();
-        match vrf::find_id(&mut connection, id, key).await? {
-            Some(found) => Ok(found),
-            None => {
-                let text = format!("there is no VRF \"{key}\"");
-                Err(missing(&mut connection, id.map(|id| id.0), DELETE, "VRF", text).await)
-            }
-        }
     }
 
     /// Changes a VRF. With `if_match`, only if it is at that revision.
@@ -100,30 +63,27 @@ impl Ipam {
         if let Some(description) = &patch.description {
             check_description(description)?;
         }
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let before = lock(&mut transaction, id).await?;
+        self.change(caller, Locks::vrf(id), move |mut change| async move {
+            let before: Vrf = there(&mut change.db, id).await?;
             check_revision(if_match, before.revision)?;
             if let Some(name) = &patch.name
-                && before.name == DEFAULT_VRF
+                && before.name.as_str() == DEFAULT_VRF
                 && name.as_str() != DEFAULT_VRF
             {
                 return Err(Error::Invalid(format!(
                     "the VRF \"{DEFAULT_VRF}\" keeps its name, for it is where everything is that names no VRF"
                 )));
             }
-            if patch != VrfPatch::default() {
-                vrf::update(&mut transaction, id, &patch)
-                    .await
-                    .map_err(|error| name_taken(error, patch.name.as_ref()))?;
-                let detail =
-                    serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
-                record(&mut transaction, &caller, "vrf.update", id, detail).await?;
+            if patch == VrfPatch::default() {
+                return change.undo(before).await;
             }
-            let vrf = get(&mut transaction, id).await?;
-            commit(transaction).await?;
-            Ok(vrf)
+            let event = change.caller.event("vrf.update", id.0, &patch)?;
+            vrf::update(&mut change.db, id, &patch, &[event])
+                .await
+                .map_err(|error| name_taken(error, patch.name.as_ref()))?;
+            let mut after = before;
+            apply(&mut after, patch);
+            change.commit(after).await
         })
         .await
     }
@@ -131,47 +91,50 @@ impl Ipam {
     /// Deletes a VRF that nothing is in but VPCs that were made on first use, hold nothing and were never managed by
     /// anybody: those go with it.
     pub async fn delete_vrf(&self, caller: Caller, id: VrfId, if_match: Option<i64>) -> Result<()> {
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let before = lock(&mut transaction, id).await?;
-            check_revision(if_match, before.revision)?;
-            if before.name == DEFAULT_VRF {
-                return Err(Error::Invalid(format!(
-                    "the VRF \"{DEFAULT_VRF}\" always exists; delete what is in it instead"
-                )));
-            }
-            vrf::lock_against_vpcs(&mut transaction, id).await?;
-            for (vpc, name) in vrf::delete_implicit_vpcs(&mut transaction, id).await? {
-                let event = Event {
-                    action: "vpc.delete",
-                    subject: vpc.0,
-                    caller: &caller,
-                    detail: json!({ "name": name, "vrf": before.name, "released_allocations": 0 }),
-                };
-                event::insert(&mut transaction, &[event]).await?;
-            }
-            let (users, count) = vrf::users(&mut transaction, id).await?;
-            if count > 0 {
-                return Err(in_use(
-                    &format!("VRF \"{}\" is in use", before.name),
-                    users,
-                    count,
-                ));
-            }
-            vrf::delete(&mut transaction, id).await?;
-            let detail = json!({ "name": before.name });
-            record(&mut transaction, &caller, DELETE, id, detail).await?;
-            commit(transaction).await
-        })
+        self.change(
+            caller,
+            Locks::vrf_to_delete(id),
+            move |mut change| async move {
+                let before: Vrf = there(&mut change.db, id).await?;
+                check_revision(if_match, before.revision)?;
+                if before.name.as_str() == DEFAULT_VRF {
+                    return Err(Error::Invalid(format!(
+                        "the VRF \"{DEFAULT_VRF}\" always exists; delete what is in it instead"
+                    )));
+                }
+                let mut events = Vec::new();
+                let mut vpcs = Vec::new();
+                // What the VRF counts itself is all that could be in it.
+                if before.pools + before.vpcs + before.reservations > 0 {
+                    let users = vrf::users(&mut change.db, id).await?;
+                    if users.count > 0 {
+                        return Err(in_use(
+                            &format!("VRF \"{}\" is in use", before.name),
+                            users.titles,
+                            users.count,
+                        ));
+                    }
+                    for (vpc, name) in users.implicit_vpcs {
+                        let detail =
+                            json!({ "name": name, "vrf": before.name, "released_allocations": 0 });
+                        events.push(change.caller.event("vpc.delete", vpc, &detail)?);
+                        vpcs.push(vpc);
+                    }
+                }
+                let detail = json!({ "name": before.name });
+                events.push(change.caller.event("vrf.delete", id.0, &detail)?);
+                vrf::delete(&mut change.db, id, &vpcs, &events).await?;
+                change.commit(()).await
+            },
+        )
         .await
     }
 }
 
 /// Gives a locked VRF to whoever asked for the same again.
-async fn take(db: &mut Connection, maker: &Maker, id: VrfId, new: &NewVrf) -> Result<Vrf> {
-    let before = get(db, id).await?;
-    may_adopt(db, maker, &before).await?;
+async fn take(change: &mut Change, maker: &Maker, id: VrfId, new: &NewVrf) -> Result<Vrf> {
+    let before: Vrf = there(&mut change.db, id).await?;
+    may_adopt(&mut change.db, maker, &before).await?;
     let patch = VrfPatch {
         name: None,
         labels: (before.labels != new.labels).then(|| new.labels.clone()),
@@ -179,44 +142,20 @@ async fn take(db: &mut Connection, maker: &Maker, id: VrfId, new: &NewVrf) -> Re
     };
     let mut vrf = before;
     if patch != VrfPatch::default() {
-        vrf::update(db, id, &patch).await?;
-        vrf = get(db, id).await?;
+        vrf::update(&mut change.db, id, &patch, &[]).await?;
+        apply(&mut vrf, patch.clone());
     }
     let detail = json!({ "name": new.name, "changed": patch });
-    adopt(db, maker, &mut vrf, detail).await?;
+    adopt(&mut change.db, maker, &mut vrf, detail).await?;
     Ok(vrf)
 }
 
-/// A VRF that is there, since it was just made or locked.
-async fn get(db: &mut Connection, id: VrfId) -> Result<Vrf> {
-    let found = vrf::get(db, id).await?;
-    found.ok_or_else(|| Error::bug("a VRF went away while it was locked"))
-}
-
-async fn lock(db: &mut Connection, id: VrfId) -> Result<Locked> {
-    match vrf::lock(db, Some(id), None).await? {
-        Some(locked) => Ok(locked),
-        None => {
-            let text = format!("there is no VRF with the id {id}");
-            Err(missing(db, Some(id.0), DELETE, "VRF", text).await)
-        }
-    }
-}
-
-async fn record(
-    db: &mut Connection,
-    caller: &Caller,
-    action: &'static str,
-    id: VrfId,
-    detail: serde_json::Value,
-) -> Result<()> {
-    let event = Event {
-        action,
-        subject: id.0,
-        caller,
-        detail,
-    };
-    event::insert(db, &[event]).await
+/// What a change makes of a VRF.
+fn apply(vrf: &mut Vrf, patch: VrfPatch) {
+    set(&mut vrf.name, patch.name);
+    set(&mut vrf.labels, patch.labels);
+    set(&mut vrf.description, patch.description);
+    vrf.revision += 1;
 }
 
 fn name_taken(error: Error, name: Option<&Name>) -> Error {

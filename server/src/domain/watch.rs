@@ -9,7 +9,7 @@ use std::{
 use ipam_shared::api::pool::Pool;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{Ipam, detached};
+use super::{Ipam, change::detached};
 use crate::{
     db::{self, pool},
     error::{Error, Result},

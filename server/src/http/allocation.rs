@@ -26,7 +26,7 @@ use crate::{
     domain::{
         Caller,
         allocation::{BatchOutcome, Outcome},
-        named::Named,
+        named::Filter,
         ownership::Maker,
     },
     error::Error,
@@ -176,8 +176,8 @@ pub(super) async fn list(
     let items = if ids.is_empty() {
         drop(connection);
         let named = [
-            filter.vpc.as_deref().map(Named::Vpc),
-            filter.pool.as_deref().map(Named::Pool),
+            filter.vpc.as_deref().map(Filter::Vpc),
+            filter.pool.as_deref().map(Filter::Pool),
         ];
         app.ipam.must_exist(&named).await?;
         Vec::new()
@@ -211,7 +211,8 @@ pub(super) async fn get(
     Key(id): Key<AllocationId>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    Ok(shown(&app.ipam.show(caller, id, claim).await?))
+    let allocation: Allocation = app.ipam.show(caller, id, claim).await?;
+    Ok(shown(&allocation))
 }
 
 /// Change an allocation

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     db,
-    domain::{Caller, named::Named, ownership::Maker},
+    domain::{Caller, named::Filter, ownership::Maker},
     error::Error,
 };
 
@@ -65,8 +65,8 @@ pub(super) async fn list(
     if items.is_empty() {
         drop(connection);
         let named = [
-            filter.vrf.as_deref().map(Named::Vrf),
-            filter.parent.as_deref().map(Named::Pool),
+            filter.vrf.as_deref().map(Filter::Vrf),
+            filter.parent.as_deref().map(Filter::Pool),
         ];
         app.ipam.must_exist(&named).await?;
     }
@@ -94,7 +94,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let pool = app.ipam.show_pool(caller, &key, claim).await?;
+    let pool = app.ipam.show::<Pool>(caller, &key, claim).await?;
     Ok(etagged(pool.revision, &pool))
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<PoolPatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_pool(&key).await?;
+    let id = app.ipam.find::<Pool>(&key).await?;
     let pool = app.ipam.update_pool(caller, id, patch, revision).await?;
     Ok(etagged(pool.revision, &pool))
 }
@@ -142,7 +142,7 @@ pub(super) async fn delete(
     Key(key): Key<String>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let id = app.ipam.find_pool(&key).await?;
+    let id = app.ipam.find::<Pool>(&key).await?;
     app.ipam.delete_pool(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -77,7 +77,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let profile = app.ipam.show_profile(caller, &key, claim).await?;
+    let profile = app.ipam.show::<Profile>(caller, &key, claim).await?;
     Ok(etagged(profile.revision, &profile))
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<ProfilePatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_profile(&key).await?;
+    let id = app.ipam.find::<Profile>(&key).await?;
     let profile = app.ipam.update_profile(caller, id, patch, revision).await?;
     Ok(etagged(profile.revision, &profile))
 }
@@ -124,7 +124,7 @@ pub(super) async fn delete(
     Key(key): Key<String>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let id = app.ipam.find_profile(&key).await?;
+    let id = app.ipam.find::<Profile>(&key).await?;
     app.ipam.delete_profile(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     db,
-    domain::{Caller, named::Named, ownership::Maker},
+    domain::{Caller, named::Filter, ownership::Maker},
 };
 
 /// Reserve a network
@@ -65,8 +65,8 @@ pub(super) async fn list(
     let items = if ids.is_empty() {
         drop(connection);
         let named = [
-            filter.vrf.as_deref().map(Named::Vrf),
-            filter.pool.as_deref().map(Named::Pool),
+            filter.vrf.as_deref().map(Filter::Vrf),
+            filter.pool.as_deref().map(Filter::Pool),
         ];
         app.ipam.must_exist(&named).await?;
         Vec::new()
@@ -94,7 +94,7 @@ pub(super) async fn get(
     Key(id): Key<ReservationId>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let reservation = app.ipam.show_reservation(caller, id, claim).await?;
+    let reservation: Reservation = app.ipam.show(caller, id, claim).await?;
     Ok(shown(&reservation))
 }
 

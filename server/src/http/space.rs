@@ -1,7 +1,7 @@
 //! `/api/v1/pools/{pool}/free`.
 
 use axum::{Json, extract::State};
-use ipam_shared::api::pool::{FreeQuery, PoolFree};
+use ipam_shared::api::pool::{FreeQuery, Pool, PoolFree};
 
 use super::{
     error::Refusal,
@@ -22,6 +22,6 @@ pub(super) async fn free(
     Key(key): Key<String>,
     Params(query): Params<FreeQuery>,
 ) -> Result<Json<PoolFree>, Refusal> {
-    let id = app.ipam.find_pool(&key).await?;
+    let id = app.ipam.find::<Pool>(&key).await?;
     Ok(Json(app.ipam.free(id, query.prefix_length).await?))
 }

@@ -76,7 +76,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let vpc = app.ipam.show_vpc(caller, &key, claim).await?;
+    let vpc = app.ipam.show::<Vpc>(caller, &key, claim).await?;
     Ok(etagged(vpc.revision, &vpc))
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<VpcPatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_vpc(&key).await?;
+    let id = app.ipam.find::<Vpc>(&key).await?;
     let vpc = app.ipam.update_vpc(caller, id, patch, revision).await?;
     Ok(etagged(vpc.revision, &vpc))
 }
@@ -131,7 +131,7 @@ pub(super) async fn delete(
     Params(deletion): Params<Deletion>,
     IfMatch(revision): IfMatch,
 ) -> Result<Json<VpcDeleted>, Refusal> {
-    let id = app.ipam.find_vpc(&key).await?;
+    let id = app.ipam.find::<Vpc>(&key).await?;
     Ok(Json(
         app.ipam
             .delete_vpc(caller, id, deletion.cascade, revision)

@@ -74,7 +74,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let vrf = app.ipam.show_vrf(caller, &key, claim).await?;
+    let vrf = app.ipam.show::<Vrf>(caller, &key, claim).await?;
     Ok(etagged(vrf.revision, &vrf))
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<VrfPatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find_vrf(&key).await?;
+    let id = app.ipam.find::<Vrf>(&key).await?;
     let vrf = app.ipam.update_vrf(caller, id, patch, revision).await?;
     Ok(etagged(vrf.revision, &vrf))
 }
@@ -119,7 +119,7 @@ pub(super) async fn delete(
     Key(key): Key<String>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let id = app.ipam.find_vrf(&key).await?;
+    let id = app.ipam.find::<Vrf>(&key).await?;
     app.ipam.delete_vrf(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -79,7 +79,8 @@ async fn view(
     noted: &Noted,
     refused: Option<Refused>,
 ) -> Result<AllocationPage, Failure> {
-    let allocation = app.ipam.show(signed_in.caller.clone(), id, None).await?;
+    let caller = signed_in.caller.clone();
+    let allocation: Allocation = app.ipam.show(caller, id, None).await?;
     let mut db = app.ipam.read().await?;
     let history = db::event::history(&mut db, id.0, EVENTS).await?;
     let mut page = AllocationPage {
@@ -232,7 +233,7 @@ pub(super) async fn confirm_release(
 ) -> Result<Response, Failure> {
     let allocation = app
         .ipam
-        .show(signed_in.caller.clone(), id_of(&id)?, None)
+        .show::<Allocation>(signed_in.caller.clone(), id_of(&id)?, None)
         .await?;
     let shell = Shell::new(&signed_in, Section::Allocations);
     Ok(page(&ReleasePage { shell, allocation }))

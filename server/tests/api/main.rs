@@ -21,6 +21,7 @@ mod profiles;
 mod requests;
 mod reservations;
 mod retries;
+mod round_trips;
 mod scans;
 mod sizes;
 mod space;

@@ -12,10 +12,10 @@ use ipam_shared::{
     api::{
         allocation::NewAllocation,
         pool::PoolPatch,
-        profile::ProfilePatch,
+        profile::{Profile, ProfilePatch},
         transfer::{Format, Progress},
-        vpc::VpcPatch,
-        vrf::VrfPatch,
+        vpc::{Vpc, VpcPatch},
+        vrf::{Vrf, VrfPatch},
     },
     cidr::{Cidr, Family},
     ids::{AllocationId, VpcId},
@@ -219,7 +219,7 @@ async fn rename(server: &Ipam, model: &Model, dice: u8) -> Check<Renamed> {
     if dice & 32 > 0 {
         let (one, other) = (PROFILES[0], PROFILES[1]);
         for (from, to) in [(one, "between"), (other, one), ("between", other)] {
-            let id = server.find_profile(from).await.map_err(failed)?;
+            let id = server.find::<Profile>(from).await.map_err(failed)?;
             let patch = ProfilePatch {
                 name: Some(to_name(to)),
                 ..ProfilePatch::default()
@@ -235,7 +235,7 @@ async fn rename(server: &Ipam, model: &Model, dice: u8) -> Check<Renamed> {
     let vpcs: Vec<_> = model.vpcs.keys().take(2).cloned().collect();
     if let (true, [one, other]) = (dice & 64 > 0, &vpcs[..]) {
         for (from, to) in [(one.as_str(), "between"), (other, one), ("between", other)] {
-            let id = server.find_vpc(from).await.map_err(failed)?;
+            let id = server.find::<Vpc>(from).await.map_err(failed)?;
             let patch = VpcPatch {
                 name: Some(to_name(to)),
                 ..VpcPatch::default()
@@ -246,7 +246,7 @@ async fn rename(server: &Ipam, model: &Model, dice: u8) -> Check<Renamed> {
         renamed.vpcs = BTreeMap::from([(one.clone(), other.clone()), (other.clone(), one.clone())]);
     }
     if dice & 128 > 0 {
-        let id = server.find_vrf(VRFS[1]).await.map_err(failed)?;
+        let id = server.find::<Vrf>(VRFS[1]).await.map_err(failed)?;
         let patch = VrfPatch {
             name: Some(to_name("navy")),
             ..VrfPatch::default()

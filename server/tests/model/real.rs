@@ -15,9 +15,9 @@ use ipam_shared::{
     api::{
         allocation::{Allocation, AllocationPatch, AskError, NewAllocation, NewBatch},
         pool::{NewPool, PoolPatch},
-        profile::{Member as NewMember, ProfilePatch},
+        profile::{Member as NewMember, Profile, ProfilePatch},
         reservation::NewReservation,
-        vpc::NewVpc,
+        vpc::{NewVpc, Vpc},
     },
     error::Code,
     ids::ProfileId,
@@ -284,7 +284,7 @@ impl Real {
                 };
                 let name = name.as_str();
                 let expected = self.expect(model, true, |model| model.delete_vpc(name, *cascade));
-                let answer = match server.find_vpc(name).await {
+                let answer = match server.find::<Vpc>(name).await {
                     Ok(id) => server.delete_vpc(caller(), id, *cascade, None).await,
                     Err(error) => Err(error),
                 };
@@ -383,7 +383,7 @@ impl Real {
                     ..ProfilePatch::default()
                 };
                 let id: ProfileId = server
-                    .find_profile(PROFILES[which])
+                    .find::<Profile>(PROFILES[which])
                     .await
                     .expect("it is there");
                 let answer = server.update_profile(caller(), id, patch, None).await;

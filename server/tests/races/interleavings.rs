@@ -8,7 +8,10 @@ use ipam_server::{
     error::Error,
 };
 use ipam_shared::{
-    api::allocation::{Allocation, AllocationPatch, NewAllocation, NewBatch, Size},
+    api::{
+        allocation::{Allocation, AllocationPatch, NewAllocation, NewBatch, Size},
+        vpc::Vpc,
+    },
     ids::VpcId,
 };
 use ipam_testing::TestDatabase;
@@ -83,7 +86,10 @@ impl Stage {
     }
 
     async fn vpc(&self, name: &str) -> VpcId {
-        self.ipam.find_vpc(name).await.expect("there is such a VPC")
+        self.ipam
+            .find::<Vpc>(name)
+            .await
+            .expect("there is such a VPC")
     }
 
     /// Nothing is wrong, and no two waited for each other.
@@ -150,12 +156,15 @@ async fn what_is_moved_away_is_not_deleted_with_its_old_vpc() {
     assert_eq!(deleter.await.unwrap().unwrap().released_allocations, 1);
     let now = stage
         .ipam
-        .show(caller(), moved.id, None)
+        .show::<Allocation>(caller(), moved.id, None)
         .await
         .expect("it was moved and nobody released it");
     assert_eq!((now.vpc.as_str(), now.blocks), ("new", moved.blocks));
     assert!(matches!(
-        stage.ipam.show(caller(), stays.id, None).await,
+        stage
+            .ipam
+            .show::<Allocation>(caller(), stays.id, None)
+            .await,
         Err(Error::Gone { .. })
     ));
     stage.check().await;
@@ -258,7 +267,10 @@ async fn nobody_adopts_what_is_confirmed_at_the_same_moment() {
     stage.let_go().await;
     let refused = adopter.await.unwrap().map(|outcome| outcome.allocation.id);
     assert!(matches!(refused, Err(Error::Claimed { .. })), "{refused:?}");
-    let shown = stage.ipam.show(caller(), owned.id, owned.claim).await;
+    let shown = stage
+        .ipam
+        .show::<Allocation>(caller(), owned.id, owned.claim)
+        .await;
     assert!(shown.is_ok(), "the owner keeps its claim: {shown:?}");
     stage.check().await;
 }

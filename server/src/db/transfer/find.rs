@@ -99,7 +99,7 @@ pub struct FoundVpc {
 pub async fn vpcs(db: &mut Connection, names: &[String]) -> Result<Vec<FoundVpc>> {
     let rows = query!(
         r#"select place as "place!", vpc_id, vrf_id, vpc.name, description, labels
-        from unnest($1::text[]) with ordinality as wanted (name, place) join vpc on lower(vpc.name) = lower(wanted.name)"#,
+        from unnest($1::text[]) with ordinality as wanted (name, place) join vpc on lower(vpc.name collate "C") = lower(wanted.name collate "C")"#,
         names
     )
     .fetch_all(db)

@@ -8,16 +8,17 @@ use ipam_shared::{
     cidr::{Cidr, prefix_length_for_hosts, usable_hosts},
 };
 
-use super::{super::batch::lower, describe};
+use super::{describe, release::space_of};
 use crate::{
     db::{
         Connection,
-        block::{Held, overlapping},
-        cooldown, free,
+        allocation::{Held, WithSpace},
+        block::overlapping,
+        ledger::{Holder, Ledger, NewBlock, NewCooldown},
     },
-    domain::space::{free_list::read_around, free_space::FreeSpace},
+    domain::space::free_space::FreeSpace,
     error::{Error, Result},
-    network::{Place, Range},
+    network::Place,
 };
 
 /// The new size, as it is asked for.
@@ -49,9 +50,11 @@ pub(super) struct Resized {
 }
 
 /// What the blocks have to become; nothing if they have that size already.
-pub(super) fn plan(held: Vec<Held>, size: NewSize) -> Result<Option<Resized>> {
-    let first = held
-        .first()
+pub(super) fn plan(held: &WithSpace, size: NewSize) -> Result<Option<Resized>> {
+    let blocks = held.blocks.iter().zip(&held.allocation.blocks);
+    let (first, known) = blocks
+        .clone()
+        .next()
         .ok_or_else(|| Error::bug("an allocation without blocks"))?;
     let family = first.place.cidr.family();
     let is = i16::from(first.place.cidr.prefix_length());
@@ -66,7 +69,7 @@ pub(super) fn plan(held: Vec<Held>, size: NewSize) -> Result<Option<Resized>> {
                     return Err(Error::Invalid(format!(
                         "{hosts} hosts are too many: \"{}\" grows at most to a /{shortest}, which holds {most}; split \
                          the hosts over several allocations",
-                        first.role
+                        known.role
                     )));
                 }
             }
@@ -78,16 +81,15 @@ pub(super) fn plan(held: Vec<Held>, size: NewSize) -> Result<Option<Resized>> {
     }
     let prefix_length = u8::try_from(wanted - first.size_offset)
         .map_err(|_| Error::Invalid(format!("/{wanted} is not a prefix length")))?;
-    let blocks = held
-        .into_iter()
+    let blocks = blocks
         .enumerate()
-        .map(|(position, block)| {
+        .map(|(position, (block, known))| {
             let cidr = block.place.cidr;
             // A member with one length keeps it.
-            if position > 0 && block.min_prefix_length == block.max_prefix_length {
-                return Ok((block, cidr));
+            if position > 0 && block.bounds.0 == block.bounds.1 {
+                return Ok((block.clone(), cidr));
             }
-            let (shortest, longest) = bounds(&block);
+            let (shortest, longest) = bounds(block);
             let length = i16::from(cidr.prefix_length()) + wanted - is;
             let length = u8::try_from(length)
                 .ok()
@@ -95,12 +97,12 @@ pub(super) fn plan(held: Vec<Held>, size: NewSize) -> Result<Option<Resized>> {
                 .ok_or_else(|| {
                     Error::Invalid(format!(
                         "\"{}\" would become a /{length}, and can only be /{shortest} to /{longest}",
-                        block.role
+                        known.role
                     ))
                 })?;
             let target = Cidr::containing(cidr.first(), length)
                 .map_err(|error| Error::Invalid(error.to_string()))?;
-            Ok((block, target))
+            Ok((block.clone(), target))
         })
         .collect::<Result<_>>()?;
     Ok(Some(Resized {
@@ -111,97 +113,59 @@ pub(super) fn plan(held: Vec<Held>, size: NewSize) -> Result<Option<Resized>> {
 
 /// Shortest and longest prefix that apply to a block.
 fn bounds(block: &Held) -> (u8, u8) {
-    (
-        block.min_prefix_length.max(block.pool_min_prefix_length),
-        block.max_prefix_length.min(block.pool_max_prefix_length),
-    )
+    let ((shortest, longest), (pool_shortest, pool_longest)) = (block.bounds, block.pool_bounds);
+    (shortest.max(pool_shortest), longest.min(pool_longest))
 }
 
-/// Takes and gives back the space between the old blocks and the new, under the lock of their pools, or says who is in the
-/// way. The blocks themselves are still to be written.
-pub(super) async fn apply(
-    db: &mut Connection,
-    allocation: &Allocation,
-    resized: &Resized,
-    ranges: Vec<Range>,
-) -> Result<Vec<cooldown::Start>> {
-    let mut space = FreeSpace::new(ranges);
-    // Also if the pool has no cooldown any more.
-    let cooling = cooldown::of_allocation(db, allocation.id).await?;
-    // What it gave up itself a short while ago is in nobody else's way.
-    let own: Vec<Place> = cooling
-        .into_iter()
-        .filter(|place| {
-            resized.blocks.iter().any(|(block, target)| {
-                block.place.range == place.range
-                    && target.contains(place.cidr)
-                    && !block.place.cidr.contains(place.cidr)
-            })
-        })
-        .collect();
-    let edges = resized.blocks.iter().map(|(block, target)| Place {
-        range: block.place.range,
-        // The smaller of the two, from which the way up leads past all that changes.
-        cidr: if target.contains(block.place.cidr) {
-            block.place.cidr
-        } else {
-            *target
-        },
-    });
-    let known: Vec<_> = edges.chain(own.iter().copied()).collect();
-    read_around(db, &mut space, &known).await?;
-    if !own.is_empty() {
-        cooldown::end(db, &own).await?;
-        own.into_iter().for_each(|place| space.give_back(place));
-    }
+/// What keeps a block from growing.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// A rule, in words.
+    Rule {
+        block: Cidr,
+        target: Cidr,
+        rule: String,
+    },
+    /// Something that has a part of the target.
+    Taken { block: Place, target: Cidr },
+}
 
-    let mut given_up = Vec::new();
-    let mut conflicts = Vec::new();
-    let mut message = String::new();
-    for (block, target) in &resized.blocks {
+/// Decides a new size on what was read of the space around the blocks.
+pub(super) fn decide(held: &WithSpace, resized: &Resized) -> Result<Ledger, Obstacle> {
+    let mut space = space_of(std::slice::from_ref(held));
+    let mut ledger = Ledger::default();
+    // What it gave up itself a short while ago is in nobody else's way, also if the pool has no cooldown any more.
+    for place in &held.cooling {
+        if resized.blocks.iter().any(|(block, target)| {
+            block.place.range == place.range
+                && target.contains(place.cidr)
+                && !block.place.cidr.contains(place.cidr)
+        }) {
+            ledger.ended.push(*place);
+            space.give_back(*place);
+        }
+    }
+    for ((block, target), known) in resized.blocks.iter().zip(&held.allocation.blocks) {
         let (cidr, range) = (block.place.cidr, block.place.range);
+        ledger.ended.push(block.place);
+        ledger.begun.push(NewBlock {
+            place: Place {
+                range,
+                cidr: *target,
+            },
+            range_cidr: block.range_cidr,
+            holder: Holder::Allocation {
+                id: held.allocation.id,
+                prefix_length: resized.prefix_length,
+                member: block.member,
+                size_offset: block.size_offset,
+                bounds: block.bounds,
+                // What does not change is there since it was.
+                since: (cidr == *target).then_some(block.since),
+            },
+        });
         if target.contains(cidr) {
-            if !block.range_cidr.contains(*target) {
-                message = format!(
-                    "its range {} of pool \"{}\" is not larger",
-                    block.range_cidr, block.pool_name
-                );
-            }
-            if let Some(other) = allocation
-                .exclude_cidrs
-                .iter()
-                .find(|other| other.overlaps(*target))
-            {
-                message = format!("it was asked to keep away from {other} (exclude_cidrs)");
-            }
-            // The rest of the target, from the nearest half to the furthest.
-            let rest = between(cidr, *target);
-            if message.is_empty()
-                && rest
-                    .iter()
-                    .any(|half| space.take_exact(block.pool, *half).is_none())
-            {
-                let found = overlapping(db, range, *target).await?;
-                conflicts.extend(found.into_iter().filter(|other| other.cidr != cidr));
-                message = match conflicts.first() {
-                    Some(first) => format!("{} {}", first.cidr, first.whose()),
-                    None => {
-                        return Err(Error::bug(format!(
-                            "around {cidr} the free list does not fit; see ipam verify"
-                        )));
-                    }
-                };
-            }
-            if !message.is_empty() {
-                return Err(Error::Overlap {
-                    message: format!(
-                        "{} can't grow in place from {cidr} to {target}: {message}; move what is in the way, or \
-                         allocate the new size under another name, move over, and release this one",
-                        describe(allocation)
-                    ),
-                    conflicts,
-                });
-            }
+            grow(held, block, *target, &mut space)?;
             continue;
         }
         for half in between(*target, cidr) {
@@ -210,20 +174,102 @@ pub(super) async fn apply(
                 space.give_back(place);
                 continue;
             }
-            given_up.push(cooldown::Start {
+            ledger.cooling.push(NewCooldown {
                 place,
                 range_cidr: block.range_cidr,
-                allocation: allocation.id,
-                vpc: lower(allocation.vpc.as_str()),
+                allocation: held.allocation.id,
+                vpc: held.allocation.vpc.folded(),
                 // Only the allocation itself gets it back, by growing.
                 name: None,
-                role: block.role.clone(),
+                role: known.role.clone(),
                 seconds: block.cooldown_seconds,
             });
         }
     }
-    free::update(db, &space.changes()).await?;
-    Ok(given_up)
+    ledger.free = space.changes();
+    Ok(ledger)
+}
+
+/// Takes the rest of the network that a block becomes, from the nearest half to the furthest.
+fn grow(
+    held: &WithSpace,
+    block: &Held,
+    target: Cidr,
+    space: &mut FreeSpace,
+) -> Result<(), Obstacle> {
+    let cidr = block.place.cidr;
+    let rule = |rule| Obstacle::Rule {
+        block: cidr,
+        target,
+        rule,
+    };
+    let avoided = &held.allocation.exclude_cidrs;
+    if let Some(other) = avoided.iter().find(|other| other.overlaps(target)) {
+        return Err(rule(format!(
+            "it was asked to keep away from {other} (exclude_cidrs)"
+        )));
+    }
+    if !block.range_cidr.contains(target) {
+        return Err(rule(format!(
+            "its range {} of pool \"{}\" is not larger",
+            block.range_cidr,
+            pool_name(held, block)
+        )));
+    }
+    let mut rest = between(cidr, target).into_iter();
+    if rest.any(|half| space.take_exact(block.pool, half).is_none()) {
+        return Err(Obstacle::Taken {
+            block: block.place,
+            target,
+        });
+    }
+    Ok(())
+}
+
+impl Obstacle {
+    /// The error, with those who are in the way.
+    pub(super) async fn explain(self, db: &mut Connection, allocation: &Allocation) -> Error {
+        let (cidr, target, message, conflicts) = match self {
+            Self::Rule {
+                block,
+                target,
+                rule,
+            } => (block, target, rule, Vec::new()),
+            Self::Taken { block, target } => {
+                let conflicts = match overlapping(db, block.range, target).await {
+                    Ok(found) => found,
+                    Err(error) => return error,
+                };
+                let others = conflicts
+                    .into_iter()
+                    .filter(|other| other.cidr != block.cidr);
+                let conflicts: Vec<_> = others.collect();
+                let Some(first) = conflicts.first() else {
+                    return Error::bug(format!(
+                        "around {} the free list does not fit; see ipam verify",
+                        block.cidr
+                    ));
+                };
+                let message = format!("{} {}", first.cidr, first.whose());
+                (block.cidr, target, message, conflicts)
+            }
+        };
+        Error::Overlap {
+            message: format!(
+                "{} can't grow in place from {cidr} to {target}: {message}; move what is in the way, or allocate the new \
+                 size under another name, move over, and release this one",
+                describe(allocation)
+            ),
+            conflicts,
+        }
+    }
+}
+
+/// The name of the pool of a block.
+fn pool_name<'a>(held: &'a WithSpace, block: &Held) -> &'a str {
+    let blocks = held.blocks.iter().zip(&held.allocation.blocks);
+    let mut same = blocks.filter(|(one, _)| one.place == block.place);
+    same.next().map_or("", |(_, known)| &known.pool)
 }
 
 /// What has to be added to `small` to make it `large`, which contains it: the other halves on the way up.

@@ -13,7 +13,7 @@ use ipam_shared::{
 };
 
 use super::{
-    Mode, Request, lower,
+    Mode, Request,
     prepare::{self, Prepared, Resolution, back},
 };
 use crate::{
@@ -202,7 +202,7 @@ impl<'a> Batch<'a> {
         for (place, owner, found) in seen.owners {
             let (ask, thought) = (&self.asks[place], self.prepared[place].vrf);
             if owner.vrf != thought && ask.new.vrf.is_none() {
-                ipam.remember_vrf(lower(ask.new.vpc.as_str()), owner.vrf);
+                ipam.remember_vrf(ask.new.vpc.folded(), owner.vrf);
                 is_known = false;
             }
             self.existing.extend(found.map(|found| (place, found)));
@@ -215,7 +215,7 @@ impl<'a> Batch<'a> {
                 && ask.new.vrf.is_none()
                 && self.prepared[place].vrf != default
             {
-                ipam.remember_vrf(lower(ask.new.vpc.as_str()), default);
+                ipam.remember_vrf(ask.new.vpc.folded(), default);
                 is_known = false;
             }
         }
@@ -301,7 +301,7 @@ impl<'a> Batch<'a> {
                 (&one.resolution, &self.asks[index].new.name)
                 && sources.iter().any(|source| source.pool.has_cooldown)
             {
-                let vpc = lower(self.asks[index].new.vpc.as_str());
+                let vpc = self.asks[index].new.vpc.folded();
                 wanted.push((index, vpc, name.as_str().to_owned()));
             }
         }
@@ -380,7 +380,7 @@ impl<'a> Batch<'a> {
             Some(owner) => (owner.id, owner.vrf),
             None => *self
                 .new_vpcs
-                .entry(lower(ask.new.vpc.as_str()))
+                .entry(ask.new.vpc.folded())
                 .or_insert_with(|| (VpcId::generate(), vrf)),
         };
         if vpc_vrf != vrf {

@@ -33,7 +33,7 @@ pub(super) use self::optimistic::Contention;
 use super::{
     Ipam,
     address_plan::{AddressPlan, Source},
-    commit,
+    change::commit,
     ownership::Maker,
     space,
 };
@@ -44,18 +44,13 @@ use crate::{
         allocation, cooldown,
         error::{is_connection, is_race as is_lost, is_slow},
         event::Event,
+        lock::Locks,
     },
     error::{Error, Exhausted, Result},
 };
 
 /// How often a batch begins anew because the address plan changed meanwhile, or somebody was faster.
 const TRIES: usize = 10;
-
-/// Lower case as far as every database agrees on it. Where a database folds more, the unique index finds the clash, and
-/// the request is tried again.
-pub(super) fn lower(name: &str) -> String {
-    name.to_ascii_lowercase()
-}
 
 /// The answer to a request for space.
 #[derive(Clone, Debug)]
@@ -90,7 +85,7 @@ impl Request {
             .new
             .name
             .as_ref()
-            .map(|name| (0, lower(self.new.vpc.as_str()), name.as_str().to_owned()));
+            .map(|name| (0, self.new.vpc.folded(), name.as_str().to_owned()));
         let key = self
             .key
             .as_ref()
@@ -108,7 +103,7 @@ impl Request {
         let vrf = self.new.vrf.as_ref().map(ToString::to_string);
         let hint = match vrf {
             Some(_) => None,
-            None => ipam.vrf_hint(&lower(self.new.vpc.as_str())),
+            None => ipam.vrf_hint(&self.new.vpc.folded()),
         };
         (self.recipe.clone(), vrf, hint)
     }
@@ -141,6 +136,12 @@ pub(super) struct LockedPools {
     pools: BTreeSet<PoolId>,
 }
 
+/// Begins a transaction that holds these pools.
+async fn begin(ipam: &Ipam, pools: &BTreeSet<PoolId>) -> Result<Transaction> {
+    let pools: Vec<_> = pools.iter().copied().collect();
+    ipam.begin(&Locks::pools(&pools)).await
+}
+
 /// Waits for the turn of requests like this one; none if each of them may want other pools.
 pub(super) async fn lock_pools(ipam: &Ipam, ask: &Request) -> Result<Option<LockedPools>> {
     if !ask.is_of_profile() {
@@ -156,7 +157,7 @@ pub(super) async fn lock_pools(ipam: &Ipam, ask: &Request) -> Result<Option<Lock
         .flatten()
         .map(|source| source.pool.id)
         .collect();
-    let transaction = ipam.begin_hot(pools.iter().copied()).await?;
+    let transaction = begin(ipam, &pools).await?;
     Ok(Some(LockedPools {
         transaction,
         plan,
@@ -304,8 +305,8 @@ async fn decide(
                 turn.transaction.rollback().await?;
                 continue;
             }
-            None if mode == Mode::Dry => (ipam.begin_hot([]).await?, pools),
-            None => (ipam.begin_hot(pools.iter().copied()).await?, pools),
+            None if mode == Mode::Dry => (begin(ipam, &BTreeSet::new()).await?, pools),
+            None => (begin(ipam, &pools).await?, pools),
         };
         // A new connection may lead to another database than those before.
         ipam.may_hand_out()?;

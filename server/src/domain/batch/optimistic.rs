@@ -25,7 +25,7 @@ use crate::{
         allocate::{self, NewRows},
         error::{is_lock_timeout, is_unknown},
     },
-    domain::{Ipam, of_commit},
+    domain::{Ipam, change::of_commit},
     error::{Error, Result},
 };
 

@@ -13,7 +13,7 @@ use ipam_shared::{
     name::Name,
 };
 
-use super::{Request, lower};
+use super::Request;
 use crate::{
     db::{
         cooldown::{self, Cooling},
@@ -119,7 +119,7 @@ impl Candidate {
 
 /// The VRF that a request's VPC is in, as far as is known.
 fn vrf(ipam: &Ipam, plan: &AddressPlan, ask: &Request) -> Result<VrfId> {
-    match (&ask.new.vrf, ipam.vrf_hint(&lower(ask.new.vpc.as_str()))) {
+    match (&ask.new.vrf, ipam.vrf_hint(&ask.new.vpc.folded())) {
         (None, Some(vrf)) => Ok(vrf),
         (name, _) => plan.vrf(name.as_ref()),
     }
@@ -244,7 +244,7 @@ async fn choose(
                 .iter()
                 .any(|candidate| candidate.sources[0].pool.has_cooldown);
             let name = asks[*index].new.name.as_ref().filter(|_| has_cooldown)?;
-            let vpc = lower(asks[*index].new.vpc.as_str());
+            let vpc = asks[*index].new.vpc.folded();
             Some((*index, vpc, name.as_str().to_owned()))
         })
         .collect();

@@ -3,41 +3,39 @@
 //! Every change locks the VRF first, so that changes of the pools of one VRF come one after the other, and then the pools
 //! whose free lists it touches: the pool itself and its parent. Allocations lock pools only.
 
+mod adopt;
 pub(super) mod range;
 pub(super) mod rules;
+
+use std::sync::Arc;
 
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
         pool::{NewPool, Pool, PoolPatch},
     },
-    cidr::{Cidr, Family},
-    ids::{Claim, PoolId},
+    cidr::Cidr,
+    ids::{Claim, PoolId, VrfId},
     name::Name,
 };
 use serde_json::json;
 
 use self::{
-    range::{Change, Owner, Parent, in_use},
+    range::{Owner, Parent, RangeChange},
     rules::{check_bounds, check_policies, family},
 };
 use super::{
-    Caller, Ipam, check_description, check_new_name, check_revision, commit, detached, missing,
-    ownership::{Maker, Title, adopt, may_adopt},
+    Caller, Ipam, TRIES,
+    change::{Change, Done, check_revision, set},
+    check_description, check_new_name,
+    named::there,
+    ownership::Maker,
+    too_fast,
 };
 use crate::{
-    db::{
-        Connection,
-        event::{self, Event},
-        pool,
-        range::of_pool,
-        vrf::{self, Locked},
-    },
+    db::{Connection, event, lock::Locks, pool, range::of_pool},
     error::{Error, Result},
 };
-
-/// The action that ends a pool.
-pub(super) const DELETE: &str = "pool.delete";
 
 impl Ipam {
     /// Makes a pool with its ranges, all or nothing, or answers what its owner made before by asking for the same; whether it
@@ -50,108 +48,46 @@ impl Ipam {
             Some(new.release_cooldown_seconds),
             Some(&new.required_labels),
         )?;
-        let (ipam, maker) = (self.clone(), maker.into());
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            ipam.may_hand_out()?;
-            let vrf_name = new.vrf.as_ref().map_or(DEFAULT_VRF, |name| name.as_str());
-            let vrf = vrf::lock(&mut transaction, None, Some(vrf_name)).await?;
-            let vrf = vrf.ok_or_else(|| {
-                Error::NotFound(format!("there is no VRF \"{vrf_name}\"; make it first"))
-            })?;
-            // Nobody else makes a pool of this VRF meanwhile.
-            if let Some(id) =
-                pool::find_in(&mut transaction, vrf.id, None, new.name.as_str()).await?
-            {
-                let pool = take(&mut transaction, &maker, &vrf, id, &new).await?;
-                commit(transaction).await?;
-                return Ok((pool, false));
-            }
-            let parent = match &new.parent {
-                Some(key) => Some(find_parent(&mut transaction, &vrf, key).await?),
-                None => None,
-            };
-            let family = family(&new, parent.as_ref().map(|(parent, _)| parent))?;
-            let longest = new.max_prefix_length.unwrap_or(family.bits());
-            let shortest = new.min_prefix_length;
-            check_bounds(family, shortest, longest, new.default_prefix_length)?;
-            let (id, claim) = (PoolId::generate(), Claim::generate());
-            let parent_id = parent.as_ref().map(|(parent, _)| parent.id);
-            let made_by = maker.made(claim);
-            pool::insert(
-                &mut transaction,
-                id,
-                vrf.id,
-                parent_id,
-                family,
-                &new,
-                &made_by,
-            )
-            .await?;
-            let owner = Owner {
-                id,
-                name: new.name.as_str(),
-                vrf: vrf.id,
-                vrf_name: &vrf.name,
-                family,
-                max_prefix_length: longest,
-                parent: parent.map(|(_, parent)| parent),
-            };
-            let change = Change {
-                add: &new.ranges,
-                cut: &new.range_prefix_lengths,
-                ..Change::default()
-            };
-            range::change(&mut transaction, &owner, change).await?;
-            let mut made = get(&mut transaction, id).await?;
-            let detail = json!({
-                "name": made.name, "vrf": made.vrf, "parent": made.parent, "ranges": made.ranges, "owner": made.owner,
-            });
-            record(&mut transaction, &maker.caller, "pool.create", id, detail).await?;
-            made.claim = Some(claim);
-            commit(transaction).await?;
-            Ok((made, true))
-        })
-        .await
-    }
-
-    /// One pool, by id, or by name if only one VRF has a pool of that name. With a claim, its reader must be its owner, and is
-    /// confirmed as such.
-    pub async fn show_pool(&self, caller: Caller, key: &str, claim: Option<Claim>) -> Result<Pool> {
-        let id = self.find_pool(key).await?;
-        let mut connection = self.read().await?;
-        let Some(pool) = pool::get(&mut connection, id).await? else {
-            let text = format!("there is no pool \"{key}\"");
-            return Err(missing(&mut connection, Some(id.0), DELETE, "pool", text).await);
-        };
-        self.shown(connection, caller, pool, claim).await
-    }
-
-    /// The id of a pool by id, or by name if only one VRF has a pool of that name.
-    pub async fn find_pool(&self, key: &str) -> Result<PoolId> {
-        let mut connection = self.read().await?;
-        let id: Option<PoolId> = key.parse().ok();
-        let found = pool::find(&mut connection, id, key).await?;
-        match found.as_slice() {
-            [] => {
-                let text = format!("there is no pool \"{key}\"");
-                Err(missing(&mut connection, id.map(|id| id.0), DELETE, "pool", text).await)
-            }
-            [(only, _)] => Ok(*only),
-            several => match id.filter(|id| several.iter().any(|(found, _)| found == id)) {
-                Some(id) => Ok(id),
-                None => {
-                    let vrfs: Vec<_> = several
-                        .iter()
-                        .map(|(id, vrf)| format!("\"{vrf}\" ({id})"))
-                        .collect();
-                    Err(Error::Invalid(format!(
-                        "several VRFs have a pool \"{key}\": {}; ask for it by id",
-                        vrfs.join(", ")
-                    )))
+        let (maker, new) = (Arc::new(maker.into()), Arc::new(new));
+        let mut plan = self.address_plan().await?;
+        for _ in 0..TRIES {
+            let vrf = match plan.vrf(new.vrf.as_ref()) {
+                Ok(vrf) => vrf,
+                // It may have been made since the plan was read.
+                Err(_) => {
+                    plan = self.current_address_plan(&mut self.read().await?).await?;
+                    plan.vrf(new.vrf.as_ref())?
                 }
-            },
+            };
+            let (ipam, maker, new) = (self.clone(), Arc::clone(&maker), Arc::clone(&new));
+            let caller = maker.caller.clone();
+            let again = Arc::clone(&new);
+            let made = self.change(caller, Locks::vrf(vrf), move |change| async move {
+                ipam.may_hand_out()?;
+                create(change, vrf, &maker, &new).await
+            });
+            match made.await {
+                Ok(Some(made)) => return Ok(made),
+                // The VRF has another name by now, or what had the name of the pool went away.
+                Ok(None) => {
+                    plan = self.current_address_plan(&mut self.read().await?).await?;
+                }
+                // The constraint knows that ranges overlap, and not which.
+                Err(Error::Overlap { conflicts, .. }) if conflicts.is_empty() => {
+                    let mut connection = self.read().await?;
+                    range::check_overlap(
+                        &mut connection,
+                        vrf,
+                        vrf_name(&again),
+                        None,
+                        &again.ranges,
+                    )
+                    .await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
+        Err(too_fast())
     }
 
     /// Changes a pool in place; the blocks that exist stay as they are. With `if_match`, only if it is at that revision.
@@ -172,58 +108,49 @@ impl Ipam {
             patch.required_labels.as_ref(),
         )?;
         let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            if patch.ranges.is_some() || !patch.add_range_prefix_lengths.is_empty() {
+        self.change(caller, Locks::pool(id), move |mut change| async move {
+            let has_ranges = patch.ranges.is_some() || !patch.add_range_prefix_lengths.is_empty();
+            if has_ranges {
                 ipam.may_hand_out()?;
             }
-            let (vrf, before, parent) = lock(&mut transaction, id).await?;
+            let before: Pool = there(&mut change.db, id).await?;
             check_revision(if_match, before.revision)?;
             if patch == PoolPatch::default() {
-                transaction.rollback().await?;
-                return Ok(before);
+                return change.undo(before).await;
             }
-            let longest = patch.max_prefix_length.unwrap_or(before.max_prefix_length);
+            let default = patch.default_prefix_length;
             check_bounds(
                 before.family,
                 patch.min_prefix_length.unwrap_or(before.min_prefix_length),
-                longest,
-                patch
-                    .default_prefix_length
-                    .unwrap_or(before.default_prefix_length),
+                patch.max_prefix_length.unwrap_or(before.max_prefix_length),
+                default.unwrap_or(before.default_prefix_length),
             )?;
-            pool::update(&mut transaction, id, &patch)
-                .await
-                .map_err(|error| match (&patch.name, error) {
-                    (Some(name), Error::NameTaken { .. }) => taken(name, &vrf.name),
-                    (_, error) => error,
-                })?;
-            let owner = Owner {
-                id,
-                name: patch
-                    .name
-                    .as_ref()
-                    .map_or(before.name.as_str(), |name| name.as_str()),
-                vrf: vrf.id,
-                vrf_name: &vrf.name,
-                family: before.family,
-                max_prefix_length: longest,
-                parent,
-            };
-            let (added, removed) = change_ranges(&mut transaction, &owner, &patch).await?;
             let mut detail =
                 serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
-            if let Some(detail) = detail.as_object_mut() {
+            if has_ranges {
+                let owner = owner(&mut change.db, &before, Some(&patch)).await?;
+                let (added, removed) = change_ranges(&mut change.db, &owner, &patch).await?;
                 for (key, cidrs) in [("added_ranges", added), ("removed_ranges", removed)] {
                     if !cidrs.is_empty() {
-                        detail.insert(key.to_owned(), json!(cidrs));
+                        detail[key] = json!(cidrs);
                     }
                 }
             }
-            record(&mut transaction, &caller, "pool.update", id, detail).await?;
-            let pool = get(&mut transaction, id).await?;
-            commit(transaction).await?;
-            Ok(pool)
+            let event = change.caller.event("pool.update", id.0, &detail)?;
+            pool::update(&mut change.db, id, &patch, &[event])
+                .await
+                .map_err(|error| match (&patch.name, error) {
+                    (Some(name), Error::NameTaken { .. }) => taken(name, &before.vrf),
+                    (_, error) => error,
+                })?;
+            let after = if has_ranges {
+                there(&mut change.db, id).await?
+            } else {
+                let mut after = before;
+                apply(&mut after, patch);
+                after
+            };
+            change.commit(after).await
         })
         .await
     }
@@ -235,218 +162,200 @@ impl Ipam {
         id: PoolId,
         if_match: Option<i64>,
     ) -> Result<()> {
-        let ipam = self.clone();
-        detached(async move {
-            let mut transaction = ipam.begin().await?;
-            let (vrf, before, parent) = lock(&mut transaction, id).await?;
-            check_revision(if_match, before.revision)?;
-            let children = pool::children(&mut transaction, id).await?;
-            if !children.is_empty() {
-                let count = i64::try_from(children.len()).unwrap_or(i64::MAX);
-                let users = children
-                    .into_iter()
-                    .map(|name| format!("\"{name}\""))
-                    .collect();
-                return Err(in_use(
-                    &format!("pool \"{}\" is the parent of pools", before.name),
-                    users,
-                    count,
-                ));
+        for _ in 0..TRIES {
+            let locks = Locks::pool(id);
+            let deleted = self.change(caller.clone(), locks, move |mut change| async move {
+                let before: Pool = there(&mut change.db, id).await?;
+                check_revision(if_match, before.revision)?;
+                let ledger = range::given_back(&mut change.db, &before).await?;
+                let detail =
+                    json!({ "name": before.name, "vrf": before.vrf, "ranges": before.ranges });
+                let event = change.caller.event("pool.delete", id.0, &detail)?;
+                pool::delete(&mut change.db, id, &ledger, &[event]).await?;
+                change.commit(()).await
+            });
+            match deleted.await {
+                // A constraint knows that it is used, and not by what.
+                Err(Error::InUse { users: 0, .. }) => {
+                    let mut connection = self.read().await?;
+                    let pool: Pool = there(&mut connection, id).await?;
+                    range::check_unused(&mut connection, &pool).await?;
+                }
+                other => return other,
             }
-            let owner = Owner {
-                id,
-                name: &before.name,
-                vrf: vrf.id,
-                vrf_name: &vrf.name,
-                family: before.family,
-                max_prefix_length: before.max_prefix_length,
-                parent,
-            };
-            let stored = of_pool(&mut transaction, id).await?;
-            let change = Change {
-                remove: &stored,
-                ..Change::default()
-            };
-            range::change(&mut transaction, &owner, change).await?;
-            pool::delete(&mut transaction, id).await?;
-            let detail = json!({ "name": before.name, "vrf": before.vrf, "ranges": before.ranges });
-            record(&mut transaction, &caller, DELETE, id, detail).await?;
-            commit(transaction).await
-        })
-        .await
+        }
+        Err(too_fast())
     }
 }
 
-/// What is asked for, with what follows from it.
-struct Wanted<'a> {
-    new: &'a NewPool,
-    family: Family,
-    parent: Option<PoolId>,
+/// The name of the VRF that a new pool is in.
+fn vrf_name(new: &NewPool) -> &str {
+    new.vrf.as_ref().map_or(DEFAULT_VRF, |name| name.as_str())
 }
 
-impl Wanted<'_> {
-    /// In what a pool that is there differs from what is asked for: the fields. Ranges that were asked for by size are
-    /// compared by size, wherever they came to lie.
-    fn differences(&self, there: &Pool) -> Vec<&'static str> {
-        let Self {
-            new,
-            family,
-            parent,
-        } = self;
-        let longest = new.max_prefix_length.unwrap_or(family.bits());
-        [
-            ("family", there.family != *family),
-            ("parent", there.parent_id != *parent),
-            ("ranges", !has_ranges(there, new)),
-            (
-                "min_prefix_length",
-                there.min_prefix_length != new.min_prefix_length,
-            ),
-            ("max_prefix_length", there.max_prefix_length != longest),
-            (
-                "default_prefix_length",
-                there.default_prefix_length != new.default_prefix_length,
-            ),
-            (
-                "reserved_addresses",
-                there.reserved_addresses != new.reserved_addresses,
-            ),
-            ("strategy", there.strategy != new.strategy),
-            (
-                "release_cooldown_seconds",
-                there.release_cooldown_seconds != new.release_cooldown_seconds,
-            ),
-            (
-                "required_labels",
-                there.required_labels != new.required_labels,
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(field, differs)| differs.then_some(field))
-        .collect()
-    }
-}
-
-/// Whether a pool consists of the ranges that are named, and beside them of ranges of the sizes that are asked for.
-fn has_ranges(there: &Pool, new: &NewPool) -> bool {
-    let others = there
-        .ranges
-        .iter()
-        .filter(|range| !new.ranges.contains(range));
-    let mut others: Vec<u8> = others.map(|range| range.prefix_length()).collect();
-    let mut sizes = new.range_prefix_lengths.clone();
-    others.sort_unstable();
-    sizes.sort_unstable();
-    new.ranges.iter().all(|range| there.ranges.contains(range)) && others == sizes
-}
-
-/// Gives a pool, whose VRF is locked, to whoever asked for the same again.
-async fn take(
-    db: &mut Connection,
+/// Makes a pool in a VRF that is locked; nothing, if that is not called as it was thought any more.
+async fn create(
+    mut change: Change,
+    vrf: VrfId,
     maker: &Maker,
-    vrf: &Locked,
-    id: PoolId,
     new: &NewPool,
-) -> Result<Pool> {
-    pool::lock(db, &[id]).await?;
-    let before = get(db, id).await?;
-    may_adopt(db, maker, &before).await?;
-    // Under the lock of the VRF it stands still.
+) -> Result<Done<Option<(Pool, bool)>>> {
     let parent = match &new.parent {
         Some(key) => {
-            let id = pool::find_in(db, vrf.id, key.parse().ok(), key).await?;
-            let id = id.ok_or_else(|| no_parent(vrf, key))?;
-            Some(get(db, id).await?)
+            // One of that name is answered as it is, whatever became of its parent.
+            let name = new.name.as_str();
+            if let Some(id) = pool::find_in(&mut change.db, vrf, None, name).await? {
+                let pool = adopt::take(&mut change, maker, vrf, id, new).await?;
+                return change.commit(Some((pool, false))).await;
+            }
+            Some(find_parent(&mut change.db, vrf, vrf_name(new), key).await?)
         }
         None => None,
     };
-    let wanted = Wanted {
+    let family = family(new, parent.as_ref().map(|(parent, _)| parent))?;
+    let longest = new.max_prefix_length.unwrap_or(family.bits());
+    check_bounds(
+        family,
+        new.min_prefix_length,
+        longest,
+        new.default_prefix_length,
+    )?;
+    let (id, claim) = (PoolId::generate(), Claim::generate());
+    let owner = Owner {
+        id,
+        name: new.name.as_str(),
+        vrf,
+        vrf_name: vrf_name(new),
+        family,
+        max_prefix_length: longest,
+        parent: parent.map(|(_, parent)| parent),
+    };
+    let wanted = RangeChange {
+        add: &new.ranges,
+        cut: &new.range_prefix_lengths,
+        ..RangeChange::default()
+    };
+    range::check(&owner, &wanted)?;
+    let parent_id = owner.parent.as_ref().map(|parent| parent.id);
+    let parent_name = owner.parent.as_ref().map(|parent| parent.name.as_str());
+    let tell = |mut ranges: Vec<Cidr>| {
+        ranges.sort_unstable();
+        let detail = json!({
+            "name": new.name, "vrf": vrf_name(new), "parent": parent_name, "ranges": ranges, "owner": maker.owner,
+        });
+        maker.caller.event("pool.create", id.0, &detail)
+    };
+    let events = match parent_id {
+        None => vec![tell(new.ranges.clone())?],
+        // Which ranges it gets is not known yet.
+        Some(_) => Vec::new(),
+    };
+    let inserted = pool::insert(
+        &mut change.db,
+        id,
+        (vrf, vrf_name(new)),
+        (parent_id, family),
         new,
-        family: family(new, parent.as_ref())?,
-        parent: parent.map(|parent| parent.id),
+        &maker.made(claim),
+        &events,
+    )
+    .await?;
+    let Some(inserted) = inserted else {
+        let name = new.name.as_str();
+        let Some(id) = pool::find_in(&mut change.db, vrf, None, name).await? else {
+            return change.undo(None).await;
+        };
+        let pool = adopt::take(&mut change, maker, vrf, id, new).await?;
+        return change.commit(Some((pool, false))).await;
     };
-    let differences = wanted.differences(&before);
-    if !differences.is_empty() {
-        let how = format!("in {}", differences.join(", "));
-        return Err(Title::of(&before).differs(&how));
+    if inserted.has_reservations {
+        range::absorb_reservations(&mut change.db, vrf, &inserted.ranges).await?;
     }
-    let patch = PoolPatch {
-        labels: (before.labels != new.labels).then(|| new.labels.clone()),
-        description: (before.description != new.description).then(|| new.description.clone()),
-        ..PoolPatch::default()
-    };
-    let mut pool = before;
-    if patch != PoolPatch::default() {
-        pool::update(db, id, &patch).await?;
-        pool = get(db, id).await?;
+    if owner.parent.is_some() {
+        let ranges = range::change(&mut change.db, &owner, wanted).await?;
+        event::insert(&mut change.db, &[tell(ranges)?]).await?;
     }
-    let detail = json!({ "name": pool.name, "vrf": pool.vrf, "changed": patch });
-    adopt(db, maker, &mut pool, detail).await?;
-    Ok(pool)
+    let mut made: Pool = there(&mut change.db, id).await?;
+    made.claim = Some(claim);
+    change.commit(Some((made, true))).await
 }
 
-/// A pool that is there, since it was just made or locked.
-async fn get(db: &mut Connection, id: PoolId) -> Result<Pool> {
-    let found = pool::get(db, id).await?;
-    found.ok_or_else(|| Error::bug("a pool went away while it was locked"))
-}
-
-/// Locks a pool for a change: its VRF, then the pool and its parent in the order of their ids. The VRF, the pool as it is,
-/// and the parent.
-async fn lock(db: &mut Connection, id: PoolId) -> Result<(Locked, Pool, Option<Parent>)> {
-    let text = format!("there is no pool with the id {id}");
-    let Some((vrf, parent)) = pool::home(db, id).await? else {
-        return Err(missing(db, Some(id.0), DELETE, "pool", text).await);
-    };
-    let vrf = vrf::lock(db, Some(vrf), None).await?;
-    let ids: Vec<_> = std::iter::once(id).chain(parent).collect();
-    let ranges = pool::lock(db, &ids).await?;
-    // Somebody may have deleted it before it was locked.
-    let (Some(vrf), Some(pool)) = (vrf, pool::get(db, id).await?) else {
-        return Err(missing(db, Some(id.0), DELETE, "pool", text).await);
-    };
-    let parent = match parent {
+/// A locked pool as its ranges know it, with what a patch makes of it.
+async fn owner<'a>(
+    db: &mut Connection,
+    pool: &'a Pool,
+    patch: Option<&'a PoolPatch>,
+) -> Result<Owner<'a>> {
+    let parent = match pool.parent_id {
         None => None,
         Some(id) => {
-            let parent = pool::get(db, id)
-                .await?
-                .ok_or_else(|| Error::bug("a pool without its parent"))?;
-            Some(Parent {
-                id,
-                name: parent.name,
-                strategy: parent.strategy,
-                ranges: ranges
-                    .into_iter()
-                    .filter(|range| range.pool == id)
-                    .collect(),
-            })
+            let pool = there(db, id).await?;
+            Some(parent(db, pool).await?)
         }
     };
-    Ok((vrf, pool, parent))
+    let name = patch.and_then(|patch| patch.name.as_ref());
+    let longest = patch.and_then(|patch| patch.max_prefix_length);
+    Ok(Owner {
+        id: pool.id,
+        name: name.map_or(pool.name.as_str(), Name::as_str),
+        vrf: pool::vrf(db, pool.id).await?,
+        vrf_name: &pool.vrf,
+        family: pool.family,
+        max_prefix_length: longest.unwrap_or(pool.max_prefix_length),
+        parent,
+    })
+}
+
+/// A pool as one that ranges are cut from.
+async fn parent(db: &mut Connection, pool: Pool) -> Result<Parent> {
+    let ranges = of_pool(db, pool.id).await?;
+    Ok(Parent {
+        id: pool.id,
+        name: pool.name,
+        strategy: pool.strategy,
+        ranges: ranges.into_iter().map(|stored| stored.range).collect(),
+    })
 }
 
 /// The pool to cut ranges from, locked; the VRF is locked already.
-async fn find_parent(db: &mut Connection, vrf: &Locked, key: &str) -> Result<(Pool, Parent)> {
-    let unknown = || no_parent(vrf, key);
-    let id = pool::find_in(db, vrf.id, key.parse().ok(), key)
-        .await?
-        .ok_or_else(unknown)?;
-    let ranges = pool::lock(db, &[id]).await?;
-    let pool = pool::get(db, id).await?.ok_or_else(unknown)?;
-    let parent = Parent {
-        id,
-        name: pool.name.clone(),
-        strategy: pool.strategy,
-        ranges,
-    };
+async fn find_parent(
+    db: &mut Connection,
+    vrf: VrfId,
+    vrf_name: &str,
+    key: &str,
+) -> Result<(Pool, Parent)> {
+    let id = pool::find_in(db, vrf, key.parse().ok(), key).await?;
+    let id = id.ok_or_else(|| no_parent(vrf_name, key))?;
+    pool::lock(db, &[id]).await?;
+    let pool: Pool = there(db, id).await?;
+    let parent = parent(db, pool.clone()).await?;
     Ok((pool, parent))
 }
 
-fn no_parent(vrf: &Locked, key: &str) -> Error {
+fn no_parent(vrf: &str, key: &str) -> Error {
     Error::NotFound(format!(
-        "there is no pool \"{key}\" in VRF \"{}\"; a parent is in the same VRF",
-        vrf.name
+        "there is no pool \"{key}\" in VRF \"{vrf}\"; a parent is in the same VRF"
     ))
+}
+
+/// What a change that leaves the ranges makes of a pool.
+fn apply(pool: &mut Pool, patch: PoolPatch) {
+    if let Some(name) = patch.name {
+        pool.name = name.to_string();
+    }
+    set(&mut pool.min_prefix_length, patch.min_prefix_length);
+    set(&mut pool.max_prefix_length, patch.max_prefix_length);
+    set(&mut pool.default_prefix_length, patch.default_prefix_length);
+    set(&mut pool.reserved_addresses, patch.reserved_addresses);
+    set(&mut pool.strategy, patch.strategy);
+    set(
+        &mut pool.release_cooldown_seconds,
+        patch.release_cooldown_seconds,
+    );
+    set(&mut pool.labels, patch.labels);
+    set(&mut pool.required_labels, patch.required_labels);
+    set(&mut pool.description, patch.description);
+    pool.revision += 1;
 }
 
 /// Makes the ranges those of the patch; which came and which went.
@@ -472,7 +381,7 @@ async fn change_ranges(
         .filter(|cidr| kept.iter().all(|stored| stored.range.cidr != **cidr))
         .copied()
         .collect();
-    let change = Change {
+    let change = RangeChange {
         remove: &remove,
         add: &add,
         cut: &patch.add_range_prefix_lengths,
@@ -481,22 +390,6 @@ async fn change_ranges(
     let added = range::change(db, owner, change).await?;
     let removed = remove.iter().map(|stored| stored.range.cidr).collect();
     Ok((added, removed))
-}
-
-async fn record(
-    db: &mut Connection,
-    caller: &Caller,
-    action: &'static str,
-    id: PoolId,
-    detail: serde_json::Value,
-) -> Result<()> {
-    let event = Event {
-        action,
-        subject: id.0,
-        caller,
-        detail,
-    };
-    event::insert(db, &[event]).await
 }
 
 fn taken(name: &Name, vrf: &str) -> Error {

@@ -4,7 +4,6 @@
 //! that must go. Each free block that is too small lies in one such network, so adding them up finds it. Only the largest
 //! free blocks are added up, which bounds the cost; while there are no more than that, the answer is exact.
 
-pub(super) mod free_list;
 pub mod free_space;
 
 use std::{

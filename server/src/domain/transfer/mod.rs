@@ -50,7 +50,10 @@ use self::{
     turn::{Basis, Locks},
     world::World,
 };
-use super::{Caller, Ipam, commit, detached};
+use super::{
+    Caller, Ipam,
+    change::{commit, detached},
+};
 use crate::{
     db::{
         Connection,
@@ -168,7 +171,7 @@ impl Ipam {
         let whole = file.is_whole();
         let mut early = None;
         let (check, basis) = if locks == Locks::First && !dry_run {
-            let transaction = early.insert(self.begin().await?);
+            let transaction = early.insert(self.begin(&crate::db::lock::Locks::none()).await?);
             find::be_patient(transaction).await?;
             turn::lock_all(transaction, &file, &wanted).await?;
             check_file(transaction, file, conflicts, &wanted, whole).await?
@@ -199,7 +202,7 @@ impl Ipam {
         let mut transaction = match early {
             Some(transaction) => transaction,
             None => {
-                let mut transaction = self.begin().await?;
+                let mut transaction = self.begin(&crate::db::lock::Locks::none()).await?;
                 find::be_patient(&mut transaction).await?;
                 transaction
             }
@@ -232,7 +235,7 @@ impl Ipam {
         let Some(most) = numbers.max() else {
             return Ok(());
         };
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin(&crate::db::lock::Locks::none()).await?;
         insert::reserve_numbers(&mut transaction, most).await?;
         commit(transaction).await
     }

@@ -3,9 +3,13 @@
 
 use ipam_shared::{api::pool::Strategy, cidr::Cidr};
 
-use super::{Change, Owner, Parent};
+use super::{Owner, Parent, RangeChange};
 use crate::{
-    db::{Connection, block, free, range},
+    db::{
+        Connection, block, free,
+        ledger::{self, Holder, Ledger, NewBlock},
+        range,
+    },
     domain::space::{
         self,
         free_space::{self, FreeSpace},
@@ -19,7 +23,7 @@ pub(super) async fn change(
     db: &mut Connection,
     owner: &Owner<'_>,
     parent: &Parent,
-    change: &Change<'_>,
+    change: &RangeChange<'_>,
 ) -> Result<Vec<Cidr>> {
     let given: Vec<Place> = change
         .remove
@@ -36,12 +40,7 @@ pub(super) async fn change(
         .collect::<Result<_>>()?;
     let mut space = FreeSpace::new(parent.ranges.iter().copied());
     read_space(db, &mut space, parent, &given, change).await?;
-    if !given.is_empty() {
-        let gone: Vec<_> = change.remove.iter().map(|stored| stored.range.id).collect();
-        range::delete(db, &gone).await?;
-        range::delete_child_blocks(db, &given).await?;
-        given.iter().for_each(|place| space.give_back(*place));
-    }
+    given.iter().for_each(|place| space.give_back(*place));
     let mut taken = Vec::with_capacity(change.add.len() + change.cut.len());
     for cidr in change.add {
         match space.take_exact(parent.id, *cidr) {
@@ -56,23 +55,33 @@ pub(super) async fn change(
         match space.take(parent.id, length, parent.strategy, &[]) {
             Some(place) => taken.push(place),
             None => {
-                // As it is by now, which is taken back with everything else.
-                free::update(db, &space.changes()).await?;
+                // As it is by now, which is undone with everything else.
+                let ledger = Ledger {
+                    free: space.changes(),
+                    ..Ledger::default()
+                };
+                ledger::write(db, &ledger, &[]).await?;
                 return Err(exhausted(db, parent, length).await);
             }
         }
     }
-    free::update(db, &space.changes()).await?;
-    if taken.is_empty() {
-        return Ok(Vec::new());
+    let mut ledger = Ledger {
+        ended: given,
+        free: space.changes(),
+        ..Ledger::default()
+    };
+    for place in &taken {
+        let range = space
+            .range(place.range)
+            .ok_or_else(|| Error::bug("a block in a pool that is not locked"))?;
+        ledger.begun.push(NewBlock {
+            place: *place,
+            range_cidr: range.cidr,
+            holder: Holder::ChildRange,
+        });
     }
-    let blocks: Vec<_> = taken.iter().map(|place| (*place, None)).collect();
-    range::insert_blocks(db, &blocks).await?;
-    let new: Vec<_> = taken
-        .iter()
-        .map(|place| (place.cidr, Some(place.range)))
-        .collect();
-    range::insert(db, owner.id, &new).await?;
+    let gone: Vec<_> = change.remove.iter().map(|stored| stored.range.id).collect();
+    range::replace_children(db, owner.id, &gone, &taken, &ledger).await?;
     Ok(taken.into_iter().map(|place| place.cidr).collect())
 }
 
@@ -82,7 +91,7 @@ async fn read_space(
     space: &mut FreeSpace,
     parent: &Parent,
     given: &[Place],
-    change: &Change<'_>,
+    change: &RangeChange<'_>,
 ) -> Result<()> {
     let mut around = Vec::new();
     for place in given {

@@ -6,14 +6,16 @@
 mod child_ranges;
 
 use ipam_shared::{
-    api::pool::{MAX_RANGES, Strategy},
+    api::pool::{MAX_RANGES, Pool, Strategy},
     cidr::{Cidr, Family},
     ids::{PoolId, VrfId},
 };
 
 use crate::{
     db::{
-        Connection, block, free,
+        Connection, block,
+        ledger::{self, Holder, Ledger, NewBlock},
+        pool,
         range::{self, Stored},
     },
     domain::space::free_space::FreeSpace,
@@ -46,7 +48,7 @@ pub(in crate::domain) struct Parent {
 
 /// What changes.
 #[derive(Default)]
-pub(in crate::domain) struct Change<'a> {
+pub(in crate::domain) struct RangeChange<'a> {
     /// Ranges that go.
     pub(in crate::domain) remove: &'a [Stored],
     /// Ranges that come.
@@ -61,13 +63,13 @@ pub(in crate::domain) struct Change<'a> {
 pub(in crate::domain) async fn change(
     db: &mut Connection,
     owner: &Owner<'_>,
-    change: Change<'_>,
+    change: RangeChange<'_>,
 ) -> Result<Vec<Cidr>> {
     check(owner, &change)?;
     let gone: Vec<_> = change.remove.iter().map(|stored| stored.range.id).collect();
     if !gone.is_empty() {
         range::delete_cooled(db, &gone).await?;
-        check_empty(db, owner, change.remove).await?;
+        check_empty(db, owner.name, change.remove).await?;
     }
     match &owner.parent {
         None => {
@@ -81,7 +83,7 @@ pub(in crate::domain) async fn change(
 }
 
 /// Rules that hold whatever is stored.
-fn check(owner: &Owner<'_>, change: &Change<'_>) -> Result<()> {
+pub(in crate::domain) fn check(owner: &Owner<'_>, change: &RangeChange<'_>) -> Result<()> {
     let count = change.kept + change.add.len() + change.cut.len();
     if count > MAX_RANGES {
         return Err(Error::Invalid(format!(
@@ -158,7 +160,7 @@ pub(in crate::domain) fn check_range(
 }
 
 /// Refuses to remove ranges that something is in.
-async fn check_empty(db: &mut Connection, owner: &Owner<'_>, ranges: &[Stored]) -> Result<()> {
+async fn check_empty(db: &mut Connection, pool: &str, ranges: &[Stored]) -> Result<()> {
     let ids: Vec<_> = ranges.iter().map(|stored| stored.range.id).collect();
     let blocks = block::blocks_in(db, &ids).await?;
     let Some(first) = blocks.first() else {
@@ -175,7 +177,7 @@ async fn check_empty(db: &mut Connection, owner: &Owner<'_>, ranges: &[Stored]) 
         .map(|block| format!("{} {}", block.cidr, block.whose()))
         .collect();
     Err(in_use(
-        &format!("the range {range} of pool \"{}\" is in use", owner.name),
+        &format!("the range {range} of pool \"{pool}\" is in use"),
         users,
         count,
     ))
@@ -200,53 +202,101 @@ pub(in crate::domain) fn in_use(what: &str, mut users: Vec<String>, count: i64) 
     }
 }
 
+/// What becomes of the space of a pool that is deleted: the blocks that its ranges are in its parent go back to that.
+pub(in crate::domain) async fn given_back(db: &mut Connection, pool: &Pool) -> Result<Ledger> {
+    let mut ledger = Ledger::default();
+    if pool.parent_id.is_some() && !pool.ranges.is_empty() {
+        let ranges = range::in_parent(db, pool.id).await?;
+        let mut space = FreeSpace::new(ranges.iter().map(|range| range.parent));
+        let free = ranges.iter().flat_map(|range| &range.free);
+        free.for_each(|place| space.read(*place));
+        for range in ranges {
+            ledger.ended.push(range.place);
+            space.give_back(range.place);
+        }
+        ledger.free = space.changes();
+    }
+    Ok(ledger)
+}
+
+/// Says by what a pool is used.
+pub(in crate::domain) async fn check_unused(db: &mut Connection, pool: &Pool) -> Result<()> {
+    let children = pool::children(db, pool.id).await?;
+    if !children.is_empty() {
+        let count = i64::try_from(children.len()).unwrap_or(i64::MAX);
+        let users = children.into_iter().map(|name| format!("\"{name}\""));
+        return Err(in_use(
+            &format!("pool \"{}\" is the parent of pools", pool.name),
+            users.collect(),
+            count,
+        ));
+    }
+    let ranges = range::of_pool(db, pool.id).await?;
+    check_empty(db, &pool.name, &ranges).await
+}
+
 /// Adds ranges that are cut from no other.
 async fn add_roots(db: &mut Connection, owner: &Owner<'_>, cidrs: &[Cidr]) -> Result<Vec<Cidr>> {
     if cidrs.is_empty() {
         return Ok(Vec::new());
     }
-    let overlaps = range::overlapping(db, owner.vrf, cidrs).await?;
-    if let Some(first) = overlaps.first() {
-        let advice = if first.pool == owner.id {
-            "a range is never resized; add the networks beside it instead".to_owned()
-        } else if first.cidr.contains(first.wanted) {
-            format!(
-                "choose another network, or cut the range from that pool with \"parent\": \"{}\"",
-                first.pool_name
-            )
-        } else {
-            "choose another network, or use another VRF".to_owned()
-        };
-        return Err(Error::Overlap {
-            message: format!(
-                "{} overlaps the range {} of pool \"{}\" in VRF \"{}\"; {advice}",
-                first.wanted, first.cidr, first.pool_name, owner.vrf_name
-            ),
-            conflicts: overlaps
-                .iter()
-                .map(|overlap| Conflict {
-                    cidr: overlap.cidr,
-                    pool: Some(overlap.pool_name.clone()),
-                    vpc: None,
-                    name: None,
-                    allocation_id: None,
-                    reservation_id: None,
-                    reason: None,
-                    child_pool: None,
-                    free_at: None,
-                })
-                .collect(),
-        });
-    }
-    let new: Vec<_> = cidrs.iter().map(|cidr| (*cidr, None)).collect();
-    let added = range::insert(db, owner.id, &new).await?;
+    check_overlap(db, owner.vrf, owner.vrf_name, Some(owner.id), cidrs).await?;
+    let added = range::insert(db, owner.id, cidrs).await?;
     absorb_reservations(db, owner.vrf, &added).await?;
     Ok(cidrs.to_vec())
 }
 
+/// Says which ranges these would overlap, for a pool that may be new.
+pub(in crate::domain) async fn check_overlap(
+    db: &mut Connection,
+    vrf: VrfId,
+    vrf_name: &str,
+    pool: Option<PoolId>,
+    cidrs: &[Cidr],
+) -> Result<()> {
+    let overlaps = range::overlapping(db, vrf, cidrs).await?;
+    let Some(first) = overlaps.first() else {
+        return Ok(());
+    };
+    let advice = if Some(first.pool) == pool {
+        "a range is never resized; add the networks beside it instead".to_owned()
+    } else if first.cidr.contains(first.wanted) {
+        format!(
+            "choose another network, or cut the range from that pool with \"parent\": \"{}\"",
+            first.pool_name
+        )
+    } else {
+        "choose another network, or use another VRF".to_owned()
+    };
+    Err(Error::Overlap {
+        message: format!(
+            "{} overlaps the range {} of pool \"{}\" in VRF \"{vrf_name}\"; {advice}",
+            first.wanted, first.cidr, first.pool_name
+        ),
+        conflicts: overlaps
+            .iter()
+            .map(|overlap| Conflict {
+                cidr: overlap.cidr,
+                pool: Some(overlap.pool_name.clone()),
+                vpc: None,
+                name: None,
+                allocation_id: None,
+                reservation_id: None,
+                reason: None,
+                child_pool: None,
+                free_at: None,
+            })
+            .collect(),
+    })
+}
+
 /// Reservations that waited for a range become blocks of these new ones, of which nothing is in use yet. A range inside a
 /// reservation is refused. Ranges of child pools don't come here: what is reserved in the parent is not free for them.
-async fn absorb_reservations(db: &mut Connection, vrf: VrfId, ranges: &[Range]) -> Result<()> {
+pub(in crate::domain) async fn absorb_reservations(
+    db: &mut Connection,
+    vrf: VrfId,
+    ranges: &[Range],
+) -> Result<()> {
     let reserved = range::reservations(db, vrf, ranges).await?;
     if let Some(around) = reserved
         .iter()
@@ -281,16 +331,17 @@ async fn absorb_reservations(db: &mut Connection, vrf: VrfId, ranges: &[Range]) 
             cidr: range.cidr,
         });
     }
-    let blocks = reserved
-        .into_iter()
-        .map(|reserved| {
-            let place = space.take_exact(reserved.range.pool, reserved.cidr);
-            let place = place.ok_or_else(|| {
+    let mut ledger = Ledger::default();
+    for reserved in reserved {
+        let place = space.take_exact(reserved.range.pool, reserved.cidr);
+        ledger.begun.push(NewBlock {
+            place: place.ok_or_else(|| {
                 Error::bug(format!("reservation {} overlaps another", reserved.cidr))
-            })?;
-            Ok((place, Some(reserved.id)))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    range::insert_blocks(db, &blocks).await?;
-    free::update(db, &space.changes()).await
+            })?,
+            range_cidr: reserved.range.cidr,
+            holder: Holder::Reservation(reserved.id),
+        });
+    }
+    ledger.free = space.changes();
+    ledger::write(db, &ledger, &[]).await
 }

@@ -1,0 +1,185 @@
+//! What a change locks before it reads anything: one text that begins the transaction and takes all locks, since each round
+//! trip counts. What is locked is read afterwards, by statements that see everything that was committed until then.
+//!
+//! Everybody locks in one order, so that no two changes wait for each other: the VRF, profiles, reservations, pools by id,
+//! VPCs, allocations. The functions here are the only ones who know it.
+//!
+//! The texts hold ids and nothing that anybody wrote.
+
+use std::fmt::Write as _;
+
+use ipam_shared::ids::{AllocationId, PoolId, ProfileId, ReservationId, VpcId, VrfId};
+
+/// The locks of one change.
+#[derive(Clone, Debug)]
+pub struct Locks {
+    /// Statements behind the one that begins.
+    text: String,
+    /// Whether blocks may move: then the change has connections of the hot path, whose statements go by an index whatever the
+    /// tables hold.
+    pub is_hot: bool,
+}
+
+impl Locks {
+    fn of(statements: impl IntoIterator<Item = String>) -> Self {
+        let mut text = String::new();
+        for statement in statements {
+            write!(text, "; {statement}").expect("a text takes all that is written to it");
+        }
+        Self {
+            text,
+            is_hot: false,
+        }
+    }
+
+    fn hot(self) -> Self {
+        Self {
+            is_hot: true,
+            ..self
+        }
+    }
+
+    /// The statements that begin a transaction with these locks.
+    pub fn begin(&self) -> String {
+        format!("begin{}", self.text)
+    }
+
+    /// Nothing: what is there already is found by name.
+    pub fn none() -> Self {
+        Self::of([])
+    }
+
+    /// A VRF, against every other change of what is in it: pools, ranges, reservations. Allocations and new VPCs go on.
+    pub fn vrf(id: VrfId) -> Self {
+        Self::of([format!(
+            "select from vrf where vrf_id = '{id}' for no key update"
+        )])
+    }
+
+    /// A VRF that is to be deleted, also against new VPCs; and those that would go with it, so that an allocation that is
+    /// being made in one of them is waited for.
+    pub fn vrf_to_delete(id: VrfId) -> Self {
+        Self::of([
+            format!("select from vrf where vrf_id = '{id}' for update"),
+            format!(
+                "select from vpc where vrf_id = '{id}' and implicit order by vpc_id for update"
+            ),
+        ])
+    }
+
+    /// A profile, against changes and new allocations from it.
+    pub fn profile(id: ProfileId) -> Self {
+        Self::of([format!(
+            "select from profile where profile_id = '{id}' for update"
+        )])
+    }
+
+    /// What is said of a reservation.
+    pub fn reservation(id: ReservationId) -> Self {
+        Self::of([reservation(id)])
+    }
+
+    /// A reservation with the space that it takes.
+    pub fn reservation_with_space(id: ReservationId) -> Self {
+        Self::of([
+            format!(
+                "select from vrf where vrf_id = (select vrf_id from reservation where reservation_id = '{id}') \
+                 for no key update"
+            ),
+            reservation(id),
+            format!(
+                "select from pool where pool_id in (select pool_id from block join pool_range using (range_id) \
+                 where reservation_id = '{id}') order by pool_id for no key update"
+            ),
+        ])
+        .hot()
+    }
+
+    /// A VRF and pools of it.
+    pub fn space(vrf: VrfId, pools: &[PoolId]) -> Self {
+        let vrf = format!("select from vrf where vrf_id = '{vrf}' for no key update");
+        Self::of(std::iter::once(vrf).chain(these_pools(pools))).hot()
+    }
+
+    /// A pool, its VRF, and the pool that its ranges are cut from.
+    pub fn pool(id: PoolId) -> Self {
+        Self::of([
+            format!(
+                "select from vrf where vrf_id = (select vrf_id from pool where pool_id = '{id}') for no key update"
+            ),
+            format!(
+                "select from pool where pool_id = '{id}' \
+                 or pool_id = (select parent_pool_id from pool where pool_id = '{id}') \
+                 order by pool_id for no key update"
+            ),
+        ])
+        .hot()
+    }
+
+    /// Pools alone.
+    pub fn pools(ids: &[PoolId]) -> Self {
+        Self::of(these_pools(ids)).hot()
+    }
+
+    /// A VPC, against changes and new allocations.
+    pub fn vpc(id: VpcId) -> Self {
+        Self::of([vpc(id)])
+    }
+
+    /// A VPC, and the allocations in it; before them these pools.
+    pub fn vpc_to_delete(id: VpcId, pools: &[PoolId]) -> Self {
+        Self::of(these_pools(pools).into_iter().chain([
+            vpc(id),
+            format!(
+                "select from allocation where vpc_id = '{id}' order by allocation_id for update"
+            ),
+        ]))
+        .hot()
+    }
+
+    /// An allocation, against changes. It joins nothing: one that was moved while the lock was waited for would not match
+    /// its old VPC any more, and seem not to exist.
+    pub fn allocation(id: AllocationId) -> Self {
+        Self::of([allocation(id)]).hot()
+    }
+
+    /// The pools of an allocation, which never change.
+    pub fn pools_of_allocation(id: AllocationId) -> Self {
+        Self::of([pools_of(id)]).hot()
+    }
+
+    /// An allocation with the space around it.
+    pub fn allocation_with_space(id: AllocationId) -> Self {
+        Self::of([pools_of(id), allocation(id)]).hot()
+    }
+}
+
+fn reservation(id: ReservationId) -> String {
+    format!("select from reservation where reservation_id = '{id}' for update")
+}
+
+fn vpc(id: VpcId) -> String {
+    format!("select from vpc where vpc_id = '{id}' for update")
+}
+
+fn allocation(id: AllocationId) -> String {
+    format!("select from allocation where allocation_id = '{id}' for no key update")
+}
+
+fn pools_of(id: AllocationId) -> String {
+    format!(
+        "select from pool where pool_id in (select pool_id from block join pool_range using (range_id) \
+         where allocation_id = '{id}') order by pool_id for no key update"
+    )
+}
+
+/// Pools in the order of their ids; nothing, if there are none.
+fn these_pools(ids: &[PoolId]) -> Option<String> {
+    let ids: Vec<_> = ids.iter().map(|id| format!("'{id}'")).collect();
+    (!ids.is_empty()).then(|| {
+        format!(
+            "select from pool where pool_id in ({}) order by pool_id for no key update",
+            ids.join(", ")
+        )
+    })
+}

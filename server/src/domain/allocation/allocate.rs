@@ -1,0 +1,200 @@
+//! Allocate, one by one or many at once: what holds whatever is stored is checked here, the rest is decided in batches.
+
+use std::collections::HashMap;
+
+use ipam_shared::{
+    api::{
+        MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY,
+        allocation::{AskError, MAX_BATCH, NewAllocation, NewBatch},
+    },
+    ids::AllocationId,
+};
+use sha2::{Digest, Sha256};
+
+use super::Outcome;
+use crate::{
+    domain::{
+        Ipam,
+        admission::Kind,
+        batch::{self, Request},
+        change::detached,
+        check_description,
+        ownership::Maker,
+    },
+    error::{Error, Result},
+    metrics::Allocated,
+};
+
+/// What became of a batch.
+#[derive(Debug)]
+pub enum BatchOutcome {
+    /// An answer for each request, in their order.
+    Done(Vec<Result<Outcome>>),
+    /// Nothing was written, since these requests, counted from 0, can't be met.
+    Refused(Vec<(usize, Error)>),
+}
+
+fn refused<T>(answers: Vec<Result<T>>) -> Vec<(usize, Error)> {
+    answers
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, answer)| Some((index, answer.err()?)))
+        .collect()
+}
+
+impl Ipam {
+    /// Allocates, or answers what an earlier try of the same request made. Returns after the commit.
+    pub async fn allocate(
+        &self,
+        maker: impl Into<Maker>,
+        new: NewAllocation,
+        key: Option<String>,
+    ) -> Result<Outcome> {
+        let is_dry = new.dry_run;
+        self.may_hand_out()?;
+        let request = check(&maker.into(), new, key)?;
+        if !is_dry {
+            let answer = self.queues.submit(self, request).await;
+            self.count(&answer, false);
+            return answer;
+        }
+        let _place = self.admit(Kind::Allocation).await?;
+        let ipam = self.clone();
+        let answers = detached(async move { batch::together(&ipam, vec![request], true).await });
+        let answer = answers
+            .await?
+            .pop()
+            .ok_or_else(|| Error::bug("a dry run was left undecided"))?;
+        self.count(&answer, true);
+        answer
+    }
+
+    /// Counts a request for space that was met.
+    fn count(&self, answer: &Result<Outcome>, is_dry: bool) {
+        if let Ok(outcome) = answer {
+            self.metrics.allocated(match (is_dry, outcome.created) {
+                (true, _) => Allocated::DryRun,
+                (false, true) => Allocated::Created,
+                (false, false) => Allocated::Existing,
+            });
+        }
+    }
+
+    /// Allocates for several requests. Each answer comes after the commit.
+    pub async fn allocate_batch(
+        &self,
+        maker: impl Into<Maker>,
+        new: NewBatch,
+        key: Option<String>,
+    ) -> Result<BatchOutcome> {
+        let maker = maker.into();
+        self.may_hand_out()?;
+        if !(1..=MAX_BATCH).contains(&new.requests.len()) {
+            return Err(Error::Invalid(format!(
+                "a batch has 1 to {MAX_BATCH} requests, this one has {}",
+                new.requests.len()
+            )));
+        }
+        if let Some(key) = &key {
+            check_key(key, MAX_BATCH_IDEMPOTENCY_KEY)?;
+        }
+        let mut requests = Vec::with_capacity(new.requests.len());
+        let mut seen = HashMap::new();
+        for (index, request) in new.requests.into_iter().enumerate() {
+            if request.dry_run {
+                return Err(Error::Invalid(format!(
+                    "request {index} says dry_run; say it of the whole batch"
+                )));
+            }
+            // Each request has a key of its own, so that a repeated batch finds what each of them made.
+            let key = key.as_ref().map(|key| format!("{key} {index}"));
+            let request = check(&maker, request, key);
+            if let Ok(request) = &request {
+                for identity in request.identities() {
+                    if let Some(other) = seen.insert(identity, index) {
+                        return Err(Error::Invalid(format!(
+                            "requests {other} and {index} request for the same name in the same VPC; give each its own"
+                        )));
+                    }
+                }
+            }
+            requests.push(request);
+        }
+        if !new.atomic && !new.dry_run {
+            let answers = requests.into_iter().map(|request| async {
+                match request {
+                    Ok(request) => self.queues.join(self, request).await,
+                    Err(error) => Err(error),
+                }
+            });
+            let answers = futures::future::join_all(answers).await;
+            answers.iter().for_each(|answer| self.count(answer, false));
+            return Ok(BatchOutcome::Done(answers));
+        }
+        if new.atomic && requests.iter().any(Result::is_err) {
+            return Ok(BatchOutcome::Refused(refused(requests)));
+        }
+        let mut answers = Vec::with_capacity(requests.len());
+        let (mut places, mut valid) = (Vec::new(), Vec::new());
+        for (place, request) in requests.into_iter().enumerate() {
+            match request {
+                Ok(request) => {
+                    places.push(place);
+                    valid.push(request);
+                }
+                Err(error) => answers.push((place, Err(error))),
+            }
+        }
+        let ipam = self.clone();
+        let decided =
+            detached(async move { batch::together(&ipam, valid, new.dry_run).await }).await?;
+        answers.extend(places.into_iter().zip(decided));
+        answers.sort_by_key(|(place, _)| *place);
+        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+        if new.atomic && answers.iter().any(Result::is_err) {
+            return Ok(BatchOutcome::Refused(refused(answers)));
+        }
+        answers
+            .iter()
+            .for_each(|answer| self.count(answer, new.dry_run));
+        Ok(BatchOutcome::Done(answers))
+    }
+}
+
+/// Checks what holds whatever is stored.
+fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Request> {
+    let invalid = |error: AskError| Error::Invalid(error.to_string());
+    let size = new.size().map_err(invalid)?;
+    let recipe = new.recipe().map_err(invalid)?;
+    check_description(&new.description)?;
+    let key = key
+        .map(|key| {
+            check_key(&key, MAX_IDEMPOTENCY_KEY)?;
+            Ok::<_, Error>((key, fingerprint(&new)?))
+        })
+        .transpose()?;
+    Ok(Request {
+        id: AllocationId::generate(),
+        new,
+        recipe,
+        size,
+        maker: maker.clone(),
+        key,
+        tried: Vec::new(),
+    })
+}
+
+fn check_key(key: &str, longest: usize) -> Result<()> {
+    if key.is_empty() || key.len() > longest || key.chars().any(char::is_control) {
+        return Err(Error::Invalid(format!(
+            "an Idempotency-Key has 1 to {longest} printable characters"
+        )));
+    }
+    Ok(())
+}
+
+/// The request, boiled down: serialising the same struct always gives the same text.
+fn fingerprint(new: &NewAllocation) -> Result<Vec<u8>> {
+    let text = serde_json::to_vec(new).map_err(|error| Error::Internal(error.into()))?;
+    Ok(Sha256::digest(text).to_vec())
+}

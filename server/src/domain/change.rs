@@ -1,0 +1,152 @@
+//! The one way to change something.
+//!
+//! [`Ipam::change`] begins a transaction that holds its locks already, runs the change in a task of its own, so that a
+//! caller that leaves never leaves it half done, and takes it for done only once it was committed: there is no other way to
+//! a [`Done`]. The statements of `db` that write take the events that tell of it, so that there is no way around the log.
+//!
+//! What a change decides it decides in memory, on what it read under its locks; then it writes in one statement, if it can.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Caller, Ipam};
+use crate::{
+    db::{self, Transaction, error::is_unknown, event::Event, lock::Locks},
+    error::{Error, Result},
+};
+
+/// A change that is under way.
+pub(super) struct Change {
+    /// Where it reads and writes.
+    pub(super) db: Transaction,
+    /// Who makes it.
+    pub(super) caller: Caller,
+}
+
+/// What a change that is over answers.
+pub(super) struct Done<T>(T);
+
+impl Ipam {
+    /// Runs a change to its end, whoever waits for it. If it fails, or ends without a commit, nothing has changed.
+    pub(super) async fn change<T, F>(
+        &self,
+        caller: Caller,
+        locks: Locks,
+        act: impl FnOnce(Change) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Done<T>>> + Send,
+    {
+        let ipam = self.clone();
+        detached(async move {
+            let db = ipam.begin(&locks).await?;
+            act(Change { db, caller }).await.map(|Done(answer)| answer)
+        })
+        .await
+    }
+
+    /// Begins a transaction with its locks.
+    pub(super) async fn begin(&self, locks: &Locks) -> Result<Transaction> {
+        let statement = locks.begin();
+        if locks.is_hot {
+            self.unless_in_doubt(self.db.begin_hot(&statement)).await
+        } else {
+            self.unless_in_doubt(self.db.begin_change(&statement)).await
+        }
+    }
+}
+
+impl Change {
+    /// Commits.
+    pub(super) async fn commit<T>(self, answer: T) -> Result<Done<T>> {
+        commit(self.db).await?;
+        Ok(Done(answer))
+    }
+
+    /// Ends with nothing changed, and an answer that does not rest on what others have just committed.
+    pub(super) async fn undo<T>(self, answer: T) -> Result<Done<T>> {
+        self.db.rollback().await?;
+        Ok(Done(answer))
+    }
+
+    /// Ends with nothing changed, and an answer that rests on what others have committed: once it is given, that is as safe
+    /// as what is committed now, which with a synchronous standby is when that has it.
+    pub(super) async fn settle<T>(self, answer: T) -> Result<Done<T>> {
+        settle_with(self.db).await?;
+        Ok(Done(answer))
+    }
+}
+
+impl Caller {
+    /// What the log tells of something that this caller does.
+    pub(super) fn event(
+        &self,
+        action: &'static str,
+        subject: Uuid,
+        detail: &impl Serialize,
+    ) -> Result<Event<'_>> {
+        let detail = serde_json::to_value(detail).map_err(|error| Error::Internal(error.into()))?;
+        Ok(Event {
+            action,
+            subject,
+            caller: self,
+            detail,
+        })
+    }
+}
+
+/// Commits. When the connection breaks meanwhile, or a standby may not have it, nobody can know the outcome, and the
+/// error says so.
+pub(super) async fn commit(transaction: Transaction) -> Result<()> {
+    transaction.commit().await.map_err(of_commit)
+}
+
+/// The error of a statement that commits.
+pub(super) fn of_commit(error: sqlx::Error) -> Error {
+    if is_unknown(&error) {
+        Error::UnknownOutcome(error)
+    } else {
+        error.into()
+    }
+}
+
+/// Runs something to its end even when the one who asked for it is gone.
+pub(super) async fn detached<T: Send + 'static>(
+    change: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(change)
+        .await
+        .map_err(|error| Error::Internal(error.into()))?
+}
+
+/// Refuses a change of something that was changed since it was read.
+pub(super) fn check_revision(if_match: Option<i64>, now: i64) -> Result<()> {
+    match if_match {
+        Some(revision) if revision != now => Err(Error::Stale { now }),
+        _ => Ok(()),
+    }
+}
+
+/// Sets what a patch names.
+pub(super) fn set<T>(field: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *field = new;
+    }
+}
+
+impl Ipam {
+    /// Returns once all that was committed before is as safe as what is committed now: a fail-over loses none of it any
+    /// more.
+    ///
+    /// What a change that is repeated finds done already may be from a commit of which nobody knows whether the standby has
+    /// it. Whoever is told that it is done, or that something exists, relies on it.
+    pub async fn settle(&self) -> Result<()> {
+        settle_with(self.begin(&Locks::none()).await?).await
+    }
+}
+
+pub(super) async fn settle_with(mut transaction: Transaction) -> Result<()> {
+    db::commit::settle(&mut transaction).await?;
+    commit(transaction).await
+}

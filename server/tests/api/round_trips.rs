@@ -1,0 +1,282 @@
+//! How many round trips to the database each operation takes, as the driver logs them. A change holds locks for most of
+//! them, so that each one more is a longer wait for everybody else.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt as _},
+};
+
+use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, VPCS, VRFS};
+
+/// Keeps the beginning of each statement that the driver logs.
+#[derive(Clone, Default)]
+struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        struct Summary(String);
+        impl Visit for Summary {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "summary" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        if event.metadata().target() == "sqlx::query" {
+            let mut summary = Summary(String::new());
+            event.record(&mut summary);
+            // What a new connection asks first, of whatever operation it happens to be made for.
+            let is_of_connection =
+                summary.0.contains("case when not") || summary.0.contains("here.system_identifier");
+            if !is_of_connection {
+                self.0.lock().expect("not poisoned").push(summary.0);
+            }
+        }
+    }
+}
+
+struct Counted {
+    api: Api,
+    statements: Statements,
+    problems: Vec<String>,
+}
+
+impl Counted {
+    /// Sends a request twice, by what makes it another one each time, and counts the statements of the second: the first
+    /// fills what is kept in memory.
+    async fn takes(
+        &mut self,
+        what: &str,
+        expected: usize,
+        mut request: impl AsyncFnMut(&Api, usize) -> (&'static str, String, Value),
+    ) {
+        for round in 0..2 {
+            let (method, path, body) = request(&self.api, round).await;
+            self.statements.0.lock().expect("not poisoned").clear();
+            let reply = self.api.with(method, &path, &[], &body).await;
+            assert!(reply.status < 300, "{what}: {}", reply.text);
+            if round == 1 {
+                let seen = self.statements.0.lock().expect("not poisoned").clone();
+                if seen.len() != expected {
+                    let all = seen.join("\n    ");
+                    (self.problems).push(format!(
+                        "{what}: {} and not {expected}\n    {all}",
+                        seen.len()
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn id(made: &Value) -> String {
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+async fn made(api: &Api, path: &str, body: Value) -> String {
+    id(&api.post(path, &body).await.ok(201))
+}
+
+#[tokio::test]
+async fn every_operation_takes_as_few_round_trips_as_it_can() {
+    let statements = Statements::default();
+    let log = tracing_subscriber::registry().with(statements.clone());
+    tracing::subscriber::set_global_default(log).expect("nobody else logs");
+    let api = Api::start().await;
+    let mut counted = Counted {
+        api,
+        statements,
+        problems: Vec::new(),
+    };
+
+    // Allocations. By default one that is alone is decided without a lock, in two.
+    let allocation = |n: usize| json!({"vpc": "a", "name": format!("a-{n}"), "prefix_length": 26});
+    counted
+        .takes("allocate", 2, async |_, n| {
+            ("POST", ALLOCATIONS.to_owned(), allocation(n))
+        })
+        .await;
+    counted
+        .takes("release", 4, async |api, n| {
+            let id = made(
+                api,
+                ALLOCATIONS,
+                json!({"vpc": "r", "name": format!("{n}"), "hosts": 9}),
+            )
+            .await;
+            ("DELETE", format!("{ALLOCATIONS}/{id}"), Value::Null)
+        })
+        .await;
+    counted
+        .takes("resize", 4, async |api, n| {
+            let body = json!({"vpc": "s", "name": format!("{n}"), "prefix_length": 24});
+            let id = made(api, ALLOCATIONS, body).await;
+            (
+                "PATCH",
+                format!("{ALLOCATIONS}/{id}"),
+                json!({"prefix_length": 25}),
+            )
+        })
+        .await;
+    counted
+        .takes("dry run of a resize", 1, async |api, n| {
+            let body = json!({"vpc": "d", "name": format!("{n}"), "prefix_length": 24});
+            let id = made(api, ALLOCATIONS, body).await;
+            let patch = json!({"prefix_length": 25, "dry_run": true});
+            ("PATCH", format!("{ALLOCATIONS}/{id}"), patch)
+        })
+        .await;
+    counted
+        .takes("change an allocation", 4, async |api, n| {
+            let body = json!({"vpc": "c", "name": format!("{n}"), "hosts": 9});
+            let id = made(api, ALLOCATIONS, body).await;
+            (
+                "PATCH",
+                format!("{ALLOCATIONS}/{id}"),
+                json!({"labels": {"a": "b"}}),
+            )
+        })
+        .await;
+    // The VPC is found by its name under the locks, and the allocation is locked after it.
+    counted
+        .takes("move an allocation", 6, async |api, n| {
+            let body = json!({"vpc": "m", "name": format!("{n}"), "hosts": 9});
+            let id = made(api, ALLOCATIONS, body).await;
+            ("PATCH", format!("{ALLOCATIONS}/{id}"), json!({"vpc": "n"}))
+        })
+        .await;
+    counted
+        .takes("show an allocation", 1, async |api, n| {
+            let body = json!({"vpc": "g", "name": format!("{n}"), "hosts": 9});
+            let id = made(api, ALLOCATIONS, body).await;
+            ("GET", format!("{ALLOCATIONS}/{id}"), Value::Null)
+        })
+        .await;
+
+    // Nouns that are found by id or name: a look at which of the two it is, where the path has one, comes before the change.
+    for (what, path, body, patch) in [
+        ("a VRF", VRFS, json!({}), json!({"description": "d"})),
+        ("a VPC", VPCS, json!({}), json!({"description": "d"})),
+        (
+            "a profile",
+            PROFILES,
+            json!({"members": [{"role": "a", "pool": "primary"}]}),
+            json!({"description": "d", "members": [{"role": "b", "pool": "primary"}]}),
+        ),
+    ] {
+        let named = |prefix: &str, n: usize| {
+            let mut body = body.clone();
+            body["name"] = json!(format!("{prefix}-{n}"));
+            body
+        };
+        counted
+            .takes(&format!("make {what}"), 4, async |_, n| {
+                ("POST", path.to_owned(), named("new", n))
+            })
+            .await;
+        counted
+            .takes(&format!("show {what}"), 2, async |api, n| {
+                let id = made(api, path, named("shown", n)).await;
+                ("GET", format!("{path}/{id}"), Value::Null)
+            })
+            .await;
+        counted
+            .takes(&format!("change {what}"), 1 + 4, async |api, n| {
+                let id = made(api, path, named("changed", n)).await;
+                ("PATCH", format!("{path}/{id}"), patch.clone())
+            })
+            .await;
+        counted
+            .takes(&format!("delete {what}"), 1 + 4, async |api, n| {
+                let id = made(api, path, named("gone", n)).await;
+                ("DELETE", format!("{path}/{id}"), Value::Null)
+            })
+            .await;
+    }
+
+    // Reservations, inside of a range and outside of all.
+    for (what, second, delete) in [("inside", "10.0", 5), ("outside", "192.168", 4)] {
+        let cidr = |third: usize, n: usize| json!({"cidr": format!("{second}.{}.0/24", third + n), "reason": "r"});
+        counted
+            .takes(&format!("reserve {what}"), 4, async |_, n| {
+                ("POST", RESERVATIONS.to_owned(), cidr(100, n))
+            })
+            .await;
+        counted
+            .takes(
+                &format!("change what is reserved {what}"),
+                4,
+                async |api, n| {
+                    let id = made(api, RESERVATIONS, cidr(110, n)).await;
+                    (
+                        "PATCH",
+                        format!("{RESERVATIONS}/{id}"),
+                        json!({"reason": "other"}),
+                    )
+                },
+            )
+            .await;
+        counted
+            .takes(
+                &format!("delete what is reserved {what}"),
+                delete,
+                async |api, n| {
+                    let id = made(api, RESERVATIONS, cidr(120, n)).await;
+                    ("DELETE", format!("{RESERVATIONS}/{id}"), Value::Null)
+                },
+            )
+            .await;
+    }
+
+    // Pools, of their own and cut from another.
+    let pool = |third: usize, n: usize| {
+        let cidr = format!("172.{third}.{n}.0/24");
+        json!({"name": format!("p-{third}-{n}"), "ranges": [cidr]})
+    };
+    counted
+        .takes("make a pool", 4, async |_, n| {
+            ("POST", POOLS.to_owned(), pool(16, n))
+        })
+        .await;
+    counted
+        .takes("change a pool", 1 + 4, async |api, n| {
+            let id = made(api, POOLS, pool(17, n)).await;
+            (
+                "PATCH",
+                format!("{POOLS}/{id}"),
+                json!({"description": "d", "strategy": "sparse"}),
+            )
+        })
+        .await;
+    counted
+        .takes("delete a pool", 1 + 4, async |api, n| {
+            let id = made(api, POOLS, pool(18, n)).await;
+            ("DELETE", format!("{POOLS}/{id}"), Value::Null)
+        })
+        .await;
+    let child = |n: usize| json!({"name": format!("c-{n}"), "parent": "primary", "range_prefix_lengths": [24]});
+    counted
+        .takes("make a child pool", 13, async |_, n| {
+            ("POST", POOLS.to_owned(), child(n))
+        })
+        .await;
+    counted
+        .takes("delete a child pool", 1 + 5, async |api, n| {
+            let id = made(api, POOLS, child(10 + n)).await;
+            ("DELETE", format!("{POOLS}/{id}"), Value::Null)
+        })
+        .await;
+    assert!(
+        counted.problems.is_empty(),
+        "{}",
+        counted.problems.join("\n")
+    );
+    counted.api.verify().await;
+}
