@@ -26,6 +26,7 @@ pub mod profile;
 pub mod range;
 pub mod reconcile;
 pub mod reservation;
+pub mod seal;
 pub mod search;
 pub mod space;
 pub mod total;

@@ -32,7 +32,7 @@ use crate::{
 const LARGEST_BATCH: usize = 64;
 
 struct Waiting {
-    ask: Request,
+    request: Request,
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
@@ -70,21 +70,21 @@ impl std::fmt::Debug for Queues {
 
 impl Queues {
     /// Queues a request, once there is a place for it, and waits for its answer.
-    pub(super) async fn submit(&self, ipam: &Ipam, ask: Request) -> Result<Outcome> {
-        let key = ask.queue(ipam);
+    pub(super) async fn submit(&self, ipam: &Ipam, request: Request) -> Result<Outcome> {
+        let key = request.queue(ipam);
         let _place = self.rooms.admit(ipam, key.clone()).await?;
-        self.wait(ipam, key, ask).await
+        self.wait(ipam, key, request).await
     }
 
     /// Queues a request of those that were admitted together, and waits for its answer.
-    pub(super) async fn join(&self, ipam: &Ipam, ask: Request) -> Result<Outcome> {
-        self.wait(ipam, ask.queue(ipam), ask).await
+    pub(super) async fn join(&self, ipam: &Ipam, request: Request) -> Result<Outcome> {
+        self.wait(ipam, request.queue(ipam), request).await
     }
 
-    async fn wait(&self, ipam: &Ipam, key: Key, ask: Request) -> Result<Outcome> {
+    async fn wait(&self, ipam: &Ipam, key: Key, request: Request) -> Result<Outcome> {
         let (reply, answer) = oneshot::channel();
         self.change(ipam, &key, |queue| {
-            queue.waiting.push_back(Waiting { ask, reply });
+            queue.waiting.push_back(Waiting { request, reply });
         });
         // Without an answer the batch panicked; whether it had committed is not known here.
         answer
@@ -100,27 +100,27 @@ impl Queues {
         let Some(first) = queue.waiting.front().filter(|_| !queue.is_attended) else {
             return;
         };
-        let (ipam, key, ask) = (ipam.clone(), key.clone(), first.ask.clone());
+        let (ipam, key, request) = (ipam.clone(), key.clone(), first.request.clone());
         queue.is_attended = true;
-        tokio::spawn(async move { ipam.queues.serve(&ipam, key, ask).await });
+        tokio::spawn(async move { ipam.queues.serve(&ipam, key, request).await });
     }
 
-    /// Waits for the turn of a queue, and decides what waits by then. `ask` is one of them.
-    async fn serve(&self, ipam: &Ipam, key: Key, ask: Request) {
+    /// Waits for the turn of a queue, and decides what waits by then. `request` is one of them.
+    async fn serve(&self, ipam: &Ipam, key: Key, request: Request) {
         let is_idle = !ipam.contention.is_noticed()
             && self
                 .lock()
                 .get(&key)
                 .is_some_and(|queue| queue.at_work == 0 && queue.waiting.len() == 1);
-        let turn = if is_idle {
+        let locked = if is_idle {
             Ok(Ok(None))
         } else {
             // A task of its own, so that a panic never leaves the queue without anybody who works on it.
             let worker = ipam.clone();
-            tokio::spawn(async move { batch::lock_pools(&worker, &ask).await }).await
+            tokio::spawn(async move { batch::lock_pools(&worker, &request).await }).await
         };
-        let turn = match turn {
-            Ok(Ok(turn)) => turn,
+        let locked = match locked {
+            Ok(Ok(locked)) => locked,
             Err(panic) => {
                 tracing::error!(error = %panic, "waiting for a turn panicked");
                 None
@@ -142,20 +142,20 @@ impl Queues {
             ipam.contention.notice();
         }
         // Without a turn of its own, a batch has to be done before the next may begin.
-        let has_turn = turn.is_some();
-        if has_turn {
+        let has_locked = locked.is_some();
+        if has_locked {
             self.change(ipam, &key, |queue| {
                 queue.is_attended = false;
                 queue.at_work += 1;
             });
         }
-        let (asks, replies): (Vec<_>, Vec<_>) = batch
+        let (requests, replies): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .map(|waiting| (waiting.ask, waiting.reply))
+            .map(|waiting| (waiting.request, waiting.reply))
             .unzip();
         // A task of its own, for the same reason.
         let worker = ipam.clone();
-        let steps = tokio::spawn(run(worker, turn, asks)).await;
+        let steps = tokio::spawn(run(worker, locked, requests)).await;
         let mut later = Vec::new();
         match steps {
             Ok(steps) => {
@@ -163,7 +163,10 @@ impl Queues {
                     match step {
                         // A caller that has gone finds the allocation under its name.
                         Step::Done(answer) => drop(reply.send(*answer)),
-                        Step::Later(ask) => later.push(Waiting { ask: *ask, reply }),
+                        Step::Later(request) => later.push(Waiting {
+                            request: *request,
+                            reply,
+                        }),
                     }
                 }
             }
@@ -173,7 +176,7 @@ impl Queues {
             for waiting in later.into_iter().rev() {
                 queue.waiting.push_front(waiting);
             }
-            if has_turn {
+            if has_locked {
                 queue.at_work -= 1;
             } else {
                 queue.is_attended = false;
@@ -205,7 +208,7 @@ impl Queues {
         let (mut batch, mut rest) = (Vec::new(), VecDeque::new());
         while let Some(waiting) = queue.waiting.pop_front() {
             let mut fresh = true;
-            for id in waiting.ask.identities() {
+            for id in waiting.request.identities() {
                 fresh &= seen.insert(id);
             }
             if fresh && batch.len() < LARGEST_BATCH {
@@ -233,12 +236,12 @@ impl Queues {
     }
 }
 
-async fn run(ipam: Ipam, turn: Option<LockedPools>, asks: Vec<Request>) -> Vec<Step> {
-    if asks.is_empty() {
+async fn run(ipam: Ipam, locked: Option<LockedPools>, requests: Vec<Request>) -> Vec<Step> {
+    if requests.is_empty() {
         return Vec::new();
     }
-    let (start, requests) = (Instant::now(), asks.len());
-    let steps = batch::run(&ipam, turn, asks).await;
-    ipam.metrics.batch(requests, start.elapsed());
+    let (start, size) = (Instant::now(), requests.len());
+    let steps = batch::run(&ipam, locked, requests).await;
+    ipam.metrics.batch(size, start.elapsed());
     steps
 }

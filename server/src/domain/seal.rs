@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Ipam, change::commit};
 use crate::{
-    db::{Connection, allocate, event, lock::Locks},
+    db::{Connection, allocate, lock::Locks, seal},
     error::Result,
 };
 
@@ -45,9 +45,9 @@ impl Sealer {
     /// One look: seals what the look before noted, if it is final by now. The number of events sealed.
     pub async fn look(&mut self, ipam: &Ipam) -> Result<usize> {
         let mut connection = ipam.read().await?;
-        let last = event::last_id(&mut connection).await?;
+        let last = seal::last_id(&mut connection).await?;
         // After the id, so that whoever holds an id up to it has a number below `next`.
-        let (next, oldest) = event::horizon(&mut connection).await?;
+        let (next, oldest) = seal::horizon(&mut connection).await?;
         drop(connection);
         let Some((id, number)) = self.noted else {
             self.noted = Some((last, next));
@@ -70,18 +70,18 @@ impl Sealer {
 /// Appends one seal over events up to `id`; how many it covers.
 async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
     let mut transaction = ipam.begin(&Locks::none()).await?;
-    if !event::lock_seals(&mut transaction).await? {
+    if !seal::lock_seals(&mut transaction).await? {
         // Another server is at it.
         return Ok(0);
     }
-    let before = event::last_seal(&mut transaction).await?;
+    let before = seal::last_seal(&mut transaction).await?;
     let (after, digest) = before.map_or((0, Vec::new()), |seal| (seal.last_event_id, seal.digest));
-    let texts = event::texts(&mut transaction, after, id, LARGEST_SEAL).await?;
+    let texts = seal::texts(&mut transaction, after, id, LARGEST_SEAL).await?;
     let Some((last, _)) = texts.last() else {
         return Ok(0);
     };
     let count = i32::try_from(texts.len()).unwrap_or(i32::MAX);
-    event::insert_seal(&mut transaction, *last, count, &chain(&digest, &texts)).await?;
+    seal::insert_seal(&mut transaction, *last, count, &chain(&digest, &texts)).await?;
     commit(transaction).await?;
     Ok(texts.len())
 }
@@ -117,13 +117,13 @@ pub(super) async fn check(db: &mut Connection) -> Result<std::result::Result<Sea
     let mut sealed = Sealed::default();
     let (mut digest, mut after, mut seal_id) = (Vec::new(), 0, 0);
     loop {
-        let seals = event::seals_after(db, seal_id, 100).await?;
+        let seals = seal::seals_after(db, seal_id, 100).await?;
         if seals.is_empty() {
             return Ok(Ok(sealed));
         }
         for seal in seals {
             let texts =
-                event::texts(db, after, seal.last_event_id, i64::from(seal.events) + 1).await?;
+                seal::texts(db, after, seal.last_event_id, i64::from(seal.events) + 1).await?;
             if i64::try_from(texts.len()).unwrap_or(i64::MAX) != i64::from(seal.events)
                 || chain(&digest, &texts) != seal.digest
             {

@@ -1,24 +1,22 @@
 //! `/api/v1/allocations`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::allocation::{
         Allocation, AllocationFilter, AllocationPatch, Batch, BatchResult, NewAllocation, NewBatch,
     },
     error::Problem,
     ids::AllocationId,
-    page::{DEFAULT_LIMIT, MAX_LIMIT, Page},
+    page::Page,
 };
 use serde_json::json;
 
 use super::{
     error::Refusal,
-    extract::{Body, IdempotencyKey, IfMatch, Key, OfCreation, Params, ShownClaim},
+    extract::{
+        Body, IdempotencyKey, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim,
+    },
+    reply::{Wanted, by_id, label, made, page, shown},
 };
 use crate::{
     app::App,
@@ -56,14 +54,7 @@ pub(super) async fn create(
     Body(new): Body<NewAllocation>,
 ) -> Result<Response, Refusal> {
     let outcome = app.ipam.allocate(maker, new, key).await?;
-    let reply = shown(&outcome.allocation);
-    if !outcome.created {
-        return Ok(reply);
-    }
-    Ok(created(
-        &format!("/api/v1/allocations/{}", outcome.allocation.id),
-        reply,
-    ))
+    Ok(made(&outcome.allocation, outcome.created))
 }
 
 /// Allocate for several requests at once
@@ -165,14 +156,11 @@ pub(super) async fn list(
     _: Caller,
     Params(filter): Params<AllocationFilter>,
 ) -> Result<Json<Page<Allocation>>, Refusal> {
-    let limit = limit(filter.limit)?;
-    let cursor = cursor(filter.cursor.as_deref())?;
+    let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let label = label(filter.label.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let ids = db::allocation::find(&mut connection, &filter, label, cursor, limit).await?;
-    let next_cursor = (ids.len() == usize::from(limit))
-        .then(|| ids.last().map(ToString::to_string))
-        .flatten();
+    let ids =
+        db::allocation::find(&mut connection, &filter, label, wanted.after, wanted.limit).await?;
     let items = if ids.is_empty() {
         drop(connection);
         let named = [
@@ -182,15 +170,13 @@ pub(super) async fn list(
         app.ipam.must_exist(&named).await?;
         Vec::new()
     } else {
-        db::allocation::load(&mut connection, &ids).await?
-    };
-    Ok(Json(Page {
-        items: items
+        let found = db::allocation::load(&mut connection, &ids).await?;
+        found
             .into_iter()
             .map(|(allocation, _)| allocation)
-            .collect(),
-        next_cursor,
-    }))
+            .collect()
+    };
+    Ok(page(items, wanted.limit, by_id))
 }
 
 /// Get an allocation
@@ -199,7 +185,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/allocations/{id}", tag = "allocations", operation_id = "get_allocation",
     params(
         ("id" = AllocationId, Path),
-        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+        OfReader,
     ),
     responses(
         (status = 200, body = Allocation),
@@ -221,7 +207,7 @@ pub(super) async fn get(
 /// who is in the way.
 #[utoipa::path(patch, path = "/allocations/{id}", tag = "allocations", operation_id = "update_allocation",
     request_body = AllocationPatch,
-    params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
+    params(("id" = AllocationId, Path), OfChange),
     responses(
         (status = 200, body = Allocation),
         (status = 409, description = "name_taken or overlap"),
@@ -240,7 +226,7 @@ pub(super) async fn update(
 ///
 /// Its blocks are free when this answers, or when the cooldown of their pools is over.
 #[utoipa::path(delete, path = "/allocations/{id}", tag = "allocations", operation_id = "delete_allocation",
-    params(("id" = AllocationId, Path), ("if-match" = Option<String>, Header, description = "ETag of an earlier reply")),
+    params(("id" = AllocationId, Path), OfChange),
     responses(
         (status = 204, description = "Released"),
         (status = 409, description = "deletion_protected"),
@@ -253,66 +239,4 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Refusal> {
     app.ipam.release(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// An allocation with its ETag.
-fn shown(allocation: &Allocation) -> Response {
-    etagged(allocation.revision, allocation)
-}
-
-/// A body with the ETag of its revision.
-pub(super) fn etagged(revision: i64, body: &impl serde::Serialize) -> Response {
-    let mut response = Json(body).into_response();
-    if let Ok(value) = HeaderValue::from_str(&format!("\"{revision}\"")) {
-        response.headers_mut().insert(header::ETAG, value);
-    }
-    response
-}
-
-/// The reply to a creation that may have been one of before: where it is if it is new.
-pub(super) fn made(is_new: bool, location: &str, shown: Response) -> Response {
-    if is_new {
-        created(location, shown)
-    } else {
-        shown
-    }
-}
-
-/// The reply to a creation: where the new thing is.
-pub(super) fn created(location: &str, mut shown: Response) -> Response {
-    *shown.status_mut() = StatusCode::CREATED;
-    if let Ok(location) = HeaderValue::from_str(location) {
-        shown.headers_mut().insert(header::LOCATION, location);
-    }
-    shown
-}
-
-/// Items on a page.
-pub(super) fn limit(asked: Option<u16>) -> Result<u16, Error> {
-    match asked {
-        None => Ok(DEFAULT_LIMIT),
-        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Some(_) => Err(Error::Invalid(format!(
-            "limit must be between 1 and {MAX_LIMIT}"
-        ))),
-    }
-}
-
-/// Key and value of a label to look for.
-pub(super) fn label(text: Option<&str>) -> Result<Option<(&str, &str)>, Error> {
-    text.map(|text| {
-        text.split_once('=')
-            .ok_or_else(|| Error::Invalid("label takes key=value, such as environment=prod".into()))
-    })
-    .transpose()
-}
-
-/// The id that a page begins after.
-pub(super) fn cursor<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Error> {
-    text.map(|text| {
-        text.parse().map_err(|_| {
-            Error::Invalid("cursor takes the next_cursor of the page before".to_owned())
-        })
-    })
-    .transpose()
 }

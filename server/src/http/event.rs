@@ -6,11 +6,7 @@ use ipam_shared::{
     page::Page,
 };
 
-use super::{
-    allocation::{cursor, limit},
-    error::Refusal,
-    extract::Params,
-};
+use super::{error::Refusal, extract::Params, reply::Wanted};
 use crate::{
     app::App,
     {db, domain::Caller},
@@ -28,10 +24,10 @@ pub(super) async fn list(
     _: Caller,
     Params(filter): Params<EventFilter>,
 ) -> Result<Json<Page<Event>>, Refusal> {
-    let limit = limit(filter.limit)?;
-    let before = cursor(filter.cursor.as_deref())?;
+    let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let (items, next) = db::event::list(&mut connection, &filter, before, limit).await?;
+    let (items, next) =
+        db::event::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
     Ok(Json(Page {
         items,
         next_cursor: next.map(|id| id.to_string()),

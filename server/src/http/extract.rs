@@ -132,6 +132,26 @@ pub(super) struct OfCreation {
     adopt: Option<String>,
 }
 
+/// What changes and deletions take as headers.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes `IfMatch`")]
+pub(super) struct OfChange {
+    /// ETag of an earlier reply
+    #[param(rename = "if-match")]
+    if_match: Option<String>,
+}
+
+/// What readers of one thing take as headers.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes `ShownClaim`")]
+pub(super) struct OfReader {
+    /// The claim of the reply that created it: confirms its owner
+    #[param(rename = "ipam-claim")]
+    claim: Option<String>,
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Maker {
     type Rejection = Refusal;
 

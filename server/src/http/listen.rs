@@ -5,6 +5,7 @@
 
 mod arriving;
 mod connection;
+mod leaving;
 mod places;
 
 use std::{
@@ -32,7 +33,8 @@ use tower::ServiceExt as _;
 
 use self::{
     arriving::Arriving,
-    connection::{Connection, Leaving, Watched},
+    connection::{Connection, Watched},
+    leaving::Leaving,
     places::Places,
 };
 use crate::metrics::Metrics;

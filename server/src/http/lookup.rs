@@ -10,7 +10,7 @@ use ipam_shared::{
     page::Page,
 };
 
-use super::{allocation::limit, error::Refusal, extract::Params};
+use super::{error::Refusal, extract::Params, reply::limit};
 use crate::{
     app::App,
     domain::{Caller, lookup::HistoryCursor},

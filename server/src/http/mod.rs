@@ -21,6 +21,7 @@ pub mod openapi;
 pub mod ownership;
 pub mod pool;
 pub mod profile;
+mod reply;
 pub mod request_id;
 pub mod reservation;
 pub mod space;

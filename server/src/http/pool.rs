@@ -8,9 +8,9 @@ use ipam_shared::{
 };
 
 use super::{
-    allocation::{etagged, label, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
+    extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
+    reply::{label, limit, made, not_a_cursor, page, shown},
 };
 use crate::{
     app::App,
@@ -36,11 +36,7 @@ pub(super) async fn create(
     Body(new): Body<NewPool>,
 ) -> Result<Response, Refusal> {
     let (pool, is_new) = app.ipam.create_pool(maker, new).await?;
-    Ok(made(
-        is_new,
-        &format!("/api/v1/pools/{}", pool.id),
-        etagged(pool.revision, &pool),
-    ))
+    Ok(made(&pool, is_new))
 }
 
 /// List pools
@@ -70,10 +66,7 @@ pub(super) async fn list(
         ];
         app.ipam.must_exist(&named).await?;
     }
-    let next_cursor = (items.len() == usize::from(limit))
-        .then(|| items.last().map(cursor))
-        .flatten();
-    Ok(Json(Page { items, next_cursor }))
+    Ok(page(items, limit, cursor))
 }
 
 /// Get a pool
@@ -82,7 +75,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/pools/{pool}", tag = "pools", operation_id = "get_pool",
     params(
         ("pool" = String, Path, description = "Id or name"),
-        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+        OfReader,
     ),
     responses(
         (status = 200, body = Pool),
@@ -94,8 +87,8 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let pool = app.ipam.show::<Pool>(caller, &key, claim).await?;
-    Ok(etagged(pool.revision, &pool))
+    let pool: Pool = app.ipam.show(caller, key, claim).await?;
+    Ok(shown(&pool))
 }
 
 /// Change a pool
@@ -106,7 +99,7 @@ pub(super) async fn get(
     request_body = PoolPatch,
     params(
         ("pool" = String, Path, description = "Id or name"),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 200, body = Pool),
@@ -121,7 +114,7 @@ pub(super) async fn update(
 ) -> Result<Response, Refusal> {
     let id = app.ipam.find::<Pool>(&key).await?;
     let pool = app.ipam.update_pool(caller, id, patch, revision).await?;
-    Ok(etagged(pool.revision, &pool))
+    Ok(shown(&pool))
 }
 
 /// Delete a pool
@@ -130,7 +123,7 @@ pub(super) async fn update(
 #[utoipa::path(delete, path = "/pools/{pool}", tag = "pools", operation_id = "delete_pool",
     params(
         ("pool" = String, Path, description = "Id or name"),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 204, description = "Deleted"),
@@ -161,5 +154,5 @@ fn place(cursor: &str) -> Result<(String, String), Error> {
             text.split_once('/')
                 .map(|(vrf, name)| (vrf.to_owned(), name.to_owned()))
         })
-        .ok_or_else(|| Error::Invalid("cursor takes the next_cursor of the page before".to_owned()))
+        .ok_or_else(not_a_cursor)
 }

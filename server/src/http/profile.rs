@@ -7,9 +7,9 @@ use ipam_shared::{
 };
 
 use super::{
-    allocation::{cursor, etagged, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
+    extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
+    reply::{Wanted, by_id, made, page, shown},
 };
 use crate::{
     app::App,
@@ -32,11 +32,7 @@ pub(super) async fn create(
     Body(new): Body<NewProfile>,
 ) -> Result<Response, Refusal> {
     let (profile, is_new) = app.ipam.create_profile(maker, new).await?;
-    Ok(made(
-        is_new,
-        &format!("/api/v1/profiles/{}", profile.id),
-        etagged(profile.revision, &profile),
-    ))
+    Ok(made(&profile, is_new))
 }
 
 /// List profiles
@@ -49,14 +45,10 @@ pub(super) async fn list(
     _: Caller,
     Params(filter): Params<ProfileFilter>,
 ) -> Result<Json<Page<Profile>>, Refusal> {
-    let limit = limit(filter.limit)?;
-    let cursor = cursor(filter.cursor.as_deref())?;
+    let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let items = db::profile::list(&mut connection, &filter, cursor, limit).await?;
-    let next_cursor = (items.len() == usize::from(limit))
-        .then(|| items.last().map(|profile| profile.id.to_string()))
-        .flatten();
-    Ok(Json(Page { items, next_cursor }))
+    let items = db::profile::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
+    Ok(page(items, wanted.limit, by_id))
 }
 
 /// Get a profile
@@ -65,7 +57,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/profiles/{profile}", tag = "profiles", operation_id = "get_profile",
     params(
         ("profile" = String, Path, description = "Id or name"),
-        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+        OfReader,
     ),
     responses(
         (status = 200, body = Profile),
@@ -77,8 +69,8 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let profile = app.ipam.show::<Profile>(caller, &key, claim).await?;
-    Ok(etagged(profile.revision, &profile))
+    let profile: Profile = app.ipam.show(caller, key, claim).await?;
+    Ok(shown(&profile))
 }
 
 /// Change a profile
@@ -88,7 +80,7 @@ pub(super) async fn get(
     request_body = ProfilePatch,
     params(
         ("profile" = String, Path, description = "Id or name"),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 200, body = Profile),
@@ -103,7 +95,7 @@ pub(super) async fn update(
 ) -> Result<Response, Refusal> {
     let id = app.ipam.find::<Profile>(&key).await?;
     let profile = app.ipam.update_profile(caller, id, patch, revision).await?;
-    Ok(etagged(profile.revision, &profile))
+    Ok(shown(&profile))
 }
 
 /// Delete a profile
@@ -112,7 +104,7 @@ pub(super) async fn update(
 #[utoipa::path(delete, path = "/profiles/{profile}", tag = "profiles", operation_id = "delete_profile",
     params(
         ("profile" = String, Path, description = "Id or name"),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 204, description = "Deleted"),

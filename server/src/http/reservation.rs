@@ -8,9 +8,9 @@ use ipam_shared::{
 };
 
 use super::{
-    allocation::{cursor, etagged, label, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
+    extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
+    reply::{Wanted, by_id, label, made, page, shown},
 };
 use crate::{
     app::App,
@@ -35,11 +35,7 @@ pub(super) async fn create(
     Body(new): Body<NewReservation>,
 ) -> Result<Response, Refusal> {
     let (reservation, is_new) = app.ipam.reserve(maker, new).await?;
-    Ok(made(
-        is_new,
-        &format!("/api/v1/reservations/{}", reservation.id),
-        shown(&reservation),
-    ))
+    Ok(made(&reservation, is_new))
 }
 
 /// List reservations
@@ -54,14 +50,11 @@ pub(super) async fn list(
     _: Caller,
     Params(filter): Params<ReservationFilter>,
 ) -> Result<Json<Page<Reservation>>, Refusal> {
-    let limit = limit(filter.limit)?;
-    let cursor = cursor(filter.cursor.as_deref())?;
+    let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let label = label(filter.label.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let ids = db::reservation::list(&mut connection, &filter, label, cursor, limit).await?;
-    let next_cursor = (ids.len() == usize::from(limit))
-        .then(|| ids.last().map(ToString::to_string))
-        .flatten();
+    let ids =
+        db::reservation::list(&mut connection, &filter, label, wanted.after, wanted.limit).await?;
     let items = if ids.is_empty() {
         drop(connection);
         let named = [
@@ -73,7 +66,7 @@ pub(super) async fn list(
     } else {
         db::reservation::load(&mut connection, &ids).await?
     };
-    Ok(Json(Page { items, next_cursor }))
+    Ok(page(items, wanted.limit, by_id))
 }
 
 /// Get a reservation
@@ -82,7 +75,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/reservations/{id}", tag = "reservations", operation_id = "get_reservation",
     params(
         ("id" = ReservationId, Path),
-        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+        OfReader,
     ),
     responses(
         (status = 200, body = Reservation),
@@ -105,7 +98,7 @@ pub(super) async fn get(
     request_body = ReservationPatch,
     params(
         ("id" = ReservationId, Path),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 200, body = Reservation),
@@ -130,7 +123,7 @@ pub(super) async fn update(
 #[utoipa::path(delete, path = "/reservations/{id}", tag = "reservations", operation_id = "delete_reservation",
     params(
         ("id" = ReservationId, Path),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 204, description = "Deleted"),
@@ -143,9 +136,4 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Refusal> {
     app.ipam.delete_reservation(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A reservation with its ETag.
-fn shown(reservation: &Reservation) -> Response {
-    etagged(reservation.revision, reservation)
 }

@@ -8,9 +8,9 @@ use ipam_shared::{
 use serde::Deserialize;
 
 use super::{
-    allocation::{cursor, etagged, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
+    extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
+    reply::{Wanted, by_id, made, page, shown},
 };
 use crate::{
     app::App,
@@ -34,11 +34,7 @@ pub(super) async fn create(
     Body(new): Body<NewVpc>,
 ) -> Result<Response, Refusal> {
     let (vpc, is_new) = app.ipam.create_vpc(maker, new).await?;
-    Ok(made(
-        is_new,
-        &format!("/api/v1/vpcs/{}", vpc.id),
-        etagged(vpc.revision, &vpc),
-    ))
+    Ok(made(&vpc, is_new))
 }
 
 /// List VPCs
@@ -50,21 +46,17 @@ pub(super) async fn list(
     _: Caller,
     Params(filter): Params<VpcFilter>,
 ) -> Result<Json<Page<Vpc>>, Refusal> {
-    let limit = limit(filter.limit)?;
-    let cursor = cursor(filter.cursor.as_deref())?;
+    let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let items = db::vpc::list(&mut connection, &filter, cursor, limit).await?;
-    let next_cursor = (items.len() == usize::from(limit))
-        .then(|| items.last().map(|vpc| vpc.id.to_string()))
-        .flatten();
-    Ok(Json(Page { items, next_cursor }))
+    let items = db::vpc::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
+    Ok(page(items, wanted.limit, by_id))
 }
 
 /// Get a VPC
 #[utoipa::path(get, path = "/vpcs/{vpc}", tag = "vpcs", operation_id = "get_vpc",
     params(
         ("vpc" = String, Path, description = "Id or name"),
-        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+        OfReader,
     ),
     responses(
         (status = 200, body = Vpc),
@@ -76,8 +68,8 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let vpc = app.ipam.show::<Vpc>(caller, &key, claim).await?;
-    Ok(etagged(vpc.revision, &vpc))
+    let vpc: Vpc = app.ipam.show(caller, key, claim).await?;
+    Ok(shown(&vpc))
 }
 
 /// Change a VPC
@@ -85,7 +77,7 @@ pub(super) async fn get(
     request_body = VpcPatch,
     params(
         ("vpc" = String, Path, description = "Id or name"),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 200, body = Vpc),
@@ -100,7 +92,7 @@ pub(super) async fn update(
 ) -> Result<Response, Refusal> {
     let id = app.ipam.find::<Vpc>(&key).await?;
     let vpc = app.ipam.update_vpc(caller, id, patch, revision).await?;
-    Ok(etagged(vpc.revision, &vpc))
+    Ok(shown(&vpc))
 }
 
 /// How to delete.
@@ -118,7 +110,7 @@ pub(super) struct Deletion {
     params(
         ("vpc" = String, Path, description = "Id or name"),
         Deletion,
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 200, body = VpcDeleted),

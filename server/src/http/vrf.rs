@@ -7,9 +7,9 @@ use ipam_shared::{
 };
 
 use super::{
-    allocation::{cursor, etagged, limit, made},
     error::Refusal,
-    extract::{Body, IfMatch, Key, OfCreation, Params, ShownClaim},
+    extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
+    reply::{Wanted, by_id, made, page, shown},
 };
 use crate::{
     app::App,
@@ -32,11 +32,7 @@ pub(super) async fn create(
     Body(new): Body<NewVrf>,
 ) -> Result<Response, Refusal> {
     let (vrf, is_new) = app.ipam.create_vrf(maker, new).await?;
-    Ok(made(
-        is_new,
-        &format!("/api/v1/vrfs/{}", vrf.id),
-        etagged(vrf.revision, &vrf),
-    ))
+    Ok(made(&vrf, is_new))
 }
 
 /// List VRFs
@@ -48,21 +44,17 @@ pub(super) async fn list(
     _: Caller,
     Params(filter): Params<VrfFilter>,
 ) -> Result<Json<Page<Vrf>>, Refusal> {
-    let limit = limit(filter.limit)?;
-    let cursor = cursor(filter.cursor.as_deref())?;
+    let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam.read().await?;
-    let items = db::vrf::list(&mut connection, &filter, cursor, limit).await?;
-    let next_cursor = (items.len() == usize::from(limit))
-        .then(|| items.last().map(|vrf| vrf.id.to_string()))
-        .flatten();
-    Ok(Json(Page { items, next_cursor }))
+    let items = db::vrf::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
+    Ok(page(items, wanted.limit, by_id))
 }
 
 /// Get a VRF
 #[utoipa::path(get, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "get_vrf",
     params(
         ("vrf" = String, Path, description = "Id or name"),
-        ("ipam-claim" = Option<String>, Header, description = "The claim of the reply that created it: confirms its owner"),
+        OfReader,
     ),
     responses(
         (status = 200, body = Vrf),
@@ -74,8 +66,8 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let vrf = app.ipam.show::<Vrf>(caller, &key, claim).await?;
-    Ok(etagged(vrf.revision, &vrf))
+    let vrf: Vrf = app.ipam.show(caller, key, claim).await?;
+    Ok(shown(&vrf))
 }
 
 /// Change a VRF
@@ -83,7 +75,7 @@ pub(super) async fn get(
     request_body = VrfPatch,
     params(
         ("vrf" = String, Path, description = "Id or name"),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 200, body = Vrf),
@@ -98,7 +90,7 @@ pub(super) async fn update(
 ) -> Result<Response, Refusal> {
     let id = app.ipam.find::<Vrf>(&key).await?;
     let vrf = app.ipam.update_vrf(caller, id, patch, revision).await?;
-    Ok(etagged(vrf.revision, &vrf))
+    Ok(shown(&vrf))
 }
 
 /// Delete a VRF
@@ -107,7 +99,7 @@ pub(super) async fn update(
 #[utoipa::path(delete, path = "/vrfs/{vrf}", tag = "vrfs", operation_id = "delete_vrf",
     params(
         ("vrf" = String, Path, description = "Id or name"),
-        ("if-match" = Option<String>, Header, description = "ETag of an earlier reply"),
+        OfChange,
     ),
     responses(
         (status = 204, description = "Deleted"),

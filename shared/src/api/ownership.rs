@@ -168,6 +168,9 @@ pub trait Owned {
     /// Puts the claim into the reply to a creation.
     fn set_claim(&mut self, claim: Claim);
 
+    /// Counts its changes; the ETag.
+    fn revision(&self) -> i64;
+
     /// When it was made.
     fn created_at(&self) -> OffsetDateTime;
 
@@ -210,6 +213,10 @@ macro_rules! owned {
             fn set_claim(&mut self, claim: Claim) {
                 self.claim = Some(claim);
                 self.claim_digest = Some(claim.digest());
+            }
+
+            fn revision(&self) -> i64 {
+                self.revision
             }
 
             fn created_at(&self) -> OffsetDateTime {

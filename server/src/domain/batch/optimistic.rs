@@ -16,9 +16,11 @@ use std::{
 };
 
 use super::{
-    Mode, Request, Step, answer,
-    decide::{Batch, Decided, Read},
+    answer::answer,
+    decide::Decided,
     prepare,
+    read::{Batch, Read},
+    request::{Mode, Request, Step},
 };
 use crate::{
     db::{
@@ -52,11 +54,11 @@ impl Contention {
 }
 
 /// Decides a request without locking first; none if that can't be done, and then nothing was.
-pub(super) async fn decide(ipam: &Ipam, ask: &Request) -> Option<Step> {
+pub(super) async fn decide(ipam: &Ipam, request: &Request) -> Option<Step> {
     if ipam.contention.is_noticed() {
         return None;
     }
-    match try_decide(ipam, ask).await {
+    match try_decide(ipam, request).await {
         Ok(step) => step,
         Err(Error::UnknownOutcome(error)) => {
             tracing::error!(%error, "the outcome of a commit is not known");
@@ -72,25 +74,25 @@ pub(super) async fn decide(ipam: &Ipam, ask: &Request) -> Option<Step> {
     }
 }
 
-async fn try_decide(ipam: &Ipam, ask: &Request) -> Result<Option<Step>> {
-    let asks = std::slice::from_ref(ask);
+async fn try_decide(ipam: &Ipam, request: &Request) -> Result<Option<Step>> {
+    let requests = std::slice::from_ref(request);
     let plan = ipam.address_plan().await?;
-    let prepared = prepare::prepare(ipam, &plan, asks).await?;
+    let prepared = prepare::prepare(ipam, &plan, requests).await?;
     let mut connection = ipam.unless_in_doubt(ipam.db.hot()).await?;
     // It may lead to another database than those before.
     ipam.may_hand_out()?;
     let db = &mut connection;
     let Read::Ready(mut batch) =
-        Batch::read(db, ipam, asks, plan, prepared, Mode::Each, false).await?
+        Batch::read(db, ipam, requests, plan, prepared, Mode::Each, false).await?
     else {
         return Ok(None);
     };
-    let cut = match batch.decide(db, 0).await {
-        Decided::Grant(cut) if !cut.is_back => cut,
+    let grant = match batch.decide(db, 0).await {
+        Decided::Grant(grant) if !grant.is_back => grant,
         _ => return Ok(None),
     };
     let (mut rows, mut events) = (NewRows::default(), Vec::new());
-    batch.add_rows(&cut, &mut rows, &mut events)?;
+    batch.add_rows(&grant, &mut rows, &mut events)?;
     let (pools, changes) = (batch.pools(), batch.space.changes());
     let written = allocate::insert_unlocked(db, &pools, &rows, &changes, &events).await;
     drop(connection);
@@ -107,7 +109,7 @@ async fn try_decide(ipam: &Ipam, ask: &Request) -> Result<Option<Step>> {
             return Err(of_commit(error));
         }
     };
-    let decided = vec![Decided::Grant(cut)];
+    let decided = vec![Decided::Grant(grant)];
     let mut steps = answer(ipam, &batch, decided, inserted, HashMap::new(), false).await?;
     Ok(steps.pop())
 }

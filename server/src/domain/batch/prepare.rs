@@ -13,7 +13,7 @@ use ipam_shared::{
     name::Name,
 };
 
-use super::Request;
+use super::request::Request;
 use crate::{
     db::{
         cooldown::{self, Cooling},
@@ -73,18 +73,18 @@ pub(super) enum Resolution {
 pub(super) async fn prepare(
     ipam: &Ipam,
     plan: &AddressPlan,
-    asks: &[Request],
+    requests: &[Request],
 ) -> Result<Vec<Prepared>> {
-    let mut prepared = Vec::with_capacity(asks.len());
+    let mut prepared = Vec::with_capacity(requests.len());
     // By the place of the request.
     let mut open: Vec<(usize, Vec<Candidate>)> = Vec::new();
-    for (index, ask) in asks.iter().enumerate() {
+    for (index, request) in requests.iter().enumerate() {
         let mut one = Prepared {
             vrf: plan.vrf(None)?,
             profile: None,
             resolution: Resolution::Refuse(None),
         };
-        match candidates(ipam, plan, ask, &mut one) {
+        match candidates(ipam, plan, request, &mut one) {
             Err(error) => one.resolution = Resolution::Refuse(Some(error)),
             Ok(mut candidates) if candidates.len() == 1 => {
                 if let Some(candidate) = candidates.pop() {
@@ -96,7 +96,7 @@ pub(super) async fn prepare(
         prepared.push(one);
     }
     if !open.is_empty() {
-        choose(ipam, asks, open, &mut prepared).await?;
+        choose(ipam, requests, open, &mut prepared).await?;
     }
     Ok(prepared)
 }
@@ -118,37 +118,39 @@ impl Candidate {
 }
 
 /// The VRF that a request's VPC is in, as far as is known.
-fn vrf(ipam: &Ipam, plan: &AddressPlan, ask: &Request) -> Result<VrfId> {
-    match (&ask.new.vrf, ipam.vrf_hint(&ask.new.vpc.folded())) {
+fn vrf(ipam: &Ipam, plan: &AddressPlan, request: &Request) -> Result<VrfId> {
+    match (&request.new.vrf, ipam.vrf_hint(&request.new.vpc.folded())) {
         (None, Some(vrf)) => Ok(vrf),
         (name, _) => plan.vrf(name.as_ref()),
     }
 }
 
 /// What a request can be met with, whatever its size.
-pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, ask: &Request) -> Result<Choice> {
-    plan.choice(&ask.recipe, vrf(ipam, plan, ask)?)
+pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, request: &Request) -> Result<Choice> {
+    plan.choice(&request.recipe, vrf(ipam, plan, request)?)
 }
 
 /// What suits a request by the rules; an error if nothing does.
 fn candidates(
     ipam: &Ipam,
     plan: &AddressPlan,
-    ask: &Request,
+    request: &Request,
     one: &mut Prepared,
 ) -> Result<Vec<Candidate>> {
-    one.vrf = vrf(ipam, plan, ask)?;
-    let choice = plan.choice(&ask.recipe, one.vrf)?;
+    one.vrf = vrf(ipam, plan, request)?;
+    let choice = plan.choice(&request.recipe, one.vrf)?;
     one.profile = choice.profile;
     let several = choice.options.len() > 1;
     let mut options = choice.options;
-    if let (Size::Cidr(cidr), Recipe::Pools(_) | Recipe::Selector(_)) = (ask.size, &ask.recipe) {
+    if let (Size::Cidr(cidr), Recipe::Pools(_) | Recipe::Selector(_)) =
+        (request.size, &request.recipe)
+    {
         options = containing(options, cidr)?;
     }
     let mut first_error = None;
     let mut suitable = Vec::with_capacity(options.len());
     for sources in options {
-        match sized(ask, &sources) {
+        match sized(request, &sources) {
             Ok(lengths) => suitable.push(Candidate { sources, lengths }),
             Err(error) => {
                 first_error.get_or_insert(error);
@@ -168,17 +170,17 @@ fn candidates(
 }
 
 /// The lengths of the blocks, if the rules of the pools allow them.
-fn sized(ask: &Request, sources: &[Source]) -> Result<Lengths> {
-    let what = match &ask.recipe {
+fn sized(request: &Request, sources: &[Source]) -> Result<Lengths> {
+    let what = match &request.recipe {
         Recipe::Profile(name) => format!("profile \"{name}\""),
         _ => "it".to_owned(),
     };
-    let lengths = sizing::lengths(&what, ask.size, sources)?;
+    let lengths = sizing::lengths(&what, request.size, sources)?;
     for source in sources {
         check_required(
             &source.pool.name,
             &source.pool.required_labels,
-            &ask.new.labels,
+            &request.new.labels,
         )?;
     }
     Ok(lengths)
@@ -224,7 +226,7 @@ fn containing(options: Vec<Vec<Source>>, cidr: Cidr) -> Result<Vec<Vec<Source>>>
 /// Chooses, for requests that more than one pool suits, the first that seems to have room.
 async fn choose(
     ipam: &Ipam,
-    asks: &[Request],
+    requests: &[Request],
     open: Vec<(usize, Vec<Candidate>)>,
     prepared: &mut [Prepared],
 ) -> Result<()> {
@@ -243,8 +245,12 @@ async fn choose(
             let has_cooldown = candidates
                 .iter()
                 .any(|candidate| candidate.sources[0].pool.has_cooldown);
-            let name = asks[*index].new.name.as_ref().filter(|_| has_cooldown)?;
-            let vpc = asks[*index].new.vpc.folded();
+            let name = requests[*index]
+                .new
+                .name
+                .as_ref()
+                .filter(|_| has_cooldown)?;
+            let vpc = requests[*index].new.vpc.folded();
             Some((*index, vpc, name.as_str().to_owned()))
         })
         .collect();
@@ -254,18 +260,24 @@ async fn choose(
         cooldown::of_names(&mut connection, &named).await?
     };
     for (index, candidates) in open {
-        let ask = &asks[index];
+        let request = &requests[index];
         // What the same name had until a short while ago comes first.
         let is_back = |candidate: &Candidate| {
-            !ask.tried.contains(&candidate.sources[0].pool.id)
+            !request.tried.contains(&candidate.sources[0].pool.id)
                 && cooling.get(&index).is_some_and(|cooling| {
-                    back(ask, &candidate.sources, &candidate.lengths.blocks, cooling).is_some()
+                    back(
+                        request,
+                        &candidate.sources,
+                        &candidate.lengths.blocks,
+                        cooling,
+                    )
+                    .is_some()
                 })
         };
         let has_room = |candidate: &Candidate| {
             let pool = &candidate.sources[0].pool;
             let wanted = pool.family.bits() - candidate.lengths.blocks[0];
-            !ask.tried.contains(&pool.id)
+            !request.tried.contains(&pool.id)
                 && largest.get(&pool.id).is_some_and(|bits| *bits >= wanted)
         };
         let position = candidates
@@ -291,7 +303,7 @@ async fn choose(
 
 /// The blocks that the same name had, if they are what is asked for now.
 pub(super) fn back(
-    ask: &Request,
+    request: &Request,
     sources: &[Source],
     lengths: &[u8],
     cooling: &[Cooling],
@@ -309,7 +321,7 @@ pub(super) fn back(
                 .ranges
                 .iter()
                 .any(|range| range.id == block.place.range);
-            let is_away = ask
+            let is_away = request
                 .new
                 .exclude_cidrs
                 .iter()
@@ -318,7 +330,7 @@ pub(super) fn back(
                 .then(|| (source.clone(), block.place))
         })
         .collect::<Option<_>>()?;
-    match ask.size {
+    match request.size {
         Size::Cidr(cidr) if pieces.first()?.1.cidr != cidr => None,
         _ => Some(pieces),
     }

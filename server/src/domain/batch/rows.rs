@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::types::ipnet::IpNet;
 use uuid::Uuid;
 
-use super::decide::{Batch, Grant};
+use super::{decide::Grant, read::Batch};
 use crate::{
     db::{
         allocate::NewRows,
@@ -23,33 +23,33 @@ impl<'a> Batch<'a> {
     /// The rows and events of one decided request.
     pub(super) fn add_rows(
         &self,
-        cut: &Grant,
+        grant: &Grant,
         rows: &mut NewRows,
         events: &mut Vec<Event<'a>>,
     ) -> Result<()> {
-        let ask = &self.asks[cut.ask];
-        let new = &ask.new;
-        if !self.owners.contains_key(&cut.ask) && !rows.vpc_id.contains(&cut.vpc.0) {
-            rows.vpc_id.push(cut.vpc.0);
-            rows.vpc_vrf.push(cut.vrf.0);
+        let request = &self.requests[grant.request];
+        let new = &request.new;
+        if !self.owners.contains_key(&grant.request) && !rows.vpc_id.contains(&grant.vpc.0) {
+            rows.vpc_id.push(grant.vpc.0);
+            rows.vpc_vrf.push(grant.vrf.0);
             rows.vpc_name.push(new.vpc.as_str().to_owned());
             events.push(Event {
                 action: "vpc.create",
-                subject: cut.vpc.0,
-                caller: &ask.maker.caller,
-                detail: json!({ "name": new.vpc, "vrf": self.plan.vrf_name(cut.vrf) }),
+                subject: grant.vpc.0,
+                caller: &request.maker.caller,
+                detail: json!({ "name": new.vpc, "vrf": self.plan.vrf_name(grant.vrf) }),
             });
         }
-        rows.id.push(ask.id.0);
-        rows.vpc.push(cut.vpc.0);
+        rows.id.push(request.id.0);
+        rows.vpc.push(grant.vpc.0);
         rows.name
             .push(new.name.as_ref().map(|name| name.as_str().to_owned()));
         rows.profile
-            .push(cut.profile.as_ref().map(|(profile, _)| profile.0));
+            .push(grant.profile.as_ref().map(|(profile, _)| profile.0));
         rows.request.push(Asked::of(new).json()?);
-        rows.prefix_length.push(cut.prefix_length.into());
+        rows.prefix_length.push(grant.prefix_length.into());
         rows.members
-            .push(i16::try_from(cut.pieces.len()).unwrap_or(i16::MAX));
+            .push(i16::try_from(grant.pieces.len()).unwrap_or(i16::MAX));
         rows.requested_hosts
             .push(new.hosts.and_then(|hosts| i64::try_from(hosts).ok()));
         rows.requested_prefix_length
@@ -58,12 +58,12 @@ impl<'a> Batch<'a> {
         rows.labels.push(convert::labels_json(&new.labels)?);
         rows.description.push(new.description.clone());
         rows.deletion_protection.push(new.deletion_protection);
-        rows.created_by.push(ask.maker.caller.actor.clone());
+        rows.created_by.push(request.maker.caller.actor.clone());
         rows.owner
-            .push(ask.maker.owner.as_ref().map(ToString::to_string));
-        rows.request_id.push(ask.maker.caller.request_id);
-        rows.claim.push(cut.claim.0);
-        for (source, place) in &cut.pieces {
+            .push(request.maker.owner.as_ref().map(ToString::to_string));
+        rows.request_id.push(request.maker.caller.request_id);
+        rows.claim.push(grant.claim.0);
+        for (source, place) in &grant.pieces {
             let range = self
                 .space
                 .range(place.range)
@@ -71,24 +71,24 @@ impl<'a> Batch<'a> {
             rows.block_range.push(place.range);
             rows.block_cidr.push(place.cidr.into());
             rows.block_range_cidr.push(range.cidr.into());
-            rows.block_allocation.push(ask.id.0);
+            rows.block_allocation.push(request.id.0);
             rows.block_member.push(source.member);
-            rows.block_prefix_length.push(cut.prefix_length.into());
+            rows.block_prefix_length.push(grant.prefix_length.into());
             rows.block_size_offset.push(source.size_offset);
             rows.block_min.push(source.min_prefix_length.into());
             rows.block_max.push(source.max_prefix_length.into());
         }
-        if let Some((key, fingerprint)) = &ask.key {
-            rows.key_actor.push(ask.maker.caller.actor.clone());
+        if let Some((key, fingerprint)) = &request.key {
+            rows.key_actor.push(request.maker.caller.actor.clone());
             rows.key.push(key.clone());
             rows.key_fingerprint.push(fingerprint.clone());
-            rows.key_allocation.push(ask.id.0);
+            rows.key_allocation.push(request.id.0);
         }
         let snapshot = Snapshot {
             vpc: new.vpc.as_str(),
             name: new.name.as_ref().map(|name| name.as_str()),
-            cidrs: cut.pieces.iter().map(|(_, place)| place.cidr).collect(),
-            vrfs: cut
+            cidrs: grant.pieces.iter().map(|(_, place)| place.cidr).collect(),
+            vrfs: grant
                 .pieces
                 .iter()
                 .map(|(source, _)| source.pool.vrf_name.as_str())
@@ -96,8 +96,8 @@ impl<'a> Batch<'a> {
         };
         events.push(Event {
             action: "allocation.create",
-            subject: ask.id.0,
-            caller: &ask.maker.caller,
+            subject: request.id.0,
+            caller: &request.maker.caller,
             detail: serde_json::to_value(snapshot)
                 .map_err(|error| Error::Internal(error.into()))?,
         });
@@ -107,14 +107,14 @@ impl<'a> Batch<'a> {
     /// The answer to a request that got blocks. A dry run has no id, no number and no claim.
     pub(super) fn allocation(
         &self,
-        cut: &Grant,
+        grant: &Grant,
         number: i64,
         created_at: time::OffsetDateTime,
         is_dry: bool,
     ) -> Allocation {
-        let ask = &self.asks[cut.ask];
-        let new = &ask.new;
-        let blocks: Vec<_> = cut
+        let request = &self.requests[grant.request];
+        let new = &request.new;
+        let blocks: Vec<_> = grant
             .pieces
             .iter()
             .map(|(source, place)| Block {
@@ -131,25 +131,25 @@ impl<'a> Batch<'a> {
             .collect();
         let stored = self
             .owners
-            .get(&cut.ask)
+            .get(&grant.request)
             .and_then(|owner| owner.name.parse().ok());
         Allocation {
             id: if is_dry {
                 AllocationId(Uuid::nil())
             } else {
-                ask.id
+                request.id
             },
             number,
             vpc: stored.unwrap_or_else(|| new.vpc.clone()),
-            vpc_id: cut.vpc,
+            vpc_id: grant.vpc,
             name: new.name.clone(),
-            vrf: self.plan.vrf_name(cut.vrf).to_owned(),
-            profile: cut.profile.as_ref().map(|(_, name)| name.clone()),
+            vrf: self.plan.vrf_name(grant.vrf).to_owned(),
+            profile: grant.profile.as_ref().map(|(_, name)| name.clone()),
             requested_pools: new.pools.clone(),
             requested_pool_selector: new.pool_selector.clone(),
             exclude_cidrs: new.exclude_cidrs.clone(),
-            cidr: cut.pieces[0].1.cidr,
-            prefix_length: cut.prefix_length,
+            cidr: grant.pieces[0].1.cidr,
+            prefix_length: grant.prefix_length,
             requested_hosts: new.hosts,
             requested_prefix_length: new.prefix_length,
             requested_cidr: new.cidr,
@@ -158,13 +158,13 @@ impl<'a> Batch<'a> {
             description: new.description.clone(),
             deletion_protection: new.deletion_protection,
             revision: 1,
-            created_by: ask.maker.caller.actor.clone(),
-            owner: ask.maker.owner.clone(),
+            created_by: request.maker.caller.actor.clone(),
+            owner: request.maker.owner.clone(),
             confirmed: false,
             created_at,
             updated_at: created_at,
-            claim_digest: (!is_dry).then(|| cut.claim.digest()),
-            claim: (!is_dry).then_some(cut.claim),
+            claim_digest: (!is_dry).then(|| grant.claim.digest()),
+            claim: (!is_dry).then_some(grant.claim),
         }
     }
 }

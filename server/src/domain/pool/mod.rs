@@ -200,27 +200,45 @@ async fn create(
     maker: &Maker,
     new: &NewPool,
 ) -> Result<Done<Option<(Pool, bool)>>> {
-    let parent = match &new.parent {
-        Some(key) => {
-            // One of that name is answered as it is, whatever became of its parent.
-            let name = new.name.as_str();
-            if let Some(id) = pool::find_in(&mut change.db, vrf, None, name).await? {
-                let pool = adopt::take(&mut change, maker, vrf, id, new).await?;
-                return change.commit(Some((pool, false))).await;
-            }
-            Some(find_parent(&mut change.db, vrf, vrf_name(new), key).await?)
+    let id = PoolId::generate();
+    let refused = match check(&mut change.db, id, vrf, new).await {
+        Ok(owner) => match insert(&mut change, maker, new, owner).await? {
+            Some(made) => return change.commit(Some((made, true))).await,
+            None => None,
+        },
+        Err(error @ (Error::Invalid(_) | Error::NotFound(_))) => Some(error),
+        Err(error) => return Err(error),
+    };
+    // What has the name is answered as it is, whatever is wrong with the request.
+    let name = new.name.as_str();
+    match (
+        pool::find_in(&mut change.db, vrf, None, name).await?,
+        refused,
+    ) {
+        (Some(id), _) => {
+            let pool = adopt::take(&mut change, maker, vrf, id, new).await?;
+            change.commit(Some((pool, false))).await
         }
+        (None, Some(error)) => Err(error),
+        (None, None) => change.undo(None).await,
+    }
+}
+
+/// Whether there can be such a pool, and what its ranges have to know of it.
+async fn check<'a>(
+    db: &mut Connection,
+    id: PoolId,
+    vrf: VrfId,
+    new: &'a NewPool,
+) -> Result<Owner<'a>> {
+    let parent = match &new.parent {
+        Some(key) => Some(find_parent(db, vrf, vrf_name(new), key).await?),
         None => None,
     };
     let family = family(new, parent.as_ref().map(|(parent, _)| parent))?;
     let longest = new.max_prefix_length.unwrap_or(family.bits());
-    check_bounds(
-        family,
-        new.min_prefix_length,
-        longest,
-        new.default_prefix_length,
-    )?;
-    let (id, claim) = (PoolId::generate(), Claim::generate());
+    let (shortest, usual) = (new.min_prefix_length, new.default_prefix_length);
+    check_bounds(family, shortest, longest, usual)?;
     let owner = Owner {
         id,
         name: new.name.as_str(),
@@ -230,22 +248,37 @@ async fn create(
         max_prefix_length: longest,
         parent: parent.map(|(_, parent)| parent),
     };
-    let wanted = RangeChange {
+    range::check(&owner, &wanted_ranges(new))?;
+    Ok(owner)
+}
+
+/// The ranges of a new pool.
+fn wanted_ranges(new: &NewPool) -> RangeChange<'_> {
+    RangeChange {
         add: &new.ranges,
         cut: &new.range_prefix_lengths,
         ..RangeChange::default()
-    };
-    range::check(&owner, &wanted)?;
-    let parent_id = owner.parent.as_ref().map(|parent| parent.id);
-    let parent_name = owner.parent.as_ref().map(|parent| parent.name.as_str());
+    }
+}
+
+/// Makes a pool that was checked, with its ranges, unless something has its name.
+async fn insert(
+    change: &mut Change,
+    maker: &Maker,
+    new: &NewPool,
+    owner: Owner<'_>,
+) -> Result<Option<Pool>> {
+    let (id, claim) = (owner.id, Claim::generate());
+    let parent = owner.parent.as_ref();
     let tell = |mut ranges: Vec<Cidr>| {
         ranges.sort_unstable();
         let detail = json!({
-            "name": new.name, "vrf": vrf_name(new), "parent": parent_name, "ranges": ranges, "owner": maker.owner,
+            "name": new.name, "vrf": owner.vrf_name, "parent": parent.map(|parent| &parent.name), "ranges": ranges,
+            "owner": maker.owner,
         });
         maker.caller.event("pool.create", id.0, &detail)
     };
-    let events = match parent_id {
+    let events = match parent {
         None => vec![tell(new.ranges.clone())?],
         // Which ranges it gets is not known yet.
         Some(_) => Vec::new(),
@@ -253,31 +286,26 @@ async fn create(
     let inserted = pool::insert(
         &mut change.db,
         id,
-        (vrf, vrf_name(new)),
-        (parent_id, family),
+        (owner.vrf, owner.vrf_name),
+        (parent.map(|parent| parent.id), owner.family),
         new,
         &maker.made(claim),
         &events,
     )
     .await?;
     let Some(inserted) = inserted else {
-        let name = new.name.as_str();
-        let Some(id) = pool::find_in(&mut change.db, vrf, None, name).await? else {
-            return change.undo(None).await;
-        };
-        let pool = adopt::take(&mut change, maker, vrf, id, new).await?;
-        return change.commit(Some((pool, false))).await;
+        return Ok(None);
     };
     if inserted.has_reservations {
-        range::absorb_reservations(&mut change.db, vrf, &inserted.ranges).await?;
+        range::absorb_reservations(&mut change.db, owner.vrf, &inserted.ranges).await?;
     }
-    if owner.parent.is_some() {
-        let ranges = range::change(&mut change.db, &owner, wanted).await?;
+    if parent.is_some() {
+        let ranges = range::change(&mut change.db, &owner, wanted_ranges(new)).await?;
         event::insert(&mut change.db, &[tell(ranges)?]).await?;
     }
     let mut made: Pool = there(&mut change.db, id).await?;
     made.claim = Some(claim);
-    change.commit(Some((made, true))).await
+    Ok(Some(made))
 }
 
 /// A locked pool as its ranges know it, with what a patch makes of it.

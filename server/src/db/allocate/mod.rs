@@ -1,0 +1,9 @@
+//! What the creation of allocations reads and writes: earlier tries of the same request, and the rows of a batch.
+
+mod insert;
+mod look;
+
+pub use self::{
+    insert::{Inserted, NewRows, adopt, insert, insert_unlocked},
+    look::{Existing, Seen, UsedKey, Wanted, delete_old_keys, find_keys, look},
+};

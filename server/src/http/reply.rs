@@ -1,0 +1,92 @@
+//! What the requests and replies of all nouns have in common: a thing with its ETag, where a new one is, pages.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use ipam_shared::{
+    api::ownership::Owned,
+    page::{DEFAULT_LIMIT, MAX_LIMIT, Page},
+};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Something that exists, with the ETag of its revision.
+pub(super) fn shown<T: Owned + Serialize>(thing: &T) -> Response {
+    let mut response = Json(thing).into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{}\"", thing.revision())) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}
+
+/// The reply to a creation, which may have been one of before: where it is if it is new.
+pub(super) fn made<T: Owned + Serialize>(thing: &T, is_new: bool) -> Response {
+    let mut response = shown(thing);
+    if is_new {
+        *response.status_mut() = StatusCode::CREATED;
+        let location = format!("/api/v1/{}s/{}", T::NOUN.as_str(), thing.uuid());
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+    }
+    response
+}
+
+/// Which part of a list is wanted.
+pub(super) struct Wanted<Id> {
+    /// Items on a page.
+    pub(super) limit: u16,
+    /// The id that it begins after.
+    pub(super) after: Option<Id>,
+}
+
+impl<Id: std::str::FromStr> Wanted<Id> {
+    /// From what the query says.
+    pub(super) fn new(limit: Option<u16>, cursor: Option<&str>) -> Result<Self, Error> {
+        let after = cursor.map(|text| text.parse().map_err(|_| not_a_cursor()));
+        Ok(Self {
+            limit: self::limit(limit)?,
+            after: after.transpose()?,
+        })
+    }
+}
+
+/// Items on a page.
+pub(super) fn limit(wanted: Option<u16>) -> Result<u16, Error> {
+    match wanted {
+        None => Ok(DEFAULT_LIMIT),
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(Error::Invalid(format!(
+            "limit must be between 1 and {MAX_LIMIT}"
+        ))),
+    }
+}
+
+/// Not the end of a page before.
+pub(super) fn not_a_cursor() -> Error {
+    Error::Invalid("cursor takes the next_cursor of the page before".to_owned())
+}
+
+/// A page, and after what the next one begins: a page that is not full is the last.
+pub(super) fn page<T>(items: Vec<T>, limit: u16, cursor: impl Fn(&T) -> String) -> Json<Page<T>> {
+    let is_full = items.len() == usize::from(limit);
+    let next_cursor = items.last().filter(|_| is_full).map(cursor);
+    Json(Page { items, next_cursor })
+}
+
+/// The cursor of what is listed in the order of ids.
+pub(super) fn by_id<T: Owned>(thing: &T) -> String {
+    thing.uuid().to_string()
+}
+
+/// Key and value of a label to look for.
+pub(super) fn label(text: Option<&str>) -> Result<Option<(&str, &str)>, Error> {
+    text.map(|text| {
+        text.split_once('=')
+            .ok_or_else(|| Error::Invalid("label takes key=value, such as environment=prod".into()))
+    })
+    .transpose()
+}
