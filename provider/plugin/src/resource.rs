@@ -5,13 +5,12 @@
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use crate::convert::{FromValue, ToValue};
+use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Result};
 use crate::plan::Plan;
 use crate::private::Private;
-use crate::provider::Context;
 use crate::schema::{IdentitySchema, Schema};
-use crate::value::Value;
+use crate::value::{FromValue, ToValue, Value};
 
 /// A resource type. Handlers run concurrently, also on one type.
 #[async_trait]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::attribute::Attribute;
-use crate::types::Type;
+use crate::types::{Nesting, Type};
 
 /// The attributes of a resource, data source, ephemeral resource or of the provider itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -33,20 +33,6 @@ pub struct Body {
     /// Nested blocks by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub blocks: BTreeMap<String, Block>,
-}
-
-/// The order of things in a nested block or nested attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nesting {
-    /// At most one, an object.
-    Single,
-    /// Any number, in order.
-    List,
-    /// Any number, distinct, without order.
-    Set,
-    /// Any number, by name. Attributes only.
-    Map,
 }
 
 /// A nested block. New schemas do better with nested attributes; blocks are for `timeouts` and the like.
@@ -121,18 +107,6 @@ impl Body {
             .iter()
             .map(|(name, b)| (name.clone(), b.nesting.of(b.body.ty())));
         Type::Object(attributes.chain(blocks).collect())
-    }
-}
-
-impl Nesting {
-    /// The type of this many `element`s.
-    pub(crate) fn of(self, element: Type) -> Type {
-        match self {
-            Self::Single => element,
-            Self::List => Type::list(element),
-            Self::Set => Type::set(element),
-            Self::Map => Type::map(element),
-        }
     }
 }
 
