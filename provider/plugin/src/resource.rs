@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Result};
 use crate::plan::Plan;
 use crate::private::Private;
 use crate::schema::{IdentitySchema, Schema};
-use crate::value::{FromValue, ToValue, Value};
+use crate::value::{ToValue, Value};
 
 /// A resource type. Handlers run concurrently, also on one type.
 #[async_trait]
@@ -108,14 +108,6 @@ impl Instance {
     pub fn with_private(mut self, private: Private) -> Self {
         self.private = private;
         self
-    }
-
-    /// The attributes as a `T`.
-    ///
-    /// # Errors
-    /// A diagnostic with the attribute path if they are not one.
-    pub fn parse<T: FromValue>(&self) -> Result<T, Diagnostic> {
-        self.state.parse()
     }
 }
 

@@ -121,11 +121,6 @@ impl Block {
         Self::new(Nesting::List, description)
     }
 
-    /// A block that may be given any number of times, without order.
-    pub fn set(description: impl Into<String>) -> Self {
-        Self::new(Nesting::Set, description)
-    }
-
     fn new(nesting: Nesting, description: impl Into<String>) -> Self {
         Self {
             nesting,

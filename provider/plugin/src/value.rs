@@ -8,7 +8,9 @@ use serde_json::Value as Json;
 
 use crate::diagnostic::Diagnostic;
 use crate::number::Number;
-use crate::path::{Path, Step};
+use crate::path::Path;
+#[cfg(test)]
+use crate::path::Step;
 use crate::types::Type;
 
 /// Any value. Tuples and sets are lists; objects are maps.
@@ -120,7 +122,8 @@ impl Value {
     }
 
     /// The part at `path`; null if there is none.
-    pub fn at(&self, path: &Path) -> &Value {
+    #[cfg(test)]
+    pub(crate) fn at(&self, path: &Path) -> &Value {
         path.steps().iter().fold(self, |value, step| match step {
             Step::Attribute(name) | Step::Key(name) => value.get(name),
             Step::Index(index) => value
