@@ -1,13 +1,20 @@
 //! Pools: named ranges from which blocks are cut.
 
+mod free;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use free::{Fix, FreeQuery, PoolFree};
+
 use crate::{
-    api::{lookup::Holder, ownership::Owner},
+    api::{
+        or_else,
+        ownership::{Owner, owned},
+    },
     cidr::{Cidr, Family, RESERVED_ADDRESSES},
     ids::{Claim, PoolId},
     labels::Labels,
@@ -39,17 +46,17 @@ pub struct NewPool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     /// The networks that it consists of; with a parent they must be free there. IPv6 ranges are /32 or longer.
-    #[serde(default, deserialize_with = "super::or_default")]
+    #[serde(default, deserialize_with = "crate::api::or_default")]
     pub ranges: Vec<Cidr>,
     /// Further ranges by prefix length, wherever the parent has them free. Only with a parent.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "super::or_default"
+        deserialize_with = "crate::api::or_default"
     )]
     pub range_prefix_lengths: Vec<u8>,
     /// Shortest prefix, that is the largest block, that it gives.
-    #[serde(default, deserialize_with = "super::or_default")]
+    #[serde(default, deserialize_with = "crate::api::or_default")]
     pub min_prefix_length: u8,
     /// Longest prefix, that is the smallest block, that it gives; 32 or 128 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,24 +71,24 @@ pub struct NewPool {
     )]
     pub reserved_addresses: u32,
     /// How a free block is chosen.
-    #[serde(default, deserialize_with = "super::or_default")]
+    #[serde(default, deserialize_with = "crate::api::or_default")]
     pub strategy: Strategy,
     /// Seconds for which released blocks stay out of circulation, at most a year. The same name in the same VPC gets
     /// them back meanwhile.
-    #[serde(default, deserialize_with = "super::or_default")]
+    #[serde(default, deserialize_with = "crate::api::or_default")]
     pub release_cooldown_seconds: u32,
     /// Key-value pairs, for people and for requests that select pools by label.
-    #[serde(default, deserialize_with = "super::or_default")]
+    #[serde(default, deserialize_with = "crate::api::or_default")]
     pub labels: Labels,
     /// Labels that an allocation must have to get space here: key to allowed values; no values means that any will do.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "super::or_default"
+        deserialize_with = "crate::api::or_default"
     )]
     pub required_labels: RequiredLabels,
     /// Free text, at most 1,000 characters.
-    #[serde(default, deserialize_with = "super::or_default")]
+    #[serde(default, deserialize_with = "crate::api::or_default")]
     pub description: String,
 }
 
@@ -90,7 +97,7 @@ fn reserved_addresses() -> u32 {
 }
 
 fn or_reserved_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    super::or_else(deserializer, reserved_addresses)
+    or_else(deserializer, reserved_addresses)
 }
 
 /// A change: `PATCH /api/v1/pools/{id}`. What is missing stays as it is. Blocks that exist stay as they are.
@@ -102,14 +109,14 @@ pub struct PoolPatch {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub name: Option<Name>,
     /// All ranges: those that are new are added, those that are not named are removed if nothing is in them.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub ranges: Option<Vec<Cidr>>,
     /// Further ranges by prefix length, cut from the parent.
@@ -119,14 +126,14 @@ pub struct PoolPatch {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub min_prefix_length: Option<u8>,
     /// Longest prefix, that is the smallest block.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub max_prefix_length: Option<u8>,
     /// Prefix length when a request from pools does not say; null for none.
@@ -141,42 +148,42 @@ pub struct PoolPatch {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub reserved_addresses: Option<u32>,
     /// How a free block is chosen.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub strategy: Option<Strategy>,
     /// Seconds for which released blocks stay out of circulation. Blocks that are cooling down already keep their time.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub release_cooldown_seconds: Option<u32>,
     /// All labels; those that are not named are removed.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub labels: Option<Labels>,
     /// All required labels.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub required_labels: Option<RequiredLabels>,
     /// Free text.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::given"
+        deserialize_with = "crate::api::given"
     )]
     pub description: Option<String>,
 }
@@ -243,10 +250,10 @@ pub struct Pool {
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// Addresses in all ranges.
-    #[serde(deserialize_with = "addresses")]
+    #[serde(deserialize_with = "crate::api::addresses")]
     pub total_addresses: u128,
     /// Addresses in blocks, reservations, child pools, and blocks that are cooling down.
-    #[serde(deserialize_with = "addresses")]
+    #[serde(deserialize_with = "crate::api::addresses")]
     pub used_addresses: u128,
     /// Used part of the total, from 0 to 1.
     pub utilisation: f64,
@@ -259,6 +266,8 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
+
+owned!(Pool: |pool| format!("pool \"{}\" of VRF \"{}\"", pool.name, pool.vrf), format!("{}/{}", pool.vrf, pool.name));
 
 impl Pool {
     /// How many blocks of that prefix length could be cut from the free space as it lies.
@@ -347,88 +356,4 @@ pub struct PoolFilter {
     /// The `next_cursor` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-}
-
-/// What to ask a pool: `GET /api/v1/pools/{id}/free`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
-#[serde(deny_unknown_fields)]
-pub struct FreeQuery {
-    /// Prefix length of the block that is wanted; the pool's default if not given, or else its longest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix_length: Option<u8>,
-}
-
-/// Whether a pool has room for a block of some size, and what to do if it has not.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PoolFree {
-    /// Name of the pool.
-    pub pool: String,
-    /// Its id.
-    pub pool_id: PoolId,
-    /// Name of its VRF.
-    pub vrf: String,
-    /// The networks that it consists of, in address order.
-    pub ranges: Vec<Cidr>,
-    /// Prefix length of the block that is wanted.
-    pub prefix_length: u8,
-    /// How many blocks of that size fit into the free space as it lies.
-    #[serde(deserialize_with = "addresses")]
-    pub fits: u128,
-    /// Prefix length of the largest free block; null when it is full.
-    pub largest_free_prefix_length: Option<u8>,
-    /// Free addresses.
-    #[serde(deserialize_with = "addresses")]
-    pub free_addresses: u128,
-    /// Addresses that were released a short while ago, and are not free yet.
-    #[serde(deserialize_with = "addresses")]
-    pub cooling_addresses: u128,
-    /// How many blocks of that size the free addresses would make if they lay together.
-    #[serde(deserialize_with = "addresses")]
-    pub fits_if_defragmented: u128,
-    /// The block that would be given next; null if none fits.
-    pub next: Option<Cidr>,
-    /// The smallest change that would make one fit; null if one fits.
-    pub fix: Option<Fix>,
-    /// What to do, for people.
-    pub advice: String,
-}
-
-/// The smallest change that would make a block fit into a pool.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Fix {
-    /// The network of that size with the fewest used addresses: free once `blocks` are out of the way. Null if no range
-    /// of the pool is large enough.
-    pub region: Option<Cidr>,
-    /// Addresses of the region that are used. Of a pool with very many free blocks only the largest are looked at, and
-    /// then there may be fewer.
-    #[serde(deserialize_with = "addresses")]
-    pub used_addresses: u128,
-    /// The first 10 of what is in the region.
-    pub blocks: Vec<Holder>,
-    /// How many there are; no more than 20,000 are counted, 2,000 in a refusal.
-    pub blocks_total: u64,
-    /// When the region is free by itself, if everything in it is cooling down.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub free_at: Option<OffsetDateTime>,
-    /// Prefix length of the range that has to be added, if no range is large enough.
-    pub add_range_prefix_length: Option<u8>,
-}
-
-/// Reads a number of addresses. JSON has no limit for numbers but most readers turn large ones into floating point, so
-/// that a reply that went through one of them is still understood; of 2^64 and more only the leading digits count.
-pub(crate) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-    let number = serde_json::Number::deserialize(deserializer)?;
-    match (number.as_u64(), number.as_f64()) {
-        (Some(exact), _) => Ok(exact.into()),
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the cast saturates at both ends"
-        )]
-        (None, Some(rounded)) if rounded >= 0.0 => Ok(rounded as u128),
-        _ => Err(serde::de::Error::custom("not a number of addresses")),
-    }
 }
