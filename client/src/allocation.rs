@@ -56,17 +56,17 @@ impl Client {
     /// without a name is sent with an Idempotency-Key, drawn once for all attempts of this call.
     pub async fn create_allocation(
         &self,
-        ask: &NewAllocation,
+        request: &NewAllocation,
     ) -> Result<Created<Allocation>, Error> {
-        let mut request = self.creation(&[ALLOCATIONS]).json(ask);
-        if ask.name.is_none() && !ask.dry_run {
-            request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
+        let mut call = self.creation(&[ALLOCATIONS]).json(request);
+        if request.name.is_none() && !request.dry_run {
+            call = call.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
         }
-        let reply = self.send(request).await?;
+        let reply = self.send(call).await?;
         let allocation: Allocation = reply.json()?;
-        let asked_for = same(&allocation.vpc, &ask.vpc)
-            && ask.cidr.is_none_or(|cidr| cidr == allocation.cidr)
-            && ask
+        let asked_for = same(&allocation.vpc, &request.vpc)
+            && request.cidr.is_none_or(|cidr| cidr == allocation.cidr)
+            && request
                 .prefix_length
                 .is_none_or(|length| length == allocation.prefix_length);
         if !asked_for {
@@ -76,7 +76,7 @@ impl Client {
         }
         let created = Created::of(allocation, &reply);
         Ok(Created {
-            adopted: created.adopted && !ask.dry_run,
+            adopted: created.adopted && !request.dry_run,
             ..created
         })
     }
@@ -96,7 +96,7 @@ impl Client {
     /// not all have names, the batch carries an Idempotency-Key, drawn once for all attempts of this call.
     pub async fn create_allocations(&self, batch: &NewBatch) -> Result<Batch, Error> {
         let mut request = self.creation(&[ALLOCATIONS, "batch"]).json(batch);
-        if !batch.dry_run && batch.requests.iter().any(|ask| ask.name.is_none()) {
+        if !batch.dry_run && batch.requests.iter().any(|request| request.name.is_none()) {
             request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
         }
         let reply = self.send(request).await?;

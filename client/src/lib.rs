@@ -23,12 +23,17 @@
 //! off, a creation whose reply was lost is refused when it is repeated, with the line that imports what it made.
 
 mod allocation;
+mod attempts;
+mod cause;
+mod client;
 mod confirm;
 mod error;
+mod health;
 mod lookup;
 mod noun;
 mod pool;
 mod profile;
+mod reply;
 mod reservation;
 mod retry;
 mod settings;
@@ -37,8 +42,8 @@ mod transport;
 mod vpc;
 mod vrf;
 
+pub use client::Client;
 pub use error::{Error, NotIpam, Refusal, Unreachable};
 pub use noun::Created;
 pub use settings::{ApiKey, Settings, SettingsError};
 pub use transfer::ExportError;
-pub use transport::Client;

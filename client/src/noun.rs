@@ -19,7 +19,7 @@ use ipam_shared::{
 use reqwest::{Method, RequestBuilder, StatusCode, header::IF_MATCH};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Client, Error, transport::Reply};
+use crate::{Client, Error, reply::Reply};
 
 /// A thing with an id.
 pub(crate) trait Noun: DeserializeOwned {

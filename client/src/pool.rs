@@ -61,8 +61,8 @@ impl Named for Pool {
 impl Client {
     /// Makes a pool. Repeating it is safe: until it is confirmed, the same request
     /// of the same owner answers the same pool.
-    pub async fn create_pool(&self, ask: &NewPool) -> Result<Created<Pool>, Error> {
-        self.create(ask).await
+    pub async fn create_pool(&self, request: &NewPool) -> Result<Created<Pool>, Error> {
+        self.create(request).await
     }
 
     /// The pool with that id, or with that name if only one VRF has such a pool; with what is left of it. The claim, if

@@ -39,8 +39,8 @@ impl Named for Profile {
 impl Client {
     /// Makes a recipe. Repeating it is safe: until it is confirmed, the same request
     /// of the same owner answers the same profile.
-    pub async fn create_profile(&self, ask: &NewProfile) -> Result<Created<Profile>, Error> {
-        self.create(ask).await
+    pub async fn create_profile(&self, request: &NewProfile) -> Result<Created<Profile>, Error> {
+        self.create(request).await
     }
 
     /// The profile with that id or name. The claim, if there is one, confirms that the reader owns it.

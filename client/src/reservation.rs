@@ -39,9 +39,9 @@ impl Client {
     /// answers the same reservation.
     pub async fn create_reservation(
         &self,
-        ask: &NewReservation,
+        request: &NewReservation,
     ) -> Result<Created<Reservation>, Error> {
-        self.create(ask).await
+        self.create(request).await
     }
 
     /// The reservation with that id. The claim, if there is one, confirms that the reader owns it.

@@ -40,8 +40,8 @@ impl Named for Vpc {
 impl Client {
     /// Makes a VPC ahead of its first allocation, or takes over one that was made on first use. Repeating it is safe: until it is confirmed, the same request
     /// of the same owner answers the same VPC.
-    pub async fn create_vpc(&self, ask: &NewVpc) -> Result<Created<Vpc>, Error> {
-        self.create(ask).await
+    pub async fn create_vpc(&self, request: &NewVpc) -> Result<Created<Vpc>, Error> {
+        self.create(request).await
     }
 
     /// The VPC with that id or name. The claim, if there is one, confirms that the reader owns it.

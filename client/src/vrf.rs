@@ -39,8 +39,8 @@ impl Named for Vrf {
 impl Client {
     /// Makes an address space. Repeating it is safe: until it is confirmed, the same request
     /// of the same owner answers the same VRF.
-    pub async fn create_vrf(&self, ask: &NewVrf) -> Result<Created<Vrf>, Error> {
-        self.create(ask).await
+    pub async fn create_vrf(&self, request: &NewVrf) -> Result<Created<Vrf>, Error> {
+        self.create(request).await
     }
 
     /// The VRF with that id or name. The claim, if there is one, confirms that the reader owns it.

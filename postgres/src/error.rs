@@ -32,7 +32,7 @@ pub enum Error {
     #[error(
         "no PostgreSQL {} or later found{}. Install it (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17; \
         Fedora: dnf install postgresql-server postgresql-contrib), say where it is with --pg-bin, or use a running one with DATABASE_URL. Looked in: {}",
-        crate::install::OLDEST_MAJOR,
+        crate::OLDEST_MAJOR,
         found_clause(found),
         list(searched)
     )]

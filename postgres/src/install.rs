@@ -4,11 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Error;
 use crate::account::Account;
-
-/// `CREATE DATABASE ... STRATEGY` and the exclusion constraints as we use them are tested from here on.
-pub(crate) const OLDEST_MAJOR: u32 = 15;
+use crate::{Error, OLDEST_MAJOR};
 
 /// One installation of PostgreSQL.
 #[derive(Debug, Clone)]

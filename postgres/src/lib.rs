@@ -35,6 +35,9 @@ use child::Child;
 use cluster::{Cluster, State};
 pub use error::Error;
 
+/// `CREATE DATABASE ... STRATEGY` and the exclusion constraints as we use them are tested from here on.
+const OLDEST_MAJOR: u32 = 15;
+
 /// The superuser of the cluster; trust is safe because only its owner can reach the socket.
 const SUPERUSER: &str = "postgres";
 /// The database that the server uses.

@@ -2,36 +2,23 @@
 //!
 //! Standard output belongs to Terraform's handshake; only the subcommands write to it, before that begins.
 
-mod ahead;
-mod call;
 mod command;
-mod confirming;
+mod connection;
 mod data_sources;
 mod docs;
-mod failure;
+mod framework;
 mod functions;
-mod identity;
-mod labels;
 mod lists;
-mod lookup;
-mod model;
-mod noun;
-mod orphans;
-mod owner;
-mod ownership;
-mod preview;
+mod nouns;
 mod provider;
-mod rename;
-mod resources;
-mod roles;
 mod run;
-mod sizing;
+mod settings;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 
-use provider::Ipam;
+use crate::provider::Ipam;
 
 const USAGE: &str = "\
 Usage: terraform-provider-ipam [COMMAND]

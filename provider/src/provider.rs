@@ -1,4 +1,4 @@
-//! The provider: its settings, and the client that the handlers share.
+//! The provider: its settings, and all that it offers.
 
 use std::{collections::BTreeMap, env, time::Duration};
 
@@ -11,23 +11,15 @@ use tfplugin::{
 };
 
 use crate::{
-    ahead::Reads,
-    confirming::Confirming,
+    connection::Connection,
     data_sources,
-    failure::failure,
-    functions, labels, lists,
-    noun::{
-        pool::Pool, profile::Profile, reservation::Reservation, resource::NounResource,
-        taken::Taken, vpc::Vpc, vrf::Vrf,
+    framework::{failure::failure, labels, resource::NounResource},
+    functions, lists,
+    nouns::{
+        allocation::resource::Allocation, pool::Pool, profile::Profile, reservation::Reservation,
+        vpc::Vpc, vrf::Vrf,
     },
-    orphans::Orphans,
-    owner,
-    ownership::Adopt,
-    preview::Previews,
-    rename::Rename,
-    resources,
-    roles::Roles,
-    run::Run,
+    settings::{Adopt, Rename, owner},
 };
 
 /// The registry address, the local name of which is `ipam`.
@@ -38,30 +30,6 @@ const API_KEY: &str = "IPAM_API_KEY";
 
 /// The provider `ipam/ipam`.
 pub(crate) struct Ipam;
-
-/// What the handlers share once the provider is configured.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) client: Client,
-    pub(crate) default_labels: BTreeMap<String, String>,
-    /// What was read ahead.
-    pub(crate) reads: Reads,
-    pub(crate) confirming: Confirming,
-    /// For whom things are made.
-    pub(crate) owner: Option<String>,
-    /// What nobody has confirmed.
-    pub(crate) orphans: Orphans,
-    /// Creations that are tried without making anything.
-    pub(crate) previews: Previews,
-    /// What becomes of the ranges of something that gets another name.
-    pub(crate) rename: Rename,
-    /// What this run is about to do.
-    /// What is known of names that others have.
-    pub(crate) taken: Taken,
-    /// What is known of the roles of profiles.
-    pub(crate) roles: Roles,
-    pub(crate) run: Run,
-}
 
 object! {
     #[derive(Debug)]
@@ -260,28 +228,21 @@ impl Provider for Ipam {
             .check()
             .await
             .map_err(|error| unavailable(&client, &error))?;
-        Ok(Some(Connection {
-            previews: Previews::new(client.clone()),
+        Ok(Some(Connection::new(
             client,
-            default_labels: config.default_labels.unwrap_or_default(),
-            reads: Reads::default(),
-            confirming: Confirming::default(),
-            owner: settings.owner,
-            orphans: Orphans::default(),
-            rename: config.rename.unwrap_or_default(),
-            roles: Roles::default(),
-            taken: Taken::default(),
-            run: Run::default(),
-        }))
+            config.default_labels.unwrap_or_default(),
+            settings.owner,
+            config.rename.unwrap_or_default(),
+        )))
     }
 
     async fn finish(&self, connection: &Connection) {
-        connection.confirming.now(&connection.client).await;
+        connection.finish().await;
     }
 
     fn resources(&self) -> Vec<Box<dyn Resource<Connection>>> {
         vec![
-            Box::new(resources::allocation::Allocation),
+            Box::new(Allocation),
             Box::new(NounResource::<Pool>::new()),
             Box::new(NounResource::<Profile>::new()),
             Box::new(NounResource::<Reservation>::new()),

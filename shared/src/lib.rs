@@ -12,7 +12,6 @@
 //! - [`page`]: cursor pages
 
 pub mod api;
-pub mod cell;
 pub mod cidr;
 pub mod error;
 pub mod ids;

@@ -13,7 +13,7 @@ use sqlx::migrate::MigrateError;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::database::MIGRATOR;
+use crate::migrations::MIGRATOR;
 
 /// Names the variable with the URL of a PostgreSQL (15 or later, whose user may create databases) to run tests on.
 pub const DATABASE_URL: &str = "TEST_DATABASE_URL";

@@ -6,17 +6,14 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sha2::{Digest as _, Sha256};
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 
 use crate::cluster;
+use crate::migrations::MIGRATOR;
 
 /// Serializes the creation of templates. Any number will do that nobody else uses.
 const TEMPLATE_LOCK: i64 = 0x6970_616d_7465_7374;
-
-/// The schema. Embedded here and not taken from the server, which need not compile for it.
-pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// A database with the current schema and its defaults, that no other test sees. Dropped with this value.
 #[derive(Debug)]

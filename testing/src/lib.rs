@@ -12,6 +12,7 @@ mod cluster;
 mod database;
 mod dump;
 mod link;
+mod migrations;
 mod pair;
 mod server;
 

@@ -64,7 +64,7 @@ fn problem(code: Code, headers: Vec<(&'static str, String)>) -> Step {
     )
 }
 
-fn ask() -> NewAllocation {
+fn request() -> NewAllocation {
     NewAllocation {
         name: Some("a".parse().unwrap()),
         ..NewAllocation::new("prod".parse().unwrap(), Size::Hosts(500))
@@ -111,7 +111,7 @@ async fn a_request_carries_the_key_the_claim_and_the_name_of_the_program() {
 #[tokio::test]
 async fn lost_connections_and_truncated_replies_are_repeated() {
     let server = Scripted::start(vec![Step::Reset, Step::Truncated(allocation("")), ok()]).await;
-    let created = client(&server).create_allocation(&ask()).await.unwrap();
+    let created = client(&server).create_allocation(&request()).await.unwrap();
     assert!(!created.new, "200 says that it was there already");
     assert!(!created.adopted, "by our own doing, perhaps");
     let heard = server.heard();
@@ -122,7 +122,7 @@ async fn lost_connections_and_truncated_replies_are_repeated() {
 #[tokio::test]
 async fn what_was_there_before_the_first_attempt_is_adopted() {
     let created = client(&Scripted::start(vec![ok()]).await)
-        .create_allocation(&ask())
+        .create_allocation(&request())
         .await
         .unwrap();
     assert!(!created.new && created.adopted);
@@ -134,7 +134,7 @@ async fn an_unnamed_creation_keeps_its_idempotency_key_over_all_attempts() {
     let client = client(&server);
     let unnamed = NewAllocation {
         name: None,
-        ..ask()
+        ..request()
     };
     client.create_allocation(&unnamed).await.unwrap();
     client.create_allocation(&unnamed).await.unwrap();
@@ -162,7 +162,7 @@ async fn an_overloaded_server_has_begun_nothing_and_is_asked_again_soon() {
     let busy = problem(Code::Overloaded, vec![("retry-after", "1".into())]);
     let server = Scripted::start(vec![busy.clone(), busy.clone(), ok()]).await;
     let began = Instant::now();
-    let created = client(&server).create_allocation(&ask()).await.unwrap();
+    let created = client(&server).create_allocation(&request()).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1));
     // 200 to what could only be the first attempt: somebody asked for it before.
     assert!(created.adopted);
@@ -172,7 +172,7 @@ async fn an_overloaded_server_has_begun_nothing_and_is_asked_again_soon() {
     let settings = settings(&server).with_retry_timeout(Duration::from_secs(1));
     let error = Client::new(&settings)
         .unwrap()
-        .create_allocation(&ask())
+        .create_allocation(&request())
         .await
         .unwrap_err();
     assert_eq!(error.code(), Some(Code::Overloaded));
@@ -332,7 +332,7 @@ async fn silence_ends_at_the_timeouts_and_says_that_repeating_is_safe() {
     let began = Instant::now();
     let error = Client::new(&settings)
         .unwrap()
-        .create_allocation(&ask())
+        .create_allocation(&request())
         .await
         .unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(3));
@@ -353,7 +353,7 @@ async fn a_server_that_is_down_costs_the_retry_time_once() {
         ..settings(&server).with_retry_timeout(Duration::from_millis(600))
     };
     let client = Client::new(&settings).unwrap();
-    let error = client.create_allocation(&ask()).await.unwrap_err();
+    let error = client.create_allocation(&request()).await.unwrap_err();
     let text = sentence(&error);
     assert!(
         text.contains("POST http://127.0.0.1:9/api/v1/allocations (tried"),

@@ -230,8 +230,8 @@ async fn what_was_there_before_the_first_attempt_is_adopted() {
         (vec![Step::Reset, vrf(200)], false, false),
     ] {
         let (client, _server) = client(script).await;
-        let ask = parse::<NewVrf>(json!({"name": "a"}));
-        let created = client.create_vrf(&ask).await.unwrap();
+        let request = parse::<NewVrf>(json!({"name": "a"}));
+        let created = client.create_vrf(&request).await.unwrap();
         assert_eq!((created.new, created.adopted), (new, adopted));
     }
 }
@@ -392,7 +392,7 @@ async fn ranges_by_length_are_added_once_however_often_they_are_asked_for() {
 
 #[tokio::test]
 async fn a_batch_is_as_repeatable_as_its_requests() {
-    let ask = |name: Option<&str>| NewAllocation {
+    let request = |name: Option<&str>| NewAllocation {
         name: name.map(|name| name.parse().unwrap()),
         ..NewAllocation::new("prod".parse().unwrap(), Size::Hosts(5))
     };
@@ -407,13 +407,13 @@ async fn a_batch_is_as_repeatable_as_its_requests() {
         &json!({"succeeded": 0, "results": [{"status": 409, "problem": problem}, {"status": 409, "problem": problem}]}),
     );
     let (client, server) = client(vec![Step::Reset, reply]).await;
-    let named = batch(vec![ask(Some("a")), ask(Some("b"))]);
+    let named = batch(vec![request(Some("a")), request(Some("b"))]);
     let done = client.create_allocations(&named).await.unwrap();
     assert_eq!(done.results[1].problem.as_ref().unwrap().detail, "Full.");
     let heard = server.heard();
     assert!(heard[1].head.starts_with("post /api/v1/allocations/batch "));
     assert_eq!(heard[1].header("idempotency-key"), None);
-    let unnamed = batch(vec![ask(Some("a")), ask(None)]);
+    let unnamed = batch(vec![request(Some("a")), request(None)]);
     client.create_allocations(&unnamed).await.unwrap();
     client.create_allocations(&unnamed).await.unwrap();
     let heard = server.heard();
@@ -421,7 +421,7 @@ async fn a_batch_is_as_repeatable_as_its_requests() {
     assert_ne!(key(2), key(3), "another call, another key");
     // As many answers as questions, or it is not an answer to them.
     let error = client
-        .create_allocations(&batch(vec![ask(Some("a"))]))
+        .create_allocations(&batch(vec![request(Some("a"))]))
         .await
         .unwrap_err();
     assert!(

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::schema::Nesting;
-use crate::types::Type;
+use crate::types::{Nesting, Type};
 use crate::value::Value;
 
 /// What kind of value an attribute holds.
@@ -267,8 +266,5 @@ fn serialize_default<S: serde::Serializer>(
     value: &Option<Value>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    value
-        .as_ref()
-        .map(crate::codec::json::encode)
-        .serialize(serializer)
+    value.as_ref().map(Value::to_json).serialize(serializer)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::attribute::{Attribute, AttributeType, OnUpdate};
 use crate::describe::Description;
-use crate::schema::{Block, Body, Nesting};
+use crate::schema::{Block, Body};
+use crate::types::Nesting;
 
 /// Names with a meaning of their own in the block of a resource or data source.
 const RESERVED: [&str; 7] = [

@@ -9,22 +9,7 @@ use std::str::FromStr;
 use crate::diagnostic::Diagnostic;
 use crate::number::Number;
 use crate::path::Path;
-use crate::value::Value;
-
-/// A type that a value can be turned into.
-pub trait FromValue: Sized {
-    /// Converts `value`, which was found at `path`.
-    ///
-    /// # Errors
-    /// A diagnostic at `path`, or further inside, if the value is not of this type.
-    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic>;
-}
-
-/// A type that can be turned into a value.
-pub trait ToValue {
-    /// Converts `self`.
-    fn to_value(&self) -> Value;
-}
+use crate::value::{FromValue, ToValue, Value};
 
 /// An attribute that may be unset, or not known before apply, in whole or in a part that `T` needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

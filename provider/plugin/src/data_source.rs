@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
+use crate::context::Context;
 use crate::diagnostic::Result;
-use crate::provider::Context;
 use crate::schema::Schema;
 use crate::value::Value;
 

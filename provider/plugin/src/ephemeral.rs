@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use crate::context::Context;
 use crate::diagnostic::Result;
 use crate::private::Private;
-use crate::provider::Context;
 use crate::schema::Schema;
 use crate::value::Value;
 

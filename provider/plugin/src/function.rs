@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use crate::convert::FromValue;
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::types::Type;
-use crate::value::Value;
+use crate::value::{FromValue, Value};
 
 /// A function.
 pub trait Function: Send + Sync {

@@ -121,6 +121,7 @@
 mod attribute;
 mod check;
 pub(crate) mod codec;
+mod context;
 mod convert;
 mod data_source;
 mod describe;
@@ -152,7 +153,8 @@ mod value;
 
 pub use async_trait::async_trait;
 pub use attribute::{Attribute, AttributeType, OnUpdate, Replace};
-pub use convert::{Field, FromValue, Text, ToValue};
+pub use context::Context;
+pub use convert::{Field, Text};
 #[doc(hidden)]
 pub use convert::{attribute_name, expect_object};
 pub use data_source::DataSource;
@@ -165,9 +167,9 @@ pub use number::Number;
 pub use path::{Path, Step};
 pub use plan::Plan;
 pub use private::Private;
-pub use provider::{Configure, Context, Provider};
+pub use provider::{Configure, Provider};
 pub use resource::{Create, Import, Instance, MoveSource, Resource, Update};
-pub use schema::{Block, Body, IdentityAttribute, IdentitySchema, Nesting, Schema};
+pub use schema::{Block, Body, IdentityAttribute, IdentitySchema, Schema};
 pub use serve::serve;
-pub use types::Type;
-pub use value::Value;
+pub use types::{Nesting, Type};
+pub use value::{FromValue, ToValue, Value};

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Result};
-use crate::provider::Context;
+use crate::context::Context;
+use crate::diagnostic::{Diagnostic, Diagnostics, Result, Severity};
 use crate::schema::Schema;
 use crate::value::Value;
 
@@ -106,7 +106,7 @@ impl Found {
 
     /// Tells the user something at this point of the list; an error ends it.
     pub async fn report(&mut self, diagnostic: Diagnostic) {
-        let ends = diagnostic.severity == crate::Severity::Error;
+        let ends = diagnostic.severity == Severity::Error;
         self.send(Event::Problem(diagnostic.into())).await;
         if ends {
             self.left = 0;

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::convert::{FromValue, ToValue};
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::private::Private;
-use crate::value::Value;
+use crate::value::{FromValue, ToValue, Value};
 
 /// The plan of a creation or an update.
 #[derive(Debug, Clone)]

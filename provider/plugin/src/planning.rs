@@ -10,8 +10,8 @@ use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::plan::{Plan, replacement};
 use crate::private::Private;
-use crate::schema::{Body, Nesting, Schema};
-use crate::types::Type;
+use crate::schema::{Body, Schema};
+use crate::types::{Nesting, Type};
 use crate::value::Value;
 
 /// The plan that follows from the schema alone.

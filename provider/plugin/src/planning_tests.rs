@@ -284,7 +284,7 @@ fn applied(planned: &Value) -> Value {
 
 /// The same with numbers where the schema has computed numbers.
 fn created(plan: &Plan) -> serde_json::Value {
-    let mut state = crate::codec::json::encode(&applied(&plan.planned));
+    let mut state = applied(&plan.planned).to_json();
     for rule in state["rule"].as_array_mut().unwrap() {
         if rule["port"] == "made" {
             rule["port"] = json!(80);

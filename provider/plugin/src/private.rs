@@ -25,11 +25,6 @@ impl Private {
         };
     }
 
-    /// Removes the note `key`.
-    pub fn remove(&mut self, key: &str) {
-        self.0.remove(key);
-    }
-
     /// Bytes that are not ours read as empty: notes must not make a resource unreadable.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         if bytes.is_empty() {

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::attribute::{Attribute, AttributeType};
-use crate::schema::{Body, Nesting};
+use crate::schema::Body;
+use crate::types::Nesting;
 use crate::value::Value;
 
 /// What the configuration sets, and the prior values of computed attributes that it leaves out.

@@ -5,13 +5,12 @@
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use crate::convert::{FromValue, ToValue};
+use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Result};
 use crate::plan::Plan;
 use crate::private::Private;
-use crate::provider::Context;
 use crate::schema::{IdentitySchema, Schema};
-use crate::value::Value;
+use crate::value::{ToValue, Value};
 
 /// A resource type. Handlers run concurrently, also on one type.
 #[async_trait]
@@ -109,14 +108,6 @@ impl Instance {
     pub fn with_private(mut self, private: Private) -> Self {
         self.private = private;
         self
-    }
-
-    /// The attributes as a `T`.
-    ///
-    /// # Errors
-    /// A diagnostic with the attribute path if they are not one.
-    pub fn parse<T: FromValue>(&self) -> Result<T, Diagnostic> {
-        self.state.parse()
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::attribute::Attribute;
-use crate::types::Type;
+use crate::types::{Nesting, Type};
 
 /// The attributes of a resource, data source, ephemeral resource or of the provider itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -33,20 +33,6 @@ pub struct Body {
     /// Nested blocks by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub blocks: BTreeMap<String, Block>,
-}
-
-/// The order of things in a nested block or nested attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nesting {
-    /// At most one, an object.
-    Single,
-    /// Any number, in order.
-    List,
-    /// Any number, distinct, without order.
-    Set,
-    /// Any number, by name. Attributes only.
-    Map,
 }
 
 /// A nested block. New schemas do better with nested attributes; blocks are for `timeouts` and the like.
@@ -124,18 +110,6 @@ impl Body {
     }
 }
 
-impl Nesting {
-    /// The type of this many `element`s.
-    pub(crate) fn of(self, element: Type) -> Type {
-        match self {
-            Self::Single => element,
-            Self::List => Type::list(element),
-            Self::Set => Type::set(element),
-            Self::Map => Type::map(element),
-        }
-    }
-}
-
 impl Block {
     /// A block that may be given once, or left out.
     pub fn single(description: impl Into<String>) -> Self {
@@ -145,11 +119,6 @@ impl Block {
     /// A block that may be given any number of times, in order.
     pub fn list(description: impl Into<String>) -> Self {
         Self::new(Nesting::List, description)
-    }
-
-    /// A block that may be given any number of times, without order.
-    pub fn set(description: impl Into<String>) -> Self {
-        Self::new(Nesting::Set, description)
     }
 
     fn new(nesting: Nesting, description: impl Into<String>) -> Self {

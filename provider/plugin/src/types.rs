@@ -139,6 +139,32 @@ impl Serialize for Type {
     }
 }
 
+/// The order of things in a nested block or nested attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nesting {
+    /// At most one, an object.
+    Single,
+    /// Any number, in order.
+    List,
+    /// Any number, distinct, without order.
+    Set,
+    /// Any number, by name. Attributes only.
+    Map,
+}
+
+impl Nesting {
+    /// The type of this many `element`s.
+    pub(crate) fn of(self, element: Type) -> Type {
+        match self {
+            Self::Single => element,
+            Self::List => Type::list(element),
+            Self::Set => Type::set(element),
+            Self::Map => Type::map(element),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::convert::FromValue;
 use crate::diagnostic::Diagnostic;
 use crate::number::Number;
-use crate::path::{Path, Step};
+use crate::path::Path;
+#[cfg(test)]
+use crate::path::Step;
 use crate::types::Type;
 
 /// Any value. Tuples and sets are lists; objects are maps.
@@ -32,6 +33,21 @@ pub enum Value {
     Map(BTreeMap<String, Value>),
     /// The value of an attribute of [`Type::Dynamic`], with the type that Terraform gave it.
     Dynamic(Type, Box<Value>),
+}
+
+/// A type that a value can be turned into.
+pub trait FromValue: Sized {
+    /// Converts `value`, which was found at `path`.
+    ///
+    /// # Errors
+    /// A diagnostic at `path`, or further inside, if the value is not of this type.
+    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic>;
+}
+
+/// A type that can be turned into a value.
+pub trait ToValue {
+    /// Converts `self`.
+    fn to_value(&self) -> Value;
 }
 
 static NULL: Value = Value::Null;
@@ -106,7 +122,8 @@ impl Value {
     }
 
     /// The part at `path`; null if there is none.
-    pub fn at(&self, path: &Path) -> &Value {
+    #[cfg(test)]
+    pub(crate) fn at(&self, path: &Path) -> &Value {
         path.steps().iter().fold(self, |value, step| match step {
             Step::Attribute(name) | Step::Key(name) => value.get(name),
             Step::Index(index) => value
@@ -145,7 +162,20 @@ impl Value {
     /// As JSON without a schema, for an API that has the same words. Unknown parts become null; long numbers become
     /// text rather than lose digits.
     pub fn to_json(&self) -> Json {
-        crate::codec::json::encode(self)
+        match self {
+            Self::Null | Self::Unknown => Json::Null,
+            Self::Bool(bool) => Json::Bool(*bool),
+            Self::Number(number) => number_to_json(number),
+            Self::String(text) => Json::String(text.clone()),
+            Self::List(elements) => elements.iter().map(Self::to_json).collect(),
+            Self::Map(elements) => elements
+                .iter()
+                .map(|(key, element)| (key.clone(), element.to_json()))
+                .collect(),
+            Self::Dynamic(ty, value) => {
+                serde_json::json!({"type": ty.to_json(), "value": value.to_json()})
+            }
+        }
     }
 
     /// What to call it in an error.
@@ -229,6 +259,20 @@ impl From<Json> for Value {
                 Self::Map(elements.into_iter().map(|(k, v)| (k, v.into())).collect())
             }
         }
+    }
+}
+
+fn number_to_json(number: &Number) -> Json {
+    let float = number.as_f64();
+    if let Some(int) = number.as_i64() {
+        int.into()
+    } else if let Some(uint) = number.as_u64() {
+        uint.into()
+    } else if Number::from(float) == *number {
+        float.into()
+    } else {
+        // Digits matter more than the JSON type; reading a number accepts the text again.
+        number.to_string().into()
     }
 }
 

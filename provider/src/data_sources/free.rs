@@ -12,9 +12,12 @@ use tfplugin::{
 
 use super::lookup::holder;
 use crate::{
-    call::finish,
-    noun::{attribute_spec::AttributeSpec, fields, profile::PrefixLength},
-    provider::Connection,
+    connection::Connection,
+    framework::{
+        attribute_spec::{AttributeSpec, PrefixLength},
+        call::finish,
+        fields::fields,
+    },
 };
 
 /// The data source `ipam_free`.
@@ -102,11 +105,11 @@ impl DataSource<Connection> for Free {
              smallest change that would make room. Nothing is reserved.",
         );
         let asked = asked();
-        let asked = asked.iter().map(|word| (word.name, word.of_resource()));
+        let asked = asked.iter().map(|spec| (spec.name, spec.of_resource()));
         let answered = answered();
         let answered = answered
             .iter()
-            .map(|word| (word.name, word.of_data_source()));
+            .map(|spec| (spec.name, spec.of_data_source()));
         asked
             .chain(answered)
             .fold(schema, |schema, (name, attribute)| {
@@ -115,8 +118,8 @@ impl DataSource<Connection> for Free {
     }
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        for word in asked() {
-            word.check(config.get(word.name), &Path::attribute(word.name))?;
+        for spec in asked() {
+            spec.check(config.get(spec.name), &Path::attribute(spec.name))?;
         }
         Ok(())
     }
@@ -138,16 +141,16 @@ impl DataSource<Connection> for Free {
             );
             return Err(Diagnostic::error("No such pool", text).at("pool").into());
         };
-        let words: Vec<AttributeSpec> = asked().into_iter().chain(answered()).collect();
-        let mut answer = fields(&found, &words)?;
+        let specs: Vec<AttributeSpec> = asked().into_iter().chain(answered()).collect();
+        let mut answer = fields(&found, &specs)?;
         answer.set("pool", pool);
         let fix = fields(&found.fix, &fix())?;
-        for (name, word) in [
+        for (name, spec) in [
             ("fix_region", "region"),
             ("fix_blocks", "blocks"),
             ("fix_add_range_prefix_length", "add_range_prefix_length"),
         ] {
-            answer.set(name, fix.get(word).clone());
+            answer.set(name, fix.get(spec).clone());
         }
         Ok(answer)
     }
@@ -155,11 +158,11 @@ impl DataSource<Connection> for Free {
 
 /// The fields of the smallest change, as the API has them.
 fn fix() -> Vec<AttributeSpec> {
-    let word = |name| AttributeSpec::shown(name, Attribute::string(), "");
+    let spec = |name| AttributeSpec::shown(name, Attribute::string(), "");
     vec![
-        word("region"),
-        word("blocks"),
-        word("add_range_prefix_length"),
+        spec("region"),
+        spec("blocks"),
+        spec("add_range_prefix_length"),
     ]
 }
 

@@ -7,10 +7,9 @@ use tfplugin::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    call::finish,
+    connection::Connection,
+    framework::{attribute_spec::AttributeSpec, call::finish, fields::fields},
     functions::argument::AddressOrNetwork,
-    noun::{attribute_spec::AttributeSpec, fields},
-    provider::Connection,
 };
 
 /// The data source `ipam_lookup`.
@@ -53,7 +52,7 @@ pub(super) fn holder() -> Vec<AttributeSpec> {
     ]
 }
 
-fn words() -> Vec<AttributeSpec> {
+fn specs() -> Vec<AttributeSpec> {
     vec![
         shown(
             "cidr",
@@ -144,9 +143,9 @@ impl DataSource<Connection> for Lookup {
              error.",
         );
         let asked = asked();
-        let asked = asked.iter().map(|word| (word.name, word.of_resource()));
-        let words = words();
-        let answered = words.iter().map(|word| (word.name, word.of_data_source()));
+        let asked = asked.iter().map(|spec| (spec.name, spec.of_resource()));
+        let specs = specs();
+        let answered = specs.iter().map(|spec| (spec.name, spec.of_data_source()));
         asked
             .chain(answered)
             .fold(schema, |schema, (name, attribute)| {
@@ -155,8 +154,8 @@ impl DataSource<Connection> for Lookup {
     }
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        for word in asked() {
-            word.check(config.get(word.name), &Path::attribute(word.name))?;
+        for spec in asked() {
+            spec.check(config.get(spec.name), &Path::attribute(spec.name))?;
         }
         Ok(())
     }
@@ -172,9 +171,9 @@ impl DataSource<Connection> for Lookup {
         };
         let what = format!("look up {network}");
         let found = finish(ctx, &what, ctx.client()?.client.lookup(&query)).await?;
-        let mut answer = fields(&found, &words())?;
-        for word in asked() {
-            answer.set(word.name, config.get(word.name).clone());
+        let mut answer = fields(&found, &specs())?;
+        for spec in asked() {
+            answer.set(spec.name, config.get(spec.name).clone());
         }
         Ok(answer)
     }

@@ -1,32 +1,29 @@
-//! Data sources, a file per noun. Those that show one of a noun are [`LookedUp`], those that show many are [`Listed`].
+//! All data sources, and those that answer a question instead of showing a noun. Those that show one of a noun are
+//! [`LookedUp`], those that show many are [`Listed`]; what is particular about them is with the noun.
 
-pub(crate) mod allocation;
-pub(crate) mod allocations;
-pub(crate) mod free;
-pub(crate) mod listed;
-pub(crate) mod lookup;
-pub(crate) mod pools;
-pub(crate) mod preview;
-pub(crate) mod profiles;
-pub(crate) mod reservations;
-pub(crate) mod vpcs;
-pub(crate) mod vrfs;
+mod free;
+mod lookup;
+mod preview;
 
 use tfplugin::DataSource;
 
-use self::listed::Listed;
 use crate::{
-    noun::{
-        looked_up::LookedUp, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
-        vrf::Vrf,
+    connection::Connection,
+    framework::{listed::Listed, looked_up::LookedUp},
+    nouns::{
+        allocation::{data_source, many},
+        pool::{Pool, many::Pools},
+        profile::{Profile, Profiles},
+        reservation::{Reservation, Reservations},
+        vpc::{Vpc, Vpcs},
+        vrf::{Vrf, Vrfs},
     },
-    provider::Connection,
 };
 
 /// All data sources.
 pub(crate) fn all() -> Vec<Box<dyn DataSource<Connection>>> {
     vec![
-        Box::new(allocation::Allocation),
+        Box::new(data_source::Allocation),
         Box::new(free::Free),
         Box::new(lookup::Lookup),
         Box::new(preview::Preview),
@@ -35,11 +32,11 @@ pub(crate) fn all() -> Vec<Box<dyn DataSource<Connection>>> {
         Box::new(LookedUp::<Reservation>::new()),
         Box::new(LookedUp::<Vpc>::new()),
         Box::new(LookedUp::<Vrf>::new()),
-        Box::new(Listed::<allocations::Allocations>::new()),
-        Box::new(Listed::<pools::Pools>::new()),
-        Box::new(Listed::<profiles::Profiles>::new()),
-        Box::new(Listed::<reservations::Reservations>::new()),
-        Box::new(Listed::<vpcs::Vpcs>::new()),
-        Box::new(Listed::<vrfs::Vrfs>::new()),
+        Box::new(Listed::<many::Allocations>::new()),
+        Box::new(Listed::<Pools>::new()),
+        Box::new(Listed::<Profiles>::new()),
+        Box::new(Listed::<Reservations>::new()),
+        Box::new(Listed::<Vpcs>::new()),
+        Box::new(Listed::<Vrfs>::new()),
     ]
 }

@@ -14,11 +14,15 @@ use tfplugin::{
 };
 
 use crate::{
-    call::until_stopped,
-    failure::failure,
-    labels, model,
-    noun::{Fields, attribute_spec::AttributeSpec, body},
-    provider::Connection,
+    connection::Connection,
+    framework::{
+        attribute_spec::AttributeSpec,
+        call::until_stopped,
+        failure::failure,
+        fields::{Fields, body},
+        labels,
+    },
+    nouns::allocation::model,
 };
 
 /// The data source `ipam_preview`.
@@ -116,20 +120,20 @@ fn blocks() -> Vec<(&'static str, Attribute)> {
 /// The request, unless it can't be one.
 fn request(config: &Value) -> Result<NewAllocation> {
     let mut fields = Fields::new();
-    for word in asked() {
-        let value = config.get(word.name);
+    for spec in asked() {
+        let value = config.get(spec.name);
         if !value.is_null() {
-            fields.insert(word.name.to_owned(), value.to_json());
+            fields.insert(spec.name.to_owned(), value.to_json());
         }
     }
     fields.insert("dry_run".to_owned(), true.into());
-    let ask: NewAllocation = body(fields)?;
+    let request: NewAllocation = body(fields)?;
     let refuse = |error: AskError| {
         Diagnostic::error("What would be asked for?", format!("{}.", capital(&error)))
     };
-    ask.size().map_err(refuse)?;
-    ask.recipe().map_err(refuse)?;
-    Ok(ask)
+    request.size().map_err(refuse)?;
+    request.recipe().map_err(refuse)?;
+    Ok(request)
 }
 
 fn capital(error: &AskError) -> String {
@@ -153,11 +157,11 @@ impl DataSource<Connection> for Preview {
              does not have, is an error.",
         );
         let asked = asked();
-        let asked = asked.iter().map(|word| (word.name, word.of_resource()));
+        let asked = asked.iter().map(|spec| (spec.name, spec.of_resource()));
         let answered = answered();
         let answered = answered
             .iter()
-            .map(|word| (word.name, word.of_data_source()));
+            .map(|spec| (spec.name, spec.of_data_source()));
         asked
             .chain(answered)
             .chain(blocks())
@@ -167,8 +171,8 @@ impl DataSource<Connection> for Preview {
     }
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        for word in asked() {
-            word.check(config.get(word.name), &Path::attribute(word.name))?;
+        for spec in asked() {
+            spec.check(config.get(spec.name), &Path::attribute(spec.name))?;
         }
         labels::check(config, "labels")?;
         labels::check(config, "pool_selector")?;
@@ -180,21 +184,21 @@ impl DataSource<Connection> for Preview {
 
     async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
         let connection = ctx.client()?;
-        let mut ask = request(&config)?;
-        let all = labels::merged(connection, ask.labels.into());
-        ask.labels = Labels::new(all).map_err(|error| {
+        let mut request = request(&config)?;
+        let all = labels::merged(connection, request.labels.into());
+        request.labels = Labels::new(all).map_err(|error| {
             Diagnostic::error(
                 "Invalid labels",
                 format!("With the provider's default_labels, {error}."),
             )
             .at("labels")
         })?;
-        let what = format!("preview an allocation for {}", ask.vpc);
+        let what = format!("preview an allocation for {}", request.vpc);
         let mut answer = config.clone();
         for (name, _) in blocks() {
             answer.set(name, Value::Null);
         }
-        match until_stopped(ctx, &what, connection.client.create_allocation(&ask)).await? {
+        match until_stopped(ctx, &what, connection.client.create_allocation(&request)).await? {
             Ok(created) => {
                 let found = model::attributes(&created.made);
                 for name in blocks()

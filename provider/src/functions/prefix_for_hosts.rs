@@ -4,7 +4,7 @@ use ipam_shared::cidr::{RESERVED_ADDRESSES, prefix_length_for_hosts};
 use tfplugin::{Arguments, Function, FunctionError, Number, Parameter, Signature, Type, Value};
 
 use super::argument;
-use crate::sizing::node_prefix_length;
+use crate::nouns::allocation::sizing::node_prefix_length;
 
 /// The function `prefix_for_hosts`.
 pub(crate) struct PrefixForHosts;

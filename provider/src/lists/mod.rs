@@ -22,9 +22,11 @@ use tfplugin::{
 pub(crate) use nouns::all;
 
 use crate::{
-    call::finish,
-    labels::{self, LabelMap},
-    provider::Connection,
+    connection::Connection,
+    framework::{
+        call::finish,
+        labels::{self, LabelMap},
+    },
 };
 
 /// Something of which there are lists.
@@ -37,7 +39,7 @@ pub(crate) trait Listable: Send + Sync + 'static {
     /// Who finds them by their labels, if they have any.
     const LABELS: Option<By>;
     /// What to find them by: an attribute of a list's `config` and what it lets through.
-    const ASKS: &'static [Ask];
+    const FILTERS: &'static [FilterSpec];
 
     /// The server's filter, with fields of the names of attributes.
     type Filter: DeserializeOwned + Send + Sync;
@@ -58,7 +60,7 @@ pub(crate) trait Listable: Send + Sync + 'static {
 }
 
 /// One attribute to find things by.
-pub(crate) struct Ask {
+pub(crate) struct FilterSpec {
     name: &'static str,
     what: &'static str,
     by: By,
@@ -87,10 +89,12 @@ impl<L: Listable> ListResource<Connection> for Lists<L> {
             "Finds {}: all, or those that every given filter lets through. None is no error.",
             L::WORDS
         );
-        let schema = L::ASKS.iter().fold(Schema::new(about), |schema, ask| {
-            let attribute = Attribute::string().optional().describe(ask.what);
-            schema.attribute(ask.name, attribute)
-        });
+        let schema = L::FILTERS
+            .iter()
+            .fold(Schema::new(about), |schema, filter| {
+                let attribute = Attribute::string().optional().describe(filter.what);
+                schema.attribute(filter.name, attribute)
+            });
         if L::LABELS.is_none() {
             return schema;
         }
@@ -100,12 +104,12 @@ impl<L: Listable> ListResource<Connection> for Lists<L> {
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
         // The server would refuse these too, with less of a hint at the place.
-        for ask in L::ASKS {
-            let text: Field<String> = config.attribute(ask.name)?;
+        for filter in L::FILTERS {
+            let text: Field<String> = config.attribute(filter.name)?;
             if text.as_known().is_some_and(String::is_empty) {
-                let detail = format!("Leave {} out to find {} with any.", ask.name, L::WORDS);
+                let detail = format!("Leave {} out to find {} with any.", filter.name, L::WORDS);
                 return Err(Diagnostic::error("An empty filter finds nothing", detail)
-                    .at(ask.name)
+                    .at(filter.name)
                     .into());
             }
         }
@@ -161,9 +165,14 @@ impl<L: Listable> ListResource<Connection> for Lists<L> {
 
 /// The fields of the server's filter.
 fn fields<L: Listable>(config: &Value, wanted: &LabelMap) -> Map<String, Json> {
-    let by_server = L::ASKS.iter().filter(|ask| ask.by == By::Server);
+    let by_server = L::FILTERS.iter().filter(|filter| filter.by == By::Server);
     let mut fields: Map<String, Json> = by_server
-        .filter_map(|ask| Some((ask.name.to_owned(), config.get(ask.name).as_str()?.into())))
+        .filter_map(|filter| {
+            Some((
+                filter.name.to_owned(),
+                config.get(filter.name).as_str()?.into(),
+            ))
+        })
         .collect();
     // The server's filter has one label.
     if let Some((key, value)) = wanted.iter().next()
@@ -175,17 +184,17 @@ fn fields<L: Listable>(config: &Value, wanted: &LabelMap) -> Map<String, Json> {
 }
 
 fn narrows_here<L: Listable>(config: &Value, wanted: &LabelMap) -> bool {
-    let mut by_us = L::ASKS.iter().filter(|ask| ask.by == By::Us);
+    let mut by_us = L::FILTERS.iter().filter(|filter| filter.by == By::Us);
     let labels_of_server = usize::from(L::LABELS == Some(By::Server));
-    by_us.any(|ask| !config.get(ask.name).is_null()) || wanted.len() > labels_of_server
+    by_us.any(|filter| !config.get(filter.name).is_null()) || wanted.len() > labels_of_server
 }
 
 /// Whether something passes what the server does not compare.
 fn is_wanted<L: Listable>(config: &Value, wanted: &LabelMap, state: &Value) -> bool {
-    let mut by_us = L::ASKS.iter().filter(|ask| ask.by == By::Us);
-    let same = |ask: &Ask| {
-        let wanted = config.get(ask.name);
-        wanted.is_null() || wanted == state.get(ask.name)
+    let mut by_us = L::FILTERS.iter().filter(|filter| filter.by == By::Us);
+    let same = |filter: &FilterSpec| {
+        let wanted = config.get(filter.name);
+        wanted.is_null() || wanted == state.get(filter.name)
     };
     let all = state.get("effective_labels");
     by_us.all(same)

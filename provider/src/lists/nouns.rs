@@ -14,13 +14,21 @@ use ipam_shared::{
 };
 use tfplugin::{ListResource, Result, Value, async_trait};
 
-use super::{Ask, By, Listable, Lists};
+use super::{By, FilterSpec, Listable, Lists};
 use crate::{
-    noun::{
-        Noun, pool::Pool, profile::Profile, reservation::Reservation, resource, vpc::Vpc, vrf::Vrf,
+    connection::Connection,
+    framework::{noun::Noun, state::imported},
+    nouns::{
+        allocation::{
+            naming,
+            resource::{self, Allocation},
+        },
+        pool::Pool,
+        profile::Profile,
+        reservation::Reservation,
+        vpc::Vpc,
+        vrf::Vrf,
     },
-    provider::Connection,
-    resources::allocation::{self, Allocation},
 };
 
 /// The lists of all nouns.
@@ -38,33 +46,33 @@ pub(crate) fn all() -> Vec<Box<dyn ListResource<Connection>>> {
     ]
 }
 
-const fn server(name: &'static str, what: &'static str) -> Ask {
-    Ask {
+const fn server(name: &'static str, what: &'static str) -> FilterSpec {
+    FilterSpec {
         name,
         what,
         by: By::Server,
     }
 }
 
-const fn us(name: &'static str, what: &'static str) -> Ask {
-    Ask {
+const fn us(name: &'static str, what: &'static str) -> FilterSpec {
+    FilterSpec {
         name,
         what,
         by: By::Us,
     }
 }
 
-const NAME: Ask = server("name", "Only with this name.");
+const NAME: FilterSpec = server("name", "Only with this name.");
 
 /// Lists of nouns: what several are called, the server's filter and call, who compares labels, what to find them by.
 macro_rules! lists {
-    ($($noun:ty, $words:literal, $filter:ty, $list:ident, $labels:expr, [$($ask:expr),* $(,)?];)*) => {$(
+    ($($noun:ty, $words:literal, $filter:ty, $list:ident, $labels:expr, [$($spec:expr),* $(,)?];)*) => {$(
         #[async_trait]
         impl Listable for $noun {
             const TYPE: &'static str = <$noun as Noun>::TYPE;
             const WORDS: &'static str = $words;
             const LABELS: Option<By> = $labels;
-            const ASKS: &'static [Ask] = &[$($ask),*];
+            const FILTERS: &'static [FilterSpec] = &[$($spec),*];
 
             type Filter = $filter;
             type Found = <$noun as Noun>::Found;
@@ -77,7 +85,7 @@ macro_rules! lists {
             }
 
             fn state(found: &Self::Found, connection: &Connection) -> Result<Value> {
-                resource::imported::<$noun>(found, connection).map(|instance| instance.state)
+                imported::<$noun>(found, connection).map(|instance| instance.state)
             }
 
             fn title(state: &Value) -> String {
@@ -112,7 +120,7 @@ impl Listable for Allocation {
     const TYPE: &'static str = "ipam_allocation";
     const WORDS: &'static str = "allocations";
     const LABELS: Option<By> = Some(By::Server);
-    const ASKS: &'static [Ask] = &[
+    const FILTERS: &'static [FilterSpec] = &[
         server(
             "vpc",
             "Only of the VPC of this name or id; it is an error if there is none.",
@@ -145,10 +153,10 @@ impl Listable for Allocation {
     }
 
     fn state(found: &Self::Found, connection: &Connection) -> Result<Value> {
-        allocation::imported(found, connection)
+        resource::imported(found, connection)
     }
 
     fn title(state: &Value) -> String {
-        allocation::display_name(state)
+        naming::title(state)
     }
 }

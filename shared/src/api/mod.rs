@@ -55,3 +55,19 @@ where
 {
     T::deserialize(deserializer).map(Some)
 }
+
+/// Reads a number of addresses. JSON has no limit for numbers but most readers turn large ones into floating point, so
+/// that a reply that went through one of them is still understood; of 2^64 and more only the leading digits count.
+fn addresses<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    let number: serde_json::Number = serde::Deserialize::deserialize(deserializer)?;
+    match (number.as_u64(), number.as_f64()) {
+        (Some(exact), _) => Ok(exact.into()),
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast saturates at both ends"
+        )]
+        (None, Some(rounded)) if rounded >= 0.0 => Ok(rounded as u128),
+        _ => Err(serde::de::Error::custom("not a number of addresses")),
+    }
+}

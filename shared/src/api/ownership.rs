@@ -11,13 +11,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{
-    api::{
-        allocation::Allocation, pool::Pool, profile::Profile, reservation::Reservation, vpc::Vpc,
-        vrf::Vrf,
-    },
-    ids::Claim,
-};
+use crate::ids::Claim;
 
 /// Name of the header that says for whom something is made: an [`Owner`].
 pub const OWNER_HEADER: &str = "ipam-owner";
@@ -181,16 +175,17 @@ pub trait Owned {
     fn import_id(&self) -> String;
 }
 
+/// Makes a noun one that is owned: what people call one, and what an import takes for it.
 macro_rules! owned {
-    ($($type:ident: |$it:ident| $title:expr, $import_id:expr;)+) => {$(
-        impl Owned for $type {
-            const NOUN: Noun = Noun::$type;
+    ($type:ident: |$it:ident| $title:expr, $import_id:expr) => {
+        impl $crate::api::ownership::Owned for $type {
+            const NOUN: $crate::api::ownership::Noun = $crate::api::ownership::Noun::$type;
 
-            fn uuid(&self) -> Uuid {
+            fn uuid(&self) -> ::uuid::Uuid {
                 self.id.0
             }
 
-            fn owner(&self) -> Option<&Owner> {
+            fn owner(&self) -> Option<&$crate::api::ownership::Owner> {
                 self.owner.as_ref()
             }
 
@@ -202,15 +197,15 @@ macro_rules! owned {
                 self.confirmed = true;
             }
 
-            fn claim(&self) -> Option<Claim> {
+            fn claim(&self) -> Option<$crate::ids::Claim> {
                 self.claim
             }
 
-            fn claim_digest(&self) -> Option<Uuid> {
+            fn claim_digest(&self) -> Option<::uuid::Uuid> {
                 self.claim_digest
             }
 
-            fn set_claim(&mut self, claim: Claim) {
+            fn set_claim(&mut self, claim: $crate::ids::Claim) {
                 self.claim = Some(claim);
                 self.claim_digest = Some(claim.digest());
             }
@@ -219,7 +214,7 @@ macro_rules! owned {
                 self.revision
             }
 
-            fn created_at(&self) -> OffsetDateTime {
+            fn created_at(&self) -> ::time::OffsetDateTime {
                 self.created_at
             }
 
@@ -233,27 +228,12 @@ macro_rules! owned {
                 $import_id
             }
         }
-    )+};
-}
-
-owned! {
-    Vrf: |vrf| format!("VRF \"{}\"", vrf.name), by_name(vrf.name.as_str(), vrf.id.0);
-    Profile: |profile| format!("profile \"{}\"", profile.name), by_name(profile.name.as_str(), profile.id.0);
-    Reservation: |reservation| format!("reservation {} of VRF \"{}\"", reservation.cidr, reservation.vrf),
-        format!("{}/{}", reservation.vrf, reservation.cidr);
-    Pool: |pool| format!("pool \"{}\" of VRF \"{}\"", pool.name, pool.vrf), format!("{}/{}", pool.vrf, pool.name);
-    Vpc: |vpc| format!("VPC \"{}\"", vpc.name), by_name(vpc.name.as_str(), vpc.id.0);
-    Allocation: |allocation| match &allocation.name {
-        Some(name) => format!("allocation \"{}/{name}\"", allocation.vpc),
-        None => format!("allocation {} of VPC \"{}\"", allocation.cidr, allocation.vpc),
-    }, match &allocation.name {
-        Some(name) => format!("{}/{name}", allocation.vpc),
-        None => allocation.id.to_string(),
     };
 }
+pub(super) use owned;
 
 /// The name, unless it looks like an id and would be taken for one.
-fn by_name(name: &str, id: Uuid) -> String {
+pub(super) fn by_name(name: &str, id: Uuid) -> String {
     if Uuid::parse_str(name).is_ok() {
         id.to_string()
     } else {

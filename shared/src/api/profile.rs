@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    api::ownership::Owner,
+    api::ownership::{Owner, by_name, owned},
     ids::{Claim, ProfileId},
     name::Name,
 };
@@ -134,6 +134,8 @@ pub struct Profile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
+
+owned!(Profile: |profile| format!("profile \"{}\"", profile.name), by_name(profile.name.as_str(), profile.id.0));
 
 /// What a list can be narrowed to: `GET /api/v1/profiles`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

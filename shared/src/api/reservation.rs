@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    api::ownership::Owner,
+    api::ownership::{Owner, owned},
     cidr::Cidr,
     ids::{Claim, ReservationId},
     labels::Labels,
@@ -95,6 +95,9 @@ pub struct Reservation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
+
+owned!(Reservation: |reservation| format!("reservation {} of VRF \"{}\"", reservation.cidr, reservation.vrf),
+    format!("{}/{}", reservation.vrf, reservation.cidr));
 
 /// What a list can be narrowed to: `GET /api/v1/reservations`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

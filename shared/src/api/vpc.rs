@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    api::ownership::Owner,
+    api::ownership::{Owner, by_name, owned},
     ids::{Claim, VpcId},
     labels::Labels,
     name::Name,
@@ -100,6 +100,8 @@ pub struct Vpc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
+
+owned!(Vpc: |vpc| format!("VPC \"{}\"", vpc.name), by_name(vpc.name.as_str(), vpc.id.0));
 
 /// What a list can be narrowed to: `GET /api/v1/vpcs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    api::ownership::Owner,
+    api::ownership::{Owner, by_name, owned},
     ids::{Claim, VrfId},
     labels::Labels,
     name::Name,
@@ -95,6 +95,8 @@ pub struct Vrf {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
+
+owned!(Vrf: |vrf| format!("VRF \"{}\"", vrf.name), by_name(vrf.name.as_str(), vrf.id.0));
 
 /// What a list can be narrowed to: `GET /api/v1/vrfs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -21,7 +21,9 @@
 //! # }
 //! ```
 
+mod connection;
 mod consistency;
+mod error;
 mod lists;
 mod other_calls;
 mod process;
@@ -43,9 +45,11 @@ use crate::proto::tf::provider_client::ProviderClient;
 use crate::schema::{IdentitySchema, Schema};
 use crate::types::Type;
 
+pub use connection::Security;
 #[cfg(test)]
 pub(crate) use consistency::check_plan;
-pub use process::{Launch, Security, StartError};
+pub use error::StartError;
+pub use process::Launch;
 
 /// A value not known before apply, written as Terraform prints it.
 pub const UNKNOWN: &str = "(known after apply)";

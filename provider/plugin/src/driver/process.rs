@@ -9,20 +9,15 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use hyper_util::rt::TokioIo;
-use rustls::client::ResolvesClientCert;
-use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, SignatureScheme};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
-use tokio::net::UnixStream;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
+use super::connection::{Security, client_tls, connect, pem};
+use super::error::StartError;
 use super::{Driver, Schemas};
 use crate::proto::host::Empty;
 use crate::proto::host::grpc_controller_client::GrpcControllerClient;
@@ -33,56 +28,6 @@ use crate::tls;
 
 /// How long a provider may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How the connection is secured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Security {
-    /// Not at all.
-    #[default]
-    Plaintext,
-    /// As Terraform does: each side knows the other's certificate.
-    MutualTls,
-    /// The provider expects a certificate and the driver shows none. The provider must refuse.
-    NoCertificate,
-    /// The driver shows another certificate than it announced. The provider must refuse.
-    WrongCertificate,
-    /// The driver shows the certificate that it announced, without holding its key. The provider must refuse.
-    StolenCertificate,
-}
-
-/// Shows a certificate and signs with whatever key there is.
-#[derive(Debug)]
-struct Shown(Arc<CertifiedKey>);
-
-impl ResolvesClientCert for Shown {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
-/// Why a provider could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The process could not be started or ended early; with what it printed.
-    #[error("the provider did not start: {0}")]
-    Process(String),
-    /// The first line was not a handshake.
-    #[error("this is no handshake: {0:?}")]
-    Handshake(String),
-    /// The connection was refused, or broke.
-    #[error("no connection: {0}")]
-    Connection(String),
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::Process(error.to_string())
-    }
-}
 
 /// How to start a provider.
 #[derive(Debug)]
@@ -170,8 +115,8 @@ impl Launch {
                 return Err(StartError::Process(stderr.complete().await));
             }
         };
-        let connector = client_tls(self.security, own, &handshake)?;
-        let channel = connect(handshake.socket.clone(), connector).await?;
+        let connector = client_tls(self.security, own, handshake.certificate)?;
+        let channel = connect(handshake.socket.clone(), connector, PATIENCE).await?;
         let mut client = ProviderClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
@@ -336,77 +281,4 @@ impl Stderr {
         }
         self.so_far()
     }
-}
-
-fn pem(certificate: &[u8]) -> String {
-    let base64 = base64::engine::general_purpose::STANDARD.encode(certificate);
-    let lines: Vec<&str> = base64
-        .as_bytes()
-        .chunks(64)
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .collect();
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        lines.join("\n")
-    )
-}
-
-type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
-
-fn client_tls(
-    security: Security,
-    own: Option<Identity>,
-    handshake: &Handshake,
-) -> Result<Option<TlsConnector>, StartError> {
-    let Some(own) = own else { return Ok(None) };
-    let failed = |error: &dyn std::error::Error| StartError::Connection(error.to_string());
-    let no_certificate = || StartError::Connection("the provider announced no certificate".into());
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(handshake.certificate.clone().ok_or_else(no_certificate)?)
-        .map_err(|e| failed(&e))?;
-    let crypto = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(crypto)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| failed(&e))?
-        .with_root_certificates(roots);
-    let other = tls::self_signed().map_err(|e| failed(&e))?;
-    let (certificate, key) = match security {
-        Security::WrongCertificate => other,
-        Security::StolenCertificate => (own.0, other.1),
-        Security::Plaintext | Security::MutualTls | Security::NoCertificate => own,
-    };
-    let mut config = match security {
-        Security::NoCertificate => builder.with_no_client_auth(),
-        _ => {
-            let key = any_supported_type(&key).map_err(|e| failed(&e))?;
-            let shown = CertifiedKey::new(vec![certificate], key);
-            builder.with_client_cert_resolver(Arc::new(Shown(Arc::new(shown))))
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Some(Arc::new(config).into()))
-}
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-async fn connect(socket: PathBuf, tls: Option<TlsConnector>) -> Result<Channel, StartError> {
-    let connector = tower::service_fn(move |_| {
-        let (socket, tls) = (socket.clone(), tls.clone());
-        async move {
-            let stream = UnixStream::connect(socket).await?;
-            let stream: Box<dyn Stream> = match tls {
-                None => Box::new(stream),
-                Some(tls) => {
-                    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-                    Box::new(tls.connect(name, stream).await?)
-                }
-            };
-            Ok::<_, io::Error>(TokioIo::new(stream))
-        }
-    });
-    let endpoint = Endpoint::from_static("http://localhost").connect_timeout(PATIENCE);
-    let channel = endpoint.connect_with_connector(connector).await;
-    channel.map_err(|error| StartError::Connection(format!("{error:?}")))
 }

@@ -6,8 +6,8 @@ use super::{FunctionTypes, Schemas, StartError};
 use crate::attribute::{Attribute, AttributeType};
 use crate::proto::tf;
 use crate::proto::tf::provider_client::ProviderClient;
-use crate::schema::{Block, Body, IdentitySchema, Nesting, Schema};
-use crate::types::Type;
+use crate::schema::{Block, Body, IdentitySchema, Schema};
+use crate::types::{Nesting, Type};
 
 impl Schemas {
     pub(super) async fn fetch(client: &mut ProviderClient<Channel>) -> Result<Self, StartError> {

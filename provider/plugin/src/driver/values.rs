@@ -3,11 +3,11 @@
 use serde_json::Value as Json;
 
 use super::UNKNOWN;
-use crate::codec::{json, msgpack};
+use crate::codec::msgpack;
 use crate::diagnostic::Diagnostic;
 use crate::proto::tf;
-use crate::schema::{Body, Nesting};
-use crate::types::Type;
+use crate::schema::Body;
+use crate::types::{Nesting, Type};
 use crate::value::Value;
 
 /// What a test wrote down.
@@ -35,7 +35,7 @@ pub(super) fn to_json(value: &Value) -> Json {
             .map(|(key, v)| (key.clone(), to_json(v)))
             .collect(),
         Value::Dynamic(_, value) => to_json(value),
-        other => json::encode(other),
+        other => other.to_json(),
     }
 }
 

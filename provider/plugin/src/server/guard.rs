@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use futures::FutureExt;
 
+use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Diagnostics, Result};
-use crate::provider::Context;
 
 /// What came out of a handler: a value unless it failed, and what to tell the user.
 pub(super) struct Outcome<T> {

@@ -6,6 +6,7 @@ use futures::stream;
 use tokio::sync::mpsc::Receiver;
 use tonic::codegen::BoxStream;
 
+use crate::context::Context;
 use crate::describe::Description;
 use crate::diagnostic::{Diagnostic, Diagnostics, Result};
 use crate::list_resource::{Event, Found, List, ListResource, Listed};
@@ -72,7 +73,7 @@ impl<P: Provider> Server<P> {
 /// Looks for what is wanted as long as somebody listens.
 async fn search<C: Send + Sync + 'static>(
     resource: Result<Arc<dyn ListResource<C>>, Diagnostic>,
-    ctx: crate::Context<C>,
+    ctx: Context<C>,
     description: Arc<Description>,
     request: tf::list_resource::Request,
     mut found: Found,

@@ -1,15 +1,15 @@
 //! Our types as messages of the protocol.
 
 use crate::attribute::{Attribute, AttributeType};
-use crate::diagnostic::{Diagnostics, Severity};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::function::{FunctionError, Parameter, Signature};
 use crate::path::{Path, Step};
 use crate::proto::tf;
-use crate::schema::{Block, Body, IdentitySchema, Nesting, Schema};
-use crate::types::Type;
+use crate::schema::{Block, Body, IdentitySchema, Schema};
+use crate::types::{Nesting, Type};
 
 pub(super) fn diagnostics(diagnostics: Diagnostics) -> Vec<tf::Diagnostic> {
-    let convert = |diagnostic: crate::Diagnostic| tf::Diagnostic {
+    let convert = |diagnostic: Diagnostic| tf::Diagnostic {
         severity: match diagnostic.severity {
             Severity::Error => tf::diagnostic::Severity::Error.into(),
             Severity::Warning => tf::diagnostic::Severity::Warning.into(),

@@ -20,6 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::{json, msgpack};
+use crate::context::Context;
 use crate::data_source::DataSource;
 use crate::describe::{Description, describe};
 use crate::diagnostic::{Diagnostic, Result};
@@ -27,7 +28,7 @@ use crate::ephemeral::EphemeralResource;
 use crate::function::Function;
 use crate::list_resource::ListResource;
 use crate::proto::tf;
-use crate::provider::{Configure, Context, Provider};
+use crate::provider::{Configure, Provider};
 use crate::resource::Resource;
 use crate::schema::Schema;
 use crate::types::Type;

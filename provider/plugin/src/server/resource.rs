@@ -3,11 +3,12 @@
 use serde_json::Value as Json;
 
 use crate::codec::json;
+use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Result};
 use crate::planning::{clear_write_only, standard_plan};
 use crate::private::Private;
 use crate::proto::tf;
-use crate::provider::{Context, Provider};
+use crate::provider::Provider;
 use crate::resource::{Create, Import, Instance, MoveSource, Resource, Update};
 use crate::value::Value;
 

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::proto::tf;
 use crate::provider::Provider;
+use crate::schema::Schema;
 
 use super::{Server, messages};
 
@@ -86,7 +87,7 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
         &self,
         _: Request<tf::get_provider_schema::Request>,
     ) -> Result<Response<tf::get_provider_schema::Response>, Status> {
-        let all = |schemas: &std::collections::BTreeMap<String, crate::Schema>| {
+        let all = |schemas: &std::collections::BTreeMap<String, Schema>| {
             schemas
                 .iter()
                 .map(|(name, s)| (name.clone(), messages::schema(s)))

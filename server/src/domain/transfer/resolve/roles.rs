@@ -1,6 +1,6 @@
 //! Which member of its profile each block of an allocation is for, and whether together they make up the profile.
 
-use ipam_shared::{api::transfer::ConflictCode, cell::Cell as _};
+use ipam_shared::api::transfer::{Cell as _, ConflictCode};
 
 use super::{
     super::{

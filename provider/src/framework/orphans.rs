@@ -1,0 +1,75 @@
+//! What an interrupted apply left behind and no state has learnt of: a destroy does not take it along, and says so.
+//!
+//! An apply takes over what it finds of its own. Only when everything is about to go does nobody come back for the rest, so
+//! the first deletion looks for what was made for this owner and nobody has confirmed: the refresh before it has confirmed all
+//! that the state knows. Terraform asks the provider for nothing if the state is empty; then `ipam orphans` tells.
+
+use ipam_shared::api::{
+    allocation::{Allocation, AllocationFilter},
+    ownership::Owned as _,
+};
+use tfplugin::{Context, Diagnostic};
+use time::format_description::well_known::Rfc3339;
+
+use crate::{
+    command::{is_destroy, is_partial},
+    connection::Connection,
+};
+
+/// So many are named.
+const NAMED: usize = 10;
+
+/// Says once what else of this owner is left when everything goes.
+pub(crate) async fn before_deletion(ctx: &Context<Connection>, connection: &Connection) {
+    let Some(owner) = &connection.owner else {
+        return;
+    };
+    if !is_destroy() || is_partial() || connection.run.says_orphans() {
+        return;
+    }
+    let filter = AllocationFilter {
+        owner: Some(owner.clone()),
+        confirmed: Some(false),
+        ..AllocationFilter::default()
+    };
+    let left = match connection.client.all_allocations(&filter).await {
+        Ok(left) => left,
+        // A destroy is not kept from ending because nobody can tell what is left.
+        Err(error) => {
+            tracing::warn!(%error, "what no state has confirmed can't be looked up");
+            return;
+        }
+    };
+    if left.is_empty() {
+        return;
+    }
+    let named = left.iter().take(NAMED);
+    let lines: Vec<String> = named.map(|found| format!("  {}", line(found))).collect();
+    ctx.report(Diagnostic::warning(
+        format!(
+            "Allocations of the owner {owner} stay that no state has confirmed: {}",
+            left.len()
+        ),
+        format!(
+            "They were made for the same owner as what is destroyed, and no refresh has found them in a state: most likely \
+             an apply was interrupted. They are not destroyed:\n\n{}\n\n\"ipam orphans --owner '{owner}'\" lists all of \
+             them.",
+            lines.join("\n")
+        ),
+    ));
+}
+
+/// What it is, and what to do about it.
+fn line(found: &Allocation) -> String {
+    let id = found.import_id();
+    let made = found
+        .created_at
+        .replace_nanosecond(0)
+        .unwrap_or(found.created_at);
+    format!(
+        "{} with {}, made at {}; import it with: terraform import ADDRESS '{id}', or release it with: ipam release '{id}'",
+        found.title(),
+        found.cidr,
+        made.format(&Rfc3339).unwrap_or_default()
+    )
+}

@@ -1,0 +1,59 @@
+//! Why a refusal of the server says less than it seems to: this run is about to change what it is about.
+
+use ipam_client::Error;
+use ipam_shared::{
+    api::{allocation::NewAllocation, ownership::Noun},
+    error::Code,
+};
+
+use crate::{
+    framework::verdict::Verdict,
+    nouns::vpc,
+    run::{key::Key, notes::Run},
+};
+
+/// Whether this run makes or changes what the request names, so that the server can't say yet what it would get.
+pub(super) fn is_ahead_of_server(run: &Run, request: &NewAllocation) -> bool {
+    let vpc = vpc::key(request.vpc.as_str());
+    let is_named = |key: &Key| {
+        let name = key.name();
+        let pools = request.pools.iter().flatten();
+        *key == vpc
+            || key.noun() == Noun::Vrf && request.vrf.as_ref().is_some_and(|vrf| vrf.as_str() == name)
+            || key.noun() == Noun::Profile
+                && request.profile.as_ref().is_some_and(|profile| profile.as_str() == name)
+            || key.noun() == Noun::Pool && pools.into_iter().any(|pool| pool == name)
+            // Which pools a selector or a profile means is up to the server.
+            || key.noun() == Noun::Pool && request.pools.is_none()
+    };
+    run.moves_any(is_named)
+}
+
+/// Why the refusal of a request for something called `key` says less than it seems to, if it does.
+pub(super) fn excuse(
+    run: &Run,
+    request: &NewAllocation,
+    key: Option<&Key>,
+    error: &Error,
+) -> Option<Verdict> {
+    if run.is_applying() || is_ahead_of_server(run, request) {
+        return Some(Verdict::None);
+    }
+    match error.code()? {
+        // Of this name the state has one, which goes, is replaced, or gets another name.
+        Code::NameTaken | Code::Claimed if key.is_some_and(|key| run.is_present(key)) => {
+            Some(Verdict::None)
+        }
+        // The predecessor makes room.
+        Code::PoolExhausted | Code::Overlap if request.name.is_none() => Some(Verdict::None),
+        Code::PoolExhausted | Code::Overlap if run.is_freeing() || moves_space(run) => {
+            Some(Verdict::Possible)
+        }
+        _ => None,
+    }
+}
+
+/// Whether pools or reservations change.
+fn moves_space(run: &Run) -> bool {
+    run.moves_any(|key| matches!(key.noun(), Noun::Pool | Noun::Reservation | Noun::Profile))
+}

@@ -1,0 +1,10 @@
+//! A file or folder per noun: its attributes, its calls, and what is its own about plans.
+//!
+//! A noun has the data source of many with it (`Vrfs` beside `Vrf`). What all nouns do alike is in `framework`.
+
+pub(crate) mod allocation;
+pub(crate) mod pool;
+pub(crate) mod profile;
+pub(crate) mod reservation;
+pub(crate) mod vpc;
+pub(crate) mod vrf;

@@ -1,3 +1,0 @@
-//! Resources, a file per noun.
-
-pub(crate) mod allocation;
