@@ -168,7 +168,7 @@ impl Opened {
     /// Says loudly when an acknowledged allocation could be lost in a crash, and refuses if the database is our own.
     pub async fn check_durability(&self) -> anyhow::Result<()> {
         let mut connection = self.connections.read().await?;
-        if !db::commit::is_warned(&mut connection).await? {
+        if !db::settle::is_warned(&mut connection).await? {
             tracing::error!(
                 "warnings of PostgreSQL do not arrive here: an allocation can be acknowledged that a synchronous standby \
                  does not have, be lost in a fail-over, and then be given to somebody else; if something stands between \

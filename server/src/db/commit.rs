@@ -41,24 +41,6 @@ pub(super) fn unconfirmed(warning: &str) -> sqlx::Error {
     sqlx::Error::Protocol(format!("PostgreSQL committed, and warned: {warning}"))
 }
 
-/// Writes something that nobody reads: once it is committed, so is all that was committed before it, also where a standby
-/// had not said so.
-pub async fn settle(db: &mut super::Connection) -> Result<(), sqlx::Error> {
-    // Unchecked: it has neither parameters nor an answer.
-    let message = sqlx::query("select pg_logical_emit_message(true, 'ipam', '')");
-    message.execute(db).await.map(drop)
-}
-
-/// Whether warnings arrive at all: a setting of the database, of its role or of a proxy may keep them from us.
-pub async fn is_warned(db: &mut super::Connection) -> Result<bool, sqlx::Error> {
-    // Unchecked: it is no query.
-    let warn =
-        sqlx::raw_sql("do $$ begin raise warning 'ipam looks whether warnings arrive'; end $$");
-    let (done, warning) = listening(warn.execute(db)).await;
-    done?;
-    Ok(warning.is_some())
-}
-
 /// Runs a statement; with the first warning that came meanwhile.
 pub(super) async fn listening<F: Future>(statement: F) -> (F::Output, Option<String>) {
     let mut statement = pin!(statement);

@@ -28,6 +28,7 @@ pub mod reconcile;
 pub mod reservation;
 pub mod seal;
 pub mod search;
+pub mod settle;
 pub mod space;
 pub mod total;
 pub mod transfer;

@@ -147,6 +147,6 @@ impl Ipam {
 }
 
 pub(super) async fn settle_with(mut transaction: Transaction) -> Result<()> {
-    db::commit::settle(&mut transaction).await?;
+    db::settle::settle(&mut transaction).await?;
     commit(transaction).await
 }

@@ -97,7 +97,7 @@ impl Ipam {
     ) -> Result<VpcDeleted> {
         // Pools are locked before the VPC. An allocation that has come from yet another pool is seen under the lock of the
         // VPC, and then it begins anew with that pool.
-        let mut pools = Vec::new();
+        let mut pools = allocation::pools_of_vpc(&mut self.read().await?, id).await?;
         for _ in 0..TRIES {
             let locks = Locks::vpc_to_delete(id, &pools);
             let locked = pools.clone();

@@ -442,8 +442,9 @@ async fn whatever_comes_and_goes_nothing_is_lost_and_nobody_waits_in_a_circle() 
                         "release" => &[204, 410],
                         "move" => &[200, 409, 410],
                         "change" => &[200, 410],
-                        // By name, a VPC that was deleted is not known any more.
-                        "delete vpc" | "list" => &[200, 404],
+                        // By name, a VPC that was deleted is not known any more; behind its lock it is known to be gone.
+                        "delete vpc" => &[200, 404, 410],
+                        "list" => &[200, 404],
                         _ => &[200],
                     };
                     assert!(

@@ -1,170 +1,23 @@
-//! Allocations and their blocks.
+//! Allocations as they are shown, and with the space that they have.
 
 use ipam_shared::{
     api::{
-        allocation::{Allocation, AllocationFilter, Block},
+        allocation::{Allocation, Block},
         pool::RequiredLabels,
     },
     cidr::{Cidr, usable_hosts},
     ids::{AllocationId, Claim, PoolId, VpcId, VrfId},
-    labels::Labels,
 };
 use serde::Deserialize;
-use sqlx::{
-    Postgres, QueryBuilder, Row, query,
-    types::{Json, ipnet::IpNet},
-};
+use sqlx::{query, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    db::{
-        Connection, convert,
-        event::Event,
-        ledger::{Ledger, ledger},
-    },
+    db::{Connection, convert},
     error::{Error, Result},
     network::Place,
 };
-
-/// Locks an allocation against changes, once its VPC is locked.
-pub async fn lock(db: &mut Connection, id: AllocationId) -> Result<()> {
-    query!(
-        "select from allocation where allocation_id = $1 for no key update",
-        id.0
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// What changes; none leaves as it is.
-#[derive(Debug, Default)]
-pub struct Update<'a> {
-    pub vpc: Option<VpcId>,
-    pub name: Option<&'a str>,
-    /// The size as it is asked for now: all three are written, so that one of them is set.
-    pub requested: Option<(Option<i64>, Option<i16>)>,
-    /// The size that it has now, and its blocks from the ledger with it.
-    pub prefix_length: Option<u8>,
-    pub labels: Option<&'a Labels>,
-    pub description: Option<&'a str>,
-    pub deletion_protection: Option<bool>,
-}
-
-/// Changes a locked allocation, and its blocks as the ledger says; when.
-pub async fn update(
-    db: &mut Connection,
-    id: AllocationId,
-    update: &Update<'_>,
-    ledger: &Ledger,
-    events: &[Event<'_>],
-) -> Result<OffsetDateTime, sqlx::Error> {
-    let (hosts, prefix_length) = update.requested.unwrap_or_default();
-    let row = ledger!(
-        ledger,
-        events,
-        " update allocation set vpc_id = coalesce($38, vpc_id), name = coalesce($39, name), labels = coalesce($40, labels),
-            description = coalesce($41, description), deletion_protection = coalesce($42, deletion_protection),
-            requested_hosts = case when $43 then $44 else requested_hosts end,
-            requested_prefix_length = case when $43 then $45 else requested_prefix_length end,
-            requested_cidr = case when $43 then null else requested_cidr end,
-            prefix_length = coalesce($46, prefix_length),
-            revision = revision + 1, updated_at = now()
-        where allocation_id = $37
-        returning updated_at",
-        id.0,
-        update.vpc.map(|id| id.0),
-        update.name,
-        update.labels.map(Json) as _,
-        update.description,
-        update.deletion_protection,
-        update.requested.is_some(),
-        hosts,
-        prefix_length,
-        update.prefix_length.map(i16::from)
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(row.updated_at)
-}
-
-/// Whether a VPC has an allocation of that name other than this one, or of this one's name if none is given.
-pub async fn is_name_taken(
-    db: &mut Connection,
-    id: AllocationId,
-    vpc: VpcId,
-    name: Option<&str>,
-) -> Result<bool> {
-    let row = query!(
-        r#"select exists (
-            select from allocation where vpc_id = $2 and allocation_id <> $1
-                and name = coalesce($3, (select name from allocation where allocation_id = $1))
-        ) as "is_taken!""#,
-        id.0,
-        vpc.0,
-        name
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(row.is_taken)
-}
-
-/// The pools that the blocks of some allocations lie in.
-pub async fn pools(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<PoolId>> {
-    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    let rows = query!(
-        "select distinct pool_id from block join pool_range using (range_id) where allocation_id = any($1) order by 1",
-        &ids
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
-}
-
-/// Deletes locked allocations, whose blocks the ledger ends.
-pub async fn delete(
-    db: &mut Connection,
-    ids: &[AllocationId],
-    ledger: &Ledger,
-    events: &[Event<'_>],
-) -> Result<()> {
-    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-    ledger!(
-        ledger,
-        events,
-        " delete from allocation where allocation_id = any($37)",
-        &ids
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Ids of the allocations of a VPC.
-pub async fn ids_of_vpc(db: &mut Connection, vpc: VpcId) -> Result<Vec<AllocationId>> {
-    let rows = query!(
-        "select allocation_id from allocation where vpc_id = $1 order by 1",
-        vpc.0
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| AllocationId(row.allocation_id))
-        .collect())
-}
-
-/// The id behind a number of the original API.
-pub async fn id_of_number(db: &mut Connection, number: i64) -> Result<Option<AllocationId>> {
-    let row = query!(
-        "select allocation_id from allocation where number = $1",
-        number
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| AllocationId(row.allocation_id)))
-}
 
 /// One allocation.
 pub async fn get(db: &mut Connection, id: AllocationId) -> Result<Option<Allocation>> {
@@ -357,94 +210,4 @@ pub async fn with_space(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec
             free: row.free.0,
         }
     )
-}
-
-/// Ids that pass a filter, in their order, after `cursor`. Only the conditions that are asked for become SQL, so that
-/// each filter gets the plan that suits it.
-pub async fn find(
-    db: &mut Connection,
-    filter: &AllocationFilter,
-    label: Option<(&str, &str)>,
-    cursor: Option<AllocationId>,
-    limit: u16,
-) -> Result<Vec<AllocationId>> {
-    let mut sql = QueryBuilder::new("select allocation_id from allocation where true");
-    conditions(&mut sql, filter, label);
-    if let Some(cursor) = cursor {
-        sql.push(" and allocation_id > ").push_bind(cursor.0);
-    }
-    sql.push(" order by allocation_id limit ")
-        .push_bind(i64::from(limit));
-    let rows = sql.build().fetch_all(db).await?;
-    rows.into_iter()
-        .map(|row| Ok(AllocationId(row.try_get(0)?)))
-        .collect()
-}
-
-/// What a filter asks for, as conditions on `allocation`.
-pub(super) fn conditions(
-    sql: &mut QueryBuilder<Postgres>,
-    filter: &AllocationFilter,
-    label: Option<(&str, &str)>,
-) {
-    if let Some(vpc) = &filter.vpc {
-        sql.push(" and vpc_id = (select vpc_id from vpc where lower(name collate \"C\") = lower(")
-            .push_bind(vpc.clone())
-            .push(" collate \"C\")");
-        if let Ok(id) = vpc.parse::<VpcId>() {
-            sql.push(" or vpc_id = ").push_bind(id.0);
-        }
-        sql.push(" limit 1)");
-    }
-    if let Some(name) = &filter.name {
-        sql.push(" and name = ").push_bind(name.clone());
-    }
-    if let Some(number) = filter.number {
-        sql.push(" and number = ").push_bind(number);
-    }
-    convert::push_owned(sql, filter.owner.as_deref(), filter.confirmed);
-    if let Some((key, value)) = label {
-        sql.push(" and labels @> jsonb_build_object(")
-            .push_bind(key.to_owned())
-            .push("::text, ")
-            .push_bind(value.to_owned())
-            .push("::text)");
-    }
-    if let Some(pool) = &filter.pool {
-        sql.push(
-            " and exists (select from block join pool_range using (range_id) join pool using (pool_id)
-                where block.allocation_id = allocation.allocation_id and ",
-        );
-        convert::push_named(sql, "pool", pool);
-        sql.push(")");
-    }
-    if let Some(address) = filter.contains {
-        // Through the tag, since that is what the index is on.
-        let host = IpNet::from(address);
-        sql.push(
-            // An array is looked up by its few ids; a subquery would be merged with all allocations in their order.
-            " and allocation_id = any(array(select block.allocation_id from pool_range join block
-                on block.range_id = pool_range.range_id
-                and ipam_tag(block.range_id, block.cidr) >>= ipam_tag(pool_range.range_id, ",
-        )
-        .push_bind(host)
-        .push("::cidr) where pool_range.cidr >>= ")
-        .push_bind(host)
-        .push("))");
-    }
-    if let Some(within) = filter.within {
-        let net = IpNet::from(within);
-        sql.push(
-            " and allocation_id in (select block.allocation_id from pool_range join block
-                on block.range_id = pool_range.range_id
-                and ipam_tag(block.range_id, block.cidr) <<= ipam_tag(pool_range.range_id,
-                    case when pool_range.cidr <<= ",
-        )
-        .push_bind(net)
-        .push(" then pool_range.cidr else ")
-        .push_bind(net)
-        .push("::cidr end) where pool_range.cidr && ")
-        .push_bind(net)
-        .push(")");
-    }
 }

@@ -1,0 +1,21 @@
+//! What makes sure that an answer may rest on what others have committed.
+
+use super::{Connection, commit};
+
+/// Writes something that nobody reads: once it is committed, so is all that was committed before it, also where a standby
+/// had not said so.
+pub async fn settle(db: &mut Connection) -> Result<(), sqlx::Error> {
+    // Unchecked: it has neither parameters nor an answer.
+    let message = sqlx::query("select pg_logical_emit_message(true, 'ipam', '')");
+    message.execute(db).await.map(drop)
+}
+
+/// Whether warnings arrive at all: a setting of the database, of its role or of a proxy may keep them from us.
+pub async fn is_warned(db: &mut Connection) -> Result<bool, sqlx::Error> {
+    // Unchecked: it is no query.
+    let warn =
+        sqlx::raw_sql("do $$ begin raise warning 'ipam looks whether warnings arrive'; end $$");
+    let (done, warning) = commit::listening(warn.execute(db)).await;
+    done?;
+    Ok(warning.is_some())
+}

@@ -1,0 +1,106 @@
+//! What servers remember of the address plan between requests; each piece is checked before it is relied on.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use ipam_shared::ids::VrfId;
+
+use super::AddressPlan;
+use crate::domain::Ipam;
+use crate::{
+    db::{
+        Connection,
+        address_plan::{self},
+    },
+    error::Result,
+};
+
+/// Most VPCs whose VRF is remembered.
+const MOST_HINTS: usize = 100_000;
+
+/// What servers remember between requests; each piece is checked before it is relied on.
+#[derive(Debug, Default)]
+pub(in crate::domain) struct Memory {
+    plan: RwLock<Option<Arc<AddressPlan>>>,
+    /// The VRF of each VPC, by lower-case name.
+    vrfs: RwLock<HashMap<String, VrfId>>,
+}
+
+impl Ipam {
+    /// The address plan, read if need be.
+    pub(crate) async fn address_plan(&self) -> Result<Arc<AddressPlan>> {
+        match self.known_address_plan() {
+            Some(plan) => Ok(plan),
+            None => self.read_address_plan(&mut self.read().await?).await,
+        }
+    }
+
+    /// The address plan as it is now: for answers that are not checked under a lock.
+    pub(crate) async fn current_address_plan(
+        &self,
+        db: &mut Connection,
+    ) -> Result<Arc<AddressPlan>> {
+        if let Some(plan) = self.known_address_plan() {
+            if address_plan::revision(db).await? == plan.revision {
+                return Ok(plan);
+            }
+            self.forget_address_plan(&plan);
+        }
+        self.read_address_plan(db).await
+    }
+
+    fn known_address_plan(&self) -> Option<Arc<AddressPlan>> {
+        let plan = self.memory.plan.read();
+        let plan = plan.unwrap_or_else(PoisonError::into_inner).clone();
+        plan.filter(|plan| plan.timeline == self.db.timeline())
+    }
+
+    async fn read_address_plan(&self, db: &mut Connection) -> Result<Arc<AddressPlan>> {
+        let plan = Arc::new(AddressPlan::read(db, self.db.timeline()).await?);
+        let mut known = self
+            .memory
+            .plan
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// Forgets a plan that is out of date.
+    pub(in crate::domain) fn forget_address_plan(&self, old: &Arc<AddressPlan>) {
+        let mut known = self
+            .memory
+            .plan
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have read a newer one meanwhile.
+        if known.as_ref().is_some_and(|plan| Arc::ptr_eq(plan, old)) {
+            *known = None;
+        }
+    }
+
+    /// The VRF that a VPC was in when it was last seen.
+    pub(in crate::domain) fn vrf_hint(&self, vpc: &str) -> Option<VrfId> {
+        self.memory
+            .vrfs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(vpc)
+            .copied()
+    }
+
+    /// Remembers the VRF of a VPC, whose name is in lower case.
+    pub(in crate::domain) fn remember_vrf(&self, vpc: String, vrf: VrfId) {
+        let mut vrfs = self
+            .memory
+            .vrfs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if vrfs.len() >= MOST_HINTS {
+            vrfs.clear();
+        }
+        vrfs.insert(vpc, vrf);
+    }
+}
