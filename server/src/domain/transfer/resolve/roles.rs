@@ -1,189 +1,157 @@
 //! Which member of its profile each block of an allocation is for, and whether together they make up the profile.
 
-use ipam_shared::{api::transfer::ConflictCode, cell::Cell as _};
-
-use super::{
-    super::{
-        check::Check,
-        gather::{FileAllocation, FileBlock},
-        world::Member,
-    },
-    Found, Problem,
+use ipam_shared::{
+    api::transfer::{ConflictCode, Record},
+    cell::Cell as _,
 };
 
-impl Check {
-    /// The member of the profile that a block is for.
-    pub(in crate::domain::transfer) fn member<'a>(
-        &self,
-        block: &FileBlock,
-        vrf: usize,
-        members: &'a [Member],
-        all: &[FileBlock],
-    ) -> Result<&'a Member, (ConflictCode, String)> {
-        let current = || members.iter().filter(|member| member.retired.is_none());
-        let roles = || {
-            current()
-                .map(|member| member.role.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
+use super::allocation::{Common, Found};
+use crate::{
+    db::transfer::write::Member,
+    domain::transfer::{
+        findings::{Findings, Problem},
+        read::gather::{FileBlock, text},
+    },
+};
+
+/// The member of the profile that a block is for.
+pub(super) fn member_of<'a>(
+    common: &Common<'a>,
+    members: &[&'a Member],
+    block: &FileBlock,
+) -> Result<&'a Member, Problem> {
+    let current = || members.iter().filter(|member| member.retired_at.is_none());
+    let roles: Vec<_> = current().map(|member| member.role.as_str()).collect();
+    let roles = roles.join(", ");
+    let incomplete = |detail: String| Problem::new(ConflictCode::Incomplete, detail);
+    let Some(role) = &block.role else {
+        if block.retired.is_some() {
+            let detail = "it was cut by a member that was replaced; say for which role";
+            return Err(incomplete(detail.to_owned()));
+        }
+        // The only member left whose pool has such an address.
+        let is_used = |role: &String| common.all.iter().any(|it| it.role.as_ref() == Some(role));
+        let has_address = |member: &Member| {
+            let pool = block.pool.as_deref().unwrap_or(&member.pool);
+            let pool = common.plan.pool(common.vrf, pool);
+            pool.is_ok_and(|pool| common.plan.range_of(pool, block.cidr).is_some())
         };
-        let retired = block.retired.map(|at| at.0);
-        if let (Some(_), None) = (retired, &block.role) {
-            let detail = "it was cut by a member that was replaced; say for which role".to_owned();
-            return Err((ConflictCode::Incomplete, detail));
-        }
-        if let Some(role) = &block.role {
-            let found = match block.rules {
-                rules if retired.is_some() => members.iter().find(|member| {
-                    let is = (member.offset, member.shortest, member.longest);
-                    member.role == *role
-                        && member.retired == retired
-                        && rules.is_none_or(|rules| rules == is)
-                }),
-                None => current().find(|member| member.role == *role),
-                Some((offset, shortest, longest)) => members
-                    .iter()
-                    .filter(|member| {
-                        member.role == *role
-                            && (member.offset, member.shortest, member.longest)
-                                == (offset, shortest, longest)
-                    })
-                    // The one in force, or else the one that was replaced last.
-                    .max_by_key(|member| (member.retired.is_none(), member.retired)),
-            };
-            return found.ok_or_else(|| {
-                let rules = match (block.rules, block.retired) {
-                    (_, Some(at)) => format!(" that was replaced at {}", at.write()),
-                    (Some(_), None) => " with these rules".to_owned(),
-                    (None, None) => String::new(),
-                };
-                let detail = format!(
-                    "the profile has no role \"{role}\"{rules}; it has {}",
-                    roles()
-                );
-                (ConflictCode::Incomplete, detail)
-            });
-        }
-        // Without a role: the only member left whose pool has such an address.
-        let mut possible = current().filter(|member| {
-            !all.iter()
-                .any(|other| other.role.as_ref() == Some(&member.role))
-                && self
-                    .world
-                    .pool(vrf, block.pool.as_deref().unwrap_or(&member.pool))
-                    .is_some_and(|pool| self.world.range_of(pool, block.cidr).is_some())
-        });
-        match (possible.next(), possible.next()) {
+        let mut possible = current().filter(|it| !is_used(&it.role) && has_address(it));
+        return match (possible.next(), possible.next()) {
             (Some(member), None) => Ok(member),
             (None, _) => {
                 let detail = format!(
-                    "{} lies in none of the pools of the profile, whose roles are {}",
-                    block.cidr,
-                    roles()
+                    "{} lies in none of the pools of the profile, whose roles are {roles}",
+                    block.cidr
                 );
-                Err((ConflictCode::OutsidePool, detail))
+                Err(Problem::new(ConflictCode::OutsidePool, detail))
             }
-            _ => {
-                let detail = format!(
-                    "it may be for several roles of the profile; say for which: {}",
-                    roles()
-                );
-                Err((ConflictCode::Incomplete, detail))
-            }
+            _ => Err(incomplete(format!(
+                "it may be for several roles of the profile; say for which: {roles}"
+            ))),
+        };
+    };
+    let mut of_role = members.iter().filter(|member| member.role == *role);
+    let found = match (block.retired, block.rules) {
+        (Some(retired), rules) => of_role.find(|member| {
+            member.retired_at == Some(retired) && rules.is_none_or(|it| it == member.rules())
+        }),
+        (None, None) => of_role.find(|member| member.retired_at.is_none()),
+        // The one in force, or else the one that was replaced last.
+        (None, Some(rules)) => {
+            of_role
+                .filter(|member| member.rules() == rules)
+                .max_by_key(|member| {
+                    (
+                        member.retired_at.is_none(),
+                        member.retired_at.map(|at| at.0),
+                    )
+                })
         }
-    }
+    };
+    found.copied().ok_or_else(|| {
+        let rules = match (block.rules, block.retired) {
+            (_, Some(at)) => format!(" that was replaced at {}", at.write()),
+            (Some(_), None) => " with these rules".to_owned(),
+            (None, None) => String::new(),
+        };
+        incomplete(format!(
+            "the profile has no role \"{role}\"{rules}; it has {roles}"
+        ))
+    })
 }
 
 /// The prefix length that an allocation of a profile was made for, if its blocks make up the profile.
-pub(in crate::domain::transfer) fn recipe_length(
-    file: &FileAllocation,
-    found: &[Found],
-    members: &[Member],
-    problems: &mut Vec<Problem>,
+pub(super) fn recipe_length(
+    line: u64,
+    record: &Record,
+    found: &[Found<'_>],
+    members: &[&Member],
+    findings: &mut Findings,
 ) -> Option<u8> {
+    let mut good = true;
     let mut refuse = |line, cidr, detail: String| {
-        problems.push((line, ConflictCode::Incomplete, Some(cidr), detail))
+        good = false;
+        let problem = Problem::new(ConflictCode::Incomplete, detail);
+        findings.add(line, problem.about(cidr));
     };
     let mut seen: Vec<&Member> = Vec::new();
-    // The length, and the block that told it.
-    let mut length: Option<(i16, &Found)> = None;
-    let mut good = true;
-    for one in found {
-        let (Some(member), block) = (&one.member, &one.block) else {
+    // The length, and the network that told it.
+    let mut told = None;
+    for Found { block, member, .. } in found {
+        let (Some(member), cidr) = (member, block.cidr) else {
             continue;
         };
-        if seen.iter().any(|other| other.role == member.role) {
-            good = false;
-            refuse(
-                block.line,
-                block.cidr,
-                format!("the allocation has the role \"{}\" twice", member.role),
-            );
+        let role = &member.role;
+        if seen.iter().any(|other| other.role == *role) {
+            let detail = format!("the allocation has the role \"{role}\" twice");
+            refuse(block.line, cidr, detail);
         }
         seen.push(member);
         // A member with one length only always has that length.
-        if member.shortest == member.longest {
+        if member.min_prefix_length == member.max_prefix_length {
             continue;
         }
-        let is = i16::from(block.cidr.prefix_length()) - member.offset;
-        match length {
-            None => length = Some((is, one)),
-            Some((first, other)) if first != is => {
-                good = false;
-                let detail = format!(
-                    "{} does not go with {}: beside it the role \"{}\" gets a /{}",
-                    block.cidr,
-                    other.block.cidr,
-                    member.role,
-                    first + member.offset
-                );
-                refuse(block.line, block.cidr, detail);
-            }
-            Some(_) => {}
-        }
-    }
-    // What was cut by an earlier form of the profile had the roles of that time, whether its members were replaced or others
-    // joined them. Blocks that say by which rules they were cut are such.
-    if found.iter().all(|one| one.block.rules.is_none())
-        && seen.iter().all(|member| member.retired.is_none())
-    {
-        let missing: Vec<_> = members
-            .iter()
-            .filter(|member| {
-                member.retired.is_none() && !seen.iter().any(|other| other.role == member.role)
-            })
-            .map(|member| format!("\"{}\"", member.role))
-            .collect();
-        if let (false, Some(first)) = (missing.is_empty(), found.first()) {
-            good = false;
+        let length = i16::from(cidr.prefix_length()) - member.size_offset;
+        let (first, other) = *told.get_or_insert((length, cidr));
+        if first != length {
             let detail = format!(
-                "an allocation of profile \"{}\" has a block for each of its roles; there is none for {}",
-                file.record
-                    .profile
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-                missing.join(", ")
+                "{cidr} does not go with {other}: beside it the role \"{role}\" gets a /{}",
+                first + member.size_offset
             );
-            refuse(file.line, first.block.cidr, detail);
+            refuse(block.line, cidr, detail);
         }
     }
     let first = found.first()?;
-    let length = match (length, file.record.requested_prefix_length) {
+    // What was cut by an earlier form of the profile had the roles of that time, whether its members were replaced or others
+    // joined them. Blocks that say by which rules they were cut are such.
+    if found.iter().all(|one| one.block.rules.is_none())
+        && seen.iter().all(|member| member.retired_at.is_none())
+    {
+        let is_missing = |member: &&&Member| {
+            member.retired_at.is_none() && !seen.iter().any(|other| other.role == member.role)
+        };
+        let missing = members.iter().filter(is_missing);
+        let missing: Vec<_> = missing.map(|it| format!("\"{}\"", it.role)).collect();
+        if !missing.is_empty() {
+            let detail = format!(
+                "an allocation of profile \"{}\" has a block for each of its roles; there is none for {}",
+                text(record.profile.as_ref()),
+                missing.join(", ")
+            );
+            refuse(line, first.block.cidr, detail);
+        }
+    }
+    let length = match (told, record.requested_prefix_length) {
         (Some((length, _)), _) => length,
         // Every length is fixed, whatever was asked for.
         (None, Some(asked)) => asked.into(),
-        (None, None) => i16::from(first.block.cidr.prefix_length()) - first.member.as_ref()?.offset,
+        (None, None) => i16::from(first.block.cidr.prefix_length()) - first.member?.size_offset,
     };
-    match u8::try_from(length).ok().filter(|length| *length <= 128) {
-        Some(length) => good.then_some(length),
-        None => {
-            refuse(
-                first.block.line,
-                first.block.cidr,
-                format!("it would have been asked for as a /{length}"),
-            );
-            None
-        }
+    let possible = u8::try_from(length).ok().filter(|length| *length <= 128);
+    if possible.is_none() {
+        let detail = format!("it would have been asked for as a /{length}");
+        refuse(first.block.line, first.block.cidr, detail);
     }
+    possible.filter(|_| good)
 }
