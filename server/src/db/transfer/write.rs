@@ -78,29 +78,49 @@ pub async fn pools(db: &mut Connection, rows: &[&Record]) -> Result<()> {
     )
 }
 
+/// Keys for as many new rows of a table, in ascending order.
+pub async fn keys(db: &mut Connection, table: Keyed, count: usize) -> Result<Vec<i32>> {
+    let (table, column) = match table {
+        Keyed::Ranges => ("pool_range", "range_id"),
+        Keyed::Members => ("profile_member", "member_id"),
+    };
+    let keys = query_scalar!(
+        r#"select nextval(pg_get_serial_sequence($1, $2))::integer as "key!" from generate_series(1, $3::bigint) order by 1"#,
+        table,
+        column,
+        i64::try_from(count).unwrap_or(i64::MAX)
+    );
+    Ok(keys.fetch_all(db).await?)
+}
+
+/// A table whose rows others refer to by a key that the database gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyed {
+    Ranges,
+    Members,
+}
+
 /// A new range.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Range {
+    pub range_id: RangeId,
     pub pool_id: PoolId,
     pub cidr: Cidr,
     pub parent_range_id: Option<RangeId>,
 }
 
-/// Inserts ranges whose parents are there, and answers their keys.
-pub async fn ranges(db: &mut Connection, rows: &[Range]) -> Result<Vec<(PoolId, Cidr, RangeId)>> {
-    let done = query!(
-        "insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id, parent_pool_id)
-        select pool_id, vrf_id, family, cidr, parent_range_id, case when parent_range_id is not null then parent_pool_id end
-        from jsonb_to_recordset($1) as new (pool_id uuid, cidr cidr, parent_range_id integer) join pool using (pool_id)
-        returning pool_id, cidr, range_id",
-        Json(rows) as _
+/// Inserts ranges under keys that are theirs, parents first.
+pub async fn ranges(db: &mut Connection, rows: &[Range]) -> Result<()> {
+    insert!(
+        db,
+        rows,
+        "insert into pool_range (range_id, pool_id, vrf_id, family, cidr, parent_range_id, parent_pool_id)
+        overriding system value
+        select range_id, pool_id, vrf_id, family, cidr, parent_range_id,
+            case when parent_range_id is not null then parent_pool_id end
+        from jsonb_to_recordset($1) as new (range_id integer, pool_id uuid, cidr cidr, parent_range_id integer)
+            join pool using (pool_id) order by range_id"
     )
-    .fetch_all(db)
-    .await?;
-    Ok(done
-        .into_iter()
-        .map(|row| (PoolId(row.pool_id), Cidr::from(row.cidr), row.range_id))
-        .collect())
 }
 
 /// Says that the ranges of these pools changed, and with them their VRFs.
@@ -142,7 +162,6 @@ pub async fn profiles(db: &mut Connection, rows: &[&Record]) -> Result<()> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Member {
     /// The key of a new one is negative until it is written.
-    #[serde(skip)]
     pub id: i32,
     pub profile_id: ProfileId,
     pub position: i16,
@@ -165,23 +184,17 @@ impl Member {
     }
 }
 
-/// Inserts members, and answers their keys in the order of the rows.
-pub async fn members(db: &mut Connection, rows: &[&Member]) -> Result<Vec<i32>> {
-    let mut keys = Vec::with_capacity(rows.len());
-    // Keys are given in the order in which rows are inserted, which for one function is the order of the array.
-    for chunk in rows.chunks(CHUNK) {
-        let new = query_scalar!(
-        "insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
+/// Inserts members under keys that are theirs.
+pub async fn members(db: &mut Connection, rows: &[Member]) -> Result<()> {
+    insert!(
+        db,
+        rows,
+        "insert into profile_member (member_id, profile_id, position, role, pool_name, size_offset, min_prefix_length,
             max_prefix_length, retired_at)
-        select * from jsonb_to_recordset($1) as new (profile_id uuid, position smallint, role text, pool text,
-            size_offset smallint, min_prefix_length smallint, max_prefix_length smallint, retired_at timestamptz)
-        returning member_id",
-        Json(chunk) as _
-    );
-        keys.extend(new.fetch_all(&mut *db).await?);
-    }
-    keys.sort_unstable();
-    Ok(keys)
+        overriding system value
+        select * from jsonb_to_recordset($1) as new (id integer, profile_id uuid, position smallint, role text, pool text,
+            size_offset smallint, min_prefix_length smallint, max_prefix_length smallint, retired_at timestamptz)"
+    )
 }
 
 /// Inserts VPCs with their VRFs, which are there.

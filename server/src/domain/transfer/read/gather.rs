@@ -1,6 +1,9 @@
 //! From records to things: ranges to pools, members to profiles, blocks to allocations. Looks at the file alone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::Hash,
+};
 
 use ipam_shared::{
     api::{
@@ -10,6 +13,7 @@ use ipam_shared::{
     cidr::Cidr,
     name::Name,
 };
+use uuid::Uuid;
 
 use super::parse::Line;
 use crate::domain::transfer::findings::{Findings, Problem};
@@ -17,17 +21,17 @@ use crate::domain::transfer::findings::{Findings, Problem};
 /// What a file says, thing by thing.
 #[derive(Debug, Default)]
 pub(crate) struct File {
-    pub(crate) vrfs: Vec<Line>,
+    pub(crate) vrfs: Vec<Thing<()>>,
     pub(crate) pools: Vec<Thing<FileRange>>,
     pub(crate) profiles: Vec<Thing<Line>>,
-    pub(crate) vpcs: Vec<Line>,
+    pub(crate) vpcs: Vec<Thing<()>>,
     pub(crate) reservations: Vec<Line>,
     pub(crate) allocations: Vec<Thing<FileBlock>>,
     pub(crate) cooldowns: Vec<Line>,
     pub(crate) past: Vec<Line>,
 }
 
-/// Something that may have several records: a pool, a profile or an allocation.
+/// Something that may have several records, as pools, profiles and allocations have.
 #[derive(Debug)]
 pub(crate) struct Thing<P> {
     /// Of its first record.
@@ -77,35 +81,34 @@ impl File {
     pub(crate) fn is_whole(&self) -> bool {
         self.vrfs
             .iter()
-            .any(|line| vrf_of(&line.record) == DEFAULT_VRF && line.record.id.is_some())
+            .any(|vrf| vrf_of(&vrf.record) == DEFAULT_VRF && vrf.record.id.is_some())
     }
 
     /// The VPCs that it names, each once.
     pub(crate) fn vpc_names(&self) -> Vec<NamedVpc> {
         let mut names: BTreeMap<String, NamedVpc> = BTreeMap::new();
-        let vpcs = self.vpcs.iter().map(|line| (line.line, &line.record));
+        let vpcs = self.vpcs.iter().map(|it| (it.line, &it.record));
         let allocations = self.allocations.iter().map(|it| (it.line, &it.record));
         for (line, record) in vpcs.chain(allocations) {
-            let (Some(name), vrf) = (record.vpc.clone(), record.vrf.clone()) else {
+            let Some(name) = record.vpc.clone() else {
                 continue;
             };
-            let known = names.entry(vpc_of(record)).or_insert(NamedVpc {
-                line,
-                name,
-                vrf: None,
-            });
-            known.vrf = known.vrf.take().or(vrf);
+            let vrf = None;
+            let new = NamedVpc { line, name, vrf };
+            let known = names.entry(vpc_of(record)).or_insert(new);
+            known.vrf = known.vrf.take().or_else(|| record.vrf.clone());
         }
         names.into_values().collect()
     }
 
     /// The VRFs that it names, for whatever.
     pub(crate) fn vrf_names(&self) -> HashSet<String> {
-        let lines = [&self.vrfs, &self.vpcs, &self.reservations, &self.cooldowns];
-        let records = lines.into_iter().flatten().map(|line| &line.record);
+        let things = self.vrfs.iter().chain(&self.vpcs).map(|it| &it.record);
+        let lines = self.reservations.iter().chain(&self.cooldowns);
+        let lines = lines.map(|line| &line.record);
         let pools = self.pools.iter().map(|it| &it.record);
         let allocations = self.allocations.iter().map(|it| &it.record);
-        let records = records.chain(pools).chain(allocations);
+        let records = things.chain(lines).chain(pools).chain(allocations);
         let blocks = self.allocations.iter().flat_map(|it| &it.parts);
         let of_blocks = blocks.filter_map(|block| block.pool.as_deref()?.split_once('/'));
         records
@@ -132,183 +135,155 @@ pub(crate) fn text<T: ToString>(value: Option<&T>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-/// What makes several records one thing.
-#[derive(PartialEq, Eq, Hash)]
-enum Key {
-    Vrf(String),
-    Pool(String, String),
-    Profile(String),
-    Vpc(String),
-    Named(String, String),
-    Keyed(String, String),
-    Id(uuid::Uuid),
+/// Things of one kind, by what makes several records one thing.
+struct Things<K, P> {
+    all: Vec<Thing<P>>,
+    places: HashMap<K, usize>,
 }
 
-/// Takes over what a thing does not say yet; answers what it says otherwise.
-macro_rules! merge {
-    ($into:expr, $from:expr; $($field:ident)+) => {{
-        let mut contradictions = Vec::new();
-        $(
-            match ($into.$field.is_some(), $from.$field.is_some()) {
-                (false, _) => $into.$field = $from.$field,
-                (true, true) if $into.$field != $from.$field => contradictions.push(stringify!($field)),
-                _ => {}
+impl<K: Hash + Eq, P> Things<K, P> {
+    fn new() -> Self {
+        Self {
+            all: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Adds a record, and what it says of one part, to the thing that has its key, or makes one. `merge` takes over what the
+    /// thing does not say yet, and answers what can't be.
+    fn add(
+        &mut self,
+        key: impl Into<Option<K>>,
+        (line, record, part): (u64, Record, P),
+        merge: impl FnOnce(&mut Record, Record, u64) -> Vec<String>,
+        findings: &mut Findings,
+    ) {
+        let key = key.into();
+        let place = key.as_ref().and_then(|key| self.places.get(key));
+        let Some(known) = place.and_then(|place| self.all.get_mut(*place)) else {
+            if let Some(key) = key {
+                self.places.insert(key, self.all.len());
             }
-        )+
-        contradictions
-    }};
+            let parts = vec![part];
+            self.all.push(Thing {
+                line,
+                record,
+                parts,
+            });
+            return;
+        };
+        let (cidr, first) = (record.cidr, known.line);
+        for detail in merge(&mut known.record, record, first) {
+            let problem = Problem::new(ConflictCode::Contradiction, detail);
+            findings.add(line, problem.about(cidr).beside(first));
+        }
+        known.parts.push(part);
+    }
+}
+
+/// A thing with one record only has none to merge.
+fn merge_nothing(_: &mut Record, from: Record, first: u64) -> Vec<String> {
+    let kind = from.kind.as_str();
+    vec![format!("the same {kind} is on line {first} already")]
+}
+
+/// A function that merges these columns.
+macro_rules! merge {
+    ($name:ident: $($column:ident)+) => {
+        fn $name(into: &mut Record, from: Record, first: u64) -> Vec<String> {
+            let mut contradictions = Vec::new();
+            $(
+                if into.$column.is_none() {
+                    into.$column = from.$column;
+                } else if from.$column.is_some() && into.$column != from.$column {
+                    contradictions.push(stringify!($column));
+                }
+            )+
+            let detail = |column| {
+                format!("{column} is not what line {first} says of the same thing; say the same, or say it once")
+            };
+            contradictions.into_iter().map(detail).collect()
+        }
+    };
+}
+
+merge!(merge_pool: description labels parent family min_prefix_length max_prefix_length default_prefix_length
+    reserved_addresses strategy release_cooldown_seconds required_labels id created_at created_by owner claim confirmed);
+merge!(merge_profile: description id created_at created_by owner claim confirmed);
+merge!(merge_allocation: vrf name profile description labels deletion_protection requested_hosts requested_prefix_length
+    requested_cidr requested_pools requested_pool_selector exclude_cidrs id number created_by created_at owner claim
+    confirmed);
+
+/// What makes several records one allocation.
+#[derive(PartialEq, Eq, Hash)]
+enum AllocationKey {
+    /// By VPC and name.
+    Named(String, String),
+    /// By VPC and what else the records have in common.
+    Keyed(String, String),
+    Id(Uuid),
+}
+
+impl AllocationKey {
+    fn of(record: &Record) -> Option<Self> {
+        let vpc = vpc_of(record);
+        match (&record.allocation, &record.name, record.id) {
+            (Some(key), ..) => Some(Self::Keyed(vpc, key.clone())),
+            (None, Some(name), _) => Some(Self::Named(vpc, name.to_string())),
+            (None, None, Some(id)) => Some(Self::Id(id)),
+            (None, None, None) => None,
+        }
+    }
 }
 
 /// Puts together what belongs together.
 pub(crate) fn gather(lines: Vec<Line>, findings: &mut Findings) -> File {
+    let (mut vrfs, mut vpcs) = (Things::new(), Things::new());
+    let (mut pools, mut profiles) = (Things::new(), Things::new());
+    let mut allocations = Things::<AllocationKey, _>::new();
     let mut file = File::default();
-    let mut places: HashMap<Key, usize> = HashMap::new();
     for Line { line, mut record } in lines {
+        let vrf = vrf_of(&record).to_owned();
         match record.kind {
-            Kind::Vrf => {
-                let key = Key::Vrf(vrf_of(&record).to_owned());
-                once(
-                    &mut file.vrfs,
-                    &mut places,
-                    key,
-                    Line { line, record },
-                    findings,
-                );
-            }
+            Kind::Vrf => vrfs.add(vrf, (line, record, ()), merge_nothing, findings),
             Kind::Vpc => {
-                let key = Key::Vpc(vpc_of(&record));
-                once(
-                    &mut file.vpcs,
-                    &mut places,
-                    key,
-                    Line { line, record },
-                    findings,
-                );
+                let key = vpc_of(&record);
+                vpcs.add(key, (line, record, ()), merge_nothing, findings);
+            }
+            Kind::Pool => {
+                let key = (vrf, text(record.pool.as_ref()));
+                let (cidr, since) = (record.cidr, record.since.take());
+                let range = FileRange { line, cidr, since };
+                pools.add(key, (line, record, range), merge_pool, findings);
+            }
+            Kind::ProfileMember => {
+                let key = text(record.profile.as_ref());
+                let member = record.clone();
+                let member = Line {
+                    line,
+                    record: member,
+                };
+                profiles.add(key, (line, record, member), merge_profile, findings);
+            }
+            Kind::Allocation => {
+                let key = AllocationKey::of(&record);
+                if let Some(block) = block(line, &mut record, findings) {
+                    allocations.add(key, (line, record, block), merge_allocation, findings);
+                }
             }
             Kind::Reservation => file.reservations.push(Line { line, record }),
             Kind::Cooldown => file.cooldowns.push(Line { line, record }),
             Kind::PastBlock => file.past.push(Line { line, record }),
-            Kind::Pool => {
-                let key = Key::Pool(vrf_of(&record).to_owned(), text(record.pool.as_ref()));
-                let since = record.since.take();
-                let cidr = record.cidr;
-                let part = FileRange { line, cidr, since };
-                let thing = Thing::new(line, record, part);
-                add(
-                    &mut file.pools,
-                    &mut places,
-                    Some(key),
-                    thing,
-                    findings,
-                    |into, from| {
-                        merge!(into, from; description labels parent family min_prefix_length max_prefix_length
-                        default_prefix_length reserved_addresses strategy release_cooldown_seconds required_labels id
-                        created_at created_by owner claim confirmed)
-                    },
-                );
-            }
-            Kind::ProfileMember => {
-                let key = Key::Profile(text(record.profile.as_ref()));
-                let part = Line {
-                    line,
-                    record: record.clone(),
-                };
-                let thing = Thing::new(line, record, part);
-                add(
-                    &mut file.profiles,
-                    &mut places,
-                    Some(key),
-                    thing,
-                    findings,
-                    |into, from| merge!(into, from; description id created_at created_by owner claim confirmed),
-                );
-            }
-            Kind::Allocation => {
-                let vpc = vpc_of(&record);
-                let key = match (&record.allocation, &record.name, record.id) {
-                    (Some(key), ..) => Some(Key::Keyed(vpc, key.clone())),
-                    (None, Some(name), _) => Some(Key::Named(vpc, name.to_string())),
-                    (None, None, Some(id)) => Some(Key::Id(id)),
-                    (None, None, None) => None,
-                };
-                let Some(part) = block(line, &mut record, findings) else {
-                    continue;
-                };
-                let thing = Thing::new(line, record, part);
-                add(
-                    &mut file.allocations,
-                    &mut places,
-                    key,
-                    thing,
-                    findings,
-                    |into, from| {
-                        merge!(into, from; vrf name profile description labels deletion_protection requested_hosts
-                        requested_prefix_length requested_cidr requested_pools requested_pool_selector exclude_cidrs id
-                        number created_by created_at owner claim confirmed)
-                    },
-                );
-            }
         }
     }
-    file
-}
-
-impl<P> Thing<P> {
-    fn new(line: u64, record: Record, part: P) -> Self {
-        Self {
-            line,
-            record,
-            parts: vec![part],
-        }
+    File {
+        vrfs: vrfs.all,
+        pools: pools.all,
+        profiles: profiles.all,
+        vpcs: vpcs.all,
+        allocations: allocations.all,
+        ..file
     }
-}
-
-/// Adds a thing with one record.
-fn once(
-    things: &mut Vec<Line>,
-    places: &mut HashMap<Key, usize>,
-    key: Key,
-    line: Line,
-    findings: &mut Findings,
-) {
-    let known = places.get(&key).and_then(|place| things.get(*place));
-    if let Some(first) = known.map(|first| first.line) {
-        let kind = line.record.kind.as_str();
-        let detail = format!("the same {kind} is on line {first} already");
-        let problem = Problem::new(ConflictCode::Contradiction, detail).beside(first);
-        findings.add(line.line, problem);
-        return;
-    }
-    places.insert(key, things.len());
-    things.push(line);
-}
-
-/// Adds a record to the thing that has its key, or makes one.
-fn add<P>(
-    things: &mut Vec<Thing<P>>,
-    places: &mut HashMap<Key, usize>,
-    key: Option<Key>,
-    thing: Thing<P>,
-    findings: &mut Findings,
-    merge: impl FnOnce(&mut Record, Record) -> Vec<&'static str>,
-) {
-    let place = key.as_ref().and_then(|key| places.get(key));
-    let Some(known) = place.and_then(|place| things.get_mut(*place)) else {
-        if let Some(key) = key {
-            places.insert(key, things.len());
-        }
-        things.push(thing);
-        return;
-    };
-    let (cidr, first) = (thing.record.cidr, known.line);
-    for column in merge(&mut known.record, thing.record) {
-        let detail = format!(
-            "{column} is not what line {first} says of the same thing; say the same, or say it once"
-        );
-        let problem = Problem::new(ConflictCode::Contradiction, detail);
-        findings.add(thing.line, problem.about(cidr).beside(first));
-    }
-    known.parts.extend(thing.parts);
 }
 
 /// Takes what a record of an allocation says of its block.

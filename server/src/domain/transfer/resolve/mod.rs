@@ -7,7 +7,6 @@ pub(crate) mod plan;
 mod pool;
 mod profile;
 mod released;
-mod roles;
 mod stored;
 
 use std::{
@@ -32,7 +31,7 @@ use self::{
 use super::{
     findings::{Findings, Problem},
     read::{
-        gather::{File, NamedVpc, vpc_of, vrf_of},
+        gather::{File, NamedVpc, Thing, vpc_of, vrf_of},
         parse::Line,
     },
 };
@@ -218,8 +217,8 @@ fn count<T>(line: u64, resolved: Result<Arc<Noun<T>>, Problem>, findings: &mut F
     }
 }
 
-fn add_vrfs(plan: &mut Plan, lines: Vec<Line>, findings: &mut Findings) {
-    for Line { line, record } in lines {
+fn add_vrfs(plan: &mut Plan, things: Vec<Thing<()>>, findings: &mut Findings) {
+    for Thing { line, record, .. } in things {
         let name = vrf_of(&record).to_owned();
         let subject = format!("the VRF \"{name}\"");
         let is = (subject.as_str(), name == DEFAULT_VRF);
@@ -234,8 +233,13 @@ fn add_vrfs(plan: &mut Plan, lines: Vec<Line>, findings: &mut Findings) {
 }
 
 /// VPCs that have a record, and those that allocations use for the first time.
-fn add_vpcs(plan: &mut Plan, lines: Vec<Line>, named: Vec<NamedVpc>, findings: &mut Findings) {
-    for Line { line, record } in lines {
+fn add_vpcs(
+    plan: &mut Plan,
+    things: Vec<Thing<()>>,
+    named: Vec<NamedVpc>,
+    findings: &mut Findings,
+) {
+    for Thing { line, record, .. } in things {
         let resolved = add_vpc(plan, line, record);
         count(line, resolved, findings);
     }

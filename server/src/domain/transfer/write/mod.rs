@@ -16,10 +16,26 @@ use crate::{
     db::{
         Connection,
         event::{self, Caller, Event, Snapshot},
-        transfer::write::{self, CHUNK},
+        transfer::write::{self, CHUNK, Keyed, Member},
     },
     error::{Error, Result},
 };
+
+/// The keys of new rows, by what they had instead while they were not written.
+struct Keys(HashMap<i32, i32>);
+
+impl Keys {
+    /// Takes keys for these, the lowest for the first.
+    async fn take(db: &mut Connection, table: Keyed, ids: Vec<i32>) -> Result<Self> {
+        let keys = write::keys(db, table, ids.len()).await?;
+        Ok(Self(ids.into_iter().zip(keys).collect()))
+    }
+
+    /// The key of a row, new or not.
+    fn of(&self, id: i32) -> i32 {
+        self.0.get(&id).copied().unwrap_or(id)
+    }
+}
 
 /// Writes everything, if what was found still holds; otherwise nothing that stays.
 pub(super) async fn write(
@@ -63,12 +79,18 @@ async fn owners(
     import: &Import,
     caller: &Caller,
     report: &Report,
-) -> Result<HashMap<i32, i32>> {
+) -> Result<Keys> {
     let plan = &import.plan;
     write::vrfs(db, &plan.vrfs.added_records()).await?;
     write::profiles(db, &plan.profiles.added_records()).await?;
-    let members: Vec<_> = plan.members.iter().filter(|it| it.id < 0).collect();
-    let keys = write::members(db, &members).await?;
+    let members = plan.members.iter().filter(|it| it.id < 0);
+    let ids = members.clone().map(|member| member.id).collect();
+    let keys = Keys::take(db, Keyed::Members, ids).await?;
+    let members = members.map(|member| Member {
+        id: keys.of(member.id),
+        ..member.clone()
+    });
+    write::members(db, &members.collect::<Vec<_>>()).await?;
     write::vpcs(db, &plan.vpcs.added_records()).await?;
     let event = |action, subject, name: Value| Event {
         action,
@@ -95,7 +117,7 @@ async fn owners(
         report.tell(Phase::Write, done / 2, total);
     }
     write::past(db, &import.past).await?;
-    Ok(members.into_iter().map(|it| it.id).zip(keys).collect())
+    Ok(keys)
 }
 
 /// Inserts allocations and their events; their blocks take space.

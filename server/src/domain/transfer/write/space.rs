@@ -1,6 +1,6 @@
 //! Writes what takes space, under the locks of the pools: pools and their ranges, reservations, blocks, and what is left.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use ipam_shared::{
     api::transfer::Phase,
@@ -9,44 +9,28 @@ use ipam_shared::{
 };
 use serde_json::json;
 
+use super::Keys;
 use crate::{
     db::{
         Connection, cooldown,
         event::{self, Caller, Event},
         free,
-        transfer::write::{self, Block, BlockOwner, CHUNK},
+        transfer::write::{self, Block, BlockOwner, CHUNK, Keyed},
     },
     domain::transfer::{
         Report,
         resolve::{Import, NewAllocation, plan::Plan},
     },
-    error::{Error, Result},
-    network::{Changes, Place, RangeId},
+    error::Result,
+    network::{Changes, Place},
 };
-
-/// The keys that new ranges got.
-struct RangeKeys(HashMap<RangeId, RangeId>);
-
-impl RangeKeys {
-    fn of(&self, range: RangeId) -> RangeId {
-        self.0.get(&range).copied().unwrap_or(range)
-    }
-
-    fn places(&self, places: &[Place]) -> Vec<Place> {
-        let places = places.iter().map(|place| Place {
-            range: self.of(place.range),
-            ..*place
-        });
-        places.collect()
-    }
-}
 
 /// Writes it; `members` are the keys that new members of profiles got.
 pub(super) async fn write(
     db: &mut Connection,
     import: &Import,
     caller: &Caller,
-    members: &HashMap<i32, i32>,
+    members: &Keys,
     report: &Report,
 ) -> Result<()> {
     let plan = &import.plan;
@@ -64,8 +48,8 @@ pub(super) async fn write(
     event::insert(db, &events).await?;
 
     let changes = Changes {
-        removed: keys.places(&import.changes.removed),
-        added: keys.places(&import.changes.added),
+        removed: places(&keys, &import.changes.removed),
+        added: places(&keys, &import.changes.added),
     };
     free::update(db, &changes).await?;
     write::blocks(db, &without_allocation(import, &keys)).await?;
@@ -126,42 +110,35 @@ async fn pools<'a>(
     write::touch(db, &touched, &vrfs).await
 }
 
-/// Inserts ranges, parents first, and answers the keys that they got.
-async fn ranges(db: &mut Connection, plan: &Plan) -> Result<RangeKeys> {
-    let mut keys = HashMap::new();
-    let mut waiting: Vec<_> = plan.new_ranges().collect();
-    while !waiting.is_empty() {
-        let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|range| {
-            let parent = range.parent;
-            parent.is_none_or(|parent| parent > 0 || keys.contains_key(&parent))
-        });
-        if now.is_empty() {
-            return Err(Error::bug("ranges that are cut from each other"));
-        }
-        let mut ids: BTreeMap<(PoolId, Cidr), RangeId> = BTreeMap::new();
-        let mut rows = Vec::with_capacity(now.len());
-        for range in now {
-            let pool_id = PoolId(range.pool.id);
-            ids.insert((pool_id, range.cidr), range.id);
-            let key_of = |parent| keys.get(&parent).copied().unwrap_or(parent);
-            rows.push(write::Range {
-                pool_id,
-                cidr: range.cidr,
-                parent_range_id: range.parent.map(key_of),
-            });
-        }
-        for (pool, cidr, key) in write::ranges(db, &rows).await? {
-            if let Some(id) = ids.get(&(pool, cidr)) {
-                keys.insert(*id, key);
-            }
-        }
-        waiting = later;
-    }
-    Ok(RangeKeys(keys))
+/// Inserts ranges, and answers the keys that they got.
+async fn ranges(db: &mut Connection, plan: &Plan) -> Result<Keys> {
+    // Each was found after its parent, under a lower number.
+    let mut new: Vec<_> = plan.new_ranges().collect();
+    new.reverse();
+    let ids = new.iter().map(|range| range.id).collect();
+    let keys = Keys::take(db, Keyed::Ranges, ids).await?;
+    let rows = new.into_iter().map(|range| write::Range {
+        range_id: keys.of(range.id),
+        pool_id: PoolId(range.pool.id),
+        cidr: range.cidr,
+        parent_range_id: range.parent.map(|parent| keys.of(parent)),
+    });
+    let rows: Vec<_> = rows.collect();
+    write::ranges(db, &rows).await?;
+    Ok(keys)
+}
+
+/// Places, now that ranges have their keys.
+fn places(keys: &Keys, places: &[Place]) -> Vec<Place> {
+    let places = places.iter().map(|place| Place {
+        range: keys.of(place.range),
+        ..*place
+    });
+    places.collect()
 }
 
 /// The blocks that no allocation owns.
-fn without_allocation(import: &Import, keys: &RangeKeys) -> Vec<Block<'static>> {
+fn without_allocation(import: &Import, keys: &Keys) -> Vec<Block<'static>> {
     let children = import.plan.new_ranges().filter_map(|range| {
         let owner = BlockOwner::Nobody {
             reason: "child_range",
@@ -195,14 +172,12 @@ fn without_allocation(import: &Import, keys: &RangeKeys) -> Vec<Block<'static>> 
 /// The blocks of an allocation.
 fn blocks(
     new: &NewAllocation,
-    keys: &RangeKeys,
-    members: &HashMap<i32, i32>,
+    keys: &Keys,
+    members: &Keys,
 ) -> impl Iterator<Item = Block<'static>> {
     new.blocks.iter().map(|block| {
         let (size_offset, min_prefix_length, max_prefix_length) = block.rules;
-        let member_id = block
-            .member
-            .map(|id| members.get(&id).copied().unwrap_or(id));
+        let member_id = block.member.map(|id| members.of(id));
         Block {
             range_id: keys.of(block.place.range),
             cidr: block.place.cidr,

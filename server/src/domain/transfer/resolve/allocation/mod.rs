@@ -1,6 +1,8 @@
 //! From the records of an allocation to its blocks: in which range each lies, which member of the profile it is for, and
 //! whether the sizes are what these allow. Looks at nothing but the file and the plan.
 
+mod roles;
+
 use std::collections::HashMap;
 
 use ipam_shared::{
@@ -15,10 +17,10 @@ use ipam_shared::{
 };
 use uuid::Uuid;
 
+use self::roles::{member_of, recipe_length};
 use super::{
     NewAllocation, NewBlock,
     plan::{Plan, Range, Vrf},
-    roles::{member_of, recipe_length},
 };
 use crate::{
     db::{convert::Asked, transfer::write::Member},
@@ -33,22 +35,22 @@ use crate::{
 };
 
 /// A block with its range, and the member that it is for.
-pub(super) struct Found<'a> {
-    pub(super) block: &'a FileBlock,
-    pub(super) range: &'a Range,
-    pub(super) member: Option<&'a Member>,
+struct Found<'a> {
+    block: &'a FileBlock,
+    range: &'a Range,
+    member: Option<&'a Member>,
 }
 
 /// What blocks of one allocation have in common.
-pub(super) struct Common<'a> {
-    pub(super) plan: &'a Plan,
+struct Common<'a> {
+    plan: &'a Plan,
     /// That of the VPC.
-    pub(super) vrf: &'a Vrf,
-    pub(super) labels: &'a Labels,
+    vrf: &'a Vrf,
+    labels: &'a Labels,
     /// All members of the profile, if there is one.
-    pub(super) members: Option<&'a [&'a Member]>,
+    members: Option<&'a [&'a Member]>,
     /// All blocks.
-    pub(super) all: &'a [FileBlock],
+    all: &'a [FileBlock],
 }
 
 /// What allocations would be, without those that are in conflict.

@@ -5,7 +5,7 @@ use ipam_shared::{
     cell::Cell as _,
 };
 
-use super::allocation::{Common, Found};
+use super::{Common, Found};
 use crate::{
     db::transfer::write::Member,
     domain::transfer::{
