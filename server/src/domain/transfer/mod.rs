@@ -24,7 +24,7 @@ mod write;
 
 use std::sync::Arc;
 
-use ipam_shared::api::transfer::{Format, ImportResult, Phase, Progress};
+use ipam_shared::api::transfer::{Format, ImportResult, Imported, Phase, Progress};
 use tokio::sync::{Semaphore, watch};
 
 pub(super) use self::read::read_records;
@@ -44,7 +44,7 @@ use crate::{
 };
 
 /// One import at a time: each may hold a file of the largest size several times over in memory.
-static TURN: Semaphore = Semaphore::const_new(1);
+static IMPORTS: Semaphore = Semaphore::const_new(1);
 
 /// How often an import looks at what is there before it gives up. The last time it holds its locks meanwhile.
 const TRIES: u32 = 4;
@@ -74,7 +74,7 @@ impl Ipam {
         let ipam = self.clone();
         let report = Report(progress);
         detached(async move {
-            let _turn = TURN
+            let _permit = IMPORTS
                 .acquire()
                 .await
                 .map_err(|error| Error::Internal(error.into()))?;
@@ -142,13 +142,18 @@ impl Ipam {
         };
         report.tell(Phase::Check, records, records);
         let is_good = findings.is_empty();
+        let created = if is_good {
+            import.counts()
+        } else {
+            Imported::default()
+        };
         let unchanged = findings.unchanged;
         let (conflicts, total_conflicts) = findings.finish();
         let result = ImportResult {
             dry_run,
             records,
             unchanged,
-            created: is_good.then(|| import.counts()).unwrap_or_default(),
+            created,
             total_conflicts,
             conflicts,
         };
