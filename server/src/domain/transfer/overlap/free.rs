@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ipam_shared::{api::transfer::ConflictCode, ids::PoolId};
 
-use super::{report, sweep::Wanted};
+use super::report;
 use crate::{
     db::{Connection, free, transfer::find},
     domain::{
@@ -105,15 +105,8 @@ fn claims(import: &Import) -> impl Iterator<Item = Claim> {
 
 /// Finds what overlaps within the file, and leaves the first of each in the order of lines; answers the others.
 fn sweep(claims: &mut Vec<Claim>, findings: &mut Findings) -> Vec<Claim> {
-    let wanted: Vec<_> = claims
-        .iter()
-        .map(|claim| Wanted {
-            space: (),
-            cidr: claim.place.cidr,
-            line: claim.line,
-        })
-        .collect();
-    let lost = report(&wanted, findings, |cidr, _, line| match line {
+    let networks = claims.iter().map(|it| ((), it.place.cidr, it.line));
+    let lost = report(networks, findings, |cidr, _, line| match line {
         Some(line) => format!("{cidr} on line {line}"),
         None => format!("the reservation of {cidr}"),
     });

@@ -33,15 +33,17 @@ pub(super) async fn resolve(
     Ok(())
 }
 
-/// Says what overlaps what. Answers the places of those that were said later, which lose. `other` is what stands behind the
-/// network of the other one, whose place and line it is given.
+/// Says which of the networks, each in a space of its own and said on a line, overlap. Answers the places of those that were
+/// said later, which lose. `describe` says what the other one is, by its network, place and line.
 fn report<S: Copy + Ord>(
-    wanted: &[Wanted<S>],
+    networks: impl Iterator<Item = (S, Cidr, Option<u64>)>,
     findings: &mut Findings,
-    other: impl Fn(Cidr, usize, Option<u64>) -> String,
+    describe: impl Fn(Cidr, usize, Option<u64>) -> String,
 ) -> HashSet<usize> {
+    let wanted = networks.map(|(space, cidr, line)| Wanted { space, cidr, line });
+    let wanted: Vec<_> = wanted.collect();
     let mut lost = HashSet::new();
-    for (later, before) in overlaps(wanted) {
+    for (later, before) in overlaps(&wanted) {
         lost.insert(later);
         let (Some(one), Some(two)) = (wanted.get(later), wanted.get(before)) else {
             continue;
@@ -53,11 +55,8 @@ fn report<S: Copy + Ord>(
             Some(_) => ConflictCode::OverlapInFile,
             None => ConflictCode::Overlap,
         };
-        let detail = format!(
-            "{} overlaps {}",
-            one.cidr,
-            other(two.cidr, before, two.line)
-        );
+        let other = describe(two.cidr, before, two.line);
+        let detail = format!("{} overlaps {other}", one.cidr);
         let problem = Problem::new(code, detail);
         findings.add(line, problem.about(one.cidr).beside(two.line));
     }
@@ -68,15 +67,8 @@ fn report<S: Copy + Ord>(
 fn check_roots(plan: &Plan, findings: &mut Findings) {
     let ranges = plan.ranges.values();
     let roots: Vec<&Range> = ranges.filter(|range| range.parent.is_none()).collect();
-    let wanted: Vec<_> = roots
-        .iter()
-        .map(|range| Wanted {
-            space: range.pool.vrf.id,
-            cidr: range.cidr,
-            line: range.line,
-        })
-        .collect();
-    report(&wanted, findings, |cidr, place, line| {
+    let networks = roots.iter().map(|it| (it.pool.vrf.id, it.cidr, it.line));
+    report(networks, findings, |cidr, place, line| {
         let pool = roots.get(place).map(|range| range.pool.full_name());
         let at = line.map_or_else(String::new, |line| format!(", on line {line}"));
         format!(
@@ -94,15 +86,8 @@ fn reserved_blocks(plan: &Plan, findings: &mut Findings) -> Vec<ReservedBlock> {
         .all()
         .filter_map(|reservation| Some((&**reservation, reservation.record.cidr?)))
         .collect();
-    let wanted: Vec<_> = all
-        .iter()
-        .map(|(reservation, cidr)| Wanted {
-            space: reservation.vrf.id,
-            cidr: *cidr,
-            line: reservation.line,
-        })
-        .collect();
-    let lost = report(&wanted, findings, |cidr, place, line| {
+    let networks = all.iter().map(|(it, cidr)| (it.vrf.id, *cidr, it.line));
+    let lost = report(networks, findings, |cidr, place, line| {
         let reason = all
             .get(place)
             .map(|(it, _)| text(it.record.reason.as_ref()));
