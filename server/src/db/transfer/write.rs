@@ -315,10 +315,12 @@ pub async fn blocks(db: &mut Connection, rows: &[Block<'_>]) -> Result<()> {
     )
 }
 
-/// What a block that cools down was: a record, and the range that the block lies in.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// What a block that cools down was: a record, and what that does not say.
+#[derive(Clone, Debug, Serialize)]
 pub struct Cooldown<'a> {
     pub range_id: RangeId,
+    /// Name of the VPC in lower case, since case does not count.
+    pub lower_vpc: String,
     #[serde(flatten)]
     pub record: &'a Record,
 }
@@ -329,8 +331,8 @@ pub async fn cooldowns(db: &mut Connection, rows: &[Cooldown<'_>]) -> Result<()>
         db,
         rows,
         "insert into cooldown (range_id, cidr, allocation_id, vpc, name, role, released_at, free_at)
-        select range_id, cidr, id, lower(vpc), name, role, released_at, until
-        from jsonb_to_recordset($1) as new (range_id integer, cidr cidr, id uuid, vpc text, name text, role text,
+        select range_id, cidr, id, lower_vpc, name, role, released_at, until
+        from jsonb_to_recordset($1) as new (range_id integer, cidr cidr, id uuid, lower_vpc text, name text, role text,
             released_at timestamptz, until timestamptz)"
     )
 }

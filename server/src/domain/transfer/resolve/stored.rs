@@ -1,6 +1,6 @@
 //! Allocations of a file that are there already: exactly the same, which are left alone, or different.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ipam_shared::{
     api::transfer::{ConflictCode, Record},
@@ -40,7 +40,9 @@ pub(super) async fn without_stored(
         let wanted: Vec<_> = chunk.iter().map(known_by).collect();
         known.extend(find::known(db, &wanted).await?);
     }
-    let ids: Vec<AllocationId> = known.iter().filter_map(meant).collect();
+    // Several of the file may mean the same one.
+    let ids: HashSet<AllocationId> = known.iter().filter_map(meant).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
     let mut stored = Stored::new();
     for chunk in ids.chunks(CHUNK) {
         for block in read::allocations(db, chunk).await? {

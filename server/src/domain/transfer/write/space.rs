@@ -19,6 +19,7 @@ use crate::{
     },
     domain::transfer::{
         Report,
+        read::gather::vpc_of,
         resolve::{Import, NewAllocation, plan::Plan},
     },
     error::Result,
@@ -55,6 +56,7 @@ pub(super) async fn write(
     write::blocks(db, &without_allocation(import, &keys)).await?;
     let cooldowns = import.cooldowns.iter().map(|new| write::Cooldown {
         range_id: keys.of(new.place.range),
+        lower_vpc: vpc_of(&new.record),
         record: &new.record,
     });
     let cooldowns: Vec<_> = cooldowns.collect();
