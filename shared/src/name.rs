@@ -46,6 +46,11 @@ fn is_deceptive(c: char) -> bool {
     )
 }
 
+/// A text as names are compared where case does not count, see [`Name::folded`].
+pub fn fold(text: &str) -> String {
+    text.to_ascii_lowercase()
+}
+
 impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
@@ -55,7 +60,7 @@ impl Name {
     /// The name as it is compared where case does not count: A to Z are a to z, and no other letters are the same, whatever
     /// the language. The database has the same rule, `lower(name collate "C")`.
     pub fn folded(&self) -> String {
-        self.0.to_ascii_lowercase()
+        fold(&self.0)
     }
 
     /// Whether something new may be called so. What is there already keeps its name, and goes on to be found by it.

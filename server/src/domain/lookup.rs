@@ -9,6 +9,7 @@
 //! What is not kept: reservations outside of all pools that were deleted, ranges of child pools that were removed, and how
 //! long somebody's block cooled down.
 
+use ipam_shared::name::fold;
 use ipam_shared::{
     api::lookup::{Holder, HolderKind, Lookup, MAX_HOLDERS},
     api::vrf::Vrf,
@@ -157,12 +158,12 @@ async fn name_as_of(db: &mut Connection, found: &mut [Found], at: OffsetDateTime
             holder.vpc = then.vpc.clone().or(holder.vpc.take());
         }
         if let (None, Some(name)) = (*vpc, &holder.vpc) {
-            guessed.push(name.to_lowercase());
+            guessed.push(fold(name));
         }
     }
     let known = vpc::made_before(db, &guessed, at).await?;
     for (_, (holder, vpc)) in &mut found {
-        let name = holder.vpc.as_ref().map(|name| name.to_lowercase());
+        let name = holder.vpc.as_ref().map(|name| fold(name));
         *vpc = vpc.or_else(|| known.get(&name?).copied());
     }
     let ids: Vec<_> = found

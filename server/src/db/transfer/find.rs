@@ -1,10 +1,15 @@
 //! What an import has to know of what is there: locks, what has the names and ids of a file, and what has its space.
 
+use std::collections::HashSet;
+
 use ipam_shared::{
+    api::transfer::Record,
     cidr::Cidr,
-    ids::{AllocationId, PoolId, VpcId, VrfId},
+    ids::{AllocationId, VpcId},
 };
-use sqlx::query;
+use serde::Serialize;
+use sqlx::{query, query_scalar, types::Json};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -25,170 +30,117 @@ pub async fn be_patient(db: &mut Connection) -> Result<()> {
 
 /// Whether nothing was ever done here: everything that is done leaves an event.
 pub async fn is_untouched(db: &mut Connection) -> Result<bool> {
-    let row = query!(
+    let untouched = query_scalar!(
         r#"select not (exists (select from event) or exists (select from vpc) or exists (select from block)
             or exists (select from reservation)) as "untouched!""#
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(row.untouched)
+    );
+    Ok(untouched.fetch_one(db).await?)
 }
 
-/// Locks VRFs against changes of their pools and ranges.
-pub async fn lock_vrfs(db: &mut Connection, vrfs: &[VrfId]) -> Result<()> {
-    let ids: Vec<_> = vrfs.iter().map(|id| id.0).collect();
-    query!(
-        "select vrf_id from vrf where vrf_id = any($1) order by vrf_id for no key update",
-        &ids
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(())
+/// A function that locks the rows with some ids, in the order of these.
+macro_rules! lock {
+    ($(#[$doc:meta])+ $name:ident, $sql:literal) => {
+        $(#[$doc])+
+        pub async fn $name(db: &mut Connection, ids: &HashSet<Uuid>) -> Result<()> {
+            let ids: Vec<_> = ids.iter().copied().collect();
+            query!($sql, &ids).fetch_all(db).await?;
+            Ok(())
+        }
+    };
 }
 
-/// Locks pools against changes of their ranges and against allocations.
-pub async fn lock_pools(db: &mut Connection, pools: &[PoolId]) -> Result<()> {
-    let ids: Vec<_> = pools.iter().map(|id| id.0).collect();
-    query!(
-        "select pool_id from pool where pool_id = any($1) order by pool_id for no key update",
-        &ids
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(())
+lock! {
+    /// Locks VRFs against changes of their pools and ranges.
+    lock_vrfs, "select vrf_id from vrf where vrf_id = any($1) order by vrf_id for no key update"
 }
 
-/// Counts the changes of VRFs, pools, ranges and profiles.
-pub async fn revision(db: &mut Connection) -> Result<i64> {
-    Ok(query!("select revision from address_plan")
-        .fetch_one(db)
-        .await?
-        .revision)
+lock! {
+    /// Locks pools against changes of their ranges and against allocations.
+    lock_pools, "select pool_id from pool where pool_id = any($1) order by pool_id for no key update"
 }
 
-/// Locks VPCs against deletion.
-pub async fn lock_vpcs(db: &mut Connection, vpcs: &[VpcId]) -> Result<()> {
-    let ids: Vec<_> = vpcs.iter().map(|id| id.0).collect();
-    query!(
-        "select vpc_id from vpc where vpc_id = any($1) order by vpc_id for key share",
-        &ids
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(())
-}
-
-/// A VPC that has one of the names that were asked for.
-#[derive(Clone, Debug)]
-pub struct FoundVpc {
-    /// Which of the names.
-    pub place: usize,
-    /// Its id.
-    pub id: VpcId,
-    /// Its VRF.
-    pub vrf: VrfId,
-    /// Its name as it was first written.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// What it is for, as labels.
-    pub labels: serde_json::Value,
-}
-
-/// The VPCs with these names, whatever their case.
-pub async fn vpcs(db: &mut Connection, names: &[String]) -> Result<Vec<FoundVpc>> {
-    let rows = query!(
-        r#"select place as "place!", vpc_id, vrf_id, vpc.name, description, labels
-        from unnest($1::text[]) with ordinality as wanted (name, place) join vpc on lower(vpc.name collate "C") = lower(wanted.name collate "C")"#,
-        names
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| FoundVpc {
-            place: place(row.place),
-            id: VpcId(row.vpc_id),
-            vrf: VrfId(row.vrf_id),
-            name: row.name,
-            description: row.description,
-            labels: row.labels,
-        })
-        .collect())
+lock! {
+    /// Locks VPCs against deletion.
+    lock_vpcs, "select vpc_id from vpc where vpc_id = any($1) order by vpc_id for key share"
 }
 
 /// Those of these ids that VPCs have.
 pub async fn vpc_ids(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    let rows = query!("select vpc_id from vpc where vpc_id = any($1)", ids)
-        .fetch_all(db)
-        .await?;
-    Ok(rows.into_iter().map(|row| row.vpc_id).collect())
+    let found = query_scalar!("select vpc_id from vpc where vpc_id = any($1)", ids);
+    Ok(found.fetch_all(db).await?)
 }
 
-/// Those of these ids that allocations have.
-pub async fn allocation_ids(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    let rows = query!(
-        "select allocation.allocation_id from unnest($1::uuid[]) as wanted (id) join allocation on allocation_id = id",
-        ids
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(|row| row.allocation_id).collect())
+/// What an allocation of a file may be known by here.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KnownBy<'a> {
+    /// Its id.
+    pub id: Option<Uuid>,
+    /// Its number.
+    pub number: Option<i64>,
+    /// Its VPC.
+    pub vpc_id: Option<VpcId>,
+    /// Its name there.
+    pub name: Option<&'a str>,
+    /// The range of its first block.
+    pub range_id: Option<RangeId>,
+    /// Its first block.
+    pub cidr: Option<Cidr>,
 }
 
-/// The allocations that have these numbers.
-pub async fn numbers(db: &mut Connection, numbers: &[i64]) -> Result<Vec<(i64, AllocationId)>> {
+/// The allocations that have these.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// The one with the id.
+    pub by_id: Option<AllocationId>,
+    /// The one with the number.
+    pub by_number: Option<AllocationId>,
+    /// The one with the name.
+    pub by_name: Option<AllocationId>,
+    /// The one with the block.
+    pub by_block: Option<AllocationId>,
+}
+
+/// For each of these, in their order, the allocations that are there.
+pub async fn known(db: &mut Connection, wanted: &[KnownBy<'_>]) -> Result<Vec<Known>> {
     let rows = query!(
-        "select allocation.number, allocation_id from unnest($1::bigint[]) as wanted (number)
-            join allocation on allocation.number = wanted.number",
-        numbers
+        "select (select allocation_id from allocation where allocation_id = wanted.id) as by_id,
+            (select allocation_id from allocation where number = wanted.number) as by_number,
+            (select allocation_id from allocation where vpc_id = wanted.vpc_id and name = wanted.name) as by_name,
+            (select allocation_id from block where range_id = wanted.range_id and cidr = wanted.cidr) as by_block
+        from rows from (jsonb_to_recordset($1) as (id uuid, number bigint, vpc_id uuid, name text, range_id integer,
+            cidr cidr)) with ordinality as wanted (id, number, vpc_id, name, range_id, cidr, place)
+        order by place",
+        Json(wanted) as _
     )
     .fetch_all(db)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.number, AllocationId(row.allocation_id)))
+        .map(|row| Known {
+            by_id: row.by_id.map(AllocationId),
+            by_number: row.by_number.map(AllocationId),
+            by_name: row.by_name.map(AllocationId),
+            by_block: row.by_block.map(AllocationId),
+        })
         .collect())
 }
 
-/// For each (VPC, name) pair that an allocation has, its place and the allocation.
-pub async fn names(
-    db: &mut Connection,
-    vpcs: &[Uuid],
-    names: &[String],
-) -> Result<Vec<(usize, AllocationId)>> {
-    let rows = query!(
-        r#"select place as "place!", allocation_id
-        from unnest($1::uuid[], $2::text[]) with ordinality as wanted (vpc_id, name, place)
-            join allocation using (vpc_id, name)"#,
-        vpcs,
-        names
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (place(row.place), AllocationId(row.allocation_id)))
-        .collect())
-}
+/// What makes two blocks of the past the same: whose it was, the network, since when and until when.
+pub type PastKey = (Uuid, Cidr, OffsetDateTime, OffsetDateTime);
 
-/// For each of these networks that is the block of an allocation, its place and the allocation.
-pub async fn owners(db: &mut Connection, places: &[Place]) -> Result<Vec<(usize, AllocationId)>> {
-    let ranges: Vec<_> = places.iter().map(|place| place.range).collect();
-    let nets = convert::nets(places.iter().map(|place| place.cidr));
+/// The blocks of the past that have the owner and the network of one of these records.
+pub async fn past(db: &mut Connection, records: &[Record]) -> Result<HashSet<PastKey>> {
     let rows = query!(
-        r#"select place as "place!", allocation_id as "allocation_id!"
-        from unnest($1::integer[], $2::cidr[]) with ordinality as wanted (range_id, cidr, place)
-            join block using (range_id, cidr)
-        where allocation_id is not null"#,
-        &ranges,
-        &nets
+        r#"select distinct coalesce(allocation_id, reservation_id) as "owner!", past_block.cidr, since, until
+        from jsonb_to_recordset($1) as wanted (id uuid, cidr cidr)
+            join past_block on past_block.cidr = wanted.cidr and coalesce(allocation_id, reservation_id) = wanted.id"#,
+        Json(records) as _
     )
     .fetch_all(db)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (place(row.place), AllocationId(row.allocation_id)))
+        .map(|row| (row.owner, Cidr::from(row.cidr), row.since, row.until))
         .collect())
 }
 
@@ -235,7 +187,7 @@ pub async fn obstacles(db: &mut Connection, places: &[Place]) -> Result<Vec<(usi
                 child_pool: row.child_pool,
                 free_at: row.free_at,
             };
-            (place(row.place), conflict)
+            (super::place(row.place), conflict)
         })
         .collect())
 }
@@ -263,9 +215,4 @@ pub async fn analyze(db: &mut Connection) -> Result<()> {
         .execute(db)
         .await?;
     Ok(())
-}
-
-/// A place among what was asked for, which SQL counts from 1.
-fn place(ordinality: i64) -> usize {
-    usize::try_from(ordinality - 1).unwrap_or_default()
 }

@@ -1,16 +1,11 @@
 //! Everything there is, as the records of a file.
 
-use ipam_shared::{
-    api::transfer::{COLUMNS, Format, Record},
-    ids::{AllocationId, VpcId},
-};
+use ipam_shared::api::transfer::{COLUMNS, Format, Record};
 use tokio::sync::mpsc::Sender;
+use uuid::Uuid;
 
 use crate::{
-    db::{
-        Connection,
-        transfer::{read, released},
-    },
+    db::{Connection, transfer::read},
     error::{Error, Result},
 };
 
@@ -30,86 +25,51 @@ pub(super) async fn export(
         Ok::<_, Error>(piece.is_empty() || sender.send(Ok(piece)).await.is_ok())
     };
 
-    let mut records: Vec<_> = read::vrfs(db)
-        .await?
-        .into_iter()
-        .map(|(_, record)| record)
-        .collect();
-    for pool in read::pools(db).await? {
-        if pool.ranges.is_empty() {
-            records.push(pool.record);
-            continue;
-        }
-        records.extend(pool.ranges.iter().map(|range| Record {
-            cidr: Some(range.cidr),
-            since: range.since,
-            ..pool.record.clone()
-        }));
-    }
-    records.extend(
-        read::members(db)
-            .await?
-            .into_iter()
-            .map(|(_, record)| record),
-    );
+    let mut records = read::vrfs(db).await?;
+    let pools = read::pools(db).await?.into_iter();
+    records.extend(pools.map(|range| range.record));
+    let members = read::members(db).await?.into_iter();
+    records.extend(members.map(|(_, record)| record));
     if !send(records).await? {
         return Ok(());
     }
-
-    let mut cursor: Option<VpcId> = None;
+    let mut after = Uuid::nil();
     loop {
-        let vpcs = read::vpcs(db, cursor, CHUNK).await?;
-        let Some((last, _)) = vpcs.last() else {
+        let vpcs = read::vpcs(db, after, CHUNK).await?;
+        let Some(last) = vpcs.last().and_then(|vpc| vpc.id) else {
             break;
         };
-        cursor = Some(*last);
-        if !send(vpcs.into_iter().map(|(_, record)| record).collect()).await? {
+        after = last;
+        if !send(vpcs).await? {
             return Ok(());
         }
     }
-
-    let reservations = read::reservations(db).await?;
-    if !send(
-        reservations
-            .into_iter()
-            .map(|stored| stored.record)
-            .collect(),
-    )
-    .await?
-    {
+    if !send(read::reservations(db).await?).await? {
         return Ok(());
     }
-
-    let mut cursor: Option<AllocationId> = None;
+    let mut after = Uuid::nil();
     loop {
-        let ids = read::allocation_ids(db, cursor, CHUNK).await?;
+        let ids = read::allocation_ids(db, after, CHUNK).await?;
         let Some(last) = ids.last() else {
             break;
         };
-        cursor = Some(*last);
-        let allocations = read::allocations(db, &ids).await?;
-        if !send(
-            allocations
-                .iter()
-                .flat_map(read::StoredAllocation::records)
-                .collect(),
-        )
-        .await?
-        {
+        after = last.0;
+        let blocks = read::allocations(db, &ids).await?.into_iter();
+        if !send(blocks.map(|block| block.record).collect()).await? {
             return Ok(());
         }
     }
-
-    if !send(released::cooldowns(db).await?).await? {
+    let cooldowns = read::cooldowns(db).await?.into_iter();
+    if !send(cooldowns.map(|block| block.record).collect()).await? {
         return Ok(());
     }
-    let mut cursor = 0;
+    let mut after = 0;
     loop {
-        let past = released::past_after(db, cursor, CHUNK).await?;
+        let past = read::past_after(db, after, CHUNK).await?;
         let Some((last, _)) = past.last() else {
             return Ok(());
         };
-        cursor = *last;
+        after = *last;
         if !send(past.into_iter().map(|(_, record)| record).collect()).await? {
             return Ok(());
         }

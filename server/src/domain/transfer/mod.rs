@@ -2,54 +2,33 @@
 //!
 //! An import says every conflict at once, and is written in one transaction:
 //!
-//! 1. `parse`: from bytes to records with their lines; `bounds`: what their values may be; `gather`: from records to pools, profiles, allocations.
-//! 2. `config`, `recipe`, `check`, `resolve`, `past`: each thing is new, or there already and the same, or in conflict.
-//! 3. `space`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
+//! 1. `read`: from bytes to records with their lines, what their values may be, and from records to pools, profiles, allocations.
+//! 2. `resolve`: each thing is new, or there already and the same, or in conflict.
+//! 3. `overlap`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
 //! 4. `write`: if there is no conflict, what takes no space, some thousand rows a statement.
-//! 5. `turn`: only now locks, of what the file takes space from, and a look whether all that was read still holds; else it begins anew.
-//! 6. `write`: what takes space.
+//! 5. `locks`: only now locks, of what the file takes space from, and a look whether all that was read still holds; else it
+//!    begins anew.
+//! 6. `write::space`: what takes space.
 //!
 //! Steps 2 and 3 read a snapshot, and a dry run ends there. So who wants space waits only while blocks are written, and only
 //! for pools of the file. What an import finds there already, exactly the same, it leaves alone, so that a file may be
 //! imported again whatever became of the first time.
 
-mod bounds;
-mod check;
-mod conflict;
 mod export;
-mod gather;
+mod findings;
+mod locks;
 mod overlap;
-mod owners;
-mod parse;
-mod place;
-mod recipe;
+mod read;
 mod resolve;
-mod space;
-mod turn;
-mod world;
 mod write;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use ipam_shared::{
-    api::{
-        DEFAULT_VRF,
-        transfer::{Format, ImportResult, Phase, Progress, Record},
-    },
-    name::Name,
-};
+use ipam_shared::api::transfer::{Format, ImportResult, Imported, Phase, Progress};
 use tokio::sync::{Semaphore, watch};
 
-use self::{
-    check::{CHUNK, Check},
-    conflict::Conflicts,
-    gather::{File, gather, vpc_of, vrf_of},
-    turn::{Basis, Locks},
-    world::World,
-};
+pub(super) use self::read::read_records;
+use self::{findings::Findings, locks::Locks, read::gather::File, resolve::Import};
 use super::{
     Caller, Ipam,
     change::{commit, detached},
@@ -58,33 +37,24 @@ use crate::{
     db::{
         Connection,
         connection::LONG_PATIENCE,
-        transfer::{find, insert},
+        lock,
+        transfer::{
+            find,
+            write::{self as rows, CHUNK},
+        },
     },
     error::{Error, Result},
     memory,
 };
 
 /// One import at a time: each may hold a file of the largest size several times over in memory.
-static TURN: Semaphore = Semaphore::const_new(1);
+static IMPORTS: Semaphore = Semaphore::const_new(1);
 
 /// How often an import looks at what is there before it gives up. The last time it holds its locks meanwhile.
 const TRIES: u32 = 4;
 
 /// In bytes: a file that takes memory worth giving back.
 const LARGE: usize = 1 << 20;
-
-/// The records of a file that was exported, all of which have to be whole.
-pub(super) fn read_records(file: &[u8], format: Format) -> Result<Vec<Record>> {
-    let mut conflicts = Conflicts::default();
-    let lines = parse::parse(file, format, &mut conflicts)?;
-    match conflicts.finish().0.first() {
-        Some(first) => Err(Error::Invalid(format!(
-            "line {} of the export can't be read: {}",
-            first.line, first.detail
-        ))),
-        None => Ok(lines.into_iter().map(|line| line.record).collect()),
-    }
-}
 
 /// Whoever watches an import.
 pub(super) struct Report(watch::Sender<Progress>);
@@ -108,7 +78,7 @@ impl Ipam {
         let ipam = self.clone();
         let report = Report(progress);
         detached(async move {
-            let _turn = TURN
+            let _permit = IMPORTS
                 .acquire()
                 .await
                 .map_err(|error| Error::Internal(error.into()))?;
@@ -156,60 +126,55 @@ impl Ipam {
         (locks, report): (Locks, &Report),
     ) -> Result<Option<ImportResult>> {
         report.tell(Phase::Read, 0, 0);
-        let read = move || {
-            let mut conflicts = Conflicts::default();
-            let lines = parse::parse(&file, format, &mut conflicts)?;
-            let records = lines.len() as u64;
-            let lines = bounds::within(lines, time::OffsetDateTime::now_utc(), &mut conflicts);
-            Ok::<_, Error>((gather(lines, &mut conflicts), records, conflicts))
-        };
-        let (file, records, conflicts) = tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|error| Error::Internal(error.into()))??;
+        let read = tokio::task::spawn_blocking(move || read::read(&file, format)).await;
+        let (file, records, mut findings) =
+            read.map_err(|error| Error::Internal(error.into()))??;
         report.tell(Phase::Check, 0, records);
-        let wanted = file.vpc_names();
-        let whole = file.is_whole();
         let mut early = None;
-        let (check, basis) = if locks == Locks::First && !dry_run {
-            let transaction = early.insert(self.begin(&crate::db::lock::Locks::none()).await?);
+        let import = if locks == Locks::First && !dry_run {
+            let transaction = early.insert(self.begin(&lock::Locks::none()).await?);
             find::be_patient(transaction).await?;
-            turn::lock_all(transaction, &file, &wanted).await?;
-            check_file(transaction, file, conflicts, &wanted, whole).await?
+            locks::lock_all(transaction, &file).await?;
+            check(transaction, file, &mut findings).await?
         } else {
             let mut snapshot = self.begin_snapshot().await?;
             self.may_hand_out()?;
             find::be_patient(&mut snapshot).await?;
-            let found = check_file(&mut snapshot, file, conflicts, &wanted, whole).await?;
+            let import = check(&mut snapshot, file, &mut findings).await?;
             snapshot.rollback().await?;
-            found
+            import
         };
         report.tell(Phase::Check, records, records);
-        let mut result = ImportResult {
+        let is_good = findings.is_empty();
+        let created = if is_good {
+            import.counts()
+        } else {
+            Imported::default()
+        };
+        let unchanged = findings.unchanged;
+        let (conflicts, total_conflicts) = findings.finish();
+        let result = ImportResult {
             dry_run,
             records,
-            unchanged: check.unchanged,
-            ..ImportResult::default()
+            unchanged,
+            created,
+            total_conflicts,
+            conflicts,
         };
-        if dry_run || !check.conflicts.is_empty() {
-            if check.conflicts.is_empty() {
-                result.created = check.counts();
-            }
-            (result.conflicts, result.total_conflicts) = check.conflicts.finish();
+        if dry_run || !is_good {
             return Ok(Some(result));
         }
-        result.created = check.counts();
-        self.reserve_numbers(&check).await?;
+        self.reserve_numbers(&import).await?;
         let mut transaction = match early {
             Some(transaction) => transaction,
             None => {
-                let mut transaction = self.begin(&crate::db::lock::Locks::none()).await?;
+                let mut transaction = self.begin(&lock::Locks::none()).await?;
                 find::be_patient(&mut transaction).await?;
                 transaction
             }
         };
         self.may_hand_out()?;
-        let Some(locked) =
-            turn::write(&mut transaction, (&check, &basis), locks, caller, report).await?
+        let Some(locked) = write::write(&mut transaction, &import, locks, caller, report).await?
         else {
             transaction.rollback().await?;
             return Ok(None);
@@ -223,20 +188,23 @@ impl Ipam {
             locked_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX),
             "a plan was imported"
         );
-        if check.allocations.len() > CHUNK {
+        if import.allocations.len() > CHUNK {
             self.refresh_statistics().await;
         }
         Ok(Some(result))
     }
 
     /// Sees to it that nobody is given a number of the file.
-    async fn reserve_numbers(&self, check: &Check) -> Result<()> {
-        let numbers = check.allocations.iter().filter_map(|new| new.record.number);
+    async fn reserve_numbers(&self, import: &Import) -> Result<()> {
+        let numbers = import
+            .allocations
+            .iter()
+            .filter_map(|new| new.record.number);
         let Some(most) = numbers.max() else {
             return Ok(());
         };
-        let mut transaction = self.begin(&crate::db::lock::Locks::none()).await?;
-        insert::reserve_numbers(&mut transaction, most).await?;
+        let mut transaction = self.begin(&lock::Locks::none()).await?;
+        rows::reserve_numbers(&mut transaction, most).await?;
         commit(transaction).await
     }
 
@@ -280,98 +248,9 @@ fn is_race(error: &Error) -> bool {
     ) || matches!(error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error))
 }
 
-impl File {
-    /// Whether it is a whole plan, as an export is: it says under which id the VRF `default` is known.
-    fn is_whole(&self) -> bool {
-        self.vrfs
-            .iter()
-            .any(|line| vrf_of(&line.record) == DEFAULT_VRF && line.record.id.is_some())
-    }
-
-    /// The VPCs that it names, each once, as first written, with the line and the VRF that is first said of it.
-    fn vpc_names(&self) -> Vec<(u64, Name, Option<Name>)> {
-        let mut names: BTreeMap<String, (u64, Name, Option<Name>)> = BTreeMap::new();
-        let records = self.vpcs.iter().map(|line| (line.line, &line.record));
-        for (line, record) in
-            records.chain(self.allocations.iter().map(|new| (new.line, &new.record)))
-        {
-            let Some(name) = &record.vpc else {
-                continue;
-            };
-            let known = names
-                .entry(vpc_of(record))
-                .or_insert_with(|| (line, name.clone(), record.vrf.clone()));
-            if known.2.is_none() {
-                known.2.clone_from(&record.vrf);
-            }
-        }
-        names.into_values().collect()
-    }
-
-    /// The VRFs that it names, for whatever.
-    fn vrf_names(&self) -> HashSet<String> {
-        let lines = self
-            .vrfs
-            .iter()
-            .chain(&self.vpcs)
-            .chain(&self.reservations)
-            .chain(&self.cooldowns)
-            .map(|line| &line.record);
-        let records = lines
-            .chain(self.pools.iter().map(|pool| &pool.record))
-            .chain(self.allocations.iter().map(|new| &new.record));
-        let mut names: HashSet<String> = records.map(|record| vrf_of(record).to_owned()).collect();
-        let pools = self
-            .allocations
-            .iter()
-            .flat_map(|new| &new.blocks)
-            .filter_map(|block| block.pool.as_deref());
-        names.extend(
-            pools
-                .filter_map(|pool| pool.split_once('/'))
-                .map(|(vrf, _)| vrf.to_owned()),
-        );
-        names.insert(DEFAULT_VRF.to_owned());
-        names
-    }
-}
-
-/// Looks for everything that stands in the way of a file, and what that was seen in.
-async fn check_file(
-    db: &mut Connection,
-    file: File,
-    conflicts: Conflicts,
-    wanted: &[(u64, Name, Option<Name>)],
-    whole: bool,
-) -> Result<(Check, Basis)> {
-    let names: Vec<_> = wanted.iter().map(|(_, name, _)| name.to_string()).collect();
-    let revision = find::revision(db).await?;
-    let found = find::vpcs(db, &names).await?;
-    let vpcs = found.iter().map(|vpc| (vpc.id, vpc.vrf)).collect();
-    let clear = whole && find::is_untouched(db).await?;
-    let given: Vec<_> = file.vpcs.iter().filter_map(|line| line.record.id).collect();
-    let taken = find::vpc_ids(db, &given).await?;
-    let mut check = Check {
-        world: World::read(db, clear).await?,
-        conflicts,
-        ..Check::default()
-    };
-    check.vrfs(file.vrfs);
-    check.pools(file.pools);
-    check.profiles(file.profiles);
-    check.vpcs(file.vpcs, wanted, found, taken);
-    check.reservations(file.reservations);
-    check.roots();
-    check.reserve();
-    check.allocations(db, file.allocations).await?;
-    check.cooldowns(db, file.cooldowns).await?;
-    check.past(db, file.past).await?;
-    check.take(db).await?;
-    let basis = Basis {
-        revision,
-        clear,
-        names,
-        vpcs,
-    };
-    Ok((check, basis))
+/// Looks for everything that a file would make, and that stands in the way of it.
+async fn check(db: &mut Connection, file: File, findings: &mut Findings) -> Result<Import> {
+    let mut import = resolve::resolve(db, file, findings).await?;
+    overlap::resolve(db, &mut import, findings).await?;
+    Ok(import)
 }
