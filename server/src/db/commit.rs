@@ -298,16 +298,4 @@ mod tests {
         assert!(first.is_ok() && third.is_ok());
         said(&second.unwrap_err());
     }
-
-    #[tokio::test]
-    async fn warnings_of_a_database_arrive_unless_they_are_switched_off() {
-        let database = TestDatabase::new().await;
-        let mut db = database.connect().await.into();
-        assert!(is_warned(&mut db).await.unwrap());
-        sqlx::query("set client_min_messages = error")
-            .execute(&mut db)
-            .await
-            .unwrap();
-        assert!(!is_warned(&mut db).await.unwrap());
-    }
 }

@@ -19,3 +19,22 @@ pub async fn is_warned(db: &mut Connection) -> Result<bool, sqlx::Error> {
     done?;
     Ok(warning.is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use ipam_testing::TestDatabase;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn warnings_of_a_database_arrive_unless_they_are_switched_off() {
+        let database = TestDatabase::new().await;
+        let mut db = database.connect().await.into();
+        assert!(is_warned(&mut db).await.unwrap());
+        sqlx::query("set client_min_messages = error")
+            .execute(&mut db)
+            .await
+            .unwrap();
+        assert!(!is_warned(&mut db).await.unwrap());
+    }
+}
