@@ -178,7 +178,6 @@ impl Visit for Text {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use ipam_testing::TestDatabase;
     use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _};
 
     use super::*;
