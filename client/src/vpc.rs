@@ -101,5 +101,5 @@ impl Client {
 
 /// Names of VPCs have no case; those of everything else do.
 pub(crate) fn same(one: &Name, other: &Name) -> bool {
-    one.as_str().to_lowercase() == other.as_str().to_lowercase()
+    one.folded() == other.folded()
 }

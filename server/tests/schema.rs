@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipam_server::db::error::{CONSTRAINTS, INTERNAL};
+use ipam_server::{
+    db::error::{CONSTRAINTS, INTERNAL},
+    domain::space::free_space::buddies,
+    network::Place,
+};
 use ipam_shared::{
     cidr::{Cidr, Family},
     name::Name,
@@ -963,4 +967,48 @@ fn a_name_is_one_to_the_database_exactly_when_it_is_one_to_us() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// What SQL calls the buddies of a network is what the free list in memory does: otherwise giving it back would not merge.
+#[tokio::test]
+async fn buddies_are_the_same_in_sql_and_in_memory() {
+    let database = TestDatabase::new().await;
+    let mut db = database.connect().await;
+    for (net, range) in [
+        ("10.0.0.0/16", "10.0.0.0/16"),
+        ("10.0.0.0/17", "10.0.0.0/16"),
+        ("10.0.255.255/32", "10.0.0.0/16"),
+        ("10.0.37.64/26", "10.0.0.0/16"),
+        ("0.0.0.0/1", "0.0.0.0/0"),
+        ("128.0.0.0/32", "0.0.0.0/0"),
+        ("255.255.255.255/32", "0.0.0.0/0"),
+        ("2001:db8::/128", "2001:db8::/32"),
+        (
+            "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128",
+            "2001:db8::/32",
+        ),
+        ("2001:db8:0:8000::/49", "2001:db8::/32"),
+    ] {
+        let sql: Vec<String> = sqlx::query_scalar(
+            "select buddy::text from ipam_buddies($1::text::cidr, $2::text::cidr) as buddy",
+        )
+        .bind(net)
+        .bind(range)
+        .fetch_all(&mut db)
+        .await
+        .expect("networks");
+        let mut sql: Vec<Cidr> = sql
+            .iter()
+            .map(|text| text.parse().expect("a network"))
+            .collect();
+        let place = Place {
+            range: 1,
+            cidr: net.parse().expect("a network"),
+        };
+        let range = range.parse().expect("a network");
+        let mut memory: Vec<_> = buddies(place, range).map(|place| place.cidr).collect();
+        sql.sort_unstable();
+        memory.sort_unstable();
+        assert_eq!(sql, memory, "{net} in {range}");
+    }
 }

@@ -109,7 +109,7 @@ pub(super) fn unasked(
             ));
         }
         if let Some(name) = name
-            && let Some(other) = by_name.insert((vpc.to_lowercase(), name), id)
+            && let Some(other) = by_name.insert((vpc.to_ascii_lowercase(), name), id)
         {
             texts.push(format!(
                 "the name {vpc}/{name} is stored twice, as {other} and as {id}"

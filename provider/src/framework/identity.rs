@@ -5,6 +5,7 @@
 //! something else than what the reader of the configuration believes.
 
 use ipam_shared::cidr::Cidr;
+use ipam_shared::name::fold;
 use tfplugin::{Diagnostic, IdentitySchema, Result, Type, Value};
 
 /// Version 0 had only the id.
@@ -51,8 +52,7 @@ pub(crate) fn check(word: &str, identity: &Value, found: &Value) -> Result<()> {
 /// does not. Networks may be written in several ways.
 fn same(is: &str, wanted: &str) -> bool {
     let network = |text: &str| text.parse::<Cidr>().ok();
-    is.to_lowercase() == wanted.to_lowercase()
-        || network(is).is_some_and(|is| network(wanted) == Some(is))
+    fold(is) == fold(wanted) || network(is).is_some_and(|is| network(wanted) == Some(is))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! VPCs.
 
 use ipam_client::{Client, Created, Error};
+use ipam_shared::name::fold;
 use ipam_shared::{
     api::{
         ownership::Owned as _,
@@ -28,7 +29,7 @@ pub(crate) struct Vpc;
 
 /// What tells a VPC from all others: its name, in which upper and lower case are the same.
 pub(crate) fn key(name: &str) -> Key {
-    Key::new(Found::NOUN, name.to_lowercase())
+    Key::new(Found::NOUN, fold(name))
 }
 
 #[async_trait]
@@ -106,7 +107,7 @@ impl Noun for Vpc {
 
     fn settle(found: &Found, known: &Value, state: &mut Value) -> tfplugin::Result<()> {
         if let Some(name) = known.get("name").as_str()
-            && name.to_lowercase() == found.name.as_str().to_lowercase()
+            && fold(name) == found.name.folded()
         {
             state.set("name", name);
         }

@@ -171,7 +171,7 @@ fn no_answer() -> Problem {
 /// What no two requests of a batch may have in common, if there is anything.
 fn identity(request: &NewAllocation) -> Option<(String, String)> {
     let name = request.name.as_ref()?;
-    Some((request.vpc.as_str().to_lowercase(), name.to_string()))
+    Some((request.vpc.folded(), name.to_string()))
 }
 
 /// The first, at most [`MOST`] and no two with one identity, and the others.

@@ -43,7 +43,7 @@ impl List {
         };
         let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let (mut allocations, more) = client.first_allocations(&filter, most).await?;
-        allocations.sort_by_cached_key(|it| (it.vpc.as_str().to_lowercase(), it.cidr));
+        allocations.sort_by_cached_key(|it| (it.vpc.folded(), it.cidr));
         if self.json {
             output::json(&allocations)
         } else {
@@ -107,10 +107,7 @@ fn text(allocations: &[Allocation], more: bool) -> String {
         }
         table.row(cells);
     }
-    let vpcs: BTreeSet<String> = allocations
-        .iter()
-        .map(|it| it.vpc.as_str().to_lowercase())
-        .collect();
+    let vpcs: BTreeSet<String> = allocations.iter().map(|it| it.vpc.folded()).collect();
     let summary = match (allocations.len(), more) {
         (0, false) => "No allocations\n".to_owned(),
         (shown, true) => format!("{}, and perhaps more\n", count(shown, "allocation")),

@@ -32,7 +32,8 @@ pub async fn allocations(
     limit: u16,
 ) -> Result<Vec<AllocationId>> {
     let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from allocation where true");
-    allocation::conditions(&mut sql, filter, label);
+    let density = allocation::density(db, filter).await?;
+    allocation::conditions(&mut sql, filter, label, density);
     match text {
         None => {}
         Some(text) if filter.vpc.is_some() => {

@@ -265,7 +265,7 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
         .await;
     let child = |n: usize| json!({"name": format!("c-{n}"), "parent": "primary", "range_prefix_lengths": [24]});
     counted
-        .takes("make a child pool", 13, async |_, n| {
+        .takes("make a child pool", 12, async |_, n| {
             ("POST", POOLS.to_owned(), child(n))
         })
         .await;

@@ -1,5 +1,6 @@
 //! VPCs: made by name or on first use, and deleted with or without what is in them.
 
+use ipam_shared::name::Name;
 use serde_json::{Value, json};
 
 use crate::support::{ALLOCATIONS, Api, VPCS, column, path, unclaimed};
@@ -247,5 +248,74 @@ async fn vpcs_are_listed_in_pages() {
         api.get(&format!("{VPCS}?{query}"))
             .await
             .problem(400, "invalid_request");
+    }
+}
+
+/// A to Z are a to z, and nothing else is the same, whatever the locale of the database and the language of the letters.
+#[tokio::test]
+async fn case_is_folded_by_one_rule_everywhere() {
+    let api = Api::start().await;
+    let mut db = api.database.connect().await;
+    for odd in [
+        "Zürich",
+        "ZÜRICH",
+        "İstanbul",
+        "istanbul",
+        "ISTANBUL",
+        "Straße",
+        "STRASSE",
+        "\u{212a}elvin",
+        "ΣΊΣΥΦΟΣ",
+        "σίσυφος",
+        "ǅ",
+        "Ａ",
+        "ﬀ",
+        "Ж",
+        "ж",
+    ] {
+        let name: Name = odd.parse().unwrap();
+        let folded: String = sqlx::query_scalar(r#"select lower($1 collate "C")"#)
+            .bind(odd)
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+        assert_eq!(folded, name.folded(), "{odd}");
+    }
+    // With and without a lock, made ahead and on first use, by creation, look-up, filter and deletion.
+    let made = api
+        .post(VPCS, &json!({"name": "Team-Zürich"}))
+        .await
+        .ok(201);
+    let found = api.get(&format!("{VPCS}/TEAM-ZüRICH")).await.ok(200);
+    assert_eq!(found["id"], made["id"]);
+    api.get(&format!("{VPCS}/TEAM-ZÜRICH"))
+        .await
+        .problem(404, "not_found");
+    let allocate = async |vpc: &str| {
+        let body = json!({"vpc": vpc, "name": "web", "hosts": 9});
+        let reply = api.post(ALLOCATIONS, &body).await;
+        (
+            reply.status,
+            reply.json["vpc_id"].clone(),
+            reply.json["id"].clone(),
+        )
+    };
+    let (status, vpc, first) = allocate("team-zürich").await;
+    assert_eq!((status, &vpc), (201, &made["id"]));
+    assert_eq!(allocate("TEAM-ZüRICH").await, (200, vpc.clone(), first));
+    let (status, other, _) = allocate("TEAM-ZÜRICH").await;
+    assert_eq!(status, 201);
+    assert_ne!(other, vpc, "another letter, another VPC");
+    let page = api
+        .get(&format!("{ALLOCATIONS}?vpc=tEAM-zürich"))
+        .await
+        .ok(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    for (name, released) in [("team-zÜrich", 1), ("TEAM-züRICH", 1)] {
+        let gone = api
+            .delete(&format!("{VPCS}/{name}?cascade=true"))
+            .await
+            .ok(200);
+        assert_eq!(gone["released_allocations"], released, "{name}");
     }
 }

@@ -1,6 +1,7 @@
 //! What an allocation is called: which is unique, changes in place, and is what a creation is repeated by.
 
 use ipam_client::Error;
+use ipam_shared::name::fold;
 use ipam_shared::{
     api::{
         allocation::{Allocation, AllocationPatch},
@@ -40,7 +41,7 @@ pub(crate) fn title(values: &Value) -> String {
 /// What tells it from all others; nothing while that is not known.
 pub(super) fn key(values: &Value) -> Option<Key> {
     let (vpc, name) = (values.get("vpc").as_str()?, values.get("name").as_str()?);
-    let text = format!("{}/{name}", vpc.to_lowercase());
+    let text = format!("{}/{name}", fold(vpc));
     Some(Key::new(Noun::Allocation, text))
 }
 

@@ -5,6 +5,7 @@
 //! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
 //! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
 
+use ipam_shared::name::fold;
 use ipam_shared::{
     api::{
         allocation::{Allocation as Found, AllocationPatch, NewAllocation},
@@ -312,7 +313,7 @@ fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value>
     request::settle(known, &mut state);
     agreement::settle(found, known, &mut state)?;
     if let Some(vpc) = known.get("vpc").as_str()
-        && vpc.to_lowercase() == found.vpc.as_str().to_lowercase()
+        && fold(vpc) == found.vpc.folded()
     {
         state.set("vpc", vpc);
     }

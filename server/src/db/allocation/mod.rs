@@ -19,7 +19,7 @@ use crate::{
     error::Result,
 };
 
-pub(super) use self::find::conditions;
+pub(super) use self::find::{conditions, density};
 pub use self::{
     find::find,
     load::{Held, WithSpace, get, load, with_space},
