@@ -1,8 +1,11 @@
-//! The one way to change something.
+//! The one way to change a thing.
 //!
 //! [`Ipam::change`] begins a transaction that holds its locks already, runs the change in a task of its own, so that a
 //! caller that leaves never leaves it half done, and takes it for done only once it was committed: there is no other way to
 //! a [`Done`]. The statements of `db` that write take the events that tell of it, so that there is no way around the log.
+//!
+//! Requests for space, which share transactions (`batch`), imports (`transfer`), and what runs in the background begin and
+//! commit by themselves.
 //!
 //! What a change decides it decides in memory, on what it read under its locks; then it writes in one statement, if it can.
 

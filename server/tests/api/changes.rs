@@ -291,3 +291,68 @@ async fn many_releases_of_one_allocation_free_it_once() {
     assert_eq!(api.events("allocation.release").await, 1);
     api.verify().await;
 }
+
+/// Neither does it wait for anybody: every table is locked against whoever would write, or lock a row.
+#[tokio::test]
+async fn a_dry_run_takes_no_lock_and_writes_nothing() {
+    let api = Api::start().await;
+    let web = api
+        .allocate(json!({"vpc": "a", "name": "web", "prefix_length": 24}))
+        .await;
+    let other = api
+        .allocate(json!({"vpc": "b", "name": "web", "prefix_length": 24}))
+        .await;
+    let before = api.state().await;
+    let mut holder = api.database.connect().await;
+    sqlx::raw_sql("begin; lock table vrf, pool, pool_range, profile, vpc, allocation, block, free_block, event in exclusive mode")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    for (patch, status) in [
+        (json!({"prefix_length": 26}), 200),
+        (json!({"hosts": 1000}), 409),
+        (
+            json!({"prefix_length": 25, "name": "db", "labels": {"a": "b"}}),
+            200,
+        ),
+        (json!({"vpc": "b"}), 409),
+        (json!({"vpc": "b", "name": "db"}), 200),
+        (json!({"vpc": "yet to be made", "prefix_length": 25}), 200),
+        (json!({}), 200),
+    ] {
+        let mut dry = patch.clone();
+        dry["dry_run"] = json!(true);
+        let reply = api.patch(&path(&web), &dry).await;
+        assert_eq!(reply.status, status, "{patch}: {}", reply.text);
+        if status == 200 {
+            let is_changed = patch != json!({});
+            assert_eq!(
+                reply.json["revision"],
+                if is_changed { 2 } else { 1 },
+                "{patch}"
+            );
+            for field in ["name", "vpc", "prefix_length"] {
+                let expected = patch.get(field).unwrap_or(&web[field]);
+                assert_eq!(&reply.json[field], expected, "{patch}");
+            }
+        }
+    }
+    let new = json!({"vpc": "c", "name": "web", "hosts": 9, "dry_run": true});
+    api.post(ALLOCATIONS, &new).await.ok(200);
+    let batch =
+        json!({"dry_run": true, "requests": [{"vpc": "c", "hosts": 9}, {"vpc": "d", "hosts": 9}]});
+    api.post(&format!("{ALLOCATIONS}/batch"), &batch)
+        .await
+        .ok(200);
+    drop(holder);
+    assert_eq!(api.state().await, before);
+    // And what it said is what comes of it.
+    let dry = json!({"prefix_length": 26, "labels": {"x": "y"}, "dry_run": true});
+    let mut said = api.patch(&path(&other), &dry).await.ok(200);
+    let wet = json!({"prefix_length": 26, "labels": {"x": "y"}});
+    let mut done = api.patch(&path(&other), &wet).await.ok(200);
+    for reply in [&mut said, &mut done] {
+        reply["updated_at"].take();
+    }
+    assert_eq!(said, done);
+}
