@@ -134,6 +134,21 @@ pub struct Conflict {
 }
 
 impl Conflict {
+    /// A network of which nothing else is said.
+    pub fn of(cidr: Cidr) -> Self {
+        Self {
+            cidr,
+            pool: None,
+            vpc: None,
+            name: None,
+            allocation_id: None,
+            reservation_id: None,
+            reason: None,
+            child_pool: None,
+            free_at: None,
+        }
+    }
+
     /// Whose it is, to stand behind its CIDR.
     pub fn whose(&self) -> String {
         let allocation = match (&self.vpc, &self.name) {

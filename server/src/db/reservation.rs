@@ -23,17 +23,6 @@ use crate::{
     network::{Place, Range},
 };
 
-/// Locks a reservation against changes of what is said of it.
-pub async fn lock(db: &mut Connection, id: ReservationId) -> Result<()> {
-    query!(
-        "select from reservation where reservation_id = $1 for update",
-        id.0
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Makes a reservation with its blocks; when.
 pub async fn insert(
     db: &mut Connection,
@@ -159,15 +148,10 @@ pub async fn overlapping(db: &mut Connection, vrf: VrfId, cidr: Cidr) -> Result<
     Ok(rows
         .into_iter()
         .map(|row| Conflict {
-            cidr: Cidr::from(row.cidr),
             pool: row.pool,
-            vpc: None,
-            name: None,
-            allocation_id: None,
             reservation_id: Some(row.reservation_id.to_string()),
             reason: Some(row.reason),
-            child_pool: None,
-            free_at: None,
+            ..Conflict::of(Cidr::from(row.cidr))
         })
         .collect())
 }

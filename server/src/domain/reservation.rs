@@ -67,20 +67,32 @@ impl Ipam {
             let ranges = plan.ranges_around(vrf, new.cidr);
             let pools: BTreeSet<_> = ranges.iter().map(|(range, _)| range.pool).collect();
             let pools: Vec<_> = pools.into_iter().collect();
-            let (ipam, maker, new) = (self.clone(), maker.clone(), new.clone());
+            let (ipam, to_reserve) = (self.clone(), (maker.clone(), new.clone()));
             let (known, locked) = (Arc::clone(&plan), pools.clone());
-            let done =
-                self.change(
-                    maker.caller.clone(),
-                    Locks::space(vrf, &pools),
-                    move |change| async move {
-                        reserve(change, &ipam, known, locked, &maker, &new).await
-                    },
-                );
-            if let Some(reserved) = done.await? {
-                return Ok(reserved);
+            let locks = Locks::space(vrf, &pools);
+            let done = self.change(maker.caller.clone(), locks, |change| async move {
+                let (maker, new) = &to_reserve;
+                reserve(change, &ipam, known, locked, maker, new).await
+            });
+            match done.await? {
+                Reserved::Made(reservation) => return Ok((*reservation, true)),
+                Reserved::Exists(id) => {
+                    let to_take = (maker.clone(), new.clone());
+                    let locks = Locks::reservation(id);
+                    let done = self.change(maker.caller.clone(), locks, move |change| async move {
+                        let (maker, new) = &to_take;
+                        take(change, maker, id, new).await
+                    });
+                    match done.await {
+                        // It went away before it was locked.
+                        Err(Error::Gone { .. } | Error::NotFound(_)) => {}
+                        taken => return Ok((taken?, false)),
+                    }
+                }
+                Reserved::Elsewhere => {
+                    plan = self.current_address_plan(&mut self.read().await?).await?;
+                }
             }
-            plan = self.current_address_plan(&mut self.read().await?).await?;
         }
         Err(too_fast())
     }
@@ -146,7 +158,17 @@ impl Ipam {
     }
 }
 
-/// Reserves under the locks of the VRF and of these pools; nothing, if others are needed.
+/// How far a creation got.
+enum Reserved {
+    /// The network is reserved.
+    Made(Box<Reservation>),
+    /// It was reserved before. Reservations are locked before pools, so that has to begin anew.
+    Exists(ReservationId),
+    /// The VRF has another name by now, or other pools are to be locked.
+    Elsewhere,
+}
+
+/// Reserves under the locks of the VRF and of these pools.
 async fn reserve(
     mut change: Change,
     ipam: &Ipam,
@@ -154,7 +176,7 @@ async fn reserve(
     locked: Vec<PoolId>,
     maker: &Maker,
     new: &NewReservation,
-) -> Result<Done<Option<(Reservation, bool)>>> {
+) -> Result<Done<Reserved>> {
     let vrf = plan.vrf(new.vrf.as_ref())?;
     let around = |plan: &AddressPlan| {
         let ranges = plan.ranges_around(vrf, new.cidr);
@@ -169,18 +191,13 @@ async fn reserve(
         plan = ipam.current_address_plan(&mut change.db).await?;
         seen = reservation::look(&mut change.db, vrf, new.cidr, &around(&plan)).await?;
     }
-    if let Some(id) = seen.existing {
-        let reservation = take(&mut change, maker, id, new).await?;
-        return change.commit(Some((reservation, false))).await;
-    }
     let ranges = plan.ranges_around(vrf, new.cidr);
-    let is_elsewhere = plan.vrf(new.vrf.as_ref())? != vrf;
-    if is_elsewhere
-        || ranges
-            .iter()
-            .any(|(range, _)| !locked.contains(&range.pool))
-    {
-        return change.undo(None).await;
+    let mut pools = ranges.iter().map(|(range, _)| range.pool);
+    if plan.vrf(new.vrf.as_ref())? != vrf || pools.any(|pool| !locked.contains(&pool)) {
+        return change.undo(Reserved::Elsewhere).await;
+    }
+    if let Some(id) = seen.existing {
+        return change.undo(Reserved::Exists(id)).await;
     }
     let mut space = FreeSpace::new(ranges.iter().map(|(range, _)| *range));
     seen.free.into_iter().for_each(|place| space.read(place));
@@ -241,7 +258,7 @@ async fn reserve(
         &[event],
     )
     .await?;
-    change.commit(Some((made, true))).await
+    change.commit(Reserved::Made(Box::new(made))).await
 }
 
 /// What a reservation of `cidr` takes from a range: itself, or the range if that lies inside.
@@ -281,15 +298,13 @@ async fn conflicts(
     Ok(conflicts)
 }
 
-/// Gives a reservation, whose VRF is locked, to whoever asked for the same again.
+/// Gives a locked reservation to whoever asked for the same again.
 async fn take(
-    change: &mut Change,
+    mut change: Change,
     maker: &Maker,
     id: ReservationId,
     new: &NewReservation,
-) -> Result<Reservation> {
-    // Against those that change what is said of it, which need not lock the VRF.
-    reservation::lock(&mut change.db, id).await?;
+) -> Result<Done<Reservation>> {
     let mut reservation: Reservation = there(&mut change.db, id).await?;
     may_adopt(&mut change.db, maker, &reservation).await?;
     let patch = ReservationPatch {
@@ -302,7 +317,7 @@ async fn take(
     }
     let detail = json!({ "cidr": new.cidr, "vrf": reservation.vrf, "changed": patch });
     adopt(&mut change.db, maker, &mut reservation, detail).await?;
-    Ok(reservation)
+    change.commit(reservation).await
 }
 
 /// What a change makes of a reservation.

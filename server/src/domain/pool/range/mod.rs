@@ -276,15 +276,8 @@ pub(in crate::domain) async fn check_overlap(
         conflicts: overlaps
             .iter()
             .map(|overlap| Conflict {
-                cidr: overlap.cidr,
                 pool: Some(overlap.pool_name.clone()),
-                vpc: None,
-                name: None,
-                allocation_id: None,
-                reservation_id: None,
-                reason: None,
-                child_pool: None,
-                free_at: None,
+                ..Conflict::of(overlap.cidr)
             })
             .collect(),
     })
@@ -309,15 +302,9 @@ pub(in crate::domain) async fn absorb_reservations(
                 around.range.cidr, around.cidr, around.reason
             ),
             conflicts: vec![Conflict {
-                cidr: around.cidr,
-                pool: None,
-                vpc: None,
-                name: None,
-                allocation_id: None,
                 reservation_id: Some(around.id.to_string()),
                 reason: Some(around.reason.clone()),
-                child_pool: None,
-                free_at: None,
+                ..Conflict::of(around.cidr)
             }],
         });
     }
