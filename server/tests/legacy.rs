@@ -287,9 +287,8 @@ async fn what_the_original_refused_is_refused_in_the_same_words() {
     assert_eq!(api.get("/allocations").await.json["total_count"], 0);
 }
 
-#[tokio::test]
-async fn malformed_bodies_are_explained_field_by_field() {
-    let api = Original::start().await;
+/// Bodies with one mistake each, and how it is explained.
+fn mistakes() -> Vec<(&'static str, Value)> {
     let integer = "Input should be a valid integer";
     let parse = "Input should be a valid integer, unable to parse string as an integer";
     let whole = "Input should be a valid integer, got a number with a fractional part";
@@ -312,7 +311,7 @@ async fn malformed_bodies_are_explained_field_by_field() {
         Some(json!({"le": 26})),
     );
     let of = |kind, field, msg, input| fault(kind, json!(["body", field]), msg, input, None);
-    for (body, detail) in [
+    vec![
         (r#"{"vpc":"a","prefix_length":19}"#, low),
         (r#"{"vpc":"a","prefix_length":27}"#, high),
         (
@@ -397,7 +396,13 @@ async fn malformed_bodies_are_explained_field_by_field() {
                 None,
             ),
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn malformed_bodies_are_explained_field_by_field() {
+    let api = Original::start().await;
+    for (body, detail) in mistakes() {
         let reply = api.post("/allocate", body).await;
         assert_eq!(
             (reply.status, reply.json),
@@ -425,7 +430,11 @@ async fn malformed_bodies_are_explained_field_by_field() {
             ["body", "labels", "region"]
         ])
     );
+}
 
+#[tokio::test]
+async fn what_is_no_json_is_told_by_its_place() {
+    let api = Original::start().await;
     for (body, offset) in [
         ("vpc=a", 0),
         (r#"{"vpc":"a","hosts":5}x"#, 21),
