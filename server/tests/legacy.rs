@@ -521,8 +521,8 @@ async fn a_key_is_asked_for_where_it_was() {
     assert_eq!(reply.status, 200);
 }
 
-#[tokio::test]
-async fn the_list_is_ordered_filtered_and_paged() {
+/// Five allocations in three VPCs.
+async fn five() -> Original {
     let api = Original::start().await;
     for (vpc, hosts) in [
         ("beta", 500),
@@ -543,6 +543,12 @@ async fn the_list_is_ordered_filtered_and_paged() {
             "the reply echoes the request's spelling"
         );
     }
+    api
+}
+
+#[tokio::test]
+async fn the_list_is_ordered_and_says_all_of_each() {
+    let api = five().await;
     let all = api.get("/allocations").await;
     assert_eq!(
         (
@@ -610,7 +616,11 @@ async fn the_list_is_ordered_filtered_and_paged() {
         created.len() >= 25 && created.ends_with("+00:00") && created.as_bytes()[10] == b'T',
         "{created}"
     );
+}
 
+#[tokio::test]
+async fn the_list_is_filtered_and_paged() {
+    let api = five().await;
     let filtered = api.get("/allocations?vpc=bEtA").await;
     assert_eq!(filtered.json["total_count"], 2);
     assert!(filtered.items().all(|item| item["vpc"] == "beta"));
@@ -630,6 +640,7 @@ async fn the_list_is_ordered_filtered_and_paged() {
         );
     }
 
+    let all = api.get("/allocations").await;
     let mut paged = Vec::new();
     for offset in [0, 2, 4, 6] {
         let page = api

@@ -222,6 +222,54 @@ async fn a_released_block_that_cools_down_says_whose_it_was() {
     );
 }
 
+/// The whole story of what began with `one`, page by page.
+async fn the_history_tells_all(api: &Api, one: &Value) {
+    let all = api.get(&format!("{HISTORY}?ip=10.0.5.1")).await.ok(200);
+    assert_eq!(
+        lines(&all["items"]),
+        [
+            "allocation 10.0.4.0/23 primary x late",
+            "allocation 10.0.4.0/22 primary last nodes",
+            "allocation 10.0.4.0/23 primary stage workers",
+        ]
+    );
+    assert_eq!(
+        (&all["next_cursor"], &all["items"][0]["until"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(
+        all["items"][2]["since"].as_str() >= one["created_at"].as_str(),
+        "{all}"
+    );
+    for holder in &all["items"].as_array().unwrap()[1..] {
+        assert!(
+            holder["since"].as_str() < holder["until"].as_str(),
+            "{holder}"
+        );
+    }
+    let whole = api.get(&format!("{HISTORY}?cidr=0.0.0.0/0")).await.ok(200);
+    assert_eq!(whole["items"].as_array().unwrap().len(), 6);
+    for limit in 1..=3 {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = api
+                .get(&format!("{HISTORY}?cidr=0.0.0.0/0&limit={limit}{cursor}"))
+                .await
+                .ok(200);
+            items.extend(page["items"].as_array().unwrap().clone());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(json!(items), whole["items"], "{limit}");
+    }
+    api.get(&format!("{HISTORY}?ip=10.0.5.1&cursor=x"))
+        .await
+        .problem(400, "invalid_request");
+}
+
 #[tokio::test]
 async fn whoever_held_an_address_is_known_by_the_names_of_that_time() {
     let api = Api::start().await;
@@ -300,52 +348,7 @@ async fn whoever_held_an_address_is_known_by_the_names_of_that_time() {
         .await
         .ok(200);
     assert_eq!(lookup(&unnamed).await, holder("x -"));
-
-    // The whole story, page by page.
-    let all = api.get(&format!("{HISTORY}?ip=10.0.5.1")).await.ok(200);
-    assert_eq!(
-        lines(&all["items"]),
-        [
-            "allocation 10.0.4.0/23 primary x late",
-            "allocation 10.0.4.0/22 primary last nodes",
-            "allocation 10.0.4.0/23 primary stage workers",
-        ]
-    );
-    assert_eq!(
-        (&all["next_cursor"], &all["items"][0]["until"]),
-        (&Value::Null, &Value::Null)
-    );
-    assert!(
-        all["items"][2]["since"].as_str() >= one["created_at"].as_str(),
-        "{all}"
-    );
-    for holder in &all["items"].as_array().unwrap()[1..] {
-        assert!(
-            holder["since"].as_str() < holder["until"].as_str(),
-            "{holder}"
-        );
-    }
-    let whole = api.get(&format!("{HISTORY}?cidr=0.0.0.0/0")).await.ok(200);
-    assert_eq!(whole["items"].as_array().unwrap().len(), 6);
-    for limit in 1..=3 {
-        let mut items = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let page = api
-                .get(&format!("{HISTORY}?cidr=0.0.0.0/0&limit={limit}{cursor}"))
-                .await
-                .ok(200);
-            items.extend(page["items"].as_array().unwrap().clone());
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
-            }
-        }
-        assert_eq!(json!(items), whole["items"], "{limit}");
-    }
-    api.get(&format!("{HISTORY}?ip=10.0.5.1&cursor=x"))
-        .await
-        .problem(400, "invalid_request");
+    the_history_tells_all(&api, &one).await;
 }
 
 #[tokio::test]
