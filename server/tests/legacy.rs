@@ -287,9 +287,8 @@ async fn what_the_original_refused_is_refused_in_the_same_words() {
     assert_eq!(api.get("/allocations").await.json["total_count"], 0);
 }
 
-#[tokio::test]
-async fn malformed_bodies_are_explained_field_by_field() {
-    let api = Original::start().await;
+/// Bodies with one mistake each, and how it is explained.
+fn mistakes() -> Vec<(&'static str, Value)> {
     let integer = "Input should be a valid integer";
     let parse = "Input should be a valid integer, unable to parse string as an integer";
     let whole = "Input should be a valid integer, got a number with a fractional part";
@@ -312,7 +311,7 @@ async fn malformed_bodies_are_explained_field_by_field() {
         Some(json!({"le": 26})),
     );
     let of = |kind, field, msg, input| fault(kind, json!(["body", field]), msg, input, None);
-    for (body, detail) in [
+    vec![
         (r#"{"vpc":"a","prefix_length":19}"#, low),
         (r#"{"vpc":"a","prefix_length":27}"#, high),
         (
@@ -397,7 +396,13 @@ async fn malformed_bodies_are_explained_field_by_field() {
                 None,
             ),
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn malformed_bodies_are_explained_field_by_field() {
+    let api = Original::start().await;
+    for (body, detail) in mistakes() {
         let reply = api.post("/allocate", body).await;
         assert_eq!(
             (reply.status, reply.json),
@@ -425,7 +430,11 @@ async fn malformed_bodies_are_explained_field_by_field() {
             ["body", "labels", "region"]
         ])
     );
+}
 
+#[tokio::test]
+async fn what_is_no_json_is_told_by_its_place() {
+    let api = Original::start().await;
     for (body, offset) in [
         ("vpc=a", 0),
         (r#"{"vpc":"a","hosts":5}x"#, 21),
@@ -512,8 +521,8 @@ async fn a_key_is_asked_for_where_it_was() {
     assert_eq!(reply.status, 200);
 }
 
-#[tokio::test]
-async fn the_list_is_ordered_filtered_and_paged() {
+/// Five allocations in three VPCs.
+async fn five() -> Original {
     let api = Original::start().await;
     for (vpc, hosts) in [
         ("beta", 500),
@@ -534,6 +543,12 @@ async fn the_list_is_ordered_filtered_and_paged() {
             "the reply echoes the request's spelling"
         );
     }
+    api
+}
+
+#[tokio::test]
+async fn the_list_is_ordered_and_says_all_of_each() {
+    let api = five().await;
     let all = api.get("/allocations").await;
     assert_eq!(
         (
@@ -601,7 +616,11 @@ async fn the_list_is_ordered_filtered_and_paged() {
         created.len() >= 25 && created.ends_with("+00:00") && created.as_bytes()[10] == b'T',
         "{created}"
     );
+}
 
+#[tokio::test]
+async fn the_list_is_filtered_and_paged() {
+    let api = five().await;
     let filtered = api.get("/allocations?vpc=bEtA").await;
     assert_eq!(filtered.json["total_count"], 2);
     assert!(filtered.items().all(|item| item["vpc"] == "beta"));
@@ -621,6 +640,7 @@ async fn the_list_is_ordered_filtered_and_paged() {
         );
     }
 
+    let all = api.get("/allocations").await;
     let mut paged = Vec::new();
     for offset in [0, 2, 4, 6] {
         let page = api

@@ -436,11 +436,8 @@ fn cidr_of(reply: &Value) -> Cidr {
     text.parse().expect("a CIDR")
 }
 
-#[tokio::test]
-async fn the_audit_log_tells_what_was_allocated_after_the_dump() {
-    let (first, second) = (TestDatabase::empty().await, TestDatabase::empty().await);
-    let server = TestServer::start(&first).await;
-    let mut client = connect(&server).await;
+/// A wide pool in each of two VRFs.
+async fn furnish(client: &mut Client) {
     for (path, body) in [
         ("/api/v1/vrfs", json!({"name": "dev"})),
         (
@@ -455,33 +452,17 @@ async fn the_audit_log_tells_what_was_allocated_after_the_dump() {
     ] {
         ok(client.post(path, &body).await.expect("answered"), 201);
     }
-    let ask = |vpc: &str, name: &str| {
-        let pool = if vpc == "dev-1" { "wide-dev" } else { "wide" };
-        json!({"vpc": vpc, "name": name, "pools": [pool], "prefix_length": 28})
-    };
-    let mut held = Vec::new();
-    for name in ["old-0", "old-1", "old-2"] {
-        let made = client.post("/api/v1/allocations", &ask("prod", name)).await;
-        held.push(ok(made.expect("answered"), 201));
-    }
-    let before = ok(
-        client
-            .get("/api/v1/events?limit=3")
-            .await
-            .expect("answered"),
-        200,
-    );
-    let before = before["items"][2]["at"]
-        .as_str()
-        .expect("a time")
-        .to_owned();
-    let dir = tempfile::tempdir().expect("a directory");
-    let backup = dir.path().join("backup.sql");
-    std::fs::write(&backup, dump(&first.connect_options()).await).expect("written");
+}
 
-    // After the dump: new ones in both VRFs, one that is released again, one that grows, one of before that is released, and
-    // a reservation.
-    let mut later: Vec<(&str, Cidr)> = Vec::new();
+fn ask(vpc: &str, name: &str) -> Value {
+    let pool = if vpc == "dev-1" { "wide-dev" } else { "wide" };
+    json!({"vpc": vpc, "name": name, "pools": [pool], "prefix_length": 28})
+}
+
+/// New ones in both VRFs, one that is released again, one that grows, one of before that is released, and a reservation.
+/// Answers what is taken by it, with its VRF.
+async fn go_on_after_the_dump(client: &mut Client, held: &Value) -> Vec<(&'static str, Cidr)> {
+    let mut later: Vec<(&'static str, Cidr)> = Vec::new();
     for number in 0..30 {
         for (vrf, vpc) in [("default", "prod"), ("dev", "dev-1")] {
             let made = client
@@ -523,10 +504,58 @@ async fn the_audit_log_tells_what_was_allocated_after_the_dump() {
     later.push(("dev", "11.0.128.0/20".parse().expect("a CIDR")));
     let path = format!(
         "/api/v1/allocations/{}",
-        held[1]["id"].as_str().expect("an id")
+        held["id"].as_str().expect("an id")
     );
     let gone = client.send("DELETE", &path, &[], &Value::Null).await;
     assert_eq!(gone.expect("answered").status, 204);
+    later
+}
+
+/// Many more, and none where something was acknowledged after the dump.
+async fn allocate_around(client: &mut Client, later: &[(&str, Cidr)]) {
+    for number in 0..200 {
+        for (vrf, vpc) in [("default", "prod"), ("dev", "dev-1")] {
+            let made = client
+                .post("/api/v1/allocations", &ask(vpc, &format!("after-{number}")))
+                .await;
+            let cidr = cidr_of(&ok(made.expect("answered"), 201));
+            assert!(
+                later
+                    .iter()
+                    .all(|(other, taken)| *other != vrf || !taken.overlaps(cidr)),
+                "{cidr} of VRF {vrf} was acknowledged after the dump"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_what_was_allocated_after_the_dump() {
+    let (first, second) = (TestDatabase::empty().await, TestDatabase::empty().await);
+    let server = TestServer::start(&first).await;
+    let mut client = connect(&server).await;
+    furnish(&mut client).await;
+    let mut held = Vec::new();
+    for name in ["old-0", "old-1", "old-2"] {
+        let made = client.post("/api/v1/allocations", &ask("prod", name)).await;
+        held.push(ok(made.expect("answered"), 201));
+    }
+    let before = ok(
+        client
+            .get("/api/v1/events?limit=3")
+            .await
+            .expect("answered"),
+        200,
+    );
+    let before = before["items"][2]["at"]
+        .as_str()
+        .expect("a time")
+        .to_owned();
+    let dir = tempfile::tempdir().expect("a directory");
+    let backup = dir.path().join("backup.sql");
+    std::fs::write(&backup, dump(&first.connect_options()).await).expect("written");
+
+    let later = go_on_after_the_dump(&mut client, &held[1]).await;
     let log = dir.path().join("events.json");
     std::fs::write(&log, events(&mut client, &before).await).expect("written");
     let late = dir.path().join("late.json");
@@ -562,20 +591,7 @@ async fn the_audit_log_tells_what_was_allocated_after_the_dump() {
         text(&done)
     );
     until_allocating(&mut client).await;
-    for number in 0..200 {
-        for (vrf, vpc) in [("default", "prod"), ("dev", "dev-1")] {
-            let made = client
-                .post("/api/v1/allocations", &ask(vpc, &format!("after-{number}")))
-                .await;
-            let cidr = cidr_of(&ok(made.expect("answered"), 201));
-            assert!(
-                later
-                    .iter()
-                    .all(|(other, taken)| *other != vrf || !taken.overlaps(cidr)),
-                "{cidr} of VRF {vrf} was acknowledged after the dump"
-            );
-        }
-    }
+    allocate_around(&mut client, &later).await;
     let verified = ipam(&["verify"], &second.url());
     assert!(verified.status.success(), "{}", text(&verified));
 }

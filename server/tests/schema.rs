@@ -266,6 +266,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("reservation_owner_check", "23514", "update reservation set owner = repeat('x', 256)"),
     // Cooldown: of a block that is there.
     ("cooldown_pkey", "23505", "insert into cooldown select * from cooldown"),
+    ("cooldown_block_fkey", "23503", "delete from block where reason = 'cooldown'"),
     ("cooldown_block_fkey", "23503", "insert into cooldown (range_id, cidr, allocation_id, vpc, role, free_at)
         values (t.range('primary'), '10.0.177.0/24', t.id(8), 'prod', 'primary', now())"),
     // History.
@@ -532,8 +533,8 @@ async fn what_is_allowed_works() {
         // Reservations in and outside of ranges, and the same network once per VRF.
         "insert into reservation (vrf_id, cidr, reason, created_by) values
             (t.vrf('default'), '10.0.144.0/20', 'x', 'psql'), (t.vrf('lab'), '10.0.160.0/20', repeat('é', 1000), 'psql')",
-        // A block takes its cooldown with it.
-        "delete from block where reason = 'cooldown'",
+        // A block that cools down goes with its cooldown.
+        "with ended as (delete from cooldown) delete from block where reason = 'cooldown'",
         // A range goes with its free list, once nothing is in it.
         "delete from pool_range where cidr = '10.0.240.0/20'; delete from block where cidr = '10.0.240.0/20'",
         // A reservation with a child may be replaced by another one, and without the child by anything.

@@ -37,7 +37,7 @@ codes! {
     InvalidRequest = "invalid_request", 400, "The request is not valid";
     /// No key, or one that is not known.
     Unauthorized = "unauthorized", 401, "A valid API key is needed";
-    /// The key is known but may not do this.
+    /// A form of the dashboard that is not of this session; every known key may do everything.
     Forbidden = "forbidden", 403, "This key may not do that";
     /// There is no such thing, and there never was one with that id.
     NotFound = "not_found", 404, "Not found";

@@ -263,28 +263,24 @@ async fn what_follows_from_pools_is_known_in_the_same_plan() {
     terraform.destroy().await.succeeded();
 }
 
-/// Whatever a list or a map holds may be known only after apply, or only after validation, as `count.index` is.
-#[tokio::test]
-async fn what_is_known_late_may_stand_anywhere() {
+/// Everything, with values that are known only after apply, or only after validation.
+fn known_late(part: &str, is_counted: bool) -> String {
     let late = |name: &str| format!("terraform_data.late.output.{name}");
     let counted = |_: &str| "join(\"\", [\"c\", count.index])".to_owned();
-    let stack = Stack::start().await;
-    for (part, is_counted) in [("late", false), ("count", true)] {
-        let terraform = stack.workspace();
-        let text = |name: &str| match is_counted {
-            true => counted(name),
-            false => late(name),
-        };
-        let network = |third: u8| match is_counted {
-            true => format!("\"10.2${{count.index}}{third}.0.0/16\""),
-            false => format!("\"10.1${{terraform_data.late.output.zero}}{third}.0.0/16\""),
-        };
-        let number = |name: &str, known: u8| match is_counted {
-            true => format!("{known} + count.index"),
-            false => late(name),
-        };
-        let config = format!(
-            r#"
+    let text = |name: &str| match is_counted {
+        true => counted(name),
+        false => late(name),
+    };
+    let network = |third: u8| match is_counted {
+        true => format!("\"10.2${{count.index}}{third}.0.0/16\""),
+        false => format!("\"10.1${{terraform_data.late.output.zero}}{third}.0.0/16\""),
+    };
+    let number = |name: &str, known: u8| match is_counted {
+        true => format!("{known} + count.index"),
+        false => late(name),
+    };
+    format!(
+        r#"
 resource "terraform_data" "late" {{
   input = {{ word = "late", zero = 0, twenty = 20, three = 3 }}
 }}
@@ -361,19 +357,27 @@ resource "ipam_allocation" "selected" {{
   depends_on    = [ipam_pool.p]
 }}
 "#,
-            unique = u8::from(is_counted),
-            word = text("word"),
-            range = network(0),
-            reserved = network(1),
-            excluded = network(2),
-            twenty = number("twenty", 20),
-            three = number("three", 3),
-            pool = match is_counted {
-                true => "join(\"\", [\"count\", count.index == 0 ? \"\" : \"x\"])".to_owned(),
-                false => late("word"),
-            },
-        );
-        terraform.write(&config);
+        unique = u8::from(is_counted),
+        word = text("word"),
+        range = network(0),
+        reserved = network(1),
+        excluded = network(2),
+        twenty = number("twenty", 20),
+        three = number("three", 3),
+        pool = match is_counted {
+            true => "join(\"\", [\"count\", count.index == 0 ? \"\" : \"x\"])".to_owned(),
+            false => late("word"),
+        },
+    )
+}
+
+/// Whatever a list or a map holds may be known only after apply, or only after validation, as `count.index` is.
+#[tokio::test]
+async fn what_is_known_late_may_stand_anywhere() {
+    let stack = Stack::start().await;
+    for (part, is_counted) in [("late", false), ("count", true)] {
+        let terraform = stack.workspace();
+        terraform.write(&known_late(part, is_counted));
         terraform
             .terraform(&["validate", "-no-color"])
             .await

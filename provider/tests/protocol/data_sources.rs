@@ -115,12 +115,11 @@ async fn each(driver: &Driver, ty: &str, filter: Json, shown: &str) -> Vec<Strin
     all
 }
 
-#[tokio::test]
-async fn filters_let_through_what_they_name_and_nothing_else() {
-    let stack = Stack::start().await;
-    stack.furnish().await;
-    let driver = stack.provider().await;
-    for (ty, shown, filter, expected) in [
+/// A type, the attribute that is shown of each, a filter, and what it lets through.
+type Filtered = (&'static str, &'static str, Json, Vec<&'static str>);
+
+fn vrfs_and_vpcs() -> Vec<Filtered> {
+    vec![
         (
             "ipam_vrfs",
             "name",
@@ -166,6 +165,11 @@ async fn filters_let_through_what_they_name_and_nothing_else() {
             json!({"vrf": "dev", "labels": {"team": "a"}}),
             vec!["dev"],
         ),
+    ]
+}
+
+fn pools_and_profiles() -> Vec<Filtered> {
+    vec![
         (
             "ipam_pools",
             "name",
@@ -217,6 +221,11 @@ async fn filters_let_through_what_they_name_and_nothing_else() {
             vec!["flat"],
         ),
         ("ipam_profiles", "name", json!({"name": "none"}), vec![]),
+    ]
+}
+
+fn reservations_and_allocations() -> Vec<Filtered> {
+    vec![
         (
             "ipam_reservations",
             "cidr",
@@ -314,7 +323,21 @@ async fn filters_let_through_what_they_name_and_nothing_else() {
             json!({"labels": {"env": "prod"}}),
             vec![],
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn filters_let_through_what_they_name_and_nothing_else() {
+    let stack = Stack::start().await;
+    stack.furnish().await;
+    let driver = stack.provider().await;
+    for (ty, shown, filter, expected) in [
+        vrfs_and_vpcs(),
+        pools_and_profiles(),
+        reservations_and_allocations(),
+    ]
+    .concat()
+    {
         assert_eq!(
             each(&driver, ty, filter.clone(), shown).await,
             expected,

@@ -1,15 +1,16 @@
 //! The functions, over the protocol and without a server or a configuration: what they answer, and at which argument
 //! they say what is wrong.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tfplugin::driver::{Driver, UNKNOWN};
 
 use crate::BINARY;
 
-#[tokio::test]
-async fn they_answer_without_a_server() {
-    let driver = Driver::start(BINARY).await.unwrap();
-    for (name, arguments, answer) in [
+/// A function, its arguments, and what it answers.
+type Answered = (&'static str, Json, Json);
+
+fn networks() -> Vec<Answered> {
+    vec![
         (
             "contains",
             json!(["10.0.0.0/16", "10.0.255.255"]),
@@ -61,6 +62,11 @@ async fn they_answer_without_a_server() {
             json!([["10.0.0.0/30"], ["10.0.0.1/32"]]),
             json!(["10.0.0.0/32", "10.0.0.2/31"]),
         ),
+    ]
+}
+
+fn blocks() -> Vec<Answered> {
+    vec![
         (
             "split",
             json!(["10.0.0.0/16", [20, 20, 18]]),
@@ -103,6 +109,11 @@ async fn they_answer_without_a_server() {
             json!(["::/0", 64, u64::MAX]),
             json!("ffff:ffff:ffff:ffff::/64"),
         ),
+    ]
+}
+
+fn sizes() -> Vec<Answered> {
+    vec![
         ("usable_hosts", json!([23]), json!(507)),
         ("usable_hosts", json!([32]), json!(0)),
         ("usable_hosts", json!([0, "ipv4"]), json!(4_294_967_291_u32)),
@@ -118,7 +129,13 @@ async fn they_answer_without_a_server() {
         ),
         ("prefix_for_hosts", json!([1000, "ipv6"]), json!(118)),
         ("prefix_for_hosts", json!([u64::MAX, "ipv6"]), json!(63)),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn they_answer_without_a_server() {
+    let driver = Driver::start(BINARY).await.unwrap();
+    for (name, arguments, answer) in [networks(), blocks(), sizes()].concat() {
         let found = driver.call(name, arguments.as_array().unwrap()).await;
         assert_eq!(found, Ok(answer), "{name}{arguments}");
     }
@@ -154,10 +171,11 @@ async fn a_split_of_what_is_not_known_yet_has_a_known_length() {
     }
 }
 
-#[tokio::test]
-async fn they_say_which_argument_is_wrong_and_why() {
-    let driver = Driver::start(BINARY).await.unwrap();
-    for (name, arguments, argument, says) in [
+/// A function, its arguments, the number of the wrong one, and what is said of it.
+type Refused = (&'static str, Json, usize, &'static str);
+
+fn wrong_networks() -> Vec<Refused> {
+    vec![
         (
             "contains",
             json!(["10.0.0.1/16", "10.0.0.1"]),
@@ -212,6 +230,11 @@ async fn they_say_which_argument_is_wrong_and_why() {
             1,
             "[0]: \"a\" is not a CIDR",
         ),
+    ]
+}
+
+fn wrong_blocks() -> Vec<Refused> {
+    vec![
         (
             "split",
             json!(["10.0.0.0/16", [17, 17, 32]]),
@@ -285,6 +308,11 @@ async fn they_say_which_argument_is_wrong_and_why() {
             "IPv4 has 0 to 32",
         ),
         ("nth_block", json!(["::/0", 129, 0]), 1, "IPv6 has 0 to 128"),
+    ]
+}
+
+fn wrong_sizes() -> Vec<Refused> {
+    vec![
         ("usable_hosts", json!([33]), 0, "IPv4 has 0 to 32"),
         ("usable_hosts", json!([129, "ipv6"]), 0, "IPv6 has 0 to 128"),
         (
@@ -318,7 +346,15 @@ async fn they_say_which_argument_is_wrong_and_why() {
             0,
             "a whole number, at least 1",
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn they_say_which_argument_is_wrong_and_why() {
+    let driver = Driver::start(BINARY).await.unwrap();
+    for (name, arguments, argument, says) in
+        [wrong_networks(), wrong_blocks(), wrong_sizes()].concat()
+    {
         let error = driver
             .call(name, arguments.as_array().unwrap())
             .await

@@ -11,10 +11,12 @@ use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, VPC
 const FILE: &str = "src/http/contract/examples.json";
 /// In the place of the time of a reply.
 const TIME: &str = "2026-01-31T12:00:00Z";
+/// Who asks for what is owned.
+const OWNER: [(&str, &str); 1] = [("ipam-owner", "ws-3kX9")];
 
 /// What was asked and answered so far.
-#[derive(Default)]
-struct Examples {
+struct Examples<'a> {
+    api: &'a Api,
     /// By operation: bodies of requests by name, and replies by status and name.
     operations: BTreeMap<String, Value>,
     /// By code: a refusal.
@@ -23,11 +25,19 @@ struct Examples {
     ids: Vec<String>,
 }
 
-impl Examples {
+impl<'a> Examples<'a> {
+    fn new(api: &'a Api) -> Self {
+        Self {
+            api,
+            operations: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            ids: Vec::new(),
+        }
+    }
+
     /// Makes a request and keeps it with its reply.
     async fn ask(
         &mut self,
-        api: &Api,
         operation: &str,
         (method, path): (&str, &str),
         headers: &[(&str, &str)],
@@ -37,9 +47,9 @@ impl Examples {
             "GET" | "DELETE" => {
                 let mut all = vec![("x-api-key", crate::support::KEY)];
                 all.extend_from_slice(headers);
-                api.send(method, path, &all, "").await
+                self.api.send(method, path, &all, "").await
             }
-            _ => api.with(method, path, headers, &body).await,
+            _ => self.api.with(method, path, headers, &body).await,
         };
         let Reply { status, json, .. } = reply;
         let shown = self.steady(&json);
@@ -120,321 +130,389 @@ fn has_shape<'a>(text: &'a str, shape: &str) -> Option<&'a str> {
 }
 
 /// Asks for a bit of everything.
-async fn ask_all(api: &Api) -> Examples {
-    let mut all = Examples::default();
-    let none = Value::Null;
-    macro_rules! ask {
-        ($operation:literal, $method:literal, $path:expr, $headers:expr, $body:expr) => {
-            all.ask(api, $operation, ($method, $path), $headers, $body)
-                .await
-        };
-    }
-    let (_, id) = ("", |made: &Value| {
-        made["id"].as_str().expect("an id").to_owned()
-    });
+async fn ask_all(api: &Api) -> Examples<'_> {
+    let mut all = Examples::new(api);
+    let vrf = vrfs(&mut all).await;
+    pools(&mut all).await;
+    profiles(&mut all).await;
+    vpcs(&mut all).await;
+    let reserved = reservations(&mut all).await;
+    let allocation = allocations(&mut all).await;
+    claims(&mut all, &vrf, &allocation).await;
+    questions_and_imports(&mut all, &allocation.0).await;
+    ends(&mut all, &reserved).await;
+    let stranger = api.send("GET", VPCS, &[], "").await.json;
+    let stranger = all.steady(&stranger);
+    all.problems.insert("unauthorized".to_owned(), stranger);
+    all
+}
 
+fn id(made: &Value) -> &str {
+    made["id"].as_str().expect("an id")
+}
+
+/// Returns the same VRF as it was made, and as it was asked for again.
+async fn vrfs(all: &mut Examples<'_>) -> (Value, Value) {
     let new = json!({"name": "dev", "labels": {"environment": "dev"}, "description": "Everything that is not production"});
-    let owner = [("ipam-owner", "ws-3kX9")];
-    let vrf = ask!("create_vrf", "POST", VRFS, &owner, new.clone());
-    let vrf_again = ask!("create_vrf", "POST", VRFS, &owner, new);
-    ask!("get_vrf", "GET", &format!("{VRFS}/dev"), &[], none.clone());
-    ask!(
+    let vrf = all
+        .ask("create_vrf", ("POST", VRFS), &OWNER, new.clone())
+        .await;
+    let vrf_again = all.ask("create_vrf", ("POST", VRFS), &OWNER, new).await;
+    all.ask("get_vrf", ("GET", &format!("{VRFS}/dev")), &[], Value::Null)
+        .await;
+    all.ask(
         "update_vrf",
-        "PATCH",
-        &format!("{VRFS}/dev"),
+        ("PATCH", &format!("{VRFS}/dev")),
         &[("if-match", "\"1\"")],
-        json!({"labels": {"environment": "test"}})
-    );
-    ask!(
+        json!({"labels": {"environment": "test"}}),
+    )
+    .await;
+    all.ask(
         "update_vrf",
-        "PATCH",
-        &format!("{VRFS}/dev"),
+        ("PATCH", &format!("{VRFS}/dev")),
         &[("if-match", "\"1\"")],
-        json!({"description": ""})
-    );
-    ask!(
+        json!({"description": ""}),
+    )
+    .await;
+    all.ask(
         "list_vrfs",
-        "GET",
-        &format!("{VRFS}?name=dev"),
+        ("GET", &format!("{VRFS}?name=dev")),
         &[],
-        none.clone()
-    );
+        Value::Null,
+    )
+    .await;
+    (vrf, vrf_again)
+}
 
+async fn pools(all: &mut Examples<'_>) {
     let new = json!({
         "name": "nodes", "vrf": "dev", "ranges": ["10.16.0.0/16"], "min_prefix_length": 18,
         "max_prefix_length": 28, "default_prefix_length": 24, "labels": {"tier": "nodes"},
     });
-    ask!("create_pool", "POST", POOLS, &[], new.clone());
-    ask!("create_pool", "POST", POOLS, &[], new);
+    all.ask("create_pool", ("POST", POOLS), &[], new.clone())
+        .await;
+    all.ask("create_pool", ("POST", POOLS), &[], new).await;
     let child =
         json!({"name": "team-x", "vrf": "dev", "parent": "nodes", "range_prefix_lengths": [20]});
-    ask!("create_pool", "POST", POOLS, &[], child);
-    ask!(
+    all.ask("create_pool", ("POST", POOLS), &[], child).await;
+    all.ask(
         "create_pool",
-        "POST",
-        POOLS,
+        ("POST", POOLS),
         &[],
-        json!({"name": "other", "vrf": "dev", "ranges": ["10.16.128.0/17"]})
-    );
-    ask!(
+        json!({"name": "other", "vrf": "dev", "ranges": ["10.16.128.0/17"]}),
+    )
+    .await;
+    all.ask(
         "get_pool",
-        "GET",
-        &format!("{POOLS}/nodes"),
+        ("GET", &format!("{POOLS}/nodes")),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "update_pool",
-        "PATCH",
-        &format!("{POOLS}/nodes"),
+        ("PATCH", &format!("{POOLS}/nodes")),
         &[],
-        json!({"release_cooldown_seconds": 3600})
-    );
-    ask!(
+        json!({"release_cooldown_seconds": 3600}),
+    )
+    .await;
+    all.ask(
         "list_pools",
-        "GET",
-        &format!("{POOLS}?vrf=dev"),
+        ("GET", &format!("{POOLS}?vrf=dev")),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "get_pool_free",
-        "GET",
-        &format!("{POOLS}/nodes/free?prefix_length=18"),
+        ("GET", &format!("{POOLS}/nodes/free?prefix_length=18")),
         &[],
-        none.clone()
-    );
+        Value::Null,
+    )
+    .await;
+}
 
+async fn profiles(all: &mut Examples<'_>) {
     let new = json!({"name": "node-link", "members": [
         {"role": "node", "pool": "nodes"},
         {"role": "link", "pool": "nodes", "min_prefix_length": 28, "max_prefix_length": 28},
     ]});
-    ask!("create_profile", "POST", PROFILES, &[], new.clone());
-    ask!("create_profile", "POST", PROFILES, &[], new);
-    ask!(
+    all.ask("create_profile", ("POST", PROFILES), &[], new.clone())
+        .await;
+    all.ask("create_profile", ("POST", PROFILES), &[], new)
+        .await;
+    all.ask(
         "create_profile",
-        "POST",
-        PROFILES,
+        ("POST", PROFILES),
         &[],
-        json!({"name": "node-link", "members": [{"role": "node", "pool": "nodes"}]})
-    );
-    ask!(
+        json!({"name": "node-link", "members": [{"role": "node", "pool": "nodes"}]}),
+    )
+    .await;
+    all.ask(
         "get_profile",
-        "GET",
-        &format!("{PROFILES}/node-pod"),
+        ("GET", &format!("{PROFILES}/node-pod")),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "update_profile",
-        "PATCH",
-        &format!("{PROFILES}/node-link"),
+        ("PATCH", &format!("{PROFILES}/node-link")),
         &[],
-        json!({"description": "A network of nodes and the link to it"})
-    );
-    ask!(
+        json!({"description": "A network of nodes and the link to it"}),
+    )
+    .await;
+    all.ask(
         "list_profiles",
-        "GET",
-        &format!("{PROFILES}?name=node-pod"),
+        ("GET", &format!("{PROFILES}?name=node-pod")),
         &[],
-        none.clone()
-    );
+        Value::Null,
+    )
+    .await;
+}
 
+async fn vpcs(all: &mut Examples<'_>) {
     let new = json!({"name": "team-x", "vrf": "dev", "description": "Team X"});
-    ask!("create_vpc", "POST", VPCS, &[], new.clone());
-    ask!("create_vpc", "POST", VPCS, &[], new);
-    ask!(
+    all.ask("create_vpc", ("POST", VPCS), &[], new.clone())
+        .await;
+    all.ask("create_vpc", ("POST", VPCS), &[], new).await;
+    all.ask(
         "get_vpc",
-        "GET",
-        &format!("{VPCS}/team-x"),
+        ("GET", &format!("{VPCS}/team-x")),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "get_vpc",
-        "GET",
-        &format!("{VPCS}/team-y"),
+        ("GET", &format!("{VPCS}/team-y")),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "update_vpc",
-        "PATCH",
-        &format!("{VPCS}/team-x"),
+        ("PATCH", &format!("{VPCS}/team-x")),
         &[],
-        json!({"labels": {"team": "x"}})
-    );
-    ask!(
+        json!({"labels": {"team": "x"}}),
+    )
+    .await;
+    all.ask(
         "list_vpcs",
-        "GET",
-        &format!("{VPCS}?name=team-x"),
+        ("GET", &format!("{VPCS}?name=team-x")),
         &[],
-        none.clone()
-    );
+        Value::Null,
+    )
+    .await;
+}
 
+/// Returns the path of one.
+async fn reservations(all: &mut Examples<'_>) -> String {
     let new = json!({"cidr": "10.16.240.0/20", "vrf": "dev", "reason": "In use on premises"});
-    let reserved = ask!("create_reservation", "POST", RESERVATIONS, &[], new.clone());
-    ask!("create_reservation", "POST", RESERVATIONS, &[], new);
+    let reserved = all
+        .ask(
+            "create_reservation",
+            ("POST", RESERVATIONS),
+            &[],
+            new.clone(),
+        )
+        .await;
+    all.ask("create_reservation", ("POST", RESERVATIONS), &[], new)
+        .await;
     let reserved = format!("{RESERVATIONS}/{}", id(&reserved));
-    ask!("get_reservation", "GET", &reserved, &[], none.clone());
-    ask!(
+    all.ask("get_reservation", ("GET", &reserved), &[], Value::Null)
+        .await;
+    all.ask(
         "update_reservation",
-        "PATCH",
-        &reserved,
+        ("PATCH", &reserved),
         &[],
-        json!({"reason": "In use on premises until July"})
-    );
-    ask!(
+        json!({"reason": "In use on premises until July"}),
+    )
+    .await;
+    all.ask(
         "list_reservations",
-        "GET",
-        &format!("{RESERVATIONS}?vrf=dev"),
+        ("GET", &format!("{RESERVATIONS}?vrf=dev")),
         &[],
-        none.clone()
-    );
+        Value::Null,
+    )
+    .await;
+    reserved
+}
 
+/// Returns the same allocation as it was made, and as it was asked for again.
+async fn allocations(all: &mut Examples<'_>) -> (Value, Value) {
     let new = json!({"vpc": "production", "name": "cluster-1", "hosts": 500, "labels": {"environment": "prod"}});
-    let made = ask!("create_allocation", "POST", ALLOCATIONS, &[], new.clone());
-    let again = ask!("create_allocation", "POST", ALLOCATIONS, &[], new.clone());
+    let made = all
+        .ask("create_allocation", ("POST", ALLOCATIONS), &[], new.clone())
+        .await;
+    let again = all
+        .ask("create_allocation", ("POST", ALLOCATIONS), &[], new.clone())
+        .await;
     let one = path(&made);
-    ask!(
+    all.ask(
         "get_allocation",
-        "GET",
-        &one,
+        ("GET", &one),
         &[("ipam-claim", again["claim"].as_str().expect("a claim"))],
-        none.clone()
-    );
-    ask!("create_allocation", "POST", ALLOCATIONS, &[], new);
+        Value::Null,
+    )
+    .await;
+    all.ask("create_allocation", ("POST", ALLOCATIONS), &[], new)
+        .await;
     let unnamed = json!({"vpc": "production", "hosts": 5});
-    ask!(
+    all.ask(
         "create_allocation",
-        "POST",
-        ALLOCATIONS,
+        ("POST", ALLOCATIONS),
         &[("idempotency-key", "k")],
-        unnamed
-    );
-    ask!(
+        unnamed,
+    )
+    .await;
+    all.ask(
         "create_allocation",
-        "POST",
-        ALLOCATIONS,
+        ("POST", ALLOCATIONS),
         &[("idempotency-key", "k")],
-        json!({"vpc": "production", "hosts": 6})
-    );
-    ask!(
+        json!({"vpc": "production", "hosts": 6}),
+    )
+    .await;
+    all.ask(
         "create_allocation",
-        "POST",
-        ALLOCATIONS,
+        ("POST", ALLOCATIONS),
         &[],
-        json!({"vpc": "production", "hosts": 5, "cidr": "10.0.0.0/24"})
-    );
+        json!({"vpc": "production", "hosts": 5, "cidr": "10.0.0.0/24"}),
+    )
+    .await;
     let batch = json!({"requests": [{"vpc": "team-x", "name": "a", "pools": ["nodes"], "prefix_length": 26}], "atomic": false});
-    ask!(
+    all.ask(
         "create_allocations",
-        "POST",
-        &format!("{ALLOCATIONS}/batch"),
+        ("POST", &format!("{ALLOCATIONS}/batch")),
         &[],
-        batch
-    );
+        batch,
+    )
+    .await;
     let large = json!({"vpc": "team-x", "pools": ["team-x"], "prefix_length": 20});
-    ask!("create_allocation", "POST", ALLOCATIONS, &[], large.clone());
-    ask!("create_allocation", "POST", ALLOCATIONS, &[], large);
-    ask!(
+    all.ask(
+        "create_allocation",
+        ("POST", ALLOCATIONS),
+        &[],
+        large.clone(),
+    )
+    .await;
+    all.ask("create_allocation", ("POST", ALLOCATIONS), &[], large)
+        .await;
+    all.ask(
         "list_allocations",
-        "GET",
-        &format!("{ALLOCATIONS}?vpc=production&name=cluster-1"),
+        (
+            "GET",
+            &format!("{ALLOCATIONS}?vpc=production&name=cluster-1"),
+        ),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "update_allocation",
-        "PATCH",
-        &one,
+        ("PATCH", &one),
         &[],
-        json!({"deletion_protection": true})
-    );
-    ask!("delete_allocation", "DELETE", &one, &[], none.clone());
+        json!({"deletion_protection": true}),
+    )
+    .await;
+    all.ask("delete_allocation", ("DELETE", &one), &[], Value::Null)
+        .await;
+    (made, again)
+}
+
+async fn claims(
+    all: &mut Examples<'_>,
+    (vrf, vrf_again): &(Value, Value),
+    (made, again): &(Value, Value),
+) {
     let claims = json!({"claims": [
         {"kind": "vrf", "id": vrf["id"], "claim": vrf_again["claim"]},
         {"kind": "vrf", "id": vrf["id"], "claim": vrf["claim"]},
         {"kind": "allocation", "id": made["id"], "claim": again["claim"]},
     ]});
-    ask!(
+    all.ask(
         "confirm_claims",
-        "POST",
-        "/api/v1/confirmations",
+        ("POST", "/api/v1/confirmations"),
         &[],
-        claims
-    );
+        claims,
+    )
+    .await;
     let drawn = json!({"claims": [
         {"kind": "vpc", "id": made["vpc_id"], "claim": "019ac0de-5d3a-7c55-9a4e-5d3a7c559a4e"},
     ]});
-    ask!("take_over", "POST", "/api/v1/claims", &owner, drawn);
-    ask!(
+    all.ask("take_over", ("POST", "/api/v1/claims"), &OWNER, drawn)
+        .await;
+}
+
+async fn questions_and_imports(all: &mut Examples<'_>, allocation: &Value) {
+    all.ask(
         "lookup",
-        "GET",
-        "/api/v1/lookup?ip=10.0.1.7",
+        ("GET", "/api/v1/lookup?ip=10.0.1.7"),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "list_history",
-        "GET",
-        "/api/v1/history?cidr=10.0.0.0/23",
+        ("GET", "/api/v1/history?cidr=10.0.0.0/23"),
         &[],
-        none.clone()
-    );
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask(
         "list_events",
-        "GET",
-        &format!("/api/v1/events?subject={}", id(&made)),
+        ("GET", &format!("/api/v1/events?subject={}", id(allocation))),
         &[],
-        none.clone()
-    );
+        Value::Null,
+    )
+    .await;
     let records =
         json!([{"kind": "reservation", "cidr": "192.168.0.0/16", "reason": "Home offices"}]);
-    ask!("import_plan", "POST", "/api/v1/import", &[], records);
-    ask!(
+    all.ask("import_plan", ("POST", "/api/v1/import"), &[], records)
+        .await;
+    all.ask(
         "import_plan",
-        "POST",
-        "/api/v1/import",
+        ("POST", "/api/v1/import"),
         &[],
-        json!([{"kind": "reservation", "cidr": "192.168.9.0/24", "reason": "Lab"}])
-    );
+        json!([{"kind": "reservation", "cidr": "192.168.9.0/24", "reason": "Lab"}]),
+    )
+    .await;
+}
 
-    ask!(
+async fn ends(all: &mut Examples<'_>, reserved: &str) {
+    all.ask(
         "delete_pool",
-        "DELETE",
-        &format!("{POOLS}/nodes"),
+        ("DELETE", &format!("{POOLS}/nodes")),
         &[],
-        none.clone()
-    );
-    ask!("delete_reservation", "DELETE", &reserved, &[], none.clone());
-    ask!("get_reservation", "GET", &reserved, &[], none.clone());
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask("delete_reservation", ("DELETE", reserved), &[], Value::Null)
+        .await;
+    all.ask("get_reservation", ("GET", reserved), &[], Value::Null)
+        .await;
+    all.ask(
         "delete_vpc",
-        "DELETE",
-        &format!("{VPCS}/team-x?cascade=true"),
+        ("DELETE", &format!("{VPCS}/team-x?cascade=true")),
         &[],
-        none.clone()
-    );
-    ask!("list_vpcs", "PUT", VPCS, &[], json!({}));
-    ask!(
+        Value::Null,
+    )
+    .await;
+    all.ask("list_vpcs", ("PUT", VPCS), &[], json!({})).await;
+    all.ask(
         "create_vpc",
-        "POST",
-        VPCS,
+        ("POST", VPCS),
         &[("content-encoding", "gzip")],
-        json!({})
-    );
-    ask!(
+        json!({}),
+    )
+    .await;
+    all.ask(
         "create_vpc",
-        "POST",
-        VPCS,
+        ("POST", VPCS),
         &[("content-length", "9999999")],
-        json!({})
-    );
-    let stranger = api.send("GET", VPCS, &[], "").await.json;
-    let stranger = all.steady(&stranger);
-    all.problems.insert("unauthorized".to_owned(), stranger);
-    all
+        json!({}),
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -33,8 +33,8 @@ fn lines(holders: &Value) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn whoever_holds_an_address_is_found_from_the_outside_in() {
+/// A pool with an allocation and a child in it, and a reservation elsewhere; answers the allocation.
+async fn held() -> (Api, Value) {
     let api = Api::start().await;
     let one = api
         .allocate(json!({"vpc": "prod", "name": "nodes", "cidr": "10.0.4.0/23"}))
@@ -45,6 +45,12 @@ async fn whoever_holds_an_address_is_found_from_the_outside_in() {
         "insert into reservation (vrf_id, cidr, reason, created_by) select vrf_id, '192.168.0.0/16', 'office', 'x' from vrf",
     )
     .await;
+    (api, one)
+}
+
+#[tokio::test]
+async fn whoever_holds_an_address_is_found_from_the_outside_in() {
+    let (api, one) = held().await;
     for query in [
         "ip=10.0.5.200",
         "cidr=10.0.5.200/32",
@@ -82,41 +88,6 @@ async fn whoever_holds_an_address_is_found_from_the_outside_in() {
             "{query}"
         );
     }
-    let found = api.get(&format!("{LOOKUP}?ip=10.0.64.1")).await.ok(200);
-    assert_eq!(
-        lines(&found["holders"]),
-        ["child_pool 10.0.64.0/20 primary - kid"]
-    );
-    let pools: Vec<_> = found["pools"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|range| (&range["pool"], &range["cidr"]))
-        .collect();
-    assert_eq!(
-        pools,
-        [
-            (&json!("primary"), &json!("10.0.0.0/16")),
-            (&json!("kid"), &json!("10.0.64.0/20"))
-        ]
-    );
-    // In the child it is free; what is taken there, or reaches beyond it, is not.
-    assert_eq!(found["free"], true, "{found}");
-    for (query, is_free) in [
-        ("cidr=10.0.64.0/20", true),
-        ("cidr=10.0.64.0/19", false),
-        ("cidr=10.0.72.0/24", true),
-    ] {
-        let found = api.get(&format!("{LOOKUP}?{query}")).await.ok(200);
-        assert_eq!(found["free"], is_free, "{query}: {found}");
-    }
-    let body = json!({"vpc": "prod", "pools": ["kid"], "cidr": "10.0.72.0/24"});
-    let in_kid = api.post(ALLOCATIONS, &body).await.ok(201);
-    for query in ["ip=10.0.72.9", "cidr=10.0.64.0/20"] {
-        let found = api.get(&format!("{LOOKUP}?{query}")).await.ok(200);
-        assert_eq!(found["free"], false, "{query}: {found}");
-    }
-    api.delete(&path(&in_kid)).await.ok(204);
     let found = api.get(&format!("{LOOKUP}?ip=192.168.7.7")).await.ok(200);
     assert_eq!(
         lines(&found["holders"]),
@@ -160,6 +131,51 @@ async fn whoever_holds_an_address_is_found_from_the_outside_in() {
         .await
         .ok(200);
     assert_eq!(free(found), (json!(false), json!([])));
+}
+
+#[tokio::test]
+async fn in_a_child_pool_it_is_free_until_it_is_taken() {
+    let (api, _) = held().await;
+    let found = api.get(&format!("{LOOKUP}?ip=10.0.64.1")).await.ok(200);
+    assert_eq!(
+        lines(&found["holders"]),
+        ["child_pool 10.0.64.0/20 primary - kid"]
+    );
+    let pools: Vec<_> = found["pools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|range| (&range["pool"], &range["cidr"]))
+        .collect();
+    assert_eq!(
+        pools,
+        [
+            (&json!("primary"), &json!("10.0.0.0/16")),
+            (&json!("kid"), &json!("10.0.64.0/20"))
+        ]
+    );
+    // In the child it is free; what is taken there, or reaches beyond it, is not.
+    assert_eq!(found["free"], true, "{found}");
+    for (query, is_free) in [
+        ("cidr=10.0.64.0/20", true),
+        ("cidr=10.0.64.0/19", false),
+        ("cidr=10.0.72.0/24", true),
+    ] {
+        let found = api.get(&format!("{LOOKUP}?{query}")).await.ok(200);
+        assert_eq!(found["free"], is_free, "{query}: {found}");
+    }
+    let body = json!({"vpc": "prod", "pools": ["kid"], "cidr": "10.0.72.0/24"});
+    let in_kid = api.post(ALLOCATIONS, &body).await.ok(201);
+    for query in ["ip=10.0.72.9", "cidr=10.0.64.0/20"] {
+        let found = api.get(&format!("{LOOKUP}?{query}")).await.ok(200);
+        assert_eq!(found["free"], false, "{query}: {found}");
+    }
+    api.delete(&path(&in_kid)).await.ok(204);
+}
+
+#[tokio::test]
+async fn a_question_that_makes_no_sense_is_refused() {
+    let api = Api::start().await;
     for (query, word) in [
         ("", "give ip"),
         ("?ip=10.0.0.1&cidr=10.0.0.0/24", "give ip"),
@@ -204,6 +220,54 @@ async fn a_released_block_that_cools_down_says_whose_it_was() {
             &Value::Null
         )
     );
+}
+
+/// The whole story of what began with `one`, page by page.
+async fn the_history_tells_all(api: &Api, one: &Value) {
+    let all = api.get(&format!("{HISTORY}?ip=10.0.5.1")).await.ok(200);
+    assert_eq!(
+        lines(&all["items"]),
+        [
+            "allocation 10.0.4.0/23 primary x late",
+            "allocation 10.0.4.0/22 primary last nodes",
+            "allocation 10.0.4.0/23 primary stage workers",
+        ]
+    );
+    assert_eq!(
+        (&all["next_cursor"], &all["items"][0]["until"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(
+        all["items"][2]["since"].as_str() >= one["created_at"].as_str(),
+        "{all}"
+    );
+    for holder in &all["items"].as_array().unwrap()[1..] {
+        assert!(
+            holder["since"].as_str() < holder["until"].as_str(),
+            "{holder}"
+        );
+    }
+    let whole = api.get(&format!("{HISTORY}?cidr=0.0.0.0/0")).await.ok(200);
+    assert_eq!(whole["items"].as_array().unwrap().len(), 6);
+    for limit in 1..=3 {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = api
+                .get(&format!("{HISTORY}?cidr=0.0.0.0/0&limit={limit}{cursor}"))
+                .await
+                .ok(200);
+            items.extend(page["items"].as_array().unwrap().clone());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(json!(items), whole["items"], "{limit}");
+    }
+    api.get(&format!("{HISTORY}?ip=10.0.5.1&cursor=x"))
+        .await
+        .problem(400, "invalid_request");
 }
 
 #[tokio::test]
@@ -284,52 +348,7 @@ async fn whoever_held_an_address_is_known_by_the_names_of_that_time() {
         .await
         .ok(200);
     assert_eq!(lookup(&unnamed).await, holder("x -"));
-
-    // The whole story, page by page.
-    let all = api.get(&format!("{HISTORY}?ip=10.0.5.1")).await.ok(200);
-    assert_eq!(
-        lines(&all["items"]),
-        [
-            "allocation 10.0.4.0/23 primary x late",
-            "allocation 10.0.4.0/22 primary last nodes",
-            "allocation 10.0.4.0/23 primary stage workers",
-        ]
-    );
-    assert_eq!(
-        (&all["next_cursor"], &all["items"][0]["until"]),
-        (&Value::Null, &Value::Null)
-    );
-    assert!(
-        all["items"][2]["since"].as_str() >= one["created_at"].as_str(),
-        "{all}"
-    );
-    for holder in &all["items"].as_array().unwrap()[1..] {
-        assert!(
-            holder["since"].as_str() < holder["until"].as_str(),
-            "{holder}"
-        );
-    }
-    let whole = api.get(&format!("{HISTORY}?cidr=0.0.0.0/0")).await.ok(200);
-    assert_eq!(whole["items"].as_array().unwrap().len(), 6);
-    for limit in 1..=3 {
-        let mut items = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let page = api
-                .get(&format!("{HISTORY}?cidr=0.0.0.0/0&limit={limit}{cursor}"))
-                .await
-                .ok(200);
-            items.extend(page["items"].as_array().unwrap().clone());
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
-            }
-        }
-        assert_eq!(json!(items), whole["items"], "{limit}");
-    }
-    api.get(&format!("{HISTORY}?ip=10.0.5.1&cursor=x"))
-        .await
-        .problem(400, "invalid_request");
+    the_history_tells_all(&api, &one).await;
 }
 
 #[tokio::test]

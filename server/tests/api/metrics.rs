@@ -2,7 +2,7 @@
 
 use ipam_server::{app::App, auth::Auth, router::router};
 use ipam_testing::TestServer;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::support::{ALLOCATIONS, Api, KEY, POOLS, VPCS, VRFS, path};
@@ -20,26 +20,8 @@ async fn scrape(api: &Api) -> Exposition {
     Exposition::parse(&reply.text)
 }
 
-#[tokio::test]
-async fn what_is_counted_is_what_happened() {
-    let api = Api::start().await;
-    let first = scrape(&api).await;
-    for code in ipam_shared::error::Code::ALL {
-        assert_eq!(
-            first.value("ipam_refusals_total", &[("code", code.as_str())]),
-            0.0
-        );
-    }
-    assert_eq!(
-        first.value("ipam_build_info", &[("version", env!("CARGO_PKG_VERSION"))]),
-        1.0
-    );
-    assert_eq!(
-        first.value("ipam_http_requests_in_flight", &[]),
-        1.0,
-        "this one"
-    );
-
+/// Allocations of each outcome, and changes of one, which is answered.
+async fn allocate_and_change(api: &Api) -> Value {
     let named = json!({"vpc": "a", "name": "n", "hosts": 100});
     let made = api.allocate(named.clone()).await;
     api.post(ALLOCATIONS, &named).await.ok(200);
@@ -58,7 +40,11 @@ async fn what_is_counted_is_what_happened() {
     ] {
         api.patch(&path(&made), &patch).await.ok(200);
     }
-    // Refusals: by the domain, before it, in a batch one by one, in a batch as a whole, and without a key.
+    made
+}
+
+/// Refusals: by the domain, before it, in a batch one by one, in a batch as a whole, and without a key.
+async fn be_refused(api: &Api) {
     api.post(
         ALLOCATIONS,
         &json!({"vpc": "a", "name": "n", "hosts": 2000}),
@@ -114,33 +100,9 @@ async fn what_is_counted_is_what_happened() {
         )
         .await;
     assert_eq!(reply.status, 400, "{}", reply.text);
-    // Reading is no change, whatever comes of it.
-    api.get(&format!(
-        "{ALLOCATIONS}/018f0000-0000-7000-8000-000000000000"
-    ))
-    .await
-    .problem(404, "not_found");
-    assert_eq!(api.delete(&path(&made)).await.status, 204);
-    api.delete(&path(&made)).await.problem(410, "gone");
-    assert_eq!(
-        api.delete(&format!("{VPCS}/a?cascade=true")).await.status,
-        200
-    );
+}
 
-    let last = scrape(&api).await;
-    for (result, count) in [("created", 3.0), ("existing", 1.0), ("dry_run", 1.0)] {
-        assert_eq!(
-            last.value("ipam_allocations_total", &[("result", result)]),
-            count,
-            "{result}"
-        );
-    }
-    assert_eq!(last.value("ipam_resizes_total", &[]), 1.0);
-    assert_eq!(
-        last.value("ipam_releases_total", &[]),
-        2.0,
-        "one, and the one of the VPC"
-    );
+fn refusals_are_counted(last: &Exposition) {
     for code in ipam_shared::error::Code::ALL {
         let count = match code.as_str() {
             "name_taken" => 3.0,
@@ -154,6 +116,9 @@ async fn what_is_counted_is_what_happened() {
             "{code:?}"
         );
     }
+}
+
+fn requests_are_counted(last: &Exposition) {
     let requests = |route: &str, method: &str, status: &str| {
         last.find(
             "ipam_http_requests_total",
@@ -183,6 +148,9 @@ async fn what_is_counted_is_what_happened() {
         7.0
     );
     assert!(last.value("ipam_http_request_duration_seconds_sum", &of_route) > 0.0);
+}
+
+fn the_queue_and_the_database_are_told(last: &Exposition) {
     // The queue decided one at a time here: 4 single requests, and 2 of the batch that is not atomic.
     assert_eq!(last.value("ipam_allocation_batch_requests_sum", &[]), 6.0);
     assert!(last.value("ipam_allocation_batch_requests_count", &[]) <= 6.0);
@@ -202,6 +170,60 @@ async fn what_is_counted_is_what_happened() {
         let open = connections("used") + connections("idle");
         assert!((1.0..=4.0).contains(&open), "{purpose}: {open}");
     }
+}
+
+#[tokio::test]
+async fn what_is_counted_is_what_happened() {
+    let api = Api::start().await;
+    let first = scrape(&api).await;
+    for code in ipam_shared::error::Code::ALL {
+        assert_eq!(
+            first.value("ipam_refusals_total", &[("code", code.as_str())]),
+            0.0
+        );
+    }
+    assert_eq!(
+        first.value("ipam_build_info", &[("version", env!("CARGO_PKG_VERSION"))]),
+        1.0
+    );
+    assert_eq!(
+        first.value("ipam_http_requests_in_flight", &[]),
+        1.0,
+        "this one"
+    );
+
+    let made = allocate_and_change(&api).await;
+    be_refused(&api).await;
+    // Reading is no change, whatever comes of it.
+    api.get(&format!(
+        "{ALLOCATIONS}/018f0000-0000-7000-8000-000000000000"
+    ))
+    .await
+    .problem(404, "not_found");
+    assert_eq!(api.delete(&path(&made)).await.status, 204);
+    api.delete(&path(&made)).await.problem(410, "gone");
+    assert_eq!(
+        api.delete(&format!("{VPCS}/a?cascade=true")).await.status,
+        200
+    );
+
+    let last = scrape(&api).await;
+    for (result, count) in [("created", 3.0), ("existing", 1.0), ("dry_run", 1.0)] {
+        assert_eq!(
+            last.value("ipam_allocations_total", &[("result", result)]),
+            count,
+            "{result}"
+        );
+    }
+    assert_eq!(last.value("ipam_resizes_total", &[]), 1.0);
+    assert_eq!(
+        last.value("ipam_releases_total", &[]),
+        2.0,
+        "one, and the one of the VPC"
+    );
+    refusals_are_counted(&last);
+    requests_are_counted(&last);
+    the_queue_and_the_database_are_told(&last);
 }
 
 #[tokio::test]

@@ -20,10 +20,8 @@ async fn profile(api: &Api, pool: &str) {
     .await;
 }
 
-#[tokio::test]
-async fn a_tree_of_pools_three_levels_deep() {
-    let api = Api::start().await;
-    let before = api.get(&format!("{POOLS}/primary")).await.ok(200);
+/// Three levels of pools below `primary`: `region`, `zone` and `leaf`.
+async fn tree(api: &Api, primary: &Value) -> [Value; 3] {
     let region = api
         .post(
             POOLS,
@@ -38,7 +36,7 @@ async fn a_tree_of_pools_three_levels_deep() {
     );
     assert_eq!(
         (&region["parent"], &region["parent_id"], &region["family"]),
-        (&json!("primary"), &before["id"], &json!("ipv4"))
+        (&json!("primary"), &primary["id"], &json!("ipv4"))
     );
     let zone = api
         .post(
@@ -56,18 +54,12 @@ async fn a_tree_of_pools_three_levels_deep() {
         .await
         .ok(201);
     api.verify().await;
-    let used = |pool: &str| {
-        let path = format!("{POOLS}/{pool}");
-        let api = &api;
-        async move { api.get(&path).await.ok(200)["used_addresses"].clone() }
-    };
-    assert_eq!(used("primary").await, (1 << 14) + (1 << 13) + (1 << 12));
-    assert_eq!(used("region").await, (1 << 12) + (1 << 10));
-    assert_eq!(used("zone").await, 1 << 11);
-    assert_eq!(used("leaf").await, 0);
+    [region, zone, leaf]
+}
 
-    // Allocations from the root keep off, and those from the leaf stay inside.
-    profile(&api, "leaf").await;
+/// Allocations from the root keep off, and those from the leaf stay inside. Answers one of each.
+async fn allocate_in_the_tree(api: &Api) -> [Value; 2] {
+    profile(api, "leaf").await;
     let made = api
         .allocate(json!({"vpc": "a", "name": "n", "profile": "leaf", "prefix_length": 28}))
         .await;
@@ -84,6 +76,25 @@ async fn a_tree_of_pools_three_levels_deep() {
     );
     assert_eq!(details["conflicts"][0]["child_pool"], "region");
     api.verify().await;
+    [made, node]
+}
+
+#[tokio::test]
+async fn a_tree_of_pools_three_levels_deep() {
+    let api = Api::start().await;
+    let before = api.get(&format!("{POOLS}/primary")).await.ok(200);
+    let [region, zone, leaf] = tree(&api, &before).await;
+    let used = |pool: &str| {
+        let path = format!("{POOLS}/{pool}");
+        let api = &api;
+        async move { api.get(&path).await.ok(200)["used_addresses"].clone() }
+    };
+    assert_eq!(used("primary").await, (1 << 14) + (1 << 13) + (1 << 12));
+    assert_eq!(used("region").await, (1 << 12) + (1 << 10));
+    assert_eq!(used("zone").await, 1 << 11);
+    assert_eq!(used("leaf").await, 0);
+
+    let [made, node] = allocate_in_the_tree(&api).await;
 
     // From the bottom to the top, each says who is in the way.
     for (pool, word) in [

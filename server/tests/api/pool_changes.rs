@@ -77,14 +77,12 @@ async fn a_pool_is_what_was_asked_for() {
     api.verify().await;
 }
 
-#[tokio::test]
-async fn what_can_not_be_a_pool_is_refused_in_clear_words() {
-    let api = Api::start().await;
-    let labels: serde_json::Map<_, _> = (0..65).map(|n| (n.to_string(), json!([]))).collect();
+/// What is wrong with the ranges of a new pool, and words that say so.
+fn wrong_ranges() -> Vec<(Value, &'static str)> {
     let many: Vec<_> = (0..1001)
         .map(|n| format!("172.{}.{}.{}/32", 16 + n / 65536, n / 256, n % 256))
         .collect();
-    let refused = [
+    vec![
         (json!({"name": "x"}), "family"),
         (
             json!({"name": "x", "family": "ipv6", "ranges": ["172.16.0.0/16"]}),
@@ -118,6 +116,29 @@ async fn what_can_not_be_a_pool_is_refused_in_clear_words() {
             json!({"name": "x", "ranges": many}),
             "at most 1000 ranges, these would be 1001",
         ),
+        (
+            json!({"name": "x", "parent": "primary", "family": "ipv6"}),
+            "the other address family",
+        ),
+        (
+            json!({"name": "x", "parent": "primary", "ranges": ["fd00::/40"]}),
+            "fd00::/40 is not IPv4",
+        ),
+        (
+            json!({"name": "x", "parent": "primary", "range_prefix_lengths": [33]}),
+            "a range of /33 is not IPv4",
+        ),
+        (
+            json!({"name": "x", "parent": "primary", "ranges": ["10.1.0.0/24"]}),
+            "does not lie in pool \"primary\", the parent of \"x\", which consists of 10.0.0.0/16",
+        ),
+    ]
+}
+
+/// What is wrong with the rest of it.
+fn wrong_settings() -> Vec<(Value, &'static str)> {
+    let labels: serde_json::Map<_, _> = (0..65).map(|n| (n.to_string(), json!([]))).collect();
+    vec![
         (
             json!({"name": "x", "ranges": ["172.16.0.0/16"], "max_prefix_length": 33}),
             "max_prefix_length is 33",
@@ -180,25 +201,14 @@ async fn what_can_not_be_a_pool_is_refused_in_clear_words() {
         ),
         (json!({"name": "a/b", "family": "ipv4"}), "'/'"),
         (json!({"name": "x", "family": "ipv4", "size": 3}), "size"),
-        (
-            json!({"name": "x", "parent": "primary", "family": "ipv6"}),
-            "the other address family",
-        ),
-        (
-            json!({"name": "x", "parent": "primary", "ranges": ["fd00::/40"]}),
-            "fd00::/40 is not IPv4",
-        ),
-        (
-            json!({"name": "x", "parent": "primary", "range_prefix_lengths": [33]}),
-            "a range of /33 is not IPv4",
-        ),
-        (
-            json!({"name": "x", "parent": "primary", "ranges": ["10.1.0.0/24"]}),
-            "does not lie in pool \"primary\", the parent of \"x\", which consists of 10.0.0.0/16",
-        ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn what_can_not_be_a_pool_is_refused_in_clear_words() {
+    let api = Api::start().await;
     let state = api.state().await;
-    for (body, word) in refused {
+    for (body, word) in [wrong_ranges(), wrong_settings()].concat() {
         let reply = api.post(POOLS, &body).await;
         let (detail, _) = reply.problem(400, "invalid_request");
         assert!(detail.contains(word), "{body}: {detail}");

@@ -304,19 +304,8 @@ async fn a_reservation_takes_the_place_of_what_could_be_allocated() {
     api.verify().await;
 }
 
-#[tokio::test]
-async fn who_is_in_the_way_is_named() {
-    let api = Api::start().await;
-    api.sql(POOLS_SQL).await;
-    let owned = api
-        .allocate(json!({"vpc": "a", "name": "web", "cidr": "10.0.8.0/22"}))
-        .await;
-    let unnamed = api
-        .allocate(json!({"vpc": "b", "cidr": "10.0.12.0/24"}))
-        .await;
-    let reserved = reserve(&api, "10.0.16.0/24", "printer farm").await;
-    reserve(&api, "192.168.0.0/24", "outside").await;
-    // A block that cools down, as a release would leave it.
+/// A block that cools down, as a release would leave it.
+async fn cool_down(api: &Api) {
     api.sql("insert into block (range_id, cidr, range_cidr, reason)
             select range_id, '192.168.16.0/24', cidr, 'cooldown' from pool_range where cidr = '192.168.16.0/20';
         insert into cooldown (range_id, cidr, allocation_id, vpc, name, role, free_at)
@@ -330,6 +319,21 @@ async fn who_is_in_the_way_is_named() {
             from pool_range where free_count.range_id = pool_range.range_id and cidr = '192.168.16.0/20'")
         .await;
     api.verify().await;
+}
+
+#[tokio::test]
+async fn who_is_in_the_way_is_named() {
+    let api = Api::start().await;
+    api.sql(POOLS_SQL).await;
+    let owned = api
+        .allocate(json!({"vpc": "a", "name": "web", "cidr": "10.0.8.0/22"}))
+        .await;
+    let unnamed = api
+        .allocate(json!({"vpc": "b", "cidr": "10.0.12.0/24"}))
+        .await;
+    let reserved = reserve(&api, "10.0.16.0/24", "printer farm").await;
+    reserve(&api, "192.168.0.0/24", "outside").await;
+    cool_down(&api).await;
 
     // The same, inside, around.
     for cidr in ["10.0.8.0/22", "10.0.9.128/25", "10.0.8.0/21"] {

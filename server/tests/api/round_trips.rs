@@ -84,19 +84,8 @@ async fn made(api: &Api, path: &str, body: Value) -> String {
     id(&api.post(path, &body).await.ok(201))
 }
 
-#[tokio::test]
-async fn every_operation_takes_as_few_round_trips_as_it_can() {
-    let statements = Statements::default();
-    let log = tracing_subscriber::registry().with(statements.clone());
-    tracing::subscriber::set_global_default(log).expect("nobody else logs");
-    let api = Api::start().await;
-    let mut counted = Counted {
-        api,
-        statements,
-        problems: Vec::new(),
-    };
-
-    // Allocations. By default one that is alone is decided without a lock, in two.
+/// Allocations. By default one that is alone is decided without a lock, in two.
+async fn allocations(counted: &mut Counted) {
     let allocation = |n: usize| json!({"vpc": "a", "name": format!("a-{n}"), "prefix_length": 26});
     counted
         .takes("allocate", 2, async |_, n| {
@@ -159,8 +148,10 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
             ("GET", format!("{ALLOCATIONS}/{id}"), Value::Null)
         })
         .await;
+}
 
-    // Nouns that are found by id or name: a look at which of the two it is, where the path has one, comes before the change.
+/// Nouns that are found by id or name: a look at which of the two it is, where the path has one, comes before the change.
+async fn named_nouns(counted: &mut Counted) {
     for (what, path, body, patch) in [
         ("a VRF", VRFS, json!({}), json!({"description": "d"})),
         ("a VPC", VPCS, json!({}), json!({"description": "d"})),
@@ -202,8 +193,10 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
             })
             .await;
     }
+}
 
-    // Reservations, inside of a range and outside of all.
+/// Reservations, inside of a range and outside of all.
+async fn reservations(counted: &mut Counted) {
     for (what, second, delete) in [("inside", "10.0", 5), ("outside", "192.168", 4)] {
         let cidr = |third: usize, n: usize| json!({"cidr": format!("{second}.{}.0/24", third + n), "reason": "r"});
         counted
@@ -236,8 +229,10 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
             )
             .await;
     }
+}
 
-    // Pools, of their own and cut from another.
+/// Pools, of their own and cut from another.
+async fn pools(counted: &mut Counted) {
     let pool = |third: usize, n: usize| {
         let cidr = format!("172.{third}.{n}.0/24");
         json!({"name": format!("p-{third}-{n}"), "ranges": [cidr]})
@@ -275,6 +270,23 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
             ("DELETE", format!("{POOLS}/{id}"), Value::Null)
         })
         .await;
+}
+
+#[tokio::test]
+async fn every_operation_takes_as_few_round_trips_as_it_can() {
+    let statements = Statements::default();
+    let log = tracing_subscriber::registry().with(statements.clone());
+    tracing::subscriber::set_global_default(log).expect("nobody else logs");
+    let api = Api::start().await;
+    let mut counted = Counted {
+        api,
+        statements,
+        problems: Vec::new(),
+    };
+    allocations(&mut counted).await;
+    named_nouns(&mut counted).await;
+    reservations(&mut counted).await;
+    pools(&mut counted).await;
     assert!(
         counted.problems.is_empty(),
         "{}",

@@ -80,41 +80,47 @@ pub(crate) async fn rows_read(api: &Api) -> BTreeMap<String, i64> {
     rows.into_iter().collect()
 }
 
-#[tokio::test]
-async fn no_request_reads_a_table_from_end_to_end() {
-    let api = Api::with_connections(1).await;
-    api.sql(SEED).await;
-    api.verify().await;
-    // `analyze` can't be in one transaction with the rest.
-    api.sql("vacuum analyze").await;
+/// Requests by turn: method, path, more headers, and body.
+type Ask = Box<dyn Fn(i64) -> (&'static str, String, Vec<(&'static str, String)>, Value)>;
 
-    let seeded = |n: i64| format!("01900000-0000-7000-8000-{n:012x}");
-    // For each: what it is, and its requests by turn.
-    type Ask = Box<dyn Fn(i64) -> (&'static str, String, Vec<(&'static str, String)>, Value)>;
-    let get = |query: &'static str| -> Ask {
-        Box::new(move |n| {
-            (
-                "GET",
-                query.replace("{n}", &n.to_string()),
-                vec![],
-                Value::Null,
-            )
-        })
-    };
-    let post = |body: fn(i64) -> Value| -> Ask {
-        Box::new(move |n| ("POST", ALLOCATIONS.to_owned(), vec![], body(n)))
-    };
-    let one = |method: &'static str, first: i64, body: Value| -> Ask {
-        Box::new(move |n| {
-            (
-                method,
-                format!("{ALLOCATIONS}/{}", seeded(first + n)),
-                vec![],
-                body.clone(),
-            )
-        })
-    };
-    let asks: Vec<(&str, u16, Ask)> = vec![
+/// What it is, how it is answered, and its requests.
+type Case = (&'static str, u16, Ask);
+
+/// The id of an allocation that is there.
+fn seeded(n: i64) -> String {
+    format!("01900000-0000-7000-8000-{n:012x}")
+}
+
+fn get(query: &'static str) -> Ask {
+    Box::new(move |n| {
+        (
+            "GET",
+            query.replace("{n}", &n.to_string()),
+            vec![],
+            Value::Null,
+        )
+    })
+}
+
+fn post(body: fn(i64) -> Value) -> Ask {
+    Box::new(move |n| ("POST", ALLOCATIONS.to_owned(), vec![], body(n)))
+}
+
+/// About one allocation by turn.
+fn one(method: &'static str, first: i64, body: Value) -> Ask {
+    Box::new(move |n| {
+        (
+            method,
+            format!("{ALLOCATIONS}/{}", seeded(first + n)),
+            vec![],
+            body.clone(),
+        )
+    })
+}
+
+/// Allocations that are made, tried, or refused.
+fn creations() -> Vec<Case> {
+    vec![
         (
             "allocate by hosts",
             201,
@@ -184,6 +190,12 @@ async fn no_request_reads_a_table_from_end_to_end() {
                 )
             }),
         ),
+    ]
+}
+
+/// What is done to allocations.
+fn changes() -> Vec<Case> {
+    vec![
         ("get", 200, one("GET", 100, Value::Null)),
         (
             "change",
@@ -211,6 +223,12 @@ async fn no_request_reads_a_table_from_end_to_end() {
         ("release", 204, one("DELETE", 100, Value::Null)),
         ("get what is gone", 410, one("GET", 100, Value::Null)),
         ("get what never was", 404, one("GET", 40_000, Value::Null)),
+    ]
+}
+
+/// Lists of what is owned, and claims.
+fn lists() -> Vec<Case> {
+    vec![
         ("list", 200, get("/api/v1/allocations")),
         ("list by VPC", 200, get("/api/v1/allocations?vpc=VPC%2017")),
         (
@@ -288,6 +306,12 @@ async fn no_request_reads_a_table_from_end_to_end() {
             200,
             get("/api/v1/vpcs?owner=few&limit=50"),
         ),
+    ]
+}
+
+/// Who holds or held a network, and what happened.
+fn past() -> Vec<Case> {
+    vec![
         (
             "look up an address",
             200,
@@ -314,6 +338,12 @@ async fn no_request_reads_a_table_from_end_to_end() {
             get("/api/v1/events?subject=01900000-0000-7000-8000-00000000040{n}"),
         ),
         ("events", 200, get("/api/v1/events?limit=10")),
+    ]
+}
+
+/// Pools, VPCs, VRFs.
+fn nouns() -> Vec<Case> {
+    vec![
         ("list pools", 200, get(POOLS)),
         ("get a pool", 200, get("/api/v1/pools/primary")),
         ("get a VPC", 200, get("/api/v1/vpcs/VPC%2044{n}")),
@@ -372,7 +402,22 @@ async fn no_request_reads_a_table_from_end_to_end() {
             Box::new(|n| ("DELETE", format!("{VRFS}/made%20{n}"), vec![], Value::Null)),
         ),
         ("ready", 200, get("/readyz")),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn no_request_reads_a_table_from_end_to_end() {
+    let api = Api::with_connections(1).await;
+    api.sql(SEED).await;
+    api.verify().await;
+    // `analyze` can't be in one transaction with the rest.
+    api.sql("vacuum analyze").await;
+
+    let mut asks = creations();
+    asks.extend(changes());
+    asks.extend(lists());
+    asks.extend(past());
+    asks.extend(nouns());
     let mut greedy = Vec::new();
     for (what, status, ask) in asks {
         let before = rows_read(&api).await;

@@ -45,6 +45,52 @@ fn worlds() -> impl Strategy<Value = World> {
     (ranges, asks, 24_u8..=28)
 }
 
+/// All regions of a length that there are, address by address.
+fn regions(ranges: &[String], length: u8) -> Vec<Cidr> {
+    ranges
+        .iter()
+        .map(|range| range.parse::<Cidr>().expect("a CIDR"))
+        .filter(|range| range.prefix_length() <= length)
+        .flat_map(|range| {
+            let size = 1_u128 << (32 - length);
+            (range.number()..range.number() + range.addresses())
+                .step_by(usize::try_from(size).expect("small"))
+                .map(move |first| Cidr::from_number(range.family(), first, length))
+        })
+        .collect()
+}
+
+/// The addresses of a region that these blocks use.
+fn used(live: &[(Cidr, String)], region: Cidr) -> u128 {
+    live.iter()
+        .filter(|(block, _)| block.overlaps(region))
+        .map(|(block, _)| block.addresses().min(region.addresses()))
+        .sum()
+}
+
+/// Allocates and releases what a world asks for; answers what is left, with its id.
+async fn fill(api: &Api, number: usize, pool: &str, asks: &[(u8, bool)]) -> Vec<(Cidr, String)> {
+    let mut live: Vec<(Cidr, String)> = Vec::new();
+    for (index, (length, _)) in asks.iter().enumerate() {
+        let ask = json!({"vpc": "w", "name": format!("n{number} {index}"), "profile": pool, "prefix_length": length});
+        let reply = api.post(ALLOCATIONS, &ask).await;
+        if reply.status == 201 {
+            live.push((
+                cidr(&reply.json["cidr"]),
+                reply.json["id"].as_str().expect("an id").to_owned(),
+            ));
+        }
+    }
+    let (gone, live): (Vec<_>, Vec<_>) = live
+        .into_iter()
+        .zip(asks)
+        .partition(|(_, (_, released))| *released);
+    for ((_, id), _) in &gone {
+        api.delete(&format!("{ALLOCATIONS}/{id}")).await.ok(204);
+    }
+    live.into_iter().map(|(one, _)| one).collect()
+}
+
 #[tokio::test]
 async fn the_region_is_the_one_with_the_least_in_it_and_what_is_advised_works() {
     let mut runner = TestRunner::new(Config::default());
@@ -68,48 +114,14 @@ async fn the_region_is_the_one_with_the_least_in_it_and_what_is_advised_works() 
         }
         let patch = json!({"strategy": strategy});
         api.patch(&format!("{POOLS}/{pool}"), &patch).await.ok(200);
-        let mut live: Vec<(Cidr, String)> = Vec::new();
-        for (index, (length, _)) in asks.iter().enumerate() {
-            let ask = json!({"vpc": "w", "name": format!("n{number} {index}"), "profile": pool, "prefix_length": length});
-            let reply = api.post(ALLOCATIONS, &ask).await;
-            if reply.status == 201 {
-                live.push((
-                    cidr(&reply.json["cidr"]),
-                    reply.json["id"].as_str().expect("an id").to_owned(),
-                ));
-            }
-        }
-        let (gone, live): (Vec<_>, Vec<_>) = live
-            .into_iter()
-            .zip(asks)
-            .partition(|(_, (_, released))| *released);
-        for ((_, id), _) in &gone {
-            api.delete(&format!("{ALLOCATIONS}/{id}")).await.ok(204);
-        }
-        let live: Vec<_> = live.into_iter().map(|(one, _)| one).collect();
+        let live = fill(&api, number, &pool, asks).await;
         let free = api
             .get(&format!("{POOLS}/{pool}/free?prefix_length={length}"))
             .await
             .ok(200);
 
-        // All there are, address by address.
-        let regions: Vec<Cidr> = ranges
-            .iter()
-            .map(|range| range.parse::<Cidr>().expect("a CIDR"))
-            .filter(|range| range.prefix_length() <= *length)
-            .flat_map(|range| {
-                let size = 1_u128 << (32 - length);
-                (range.number()..range.number() + range.addresses())
-                    .step_by(usize::try_from(size).expect("small"))
-                    .map(move |first| Cidr::from_number(range.family(), first, *length))
-            })
-            .collect();
-        let used = |region: Cidr| -> u128 {
-            live.iter()
-                .filter(|(block, _)| block.overlaps(region))
-                .map(|(block, _)| block.addresses().min(region.addresses()))
-                .sum()
-        };
+        let regions = regions(&ranges, *length);
+        let used = |region| used(&live, region);
         let empty = regions.iter().filter(|region| used(**region) == 0).count();
         assert_eq!(free["fits"], empty, "{world:?}: {free}");
         let ask = json!({"vpc": "w", "name": format!("wanted {number}"), "profile": pool, "prefix_length": length});
@@ -173,16 +185,8 @@ async fn the_region_is_the_one_with_the_least_in_it_and_what_is_advised_works() 
     );
 }
 
-#[tokio::test]
-async fn whoever_is_in_the_way_is_named_for_what_he_is() {
-    let api = Api::start().await;
-    api.sql(SMALL).await;
-    api.sql(VPC).await;
-    api.sql(&RANGE.replace("{}", "10.9.0.0/24")).await;
-    let ask = json!({"vpc": "w", "name": "web", "profile": "small", "cidr": "10.9.0.0/26"});
-    api.post(ALLOCATIONS, &ask).await.ok(201);
-    let child = json!({"name": "kid", "parent": "small", "ranges": ["10.9.0.64/26"]});
-    api.post(POOLS, &child).await.ok(201);
+/// A reservation, a cooldown, and a block that somebody wrote by hand, in the pool `small`.
+async fn stand_in_the_way(api: &Api) {
     for (place, owner) in [
         ("10.9.0.128/27", "reservation"),
         ("10.9.0.160/27", "cooldown"),
@@ -221,6 +225,19 @@ async fn whoever_is_in_the_way_is_named_for_what_he_is() {
         };
         api.sql(&sql).await;
     }
+}
+
+#[tokio::test]
+async fn whoever_is_in_the_way_is_named_for_what_he_is() {
+    let api = Api::start().await;
+    api.sql(SMALL).await;
+    api.sql(VPC).await;
+    api.sql(&RANGE.replace("{}", "10.9.0.0/24")).await;
+    let ask = json!({"vpc": "w", "name": "web", "profile": "small", "cidr": "10.9.0.0/26"});
+    api.post(ALLOCATIONS, &ask).await.ok(201);
+    let child = json!({"name": "kid", "parent": "small", "ranges": ["10.9.0.64/26"]});
+    api.post(POOLS, &child).await.ok(201);
+    stand_in_the_way(&api).await;
     let free = api
         .get(&format!("{POOLS}/small/free?prefix_length=24"))
         .await

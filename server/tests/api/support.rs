@@ -260,24 +260,22 @@ impl Api {
         count.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// Everything that a request could have changed, as one text.
+    /// Everything that a request could have changed, as one text: each row of each table that there is.
     pub(crate) async fn state(&self) -> String {
         let mut db = self.database.connect().await;
-        let state = "select concat((select json_agg(a order by allocation_id) from allocation a),
-            (select json_agg(v order by vpc_id) from vpc v),
-            (select json_agg(v order by vrf_id) from vrf v),
-            (select json_agg(p order by pool_id) from pool p),
-            (select json_agg(r order by range_id) from pool_range r),
-            (select json_agg(b order by range_id, cidr) from block b),
-            (select json_agg(f order by range_id, host_bits, cidr) from free_block f),
-            (select json_agg(c order by range_id, host_bits) from free_count c),
-            (select json_agg(k order by actor, key) from idempotency_key k),
-            (select json_agg(p order by profile_id) from profile p),
-            (select json_agg(m order by member_id) from profile_member m),
-            (select json_agg(r order by reservation_id) from reservation r),
-            (select json_agg(p order by past_block_id) from past_block p),
-            (select json_agg(e order by event_id) from event e))";
-        sqlx::query_scalar(state)
+        let sql: String = sqlx::query_scalar(
+            r#"select 'select concat_ws(E''\n'', ' || string_agg(
+                    format(
+                        '(select %L || coalesce(string_agg(t::text, E''\n'' order by t::text collate "C"), '''') from %I t)',
+                        relname || E':\n', relname
+                    ), ', ' order by relname
+                ) || ')'
+                from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"#,
+        )
+        .fetch_one(&mut db)
+        .await
+        .expect("the catalogue has tables");
+        sqlx::query_scalar(AssertSqlSafe(sql))
             .fetch_one(&mut db)
             .await
             .expect("the state can be read")

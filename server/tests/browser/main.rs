@@ -59,7 +59,27 @@ impl Stage {
 
 /// All that the page of the original system could do, and a preview, as a person does it.
 async fn the_whole_story(mut stage: Stage) {
-    // A wrong key first.
+    a_wrong_key_first(&mut stage).await;
+    let (eks, batch) = allocates(&mut stage).await;
+    a_mistake_is_named(&mut stage).await;
+    finds_and_moves(&mut stage, &batch).await;
+    releases(&mut stage, &eks).await;
+
+    // The documentation of the API is a link away.
+    let docs = stage
+        .browser
+        .text("document.querySelector('nav a[href^=\"/docs\"]').href")
+        .await;
+    assert_eq!(docs, format!("{}/docs/", stage.server.url()));
+
+    stage.browser.follow(".top form button").await;
+    assert_eq!(stage.path().await, "/ui/sign-in");
+    stage.open("/ui/vpcs").await;
+    assert_eq!(stage.path().await, "/ui/sign-in");
+    stage.no_problems();
+}
+
+async fn a_wrong_key_first(stage: &mut Stage) {
     stage.open("/").await;
     assert_eq!(stage.path().await, "/ui/sign-in");
     stage.browser.fill("#key", "guess").await;
@@ -82,7 +102,10 @@ async fn the_whole_story(mut stage: Stage) {
         .browser
         .shows(&["Nothing is allocated yet", "0\nallocations"])
         .await;
+}
 
+/// By hosts and by prefix length; answers where these are shown.
+async fn allocates(stage: &mut Stage) -> (String, String) {
     // By hosts, with a preview.
     stage.browser.follow("main .head .button").await;
     stage.browser.fill("#vpc", "production").await;
@@ -118,8 +141,11 @@ async fn the_whole_story(mut stage: Stage) {
         .shows(&["Allocated.", "10.0.2.0/24", "100.64.64.0/19"])
         .await;
     let batch = stage.path().await;
+    (eks, batch)
+}
 
-    // A mistake is named, and what was typed is still there.
+/// And what was typed is still there.
+async fn a_mistake_is_named(stage: &mut Stage) {
     stage.open("/ui/allocations/new").await;
     stage.browser.fill("#vpc", "production").await;
     stage.browser.fill("#hosts", "5000").await;
@@ -137,7 +163,9 @@ async fn the_whole_story(mut stage: Stage) {
         problems.iter().all(|problem| problem.contains("422")),
         "{problems:?}"
     );
+}
 
+async fn finds_and_moves(stage: &mut Stage, batch: &str) {
     // The map leads to the allocation.
     stage.open("/").await;
     stage
@@ -168,9 +196,11 @@ async fn the_whole_story(mut stage: Stage) {
     stage.browser.enter().await;
     stage.browser.shows(&["batch", "10.0.2.0/24"]).await;
     stage.browser.does_not_show("eks").await;
+}
 
+async fn releases(stage: &mut Stage, eks: &str) {
     // Released, after a page that says what.
-    stage.open(&eks).await;
+    stage.open(eks).await;
     stage.browser.follow(".danger").await;
     stage
         .browser
@@ -203,19 +233,6 @@ async fn the_whole_story(mut stage: Stage) {
         .shows(&["The VPC is deleted", "production"])
         .await;
     stage.browser.does_not_show("staging").await;
-
-    // The documentation of the API is a link away.
-    let docs = stage
-        .browser
-        .text("document.querySelector('nav a[href^=\"/docs\"]').href")
-        .await;
-    assert_eq!(docs, format!("{}/docs/", stage.server.url()));
-
-    stage.browser.follow(".top form button").await;
-    assert_eq!(stage.path().await, "/ui/sign-in");
-    stage.open("/ui/vpcs").await;
-    assert_eq!(stage.path().await, "/ui/sign-in");
-    stage.no_problems();
 }
 
 #[tokio::test]

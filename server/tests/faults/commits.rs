@@ -67,7 +67,7 @@ async fn commits_that_wait_for_a_standby_fill_up_neither_server_nor_database() {
     let pair = Pair::start().await;
     let connections = 20;
     let settings = [("IPAM_DATABASE_CONNECTIONS", "20")];
-    let mut server = TestServer::start_with(&pair.url(), &settings).await;
+    let server = TestServer::start_with(&pair.url(), &settings).await;
     let reply = send(
         &server,
         "POST",
@@ -156,7 +156,11 @@ async fn commits_that_wait_for_a_standby_fill_up_neither_server_nor_database() {
         assert_eq!(reply.status, 201, "{}", reply.json);
     }
 
-    // And a stop does not wait for them.
+    a_stop_does_not_wait(&pair, server).await;
+}
+
+/// For commits that wait for the standby.
+async fn a_stop_does_not_wait(pair: &Pair, mut server: TestServer) {
     pair.replication().hold();
     let address = server.address();
     let hanging = tokio::spawn(async move {

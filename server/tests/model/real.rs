@@ -31,7 +31,7 @@ use crate::{
     decide::{Got, NewSize},
     model::{Answer, COOLDOWN, Model, POOLS, PROFILES, VRFS, length, network},
     moved::moved,
-    ops::{Ask, Op, Policy, PoolSpec, Ranges, Sequence, Spot, Step},
+    ops::{Ask, Op, Policy, PoolSpec, Ranges, Request, Sequence, Spot, Step},
     stored,
     world::{self, VPCS, labels, members, required, resolve, rules, to_name},
 };
@@ -149,27 +149,7 @@ impl Real {
                 self.allocate(model, &server, new, dry_first).await?;
             }
             Op::Batch { requests, atomic } => {
-                let mut requests: Vec<_> = requests
-                    .iter()
-                    .map(|request| resolve(model, request))
-                    .collect();
-                if !*atomic {
-                    // What is not in one queue races.
-                    let first = requests[0].clone();
-                    for new in &mut requests {
-                        (new.vpc, new.vrf) = (first.vpc.clone(), first.vrf.clone());
-                        (new.profile, new.pools) = (first.profile.clone(), first.pools.clone());
-                        new.pool_selector.clone_from(&first.pool_selector);
-                        if first.profile.is_some() && new.size() == Err(AskError::Size) {
-                            new.prefix_length = Some(length(model.family, 1));
-                        }
-                    }
-                }
-                if dry_first {
-                    self.batch(model, &server, &requests, *atomic, true).await?;
-                    stored::compare(&self.db.usual, model).await?;
-                }
-                self.batch(model, &server, &requests, *atomic, false)
+                self.batches(model, &server, requests, *atomic, dry_first)
                     .await?;
             }
             Op::Again {
@@ -177,157 +157,19 @@ impl Real {
                 gone,
                 exclude,
             } => {
-                let choice = Model::living(&model.allocations, |allocation| {
-                    allocation.exists != *gone && allocation.name.is_some()
-                });
-                let Some(number) = choice.get(usize::from(*which) % choice.len().max(1)) else {
-                    return Ok(());
-                };
-                let allocation = &model.allocations[*number];
-                let mut new = allocation.asked.clone();
-                // It may have been moved since.
-                new.vpc = to_name(&allocation.vpc);
-                new.name = allocation.name.as_deref().map(to_name);
-                if let Some(spot) = exclude {
-                    new.exclude_cidrs = vec![network(model.family, *spot)];
-                }
-                self.allocate(model, &server, new, dry_first).await?;
+                self.again(model, &server, (*which, *gone), *exclude, dry_first)
+                    .await?;
             }
-            Op::Release(which) => {
-                let living = Model::living(&model.allocations, |allocation| allocation.exists);
-                let Some((number, exists)) = pick(*which, &living, model.allocations.len()) else {
-                    return Ok(());
-                };
-                let expected = self.expect(model, exists, |model| model.release(number));
-                let id = model.allocations[number].id;
-                let answer = server.release(caller(), id, None).await;
-                self.same("release", expected, answer)?;
-            }
-            Op::Change {
-                which,
-                vpc,
-                name,
-                size,
-                protected,
-            } => {
-                let living = Model::living(&model.allocations, |allocation| allocation.exists);
-                let Some((number, exists)) = pick(*which, &living, model.allocations.len()) else {
-                    return Ok(());
-                };
-                let size = match size {
-                    Some(Ask::Hosts(hosts)) => Some(NewSize::Hosts((*hosts).into())),
-                    Some(Ask::Bits(bits)) => Some(NewSize::Length(length(model.family, *bits))),
-                    _ => None,
-                };
-                let vpc = vpc.map(|vpc| VPCS[usize::from(vpc)]);
-                let name = name.map(|name| format!("n{name}"));
-                let patch = AllocationPatch {
-                    vpc: vpc.map(to_name),
-                    name: name.as_deref().map(to_name),
-                    hosts: if let Some(NewSize::Hosts(hosts)) = size {
-                        Some(hosts)
-                    } else {
-                        None
-                    },
-                    prefix_length: if let Some(NewSize::Length(length)) = size {
-                        Some(length)
-                    } else {
-                        None
-                    },
-                    deletion_protection: *protected,
-                    ..AllocationPatch::default()
-                };
-                let id = model.allocations[number].id;
-                let what = if size.is_some() { "resize" } else { "change" };
-                for dry_run in [true, false]
-                    .into_iter()
-                    .filter(|dry_run| dry_first || !dry_run)
-                {
-                    let mut after = model.clone();
-                    let expected = self.expect(&mut after, exists, |model| {
-                        model.change(number, vpc, name.as_deref(), size, *protected)
-                    });
-                    let patch = AllocationPatch {
-                        dry_run,
-                        ..patch.clone()
-                    };
-                    let answer = server.update(caller(), id, patch, None).await;
-                    let answer = answer.map(|allocation| got(&allocation, number, false));
-                    self.same(what, expected, answer)?;
-                    if dry_run {
-                        stored::compare(&self.db.usual, model).await?;
-                    } else {
-                        *model = after;
-                    }
-                }
-            }
-            Op::CreateVpc { vpc, blue } => {
-                let name = VPCS[usize::from(*vpc)];
-                let expected = self.expect(model, true, |model| {
-                    model.create_vpc(name, usize::from(*blue))
-                });
-                let new = NewVpc {
-                    name: to_name(name),
-                    vrf: Some(to_name(VRFS[usize::from(*blue)])),
-                    labels: Labels::default(),
-                    description: String::new(),
-                };
-                let answer = server.create_vpc(caller(), new).await;
-                self.same("create vpc", expected, answer.map(|_| ()))?;
-            }
+            Op::Release(which) => self.release(model, &server, *which).await?,
+            Op::Change { .. } => self.change(model, &server, op, dry_first).await?,
+            Op::CreateVpc { vpc, blue } => self.create_vpc(model, &server, *vpc, *blue).await?,
             Op::DeleteVpc { vpc, cascade } => {
-                let which = usize::from(*vpc);
-                let there: Vec<_> = model.vpcs.keys().collect();
-                let name = match there.get(which % there.len().max(1)) {
-                    Some(name) if which < 240 => (*name).clone(),
-                    _ => VPCS[which % VPCS.len()].to_owned(),
-                };
-                let name = name.as_str();
-                let expected = self.expect(model, true, |model| model.delete_vpc(name, *cascade));
-                let answer = match server.find::<Vpc>(name).await {
-                    Ok(id) => server.delete_vpc(caller(), id, *cascade, None).await,
-                    Err(error) => Err(error),
-                };
-                self.same(
-                    "delete vpc",
-                    expected,
-                    answer.map(|deleted| deleted.released_allocations),
-                )?;
+                self.delete_vpc(model, &server, *vpc, *cascade).await?
             }
             Op::Reserve { spot, blue, reason } => {
-                let (vrf, cidr) = (usize::from(*blue), network(model.family, *spot));
-                let expected = self.expect(model, true, |model| model.reserve(vrf, cidr, *reason));
-                let new = NewReservation {
-                    cidr,
-                    vrf: Some(to_name(VRFS[vrf])),
-                    reason: reason.to_string(),
-                    labels: Labels::default(),
-                };
-                let answer = server.reserve(caller(), new).await;
-                let made = answer.as_ref().ok().map(|(made, _)| made.id);
-                let number = expected
-                    .as_ref()
-                    .map(|(_, number)| *number)
-                    .unwrap_or_default();
-                let answer = answer.map(|(_, created)| (created, number));
-                self.same("reserve", expected, answer)?;
-                if let Some(id) = made {
-                    model.reservations[number].id = id;
-                }
+                self.reserve(model, &server, *spot, *blue, *reason).await?
             }
-            Op::Unreserve(which) => {
-                let living = Model::living(&model.reservations, |reservation| reservation.exists);
-                let Some((number, exists)) = pick(*which, &living, model.reservations.len()) else {
-                    return Ok(());
-                };
-                let expected = self.expect(model, exists, |model| {
-                    model.unreserve(number);
-                    Ok(())
-                });
-                let id = model.reservations[number].id;
-                let answer = server.delete_reservation(caller(), id, None).await;
-                self.same("unreserve", expected, answer)?;
-            }
+            Op::Unreserve(which) => self.unreserve(model, &server, *which).await?,
             Op::CreatePool(spec) => self.create_pool(model, &server, spec).await?,
             Op::ChangePool {
                 which,
@@ -337,60 +179,312 @@ impl Real {
                 self.change_pool(model, &server, *which, ranges, *policy)
                     .await?;
             }
-            Op::DeletePool(which) => {
-                let living = Model::living(&model.pools, |pool| pool.exists);
-                let Some((number, exists)) = pick(*which, &living, model.pools.len()) else {
-                    return Ok(());
-                };
-                let expected = self.expect(model, exists, |model| model.delete_pool(number));
-                let id = model.pools[number].id;
-                let answer = server.delete_pool(caller(), id, None).await;
-                self.same("delete pool", expected, answer)?;
-            }
-            Op::TimePasses(which) => {
-                let living = Model::living(&model.pools, |pool| pool.exists);
-                let Some((number, true)) = pick(*which % 200, &living, 0) else {
-                    return Ok(());
-                };
-                model.time_passes(number);
-                let passed = sqlx::query(
-                    "update cooldown set released_at = released_at - interval '10 years', free_at = free_at - interval '10 years'
-                    where free_at > now() and range_id in (select range_id from pool_range where pool_id = $1)",
-                );
-                let passed = passed
-                    .bind(model.pools[number].id.0)
-                    .execute(&self.db.usual)
-                    .await;
-                passed.expect("time can be moved");
-            }
+            Op::DeletePool(which) => self.delete_pool(model, &server, *which).await?,
+            Op::TimePasses(which) => self.time_passes(model, *which).await,
             Op::EndCooldowns => {
                 let expected = Ok(model.end_cooldowns());
                 let answer = server.end_cooldowns().await;
                 self.same("end cooldowns", expected, answer)?;
             }
             Op::ChangeProfile { which, recipe } => {
-                let which = usize::from(*which);
-                model.profiles[which] = members(model.family, (*recipe).into());
-                let new = model.profiles[which].iter().map(|member| NewMember {
-                    role: member.role.to_owned(),
-                    pool: to_name(member.pool),
-                    size_offset: member.offset,
-                    min_prefix_length: member.shortest,
-                    max_prefix_length: member.longest,
-                });
-                let patch = ProfilePatch {
-                    members: Some(new.collect()),
-                    ..ProfilePatch::default()
-                };
-                let id: ProfileId = server
-                    .find::<Profile>(PROFILES[which])
-                    .await
-                    .expect("it is there");
-                let answer = server.update_profile(caller(), id, patch, None).await;
-                self.same("change profile", Ok(()), answer.map(|_| ()))?;
+                self.change_profile(model, &server, *which, *recipe).await?;
             }
         }
         stored::compare(&self.db.usual, model).await
+    }
+
+    /// Several at once; first without doing it, if so.
+    async fn batches(
+        &mut self,
+        model: &mut Model,
+        server: &Ipam,
+        requests: &[Request],
+        atomic: bool,
+        dry_first: bool,
+    ) -> Check<()> {
+        let mut requests: Vec<_> = requests
+            .iter()
+            .map(|request| resolve(model, request))
+            .collect();
+        if !atomic {
+            // What is not in one queue races.
+            let first = requests[0].clone();
+            for new in &mut requests {
+                (new.vpc, new.vrf) = (first.vpc.clone(), first.vrf.clone());
+                (new.profile, new.pools) = (first.profile.clone(), first.pools.clone());
+                new.pool_selector.clone_from(&first.pool_selector);
+                if first.profile.is_some() && new.size() == Err(AskError::Size) {
+                    new.prefix_length = Some(length(model.family, 1));
+                }
+            }
+        }
+        if dry_first {
+            self.batch(model, server, &requests, atomic, true).await?;
+            stored::compare(&self.db.usual, model).await?;
+        }
+        self.batch(model, server, &requests, atomic, false).await?;
+        Ok(())
+    }
+
+    /// What an allocation was asked for once, again.
+    async fn again(
+        &mut self,
+        model: &mut Model,
+        server: &Ipam,
+        (which, gone): (u8, bool),
+        exclude: Option<Spot>,
+        dry_first: bool,
+    ) -> Check<()> {
+        let choice = Model::living(&model.allocations, |allocation| {
+            allocation.exists != gone && allocation.name.is_some()
+        });
+        let Some(number) = choice.get(usize::from(which) % choice.len().max(1)) else {
+            return Ok(());
+        };
+        let allocation = &model.allocations[*number];
+        let mut new = allocation.asked.clone();
+        // It may have been moved since.
+        new.vpc = to_name(&allocation.vpc);
+        new.name = allocation.name.as_deref().map(to_name);
+        if let Some(spot) = exclude {
+            new.exclude_cidrs = vec![network(model.family, spot)];
+        }
+        self.allocate(model, server, new, dry_first).await
+    }
+
+    async fn release(&mut self, model: &mut Model, server: &Ipam, which: u8) -> Check<()> {
+        let living = Model::living(&model.allocations, |allocation| allocation.exists);
+        let Some((number, exists)) = pick(which, &living, model.allocations.len()) else {
+            return Ok(());
+        };
+        let expected = self.expect(model, exists, |model| model.release(number));
+        let id = model.allocations[number].id;
+        let answer = server.release(caller(), id, None).await;
+        self.same("release", expected, answer)?;
+        Ok(())
+    }
+
+    /// Another VPC, another name, another size, protection.
+    async fn change(
+        &mut self,
+        model: &mut Model,
+        server: &Ipam,
+        op: &Op,
+        dry_first: bool,
+    ) -> Check<()> {
+        let Op::Change {
+            which,
+            vpc,
+            name,
+            size,
+            protected,
+        } = *op
+        else {
+            unreachable!("{op:?} is no change");
+        };
+        let living = Model::living(&model.allocations, |allocation| allocation.exists);
+        let Some((number, exists)) = pick(which, &living, model.allocations.len()) else {
+            return Ok(());
+        };
+        let size = match size {
+            Some(Ask::Hosts(hosts)) => Some(NewSize::Hosts(hosts.into())),
+            Some(Ask::Bits(bits)) => Some(NewSize::Length(length(model.family, bits))),
+            _ => None,
+        };
+        let vpc = vpc.map(|vpc| VPCS[usize::from(vpc)]);
+        let name = name.map(|name| format!("n{name}"));
+        let patch = AllocationPatch {
+            vpc: vpc.map(to_name),
+            name: name.as_deref().map(to_name),
+            hosts: if let Some(NewSize::Hosts(hosts)) = size {
+                Some(hosts)
+            } else {
+                None
+            },
+            prefix_length: if let Some(NewSize::Length(length)) = size {
+                Some(length)
+            } else {
+                None
+            },
+            deletion_protection: protected,
+            ..AllocationPatch::default()
+        };
+        let id = model.allocations[number].id;
+        let what = if size.is_some() { "resize" } else { "change" };
+        for dry_run in [true, false]
+            .into_iter()
+            .filter(|dry_run| dry_first || !dry_run)
+        {
+            let mut after = model.clone();
+            let expected = self.expect(&mut after, exists, |model| {
+                model.change(number, vpc, name.as_deref(), size, protected)
+            });
+            let patch = AllocationPatch {
+                dry_run,
+                ..patch.clone()
+            };
+            let answer = server.update(caller(), id, patch, None).await;
+            let answer = answer.map(|allocation| got(&allocation, number, false));
+            self.same(what, expected, answer)?;
+            if dry_run {
+                stored::compare(&self.db.usual, model).await?;
+            } else {
+                *model = after;
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_vpc(
+        &mut self,
+        model: &mut Model,
+        server: &Ipam,
+        vpc: u8,
+        blue: bool,
+    ) -> Check<()> {
+        let name = VPCS[usize::from(vpc)];
+        let expected = self.expect(model, true, |model| {
+            model.create_vpc(name, usize::from(blue))
+        });
+        let new = NewVpc {
+            name: to_name(name),
+            vrf: Some(to_name(VRFS[usize::from(blue)])),
+            labels: Labels::default(),
+            description: String::new(),
+        };
+        let answer = server.create_vpc(caller(), new).await;
+        self.same("create vpc", expected, answer.map(|_| ()))
+    }
+
+    async fn delete_vpc(
+        &mut self,
+        model: &mut Model,
+        server: &Ipam,
+        vpc: u8,
+        cascade: bool,
+    ) -> Check<()> {
+        let which = usize::from(vpc);
+        let there: Vec<_> = model.vpcs.keys().collect();
+        let name = match there.get(which % there.len().max(1)) {
+            Some(name) if which < 240 => (*name).clone(),
+            _ => VPCS[which % VPCS.len()].to_owned(),
+        };
+        let name = name.as_str();
+        let expected = self.expect(model, true, |model| model.delete_vpc(name, cascade));
+        let answer = match server.find::<Vpc>(name).await {
+            Ok(id) => server.delete_vpc(caller(), id, cascade, None).await,
+            Err(error) => Err(error),
+        };
+        self.same(
+            "delete vpc",
+            expected,
+            answer.map(|deleted| deleted.released_allocations),
+        )?;
+        Ok(())
+    }
+
+    async fn reserve(
+        &mut self,
+        model: &mut Model,
+        server: &Ipam,
+        spot: Spot,
+        blue: bool,
+        reason: bool,
+    ) -> Check<()> {
+        let (vrf, cidr) = (usize::from(blue), network(model.family, spot));
+        let expected = self.expect(model, true, |model| model.reserve(vrf, cidr, reason));
+        let new = NewReservation {
+            cidr,
+            vrf: Some(to_name(VRFS[vrf])),
+            reason: reason.to_string(),
+            labels: Labels::default(),
+        };
+        let answer = server.reserve(caller(), new).await;
+        let made = answer.as_ref().ok().map(|(made, _)| made.id);
+        let number = expected
+            .as_ref()
+            .map(|(_, number)| *number)
+            .unwrap_or_default();
+        let answer = answer.map(|(_, created)| (created, number));
+        self.same("reserve", expected, answer)?;
+        if let Some(id) = made {
+            model.reservations[number].id = id;
+        }
+        Ok(())
+    }
+
+    async fn unreserve(&mut self, model: &mut Model, server: &Ipam, which: u8) -> Check<()> {
+        let living = Model::living(&model.reservations, |reservation| reservation.exists);
+        let Some((number, exists)) = pick(which, &living, model.reservations.len()) else {
+            return Ok(());
+        };
+        let expected = self.expect(model, exists, |model| {
+            model.unreserve(number);
+            Ok(())
+        });
+        let id = model.reservations[number].id;
+        let answer = server.delete_reservation(caller(), id, None).await;
+        self.same("unreserve", expected, answer)?;
+        Ok(())
+    }
+
+    async fn delete_pool(&mut self, model: &mut Model, server: &Ipam, which: u8) -> Check<()> {
+        let living = Model::living(&model.pools, |pool| pool.exists);
+        let Some((number, exists)) = pick(which, &living, model.pools.len()) else {
+            return Ok(());
+        };
+        let expected = self.expect(model, exists, |model| model.delete_pool(number));
+        let id = model.pools[number].id;
+        let answer = server.delete_pool(caller(), id, None).await;
+        self.same("delete pool", expected, answer)?;
+        Ok(())
+    }
+
+    /// The time of what cools down in a pool is over.
+    async fn time_passes(&self, model: &mut Model, which: u8) {
+        let living = Model::living(&model.pools, |pool| pool.exists);
+        let Some((number, true)) = pick(which % 200, &living, 0) else {
+            return;
+        };
+        model.time_passes(number);
+        let passed = sqlx::query(
+            "update cooldown set released_at = released_at - interval '10 years', free_at = free_at - interval '10 years'
+            where free_at > now() and range_id in (select range_id from pool_range where pool_id = $1)",
+        );
+        let passed = passed
+            .bind(model.pools[number].id.0)
+            .execute(&self.db.usual)
+            .await;
+        passed.expect("time can be moved");
+    }
+
+    async fn change_profile(
+        &mut self,
+        model: &mut Model,
+        server: &Ipam,
+        which: u8,
+        recipe: u8,
+    ) -> Check<()> {
+        let which = usize::from(which);
+        model.profiles[which] = members(model.family, recipe.into());
+        let new = model.profiles[which].iter().map(|member| NewMember {
+            role: member.role.to_owned(),
+            pool: to_name(member.pool),
+            size_offset: member.offset,
+            min_prefix_length: member.shortest,
+            max_prefix_length: member.longest,
+        });
+        let patch = ProfilePatch {
+            members: Some(new.collect()),
+            ..ProfilePatch::default()
+        };
+        let id: ProfileId = server
+            .find::<Profile>(PROFILES[which])
+            .await
+            .expect("it is there");
+        let answer = server.update_profile(caller(), id, patch, None).await;
+        self.same("change profile", Ok(()), answer.map(|_| ()))?;
+        Ok(())
     }
 
     /// What the model says, which changes only if it says yes.

@@ -197,19 +197,7 @@ async fn survives(victim: Victim) {
         "{acked} were acknowledged: that proves nothing"
     );
 
-    if victim == Victim::Postgres {
-        // The server finds its database again by itself.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let mut client = Client::connect(server.address())
-            .await
-            .expect("the server listens");
-        while client.get("/readyz").await.expect("an answer").status != 200 {
-            assert!(Instant::now() < deadline, "not ready:\n{}", server.log());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    } else {
-        server.restart().await;
-    }
+    recover(victim, &mut server).await;
     let ipam = Ipam::new(
         PgPoolOptions::new()
             .max_connections(4)
@@ -226,7 +214,38 @@ async fn survives(victim: Victim) {
         );
     }
 
-    // Everybody tries again, those who got an answer too.
+    everybody_tries_again(&server, &ipam, &requests, &answers, &before).await;
+
+    ipam.connections().close().await;
+    drop(server);
+    postgres.stop().await.expect("PostgreSQL stops");
+}
+
+/// Waits for the server to be ready again, or starts it.
+async fn recover(victim: Victim, server: &mut TestServer) {
+    if victim == Victim::Postgres {
+        // The server finds its database again by itself.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut client = Client::connect(server.address())
+            .await
+            .expect("the server listens");
+        while client.get("/readyz").await.expect("an answer").status != 200 {
+            assert!(Instant::now() < deadline, "not ready:\n{}", server.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    } else {
+        server.restart().await;
+    }
+}
+
+/// Those who got an answer too. What was acknowledged is answered again, and nobody has two.
+async fn everybody_tries_again(
+    server: &TestServer,
+    ipam: &Ipam,
+    requests: &[Request],
+    answers: &[Option<Value>],
+    before: &HashMap<String, Vec<String>>,
+) {
     let repeated: Vec<(usize, Value)> = stream::iter(
         requests
             .iter()
@@ -261,11 +280,11 @@ async fn survives(victim: Victim) {
         REQUESTS / 4 * 3,
         "one allocation for each request"
     );
-    let after = stored(&ipam).await;
+    let after = stored(ipam).await;
     let others = after.keys().filter(|id| !ids.contains(*id)).count();
     let acked_others = requests
         .iter()
-        .zip(&answers)
+        .zip(answers)
         .filter(|(request, answer)| !request.is_repeatable() && answer.is_some())
         .count();
     assert!(
@@ -278,11 +297,7 @@ async fn survives(victim: Victim) {
             .all(|(id, cidrs)| after.get(id) == Some(cidrs)),
         "what was there stays"
     );
-    check(&ipam).await;
-
-    ipam.connections().close().await;
-    drop(server);
-    postgres.stop().await.expect("PostgreSQL stops");
+    check(ipam).await;
 }
 
 /// What is stored once no session of the killed server is at work any more.

@@ -374,6 +374,75 @@ impl Dice {
     }
 }
 
+/// Does something to the allocation at path `some`, if there is one, or to the VPC; says what.
+async fn anything(
+    client: &mut Client,
+    dice: &mut Dice,
+    step: usize,
+    vpc: &str,
+    some: &str,
+) -> (&'static str, Reply) {
+    let (kind, reply) = match dice.roll(20) {
+        0..=8 => {
+            let length = 21 + dice.roll(6);
+            let mut body = json!({"vpc": vpc, "prefix_length": length});
+            if dice.roll(2) == 0 {
+                body["name"] = json!(format!("n{}", dice.roll(12)));
+            }
+            ("allocate", client.post(ALLOCATIONS, &body).await)
+        }
+        9..=12 if !some.is_empty() => (
+            "release",
+            client.send("DELETE", some, &[], &Value::Null).await,
+        ),
+        13..=16 if !some.is_empty() => (
+            "move",
+            client.send("PATCH", some, &[], &json!({"vpc": vpc})).await,
+        ),
+        17 if !some.is_empty() => (
+            "change",
+            client
+                .send(
+                    "PATCH",
+                    some,
+                    &[],
+                    &json!({"description": format!("{step}")}),
+                )
+                .await,
+        ),
+        18 => (
+            "delete vpc",
+            client
+                .send(
+                    "DELETE",
+                    &format!("/api/v1/vpcs/{vpc}?cascade=true"),
+                    &[],
+                    &Value::Null,
+                )
+                .await,
+        ),
+        _ => (
+            "list",
+            client.get(&format!("{ALLOCATIONS}?vpc={vpc}")).await,
+        ),
+    };
+    (kind, reply.expect("an answer"))
+}
+
+/// How that may be answered while others do the same.
+fn allowed(kind: &str) -> &'static [u16] {
+    match kind {
+        "allocate" => &[200, 201, 409],
+        "release" => &[204, 410],
+        "move" => &[200, 409, 410],
+        "change" => &[200, 410],
+        // By name, a VPC that was deleted is not known any more; behind its lock it is known to be gone.
+        "delete vpc" => &[200, 404, 410],
+        "list" => &[200, 404],
+        _ => &[200],
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_comes_and_goes_nothing_is_lost_and_nobody_waits_in_a_circle() {
     let pair = Pair::start().await;
@@ -392,63 +461,9 @@ async fn whatever_comes_and_goes_nothing_is_lost_and_nobody_waits_in_a_circle() 
                         live.get(place)
                             .map_or_else(String::new, |id| format!("{ALLOCATIONS}/{id}"))
                     };
-                    let (kind, reply) = match dice.roll(20) {
-                        0..=8 => {
-                            let length = 21 + dice.roll(6);
-                            let mut body = json!({"vpc": vpc, "prefix_length": length});
-                            if dice.roll(2) == 0 {
-                                body["name"] = json!(format!("n{}", dice.roll(12)));
-                            }
-                            ("allocate", client.post(ALLOCATIONS, &body).await)
-                        }
-                        9..=12 if !some.is_empty() => (
-                            "release",
-                            client.send("DELETE", &some, &[], &Value::Null).await,
-                        ),
-                        13..=16 if !some.is_empty() => (
-                            "move",
-                            client.send("PATCH", &some, &[], &json!({"vpc": vpc})).await,
-                        ),
-                        17 if !some.is_empty() => (
-                            "change",
-                            client
-                                .send(
-                                    "PATCH",
-                                    &some,
-                                    &[],
-                                    &json!({"description": format!("{step}")}),
-                                )
-                                .await,
-                        ),
-                        18 => (
-                            "delete vpc",
-                            client
-                                .send(
-                                    "DELETE",
-                                    &format!("/api/v1/vpcs/{vpc}?cascade=true"),
-                                    &[],
-                                    &Value::Null,
-                                )
-                                .await,
-                        ),
-                        _ => (
-                            "list",
-                            client.get(&format!("{ALLOCATIONS}?vpc={vpc}")).await,
-                        ),
-                    };
-                    let reply = reply.expect("an answer");
-                    let allowed: &[u16] = match kind {
-                        "allocate" => &[200, 201, 409],
-                        "release" => &[204, 410],
-                        "move" => &[200, 409, 410],
-                        "change" => &[200, 410],
-                        // By name, a VPC that was deleted is not known any more; behind its lock it is known to be gone.
-                        "delete vpc" => &[200, 404, 410],
-                        "list" => &[200, 404],
-                        _ => &[200],
-                    };
+                    let (kind, reply) = anything(&mut client, &mut dice, step, &vpc, &some).await;
                     assert!(
-                        allowed.contains(&reply.status),
+                        allowed(kind).contains(&reply.status),
                         "{kind}: {} {}",
                         reply.status,
                         reply.json

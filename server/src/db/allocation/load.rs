@@ -64,9 +64,9 @@ macro_rules! allocations {
         .map(|$row| {
             let id = AllocationId($row.allocation_id);
             let mut blocks = Vec::with_capacity($row.cidrs.len());
-            let wheres = $row.pools.into_iter().zip($row.vrfs);
+            let places = $row.pools.into_iter().zip($row.vrfs);
             for (((role, net), (pool, vrf)), reserved) in
-                $row.roles.into_iter().zip($row.cidrs).zip(wheres).zip($row.reserved)
+                $row.roles.into_iter().zip($row.cidrs).zip(places).zip($row.reserved)
             {
                 let cidr = Cidr::from(net);
                 let reserved = u32::try_from(reserved).unwrap_or_default();
