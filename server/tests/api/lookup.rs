@@ -241,14 +241,14 @@ async fn the_history_tells_all(api: &Api, one: &Value) {
         all["items"][2]["since"].as_str() >= one["created_at"].as_str(),
         "{all}"
     );
-    for holder in &all["items"].as_array().unwrap()[1..] {
+    for holder in &all["items"].as_array().expect("items")[1..] {
         assert!(
             holder["since"].as_str() < holder["until"].as_str(),
             "{holder}"
         );
     }
     let whole = api.get(&format!("{HISTORY}?cidr=0.0.0.0/0")).await.ok(200);
-    assert_eq!(whole["items"].as_array().unwrap().len(), 6);
+    assert_eq!(whole["items"].as_array().expect("items").len(), 6);
     for limit in 1..=3 {
         let mut items = Vec::new();
         let mut cursor = String::new();
@@ -257,7 +257,7 @@ async fn the_history_tells_all(api: &Api, one: &Value) {
                 .get(&format!("{HISTORY}?cidr=0.0.0.0/0&limit={limit}{cursor}"))
                 .await
                 .ok(200);
-            items.extend(page["items"].as_array().unwrap().clone());
+            items.extend(page["items"].as_array().expect("items").clone());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => break,
