@@ -101,7 +101,7 @@ pub(crate) fn again(status: StatusCode, headers: &HeaderMap, code: Option<Code>)
         // Only an operator can end that.
         Some(Code::Restored) => None,
         // Nothing was begun. The header is in whole seconds, for those who know nothing better; an overloaded server
-        // has a place again within milliseconds, and intervals that grow find it.
+        // has a free slot again within milliseconds, and intervals that grow find it.
         Some(Code::Overloaded) => Some(Again {
             after: None,
             may_have_happened: false,

@@ -41,7 +41,7 @@ pub enum Allocated {
 /// Why a connection was closed before its client wanted it to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// All places were taken.
+    /// All slots were taken.
     Crowded,
     /// Its address had all the connections that one may have.
     Address,
@@ -138,7 +138,7 @@ impl Default for Metrics {
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
         let closed = counters(
             "ipam_http_connections_closed_total",
-            "Connections that had to make room for others, or got no place",
+            "Connections that had to make room for others, or got no slot",
             &["reason"],
         );
         let closed = ["crowded", "address"].map(|reason| closed.with_label_values(&[reason]));
@@ -224,7 +224,7 @@ impl Metrics {
             .observe(duration.as_secs_f64());
     }
 
-    /// A client got a place.
+    /// A client got a slot.
     pub fn connected(&self) {
         self.connections.inc();
     }

@@ -69,10 +69,10 @@ impl std::fmt::Debug for Queues {
 }
 
 impl Queues {
-    /// Queues a request, once there is a place for it, and waits for its answer.
+    /// Queues a request, once there is a slot for it, and waits for its answer.
     pub(super) async fn submit(&self, ipam: &Ipam, request: Request) -> Result<Outcome> {
         let key = request.queue(ipam);
-        let _place = self.rooms.admit(ipam, key.clone()).await?;
+        let _slot = self.rooms.admit(ipam, key.clone()).await?;
         self.wait(ipam, key, request).await
     }
 

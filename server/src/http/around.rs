@@ -53,11 +53,11 @@ async fn from_somebody(app: &App, request: Request, next: Next) -> Response {
     response
 }
 
-/// Around what `/api` describes: a key, a place, and no answer to a change that could still be lost.
+/// Around what `/api` describes: a key, a slot, and no answer to a change that could still be lost.
 pub(super) async fn api(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().copied();
     let mut response = match key::require(&mut request) {
-        Ok(()) => with_place(&app, request, next).await,
+        Ok(()) => with_slot(&app, request, next).await,
         Err(denied) => Refusal::from(denied).into_response(),
     };
     // Here, since what is compressed further out can't get the id any more.
@@ -67,11 +67,11 @@ pub(super) async fn api(State(app): State<App>, mut request: Request, next: Next
     response
 }
 
-async fn with_place(app: &App, request: Request, next: Next) -> Response {
+async fn with_slot(app: &App, request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    // A reply that is a stream goes on after its place is given back.
-    let _place = match admission::admit(app, &request).await {
-        Ok(place) => place,
+    // A reply that is a stream goes on after its slot is given back.
+    let _slot = match admission::admit(app, &request).await {
+        Ok(slot) => slot,
         Err(error) => return Refusal::from(error).into_response(),
     };
     let response = next.run(request).await;

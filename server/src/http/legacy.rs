@@ -48,9 +48,9 @@ pub fn routes(app: &App) -> Router<App> {
 
 /// A place for each request of somebody who is known.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
-    let _place = match key::shown(request.extensions()) {
+    let _slot = match key::shown(request.extensions()) {
         Ok(_) => match admission::admit(&app, &request).await {
-            Ok(place) => place,
+            Ok(slot) => slot,
             Err(error) => return refuse(error),
         },
         Err(_) => None,

@@ -6,7 +6,7 @@
 mod arriving;
 mod connection;
 mod leaving;
-mod places;
+mod slots;
 
 use std::{
     io,
@@ -35,7 +35,7 @@ use self::{
     arriving::Arriving,
     connection::{Connection, Watched},
     leaving::Leaving,
-    places::Places,
+    slots::Slots,
 };
 use crate::metrics::Metrics;
 
@@ -151,7 +151,7 @@ impl Peer {
         self.0.trust();
     }
 
-    /// Keeps an answer back. Meanwhile somebody else may get the place.
+    /// Keeps an answer back. Meanwhile somebody else may get the slot.
     pub(crate) async fn delay(&self, duration: Duration) {
         self.0.delay();
         tokio::time::sleep(duration).await;
@@ -193,7 +193,7 @@ pub async fn serve(
 ) {
     metrics.most_connections(limits.connections);
     let free = Arc::new(Semaphore::new(limits.connections));
-    let places = Places::new(limits.per_address, metrics);
+    let slots = Slots::new(limits.per_address, metrics);
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     // How long a head may take is known better where its bytes arrive.
@@ -204,7 +204,7 @@ pub async fn serve(
         .half_close(true)
         .keep_alive(true);
     let handle = |stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit| {
-        let Some(place) = places.take(peer.ip()) else {
+        let Some(slot) = slots.take(peer.ip()) else {
             tracing::debug!(%peer, "an address has all the connections that it may have, and all are at work");
             return;
         };
@@ -212,7 +212,7 @@ pub async fn serve(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let connection = Arc::clone(&place.connection);
+        let connection = Arc::clone(&slot.connection);
         let watched = Watched::new(stream, Arc::clone(&connection), limits.keep_alive);
         let app = app.clone();
         let service =
@@ -224,14 +224,14 @@ pub async fn serve(
                 ended = served => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 },
-                () = place.connection.evicted() => tracing::debug!("a connection made room"),
+                () = slot.connection.evicted() => tracing::debug!("a connection made room"),
             }
         });
     };
     let mut stop = std::pin::pin!(stop);
     loop {
         let accept = async {
-            let permit = place(&free, &places).await;
+            let permit = slot(&free, &slots).await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -272,13 +272,13 @@ pub async fn serve(
     }
 }
 
-/// Waits for a place, and makes room if all are taken: the last one too, so that whoever comes next is accepted at once.
-async fn place(free: &Arc<Semaphore>, places: &Places) -> Option<OwnedSemaphorePermit> {
+/// Waits for a slot, and makes room if all are taken: the last one too, so that whoever comes next is accepted at once.
+async fn slot(free: &Arc<Semaphore>, slots: &Slots) -> Option<OwnedSemaphorePermit> {
     loop {
         if let Ok(permit) = Arc::clone(free).try_acquire_owned() {
             return Some(permit);
         }
-        places.make_room();
+        slots.make_room();
         // Those that were told to leave do so now; if nobody could be, somebody can be soon.
         let freed = Arc::clone(free).acquire_owned();
         if let Ok(permit) = tokio::time::timeout(CROWDED, freed).await {

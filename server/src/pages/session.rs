@@ -153,8 +153,8 @@ pub(super) async fn recognise(
     if let Some(peer) = request.extensions().get::<Peer>() {
         peer.trust();
     }
-    let _place = match admit(&app, &request).await {
-        Ok(place) => place,
+    let _slot = match admit(&app, &request).await {
+        Ok(slot) => slot,
         Err(error) => return Failure::from(error).into_response(),
     };
     next.run(request).await

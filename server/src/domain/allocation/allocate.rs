@@ -58,7 +58,7 @@ impl Ipam {
             self.count(&answer, false);
             return answer;
         }
-        let _place = self.admit(Kind::Allocation).await?;
+        let _slot = self.admit(Kind::Allocation).await?;
         let ipam = self.clone();
         let answers = detached(async move { batch::together(&ipam, vec![request], true).await });
         let answer = answers

@@ -138,7 +138,7 @@ impl Connection {
         self.turn(&from, State::Working)
     }
 
-    /// The answer to a wrong key is kept back, and somebody else may have the place.
+    /// The answer to a wrong key is kept back, and somebody else may have the slot.
     pub(super) fn delay(&self) {
         self.turn(&[State::Working, State::Receiving], State::Delayed);
     }
