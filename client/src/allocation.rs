@@ -52,7 +52,7 @@ impl Noun for Allocation {
 }
 
 impl Client {
-    /// Allocates. A request with a name may be repeated for ever: the same request answers the same allocation. One
+    /// Allocates. A request with a name may be repeated forever: the same request answers the same allocation. One
     /// without a name is sent with an Idempotency-Key, drawn once for all attempts of this call.
     pub async fn create_allocation(
         &self,

@@ -9,7 +9,7 @@ use reqwest::Url;
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Takes a key as it stands in a file or a variable; white space around it is not part of it.
+    /// Takes a key as it stands in a file or a variable; whitespace around it is not part of it.
     pub fn new(key: impl AsRef<str>) -> Self {
         Self(key.as_ref().trim().to_owned())
     }

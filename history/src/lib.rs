@@ -6,8 +6,8 @@
 //! allocation that is lost, a row that nobody asked for. A run in which too few faults hit requests under way proves
 //! nothing and counts as invalid.
 //!
-//! The same clients live through fail-overs of a primary with a synchronous standby ([`failover`]), where also waits for the
-//! standby are cancelled: what PostgreSQL then calls done, a fail-over loses.
+//! The same clients live through failovers of a primary with a synchronous standby ([`failover`]), where also waits for the
+//! standby are cancelled: what PostgreSQL then calls done, a failover loses.
 //!
 //! A checker that shares code with what it checks shares its mistakes. So nothing here comes from the server, its client
 //! or the crate of their common words: the networks ([`net`]), the sizes and the HTTP are written again, from the

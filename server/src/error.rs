@@ -233,7 +233,7 @@ impl Error {
         }
     }
 
-    /// A bug: something that the schema or the code rules out was found all the same.
+    /// A bug: something that the schema or the code rules out was found anyway.
     pub fn bug(message: impl Into<String>) -> Self {
         Self::Internal(message.into().into())
     }

@@ -32,7 +32,7 @@ const BATCHES: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 pub enum Allocated {
     /// Space was taken.
     Created,
-    /// An earlier try of the same request had taken it.
+    /// An earlier attempt of the same request had taken it.
     Existing,
     /// Nothing was to be taken.
     DryRun,

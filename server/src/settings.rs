@@ -75,7 +75,7 @@ pub fn read_or_make_key(data_dir: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// Shortest administrator's key, in characters.
+/// Minimum length of the administrator's key, in characters.
 const SHORTEST_KEY: usize = 16;
 
 /// Refuses an administrator's key that can be guessed.
@@ -86,8 +86,8 @@ pub fn check_key(key: &str) -> anyhow::Result<()> {
     let length = key.chars().count();
     anyhow::ensure!(
         length >= SHORTEST_KEY,
-        "the administrator's API key has {length} characters, and needs at least {SHORTEST_KEY}, as it opens everything; \
-        make one with: openssl rand -base64 32"
+        "the administrator's API key has {length} characters, and needs at least {SHORTEST_KEY}, since it grants access to \
+        everything; make one with: openssl rand -base64 32"
     );
     Ok(())
 }
@@ -165,7 +165,7 @@ pub fn database(
         .collect::<anyhow::Result<Vec<_>>>()?;
     anyhow::ensure!(
         ports.len() <= 1 || ports.len() == hosts.len(),
-        "POSTGRES_PORT has {} ports for the {} hosts of POSTGRES_HOST; say one for all, or one for each",
+        "POSTGRES_PORT has {} ports for the {} hosts of POSTGRES_HOST; give one for all, or one for each",
         ports.len(),
         hosts.len()
     );
@@ -215,7 +215,7 @@ fn without_target_session_attrs(path: &str) -> anyhow::Result<String> {
         match parameter.strip_prefix("target_session_attrs=") {
             Some("any" | "read-write" | "primary") => {}
             Some(other) => anyhow::bail!(
-                "target_session_attrs={other} in DATABASE_URL can't be: ipam writes, so that it needs the primary; \
+                "target_session_attrs={other} in DATABASE_URL is not possible: ipam writes, so it needs the primary; \
                 leave it out, or say read-write"
             ),
             None => kept.push(parameter),
@@ -284,7 +284,7 @@ mod tests {
             let secret = of_file(content.as_bytes()).unwrap().unwrap();
             assert_eq!(secret, "hunter2", "{content:?}");
         }
-        // White space may be a part of a password.
+        // Whitespace may be a part of a password.
         assert_eq!(of_file(b" a b \n").unwrap().unwrap(), " a b ");
         // An empty variable beside the file is one that is not set.
         assert_eq!(of(Some(""), Some(&file)).unwrap().unwrap(), " a b ");

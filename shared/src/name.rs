@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_NAME: usize = 128;
 
 /// A name of a VRF, pool, profile, VPC or allocation: 1 to 128 characters, no control characters, no `/` (it separates
-/// a VPC from an allocation in `vpc/name`), no white space at either end.
+/// a VPC from an allocation in `vpc/name`), no whitespace at either end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
@@ -26,8 +26,8 @@ pub enum NameError {
     /// A slash or a control character.
     #[error("a name can't contain {0:?}")]
     Character(char),
-    /// White space around it.
-    #[error("a name can't begin or end with white space")]
+    /// Whitespace around it.
+    #[error("a name can't begin or end with whitespace")]
     Space,
     /// A character that nobody sees, or that turns the text around: the name would look like another one.
     #[error(

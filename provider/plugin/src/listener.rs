@@ -39,7 +39,7 @@ impl Listener {
     pub(crate) fn bind(acceptor: Option<TlsAcceptor>) -> io::Result<Self> {
         let wanted = env::var_os("PLUGIN_UNIX_SOCKET_DIR").filter(|dir| !dir.is_empty());
         let wanted = wanted.map_or_else(env::temp_dir, PathBuf::from);
-        // A path that is too long for a socket (about 100 bytes) is the usual reason for a second try.
+        // A path that is too long for a socket (about 100 bytes) is the usual reason for a second attempt.
         let mut result = Err(io::ErrorKind::NotFound.into());
         for directory in iter::once(wanted).chain([PathBuf::from("/tmp")]) {
             result = bind_in(&directory);

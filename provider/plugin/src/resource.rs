@@ -21,7 +21,7 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
     /// Attributes and how they behave in a plan.
     fn schema(&self) -> Schema;
 
-    /// What identifies an instance for ever, if the type offers it.
+    /// What identifies an instance forever, if the type offers it.
     fn identity(&self) -> Option<IdentitySchema> {
         None
     }
@@ -43,7 +43,7 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
         Ok(())
     }
 
-    /// Creates it. If that worked and a later step failed, report the error and return the instance all the same.
+    /// Creates it. If that worked and a later step failed, report the error and return the instance anyway.
     async fn create(&self, ctx: &Context<C>, request: Create) -> Result<Instance>;
 
     /// Looks it up; `None` if it is gone. A plain failure is an error, never `None`.

@@ -156,7 +156,7 @@ impl Block {
     }
 }
 
-/// What identifies a resource for ever, apart from its state (Terraform 1.12 and later). The values are taken from
+/// What identifies a resource forever, apart from its state (Terraform 1.12 and later). The values are taken from
 /// the state's attributes of the same names.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct IdentitySchema {

@@ -38,7 +38,7 @@ pub(crate) const PROTOCOL_VERSION: u8 = 6;
 /// State and schemas can be large; this is the limit that Terraform uses itself.
 pub(crate) const MESSAGE_LIMIT: usize = 256 << 20;
 
-/// How often to look whether Terraform is still there.
+/// How often to check whether Terraform is still there.
 const PARENT_CHECK: Duration = Duration::from_secs(1);
 
 /// Longest time for what the provider does when it ends.

@@ -2,7 +2,7 @@
 //!
 //! A refusal is not yet a verdict: what stands in the way may be about to go in the same run, and Terraform plans in any
 //! order. So the refused plan waits until nothing more is heard of the run, and only then says so. Few wait at a time, because
-//! what they wait for comes through the same door; the others say nothing, and the plan fails all the same.
+//! what they wait for comes through the same door; the others say nothing, and the plan fails anyway.
 
 use std::time::{Duration, Instant};
 

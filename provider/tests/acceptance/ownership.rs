@@ -226,7 +226,7 @@ async fn the_owner_of_a_pipeline_follows_from_what_it_is_for() {
         assert_eq!(made["owner"].as_str().unwrap_or_default(), expected);
     }
     for (setting, says) in [
-        ("owner = \" a\"", "can't begin or end with white space"),
+        ("owner = \" a\"", "can't begin or end with whitespace"),
         ("adopt = \"always\"", "unconfirmed, never"),
     ] {
         let terraform = stack.workspace().settings(setting);

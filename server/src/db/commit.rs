@@ -2,7 +2,7 @@
 //!
 //! A commit that waits for a synchronous standby can be cancelled: by an operator, by a time limit, by a stop of
 //! PostgreSQL. It can't be undone by then, so PostgreSQL says that it succeeded, and warns (SQLSTATE 01000, or 57P01) that
-//! the standby might not have it. Whoever took that for a success would own something that the next fail-over loses and
+//! the standby might not have it. Whoever took that for a success would own something that the next failover loses and
 //! that somebody else is given. So a commit that came with a warning counts as one whose outcome is not known. Nothing else
 //! makes a commit warn that would not be as bad: one outside of a transaction does (25P01), and a session that is about to
 //! be ended.

@@ -1,6 +1,6 @@
 //! One connection to the database, and a transaction on it.
 //!
-//! Nobody waits for ever: each answer has a time limit, here and not with PostgreSQL, so that it also holds when the
+//! Nobody waits forever: each answer has a time limit, here and not with PostgreSQL, so that it also holds when the
 //! network swallows what is sent. `statement_timeout` would not do: it cancels a commit that waits for a standby, and
 //! PostgreSQL then reports success.
 //!
@@ -297,8 +297,8 @@ impl Transaction {
         Ok(Self(connection))
     }
 
-    /// Commits. With an error for which [`is_unknown`](super::error::is_unknown) holds it may have been done all the same, or
-    /// be missing after a fail-over.
+    /// Commits. With an error for which [`is_unknown`](super::error::is_unknown) holds it may have been done anyway, or
+    /// be missing after a failover.
     pub async fn commit(mut self) -> sqlx::Result<()> {
         if self.0.has_failed {
             // PostgreSQL would answer such a commit with a rollback, and no error.

@@ -230,7 +230,7 @@ impl Connections {
         }
     }
 
-    /// Another number after each fail-over. It may have taken back what was read before.
+    /// Another number after each failover. It may have taken back what was read before.
     pub fn timeline(&self) -> u32 {
         self.timeline.load(Ordering::Relaxed)
     }

@@ -153,7 +153,7 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// Whether the statement lost a race that a second try wins: a deadlock, a serialisation failure, a lock that took too
+/// Whether the statement lost a race that a second attempt wins: a deadlock, a serialisation failure, a lock that took too
 /// long, or a row that somebody else inserted first.
 pub fn is_race(error: &sqlx::Error) -> bool {
     matches!(

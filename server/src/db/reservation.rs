@@ -76,7 +76,7 @@ pub struct Seen {
     pub free: Vec<Place>,
 }
 
-/// Looks whether a network can be taken out of circulation, once its VRF and the pools of these places are locked.
+/// Checks whether a network can be taken out of circulation, once its VRF and the pools of these places are locked.
 pub async fn look(db: &mut Connection, vrf: VrfId, cidr: Cidr, places: &[Place]) -> Result<Seen> {
     let (ranges, sizes, nets) = free::columns(places);
     let row = query!(

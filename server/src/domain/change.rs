@@ -136,7 +136,7 @@ pub(super) fn set<T>(field: &mut T, new: Option<T>) {
 }
 
 impl Ipam {
-    /// Returns once all that was committed before is as safe as what is committed now: a fail-over loses none of it any
+    /// Returns once all that was committed before is as safe as what is committed now: a failover loses none of it any
     /// more.
     ///
     /// What a change that is repeated finds done already may be from a commit of which nobody knows whether the standby has

@@ -56,7 +56,7 @@ impl Ipam {
         Ok(due.len())
     }
 
-    /// Frees what has cooled down, for ever. Several servers may do so: the lock of the pool decides.
+    /// Frees what has cooled down, forever. Several servers may do so: the lock of the pool decides.
     pub async fn end_cooldowns_forever(self) {
         loop {
             tokio::time::sleep(PAUSE).await;

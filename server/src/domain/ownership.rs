@@ -209,7 +209,7 @@ fn lost(title: &Title) -> Error {
     Error::Claimed {
         message: format!(
             "the {} was adopted by somebody else since this claim was given, such as a copy of the same configuration with \
-             another state; if it is yours all the same, take it over with: terraform import <address> '{}'",
+             another state; if it is yours anyway, take it over with: terraform import <address> '{}'",
             title.text, title.import_id
         ),
         import_id: title.import_id.clone(),

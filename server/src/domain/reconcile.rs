@@ -92,7 +92,7 @@ impl Ipam {
                 Ok::<_, Error>(())
             };
             if let Err(error) = look.await {
-                tracing::debug!(%error, "could not look whether the database was restored; trying again");
+                tracing::debug!(%error, "could not check whether the database was restored; trying again");
             }
         }
     }

@@ -336,7 +336,7 @@ pub(super) fn check_reason(reason: &str) -> Result<()> {
             if length > MAX_REASON {
                 ""
             } else {
-                ", all of them white space"
+                ", all of them whitespace"
             }
         )));
     }

@@ -42,7 +42,7 @@ use crate::{
     ),
     responses(
         (status = 201, body = Allocation, description = "Allocated"),
-        (status = 200, body = Allocation, description = "Allocated by an earlier try, or a dry run"),
+        (status = 200, body = Allocation, description = "Allocated by an earlier attempt, or a dry run"),
         (status = 404, description = "No such VRF, profile or pool"),
         (status = 410, description = "What the Idempotency-Key made was released, or a pool that is named by its id was deleted"),
         (status = 409, description = "pool_exhausted, overlap, name_taken or claimed"),

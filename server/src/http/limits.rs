@@ -1,4 +1,4 @@
-//! What no single client may do: send huge bodies, send them for ever, keep a request running without end, or take the
+//! What no single client may do: send huge bodies, send them forever, keep a request running without end, or take the
 //! server down with a panic. Headers and connections are limited in `listen`.
 //!
 //! Files that are imported are larger than any other body. They have a limit of their own, by the path, and are read only
@@ -29,7 +29,7 @@ pub const BODY: usize = 1 << 20;
 const IMPORT_PATH: &str = "/api/v1/import";
 /// Longest pause between two pieces of a body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
-/// Longest time for an answer. A change goes on to its end all the same.
+/// Longest time for an answer. A change goes on to its end anyway.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Answers a request within the limits.

@@ -200,7 +200,7 @@ pub async fn serve(
     http.header_read_timeout(None)
         .max_headers(HEADER_COUNT)
         .max_buf_size(HEADER_BYTES)
-        // Who closes its side after the request, as `nc` does, is answered all the same.
+        // Who closes its side after the request, as `nc` does, is answered anyway.
         .half_close(true)
         .keep_alive(true);
     let handle = |stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit| {

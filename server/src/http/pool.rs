@@ -26,7 +26,7 @@ use crate::{
 #[utoipa::path(post, path = "/pools", tag = "pools", operation_id = "create_pool",
     request_body = NewPool, params(OfCreation), responses(
     (status = 201, body = Pool),
-    (status = 200, body = Pool, description = "Made by an earlier try"),
+    (status = 200, body = Pool, description = "Made by an earlier attempt"),
     (status = 404, description = "No such VRF or parent"),
     (status = 409, description = "name_taken, claimed, overlap or pool_exhausted"),
 ))]

@@ -23,7 +23,7 @@ use crate::{
 #[utoipa::path(post, path = "/profiles", tag = "profiles", operation_id = "create_profile",
     request_body = NewProfile, params(OfCreation), responses(
     (status = 201, body = Profile),
-    (status = 200, body = Profile, description = "Made by an earlier try"),
+    (status = 200, body = Profile, description = "Made by an earlier attempt"),
     (status = 409, description = "name_taken or claimed"),
 ))]
 pub(super) async fn create(

@@ -25,7 +25,7 @@ use crate::{
 #[utoipa::path(post, path = "/reservations", tag = "reservations", operation_id = "create_reservation",
     request_body = NewReservation, params(OfCreation), responses(
     (status = 201, body = Reservation, description = "Reserved"),
-    (status = 200, body = Reservation, description = "Reserved by an earlier try"),
+    (status = 200, body = Reservation, description = "Reserved by an earlier attempt"),
     (status = 404, description = "No such VRF"),
     (status = 409, description = "overlap or claimed"),
 ))]

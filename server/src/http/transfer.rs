@@ -123,7 +123,7 @@ fn refused(result: ImportResult) -> Refusal {
 }
 
 /// Sends how far the work is whenever that changes, and in the end what became of it. If nobody listens any more, the work
-/// goes on all the same.
+/// goes on anyway.
 async fn tell(
     work: impl Future<Output = Result<ImportResult, Refusal>>,
     mut watched: watch::Receiver<Progress>,

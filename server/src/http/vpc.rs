@@ -24,7 +24,7 @@ use crate::{
 #[utoipa::path(post, path = "/vpcs", tag = "vpcs", operation_id = "create_vpc",
     request_body = NewVpc, params(OfCreation), responses(
     (status = 201, body = Vpc),
-    (status = 200, body = Vpc, description = "Made by an earlier try, or on first use, and now managed"),
+    (status = 200, body = Vpc, description = "Made by an earlier attempt, or on first use, and now managed"),
     (status = 404, description = "No such VRF"),
     (status = 409, description = "name_taken or claimed"),
 ))]

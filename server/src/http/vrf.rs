@@ -23,7 +23,7 @@ use crate::{
 #[utoipa::path(post, path = "/vrfs", tag = "vrfs", operation_id = "create_vrf",
     request_body = NewVrf, params(OfCreation), responses(
     (status = 201, body = Vrf),
-    (status = 200, body = Vrf, description = "Made by an earlier try"),
+    (status = 200, body = Vrf, description = "Made by an earlier attempt"),
     (status = 409, description = "name_taken or claimed"),
 ))]
 pub(super) async fn create(

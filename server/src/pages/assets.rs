@@ -1,4 +1,4 @@
-//! Style sheet, script and logo, from the binary. Each has its hash in its address, so that browsers keep it for ever
+//! Style sheet, script and logo, from the binary. Each has its hash in its address, so that browsers keep it forever
 //! and still get the new one after an upgrade.
 
 use std::sync::OnceLock;

@@ -10,7 +10,7 @@ use crate::{
     ids::{AllocationId, PoolId, ReservationId},
 };
 
-/// Most holders that one look-up names.
+/// Most holders that one lookup names.
 pub const MAX_HOLDERS: u16 = 1000;
 
 /// What to look up: `GET /api/v1/lookup`.

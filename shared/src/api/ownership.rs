@@ -40,8 +40,8 @@ pub enum OwnerError {
     /// A control character.
     #[error("an owner can't contain {0:?}")]
     Character(char),
-    /// White space around it.
-    #[error("an owner can't begin or end with white space")]
+    /// Whitespace around it.
+    #[error("an owner can't begin or end with whitespace")]
     Space,
 }
 

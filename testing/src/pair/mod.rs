@@ -25,7 +25,7 @@ pub struct Pair {
     primary: usize,
     /// Leads to the primary.
     address: Link,
-    /// Each leads to one of the two for ever.
+    /// Each leads to one of the two forever.
     fixed: [Link; 2],
     replication: Link,
 }

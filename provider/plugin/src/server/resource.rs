@@ -299,7 +299,7 @@ impl<P: Provider> Server<P> {
                     Diagnostic::error("No identity", "This type has no identity.")
                 })?;
                 let mut identity = request.raw_identity.unwrap_or_default().json;
-                // A host that knew no identities wrote none, and one that does asks all the same.
+                // A host that knew no identities wrote none, and one that does asks anyway.
                 if matches!(identity.as_slice(), b"" | b"null") {
                     return Ok(None);
                 }

@@ -1,7 +1,7 @@
 //! The resource `ipam_allocation`: when it changes in place, when it is replaced, and who owns it.
 //!
 //! Creation is exactly-once because of the name: whoever asks again for the same under the same name gets the same
-//! allocation. So that two configurations can't both own it for ever, the server draws a claim for each creation. It is
+//! allocation. So that two configurations can't both own it forever, the server draws a claim for each creation. It is
 //! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
 //! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
 
@@ -295,7 +295,7 @@ fn check_protection(state: &Value) -> Result<()> {
     Err(Diagnostic::error(
         format!("The allocation {} is protected from deletion", title(state)),
         format!(
-            "It holds {}, which somebody may be using. To destroy or replace it all the same, set \
+            "It holds {}, which somebody may be using. To destroy or replace it anyway, set \
              deletion_protection = false, apply that, and then repeat this.",
             ranges(state)
         ),

@@ -2,7 +2,7 @@
 //!
 //! VRFs, pools and profiles change rarely, and every allocation needs them. So they are read once, and again when their
 //! revision has moved on, which is checked under the lock of the pools: a plan that is out of date decides nothing. A
-//! fail-over may take a change back, and another one get its revision; so after one the plan is read again.
+//! failover may take a change back, and another one get its revision; so after one the plan is read again.
 
 mod memory;
 

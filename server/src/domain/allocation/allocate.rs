@@ -43,7 +43,7 @@ fn refused<T>(answers: Vec<Result<T>>) -> Vec<(usize, Error)> {
 }
 
 impl Ipam {
-    /// Allocates, or answers what an earlier try of the same request made. Returns after the commit.
+    /// Allocates, or answers what an earlier attempt of the same request made. Returns after the commit.
     pub async fn allocate(
         &self,
         maker: impl Into<Maker>,

@@ -27,7 +27,7 @@ use crate::{
 pub(super) enum Decided {
     /// It gets these blocks.
     Grant(Grant),
-    /// It gets what an earlier try of the same request made.
+    /// It gets what an earlier attempt of the same request made.
     Adopt(Existing),
     /// It gets what the same Idempotency-Key made.
     Replay(AllocationId),
@@ -185,7 +185,7 @@ impl Batch<'_> {
         Ok(grant(pieces, false, lengths.allocation))
     }
 
-    /// What an earlier try of the same request made, or what is in its way.
+    /// What an earlier attempt of the same request made, or what is in its way.
     fn replay(&self, index: usize) -> Result<Option<Decided>> {
         let request = &self.requests[index];
         if let Some((key, fingerprint)) = &request.key

@@ -7,8 +7,8 @@
 //! 5. Write what was decided in one statement, and commit.
 //!
 //! Nobody else can take a block between 3 and 5, since everybody locks the pool first; the exclusion constraint is there
-//! for who does not. A request that is alone skips step 2, and 5 looks whether what it read still holds (`optimistic`). If the
-//! database refuses a batch all the same, each of its requests is tried alone, so that only the
+//! for who does not. A request that is alone skips step 2, and 5 checks whether what it read still holds (`optimistic`). If the
+//! database refuses a batch anyway, each of its requests is tried alone, so that only the
 //! one at fault gets the error.
 
 mod answer;
@@ -166,7 +166,7 @@ async fn again(ipam: &Ipam, mut requests: Vec<Request>, mut error: Error) -> Res
     Err(error)
 }
 
-/// Whether a second try may succeed.
+/// Whether a second attempt may succeed.
 fn is_race(error: &Error) -> bool {
     matches!(
         error,

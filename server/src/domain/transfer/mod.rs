@@ -6,7 +6,7 @@
 //! 2. `resolve`: each thing is new, or there already and the same, or in conflict.
 //! 3. `overlap`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
 //! 4. `write`: if there is no conflict, what takes no space, some thousand rows a statement.
-//! 5. `locks`: only now locks, of what the file takes space from, and a look whether all that was read still holds; else it
+//! 5. `locks`: only now locks, of what the file takes space from, and a check whether all that was read still holds; else it
 //!    begins anew.
 //! 6. `write::space`: what takes space.
 //!

@@ -63,7 +63,7 @@ fn rename(value: &mut Value, from: &str, to: &str) {
 
 /// The bounds that are checked when something is read, and when a request is looked at by itself.
 fn bounds(schemas: &mut Value) {
-    // No slash, no control character, no white space at either end, and nothing of what new names can't have.
+    // No slash, no control character, no whitespace at either end, and nothing of what new names can't have.
     const DECEPTIVE: &str =
         r"\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff";
     let inside = format!(r"/\u0000-\u001f\u007f-\u009f{DECEPTIVE}");

@@ -101,7 +101,7 @@ pub(super) fn check_hosts(hosts: i128) -> Result<u64, Refusal> {
     })
 }
 
-/// White space around a name was not part of it on the original's page nor in its PUT.
+/// Whitespace around a name was not part of it on the original's page nor in its PUT.
 pub(super) fn name(text: &str) -> Result<Name, Refusal> {
     text.trim()
         .parse()

@@ -236,7 +236,7 @@ pub(super) async fn delete_vpc(
     path: Result<Path<Name>, PathRejection>,
 ) -> Result<Json<Deleted>, Refusal> {
     let deleted = |deleted| Ok(Json(Deleted { ok: true, deleted }));
-    // What is no name has no VPC. White space is not cut off: what was not named exactly is not deleted.
+    // What is no name has no VPC. Whitespace is not cut off: what was not named exactly is not deleted.
     let Ok(Path(name)) = path else {
         return deleted(false);
     };

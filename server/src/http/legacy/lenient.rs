@@ -224,7 +224,7 @@ fn shown(bound: i128) -> i64 {
     i64::try_from(bound).unwrap_or(if bound < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Digits with an optional sign, white space around them, single underscores between them and zeros behind a point.
+/// Digits with an optional sign, whitespace around them, single underscores between them and zeros behind a point.
 /// Numbers beyond 128 bits become the nearest that there is: they are out of every bound anyway.
 fn integer_from_text(text: &str) -> Result<i128, Wrong> {
     let wrong = || {

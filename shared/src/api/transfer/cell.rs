@@ -316,7 +316,7 @@ fn split(text: &str, separator: char) -> Vec<String> {
     parts
 }
 
-/// Without the white space around it and without backslashes; what has a backslash before it stays.
+/// Without the whitespace around it and without backslashes; what has a backslash before it stays.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     // Up to where something stands that must not be trimmed away.
@@ -337,7 +337,7 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// With a backslash before everything that means something, and before white space at either end.
+/// With a backslash before everything that means something, and before whitespace at either end.
 fn escape(text: &str) -> String {
     let last = text.chars().count().saturating_sub(1);
     let mut out = String::with_capacity(text.len());
