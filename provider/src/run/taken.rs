@@ -85,7 +85,7 @@ impl Holder {
         let mut problem = Problem::new(
             Code::Claimed,
             format!(
-                "the {} exists, and its owner{owner} has confirmed to own it",
+                "the {} exists, and its owner{owner} has confirmed it",
                 self.title
             ),
         );
