@@ -1,5 +1,4 @@
-//! A slot for each request that needs the database, among those that are worked on. Only whoever is known takes one:
-//! strangers are sent away without.
+//! A slot for each request that needs the database. Only authenticated requests take one: others are rejected without.
 
 use axum::extract::Request;
 
@@ -9,18 +8,18 @@ use crate::{
     error::Result,
 };
 
-/// Where one request for space is made. These take their slots in the queue of what they ask for.
+/// Paths of single requests for space. These take a slot in their queue.
 const FOR_SPACE: [&str; 3] = ["/api/v1/allocations", "/allocate", "/ui/allocations/new"];
 
 const BATCH: &str = "/api/v1/allocations/batch";
-/// Where allocations are changed.
+/// Paths under which allocations are changed.
 const OF_ALLOCATIONS: [&str; 3] = ["/api/v1/allocations/", "/allocations/", "/ui/allocations/"];
 
 fn is_of_allocation(path: &str) -> bool {
     path != BATCH && OF_ALLOCATIONS.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// Which slots a request is for; none for a request for space.
+/// The kind of slot that a request needs; none for a request for space.
 fn kind(request: &Request) -> Option<Kind> {
     let path = request.uri().path();
     if request.method().is_safe() {
@@ -34,10 +33,10 @@ fn kind(request: &Request) -> Option<Kind> {
     }
 }
 
-/// A slot to work on a request, once there is one, if it needs one.
+/// Waits for a slot for a request, if it needs one.
 ///
 /// # Errors
-/// When there is none in time.
+/// When none is free in time.
 pub(crate) fn admit(
     app: &App,
     request: &Request,

@@ -18,7 +18,7 @@ use super::{ANY, lenient::Faults, reply::Refusal};
 const HOSTS: RangeInclusive<i128> = 1..=4000;
 const ENVIRONMENTS: [&str; 3] = ["dev", "stage", "prod"];
 
-/// The body of `POST /allocate`. What it does not know is ignored, as it was.
+/// The body of `POST /allocate`. Unknown fields are ignored, as in the original.
 pub(super) struct Ask {
     vpc: String,
     hosts: Option<i128>,
@@ -47,7 +47,7 @@ impl Ask {
         })
     }
 
-    /// The request as the domain takes it.
+    /// The request in terms of the domain.
     pub(super) fn request(&self, dry_run: bool) -> Result<NewAllocation, Refusal> {
         let size = match (self.hosts, self.prefix_length) {
             (Some(_), Some(_)) => {

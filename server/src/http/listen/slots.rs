@@ -1,6 +1,6 @@
-//! Who has a slot, and who gives one up. When all are taken, connections that wait for something are closed, strangers
-//! before those that showed the key, of the address that has the most, and the oldest first: so a crowd that sends nothing,
-//! or reads nothing, keeps neither health checks nor anybody's work out.
+//! Which connections have a slot, and which give one up. When all are taken, connections that wait for something are
+//! closed: those without a key before those that showed it, those of the address that has the most first, and the oldest
+//! first. So a crowd that sends nothing, or reads nothing, keeps out neither health checks nor anybody's work.
 
 use std::{
     cmp::Reverse,
@@ -13,11 +13,12 @@ use std::{
 use super::connection::Connection;
 use crate::metrics::{Closed, Metrics};
 
-/// Connections that make room at once when all slots are taken, so that a crowd is not searched for each newcomer.
+/// How many connections make room together when all slots are taken, so that a crowd is not searched for each new
+/// connection.
 const ROOM: usize = 32;
 
-/// Pause between two searches of the connections of one address, if the first found none that can make room: a burst would
-/// be searched for each of its members.
+/// Minimum interval between two searches of the connections of one address, if the first found none that can make room:
+/// otherwise a burst would be searched once for each of its connections.
 const SEARCH: Duration = Duration::from_millis(20);
 
 /// The connections that are open.
@@ -34,7 +35,7 @@ struct Open {
     connections: HashMap<u64, Arc<Connection>>,
     /// How many of them each address has.
     addresses: HashMap<IpAddr, usize>,
-    /// The address that was last searched in vain, when, and whether one more of it may come in.
+    /// The address that was last searched in vain, when, and whether one more connection from it is accepted.
     searched: Option<(IpAddr, Instant, bool)>,
 }
 
@@ -53,7 +54,7 @@ impl Drop for Slot {
     }
 }
 
-/// Whom an address belongs to: of IPv6 everybody has at least a /64.
+/// The client that an address belongs to: with IPv6 every client has at least a /64.
 fn owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
@@ -74,7 +75,7 @@ impl Open {
         }
     }
 
-    /// Closes up to `count` connections, of one address or of any. How many.
+    /// Closes up to `count` connections, of one address or of any; returns how many.
     fn make_room(&mut self, count: usize, of: Option<IpAddr>) -> usize {
         let mut spare: Vec<_> = self
             .connections
@@ -115,8 +116,9 @@ impl Slots {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot for a connection of that address. If the address has as many as it may, one of its own makes room; none if all
-    /// of these are busy. Connections whose first request is on its way are let in beyond that: a burst is no crowd yet.
+    /// A slot for a connection of that address. If the address has as many as it may, one of its own makes room; none if
+    /// all of these are busy. Connections are accepted beyond that while a first request is on its way: a burst is not yet
+    /// a crowd.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
         let address = owner(address);
         let mut open = self.lock();
@@ -137,7 +139,7 @@ impl Slots {
         })
     }
 
-    /// Whether one more of an address that has its share may come in.
+    /// Whether one more connection is accepted from an address that has its share.
     fn make_room_at(&self, open: &mut Open, address: IpAddr, count: usize) -> bool {
         if let Some((of, when, verdict)) = open.searched
             && of == address
@@ -159,7 +161,7 @@ impl Slots {
         come_in
     }
 
-    /// Makes room for others, when nobody else would get a slot.
+    /// Makes room when nobody else would get a slot.
     pub(super) fn make_room(&self) {
         let closed = self.lock().make_room(ROOM, None);
         self.metrics.closed(Closed::Crowded, closed);
@@ -184,7 +186,7 @@ mod tests {
         ids
     }
 
-    /// A slot of somebody who was answered once.
+    /// A slot of a connection that was answered once.
     fn answered(slots: &Arc<Slots>, text: &str) -> Slot {
         let slot = slots.take(address(text)).unwrap();
         slot.connection.answer();
@@ -199,7 +201,7 @@ mod tests {
         let taken = [other, crowd, crowd, crowd].map(|address| answered(&slots, address));
         assert_eq!(left(&slots), [0, 2, 3]);
         assert!(!taken[1].connection.begin(), "it was told to leave");
-        // Who is at work gives up nothing, and then there is no slot.
+        // Busy connections give up nothing, and then there is no slot.
         assert!(taken[2].connection.begin() && taken[3].connection.begin());
         assert!(slots.take(address(crowd)).is_none());
         assert!(slots.take(address(other)).is_some());

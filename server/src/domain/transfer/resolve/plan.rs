@@ -94,7 +94,7 @@ pub(crate) struct Plan {
     /// By VRF and name.
     pub(crate) pools: Nouns<(String, String), OfPool>,
     pub(crate) profiles: Nouns<String, ()>,
-    /// By name in lower case. Of those that are stored, the ones that the file names.
+    /// By name in lower case. Of the stored ones, those that the file names.
     pub(crate) vpcs: Nouns<String, InVrf>,
     /// By VRF and network.
     pub(crate) reservations: Nouns<(String, Cidr), InVrf>,
