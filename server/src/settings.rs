@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sqlx::postgres::PgConnectOptions;
 
-/// Address and port to listen on, if nothing else is said.
+/// Default address and port to listen on.
 pub const LISTEN: &str = "127.0.0.1:8000";
 
 /// Where a managed server keeps its database and its key: `/var/lib/ipam` for root, whose home the database's user can't
@@ -36,8 +36,8 @@ pub fn key_file(data_dir: &Path) -> PathBuf {
     data_dir.join("admin-key")
 }
 
-/// The administrator's key of a managed server: what is in its file, which is made at the first start and which only
-/// its owner can read.
+/// The administrator's key of a managed server: the contents of its file, which is created at the first start and is
+/// readable by its owner only.
 pub fn read_or_make_key(data_dir: &Path) -> anyhow::Result<String> {
     let path = key_file(data_dir);
     let mut secret = [0_u8; 32];
@@ -127,7 +127,7 @@ pub fn secret(
 /// if neither is set, and then the server manages one itself.
 ///
 /// # Errors
-/// When what is set makes no sense. No error shows a password.
+/// When the settings are not valid. No error shows a password.
 pub fn database(
     url: Option<&str>,
     url_file: Option<&Path>,
@@ -198,7 +198,7 @@ fn hosts_of_url(url: &str) -> anyhow::Result<Vec<PgConnectOptions>> {
     let path = without_target_session_attrs(path)?;
     hosts
         .split(',')
-        // The error of the driver may quote the URL, password included.
+        // The driver's error may quote the URL, including the password.
         .map(|host| {
             PgConnectOptions::from_str(&format!("{scheme}://{user}{host}{path}"))
                 .map_err(|_| invalid())
@@ -286,7 +286,7 @@ mod tests {
         }
         // Whitespace may be a part of a password.
         assert_eq!(of_file(b" a b \n").unwrap().unwrap(), " a b ");
-        // An empty variable beside the file is one that is not set.
+        // An empty variable next to the file counts as not set.
         assert_eq!(of(Some(""), Some(&file)).unwrap().unwrap(), " a b ");
 
         for content in [&b""[..], b"\n", b"  \n"] {

@@ -23,7 +23,7 @@ pub enum LogFormat {
 /// Whether lines are JSON, once there is a log.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Whether an error that is logged now becomes a line of JSON: not before `init`, and not where the filter drops it.
+/// Whether an error that is logged now becomes a line of JSON: not before `init`, and not if the filter drops it.
 pub fn logs_errors_as_json() -> bool {
     JSON.load(Ordering::Relaxed) && tracing::enabled!(tracing::Level::ERROR)
 }

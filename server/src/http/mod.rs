@@ -1,4 +1,4 @@
-//! HTTP: parse, authorize, call the domain, reply. Knows no SQL.
+//! HTTP: parse, authorise, call the domain, reply. Knows no SQL.
 //!
 //! Every route is on this screen; each file holds the handlers of one noun. Writes go to `domain`, plain reads to `db`.
 
