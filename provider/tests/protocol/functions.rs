@@ -297,7 +297,7 @@ async fn they_say_which_argument_is_wrong_and_why() {
             "usable_hosts",
             json!([24, "ipv4", "ipv6"]),
             2,
-            "one family at most",
+            "At most one family",
         ),
         ("prefix_for_hosts", json!([0, "ipv6"]), 0, "at least 1 host"),
         (
