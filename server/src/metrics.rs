@@ -173,7 +173,10 @@ impl Default for Metrics {
             request_durations,
             in_flight,
             connections: gauge("ipam_http_connections", "Open connections of clients"),
-            most_connections: gauge("ipam_http_connections_max", "Maximum number of connections of clients"),
+            most_connections: gauge(
+                "ipam_http_connections_max",
+                "Maximum number of connections of clients",
+            ),
             closed,
             wrong_keys: counter("ipam_wrong_keys_total", "API keys that are not valid"),
             shed,

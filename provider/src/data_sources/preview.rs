@@ -128,9 +128,8 @@ fn request(config: &Value) -> Result<NewAllocation> {
     }
     fields.insert("dry_run".to_owned(), true.into());
     let request: NewAllocation = body(fields)?;
-    let refuse = |error: AskError| {
-        Diagnostic::error("Invalid request", format!("{}.", capital(&error)))
-    };
+    let refuse =
+        |error: AskError| Diagnostic::error("Invalid request", format!("{}.", capital(&error)));
     request.size().map_err(refuse)?;
     request.recipe().map_err(refuse)?;
     Ok(request)

@@ -32,7 +32,9 @@ pub(crate) fn keep<T: Owned>(
     if created.adopted {
         let word = T::NOUN.word();
         let why = match T::NOUN {
-            Noun::Vpc => "It was created when an allocation first named it, or it was requested before",
+            Noun::Vpc => {
+                "It was created when an allocation first named it, or it was requested before"
+            }
             _ => {
                 "It was requested before with the same name and in the same way, for the same owner"
             }

@@ -52,8 +52,7 @@ impl Function for NthBlock {
         let Network(network) = arguments.get(0)?;
         let length = argument::prefix_length(arguments, 1, network.family())?;
         if length < network.prefix_length() {
-            let text =
-                format!("A /{length} is larger than {network}, so it contains none.");
+            let text = format!("A /{length} is larger than {network}, so it contains none.");
             return Err(FunctionError::argument(1, text));
         }
         let index: Number = arguments.get(2)?;

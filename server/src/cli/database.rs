@@ -85,8 +85,9 @@ impl Database {
         }
         let data_dir = match &self.data_dir {
             Some(dir) => dir.clone(),
-            None => settings::default_data_dir()
-                .context("there is no home directory to keep data in; choose one with --data-dir")?,
+            None => settings::default_data_dir().context(
+                "there is no home directory to keep data in; choose one with --data-dir",
+            )?,
         };
         let managed = Managed::start(
             &data_dir,

@@ -223,7 +223,9 @@ fn parse_labels(text: &str) -> Result<Labels, String> {
     let mut labels = std::collections::BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let Some((key, value)) = line.split_once('=') else {
-            return Err(format!("write a label as key=value; this is not one: {line}"));
+            return Err(format!(
+                "write a label as key=value; this is not one: {line}"
+            ));
         };
         let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
         if labels.insert(key.clone(), value).is_some() {

@@ -220,7 +220,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
                     .starts_with(b"application/x-www-form-urlencoded")
             });
         if !is_form {
-            return Err(Failure::invalid("only forms of the dashboard are accepted here").into_response());
+            return Err(
+                Failure::invalid("only forms of the dashboard are accepted here").into_response(),
+            );
         }
         let body = axum::body::to_bytes(body, crate::http::limits::BODY)
             .await

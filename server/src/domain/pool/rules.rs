@@ -16,7 +16,8 @@ pub(in crate::domain) fn family(new: &NewPool, parent: Option<&Pool>) -> Result<
     let parent_family = parent.map(|parent| parent.family);
     let family = new.family.or(parent_family).or(range).ok_or_else(|| {
         Error::Invalid(
-            "the address family is not known: give \"family\": \"ipv4\" or \"ipv6\", or a range".to_owned(),
+            "the address family is not known: give \"family\": \"ipv4\" or \"ipv6\", or a range"
+                .to_owned(),
         )
     })?;
     match parent {

@@ -97,7 +97,9 @@ impl Ipam {
                 match done.await {
                     Ok(Some(result)) => break Ok(result),
                     Ok(None) => {
-                        tracing::info!("what an import found has changed meanwhile; it checks again")
+                        tracing::info!(
+                            "what an import found has changed meanwhile; it checks again"
+                        )
                     }
                     // Somebody created the same VPC or took the same number meanwhile, which a second check will see.
                     Err(error) if is_race(&error) && tries < TRIES => {

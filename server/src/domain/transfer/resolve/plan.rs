@@ -220,8 +220,9 @@ impl Plan {
     pub(crate) fn vrf_of(&self, record: &Record) -> Result<Arc<Vrf>, Problem> {
         let name = vrf_of(record);
         self.vrfs.get(&name.to_owned()).cloned().ok_or_else(|| {
-            let detail =
-                format!("there is no VRF \"{name}\"; create it first, or with a record of kind vrf");
+            let detail = format!(
+                "there is no VRF \"{name}\"; create it first, or with a record of kind vrf"
+            );
             Problem::new(ConflictCode::UnknownVrf, detail)
         })
     }

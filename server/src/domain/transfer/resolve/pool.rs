@@ -57,7 +57,8 @@ pub(super) fn add(plan: &mut Plan, pools: Vec<Thing<FileRange>>, findings: &mut 
             }
         }
         if later.len() == before {
-            let detail = "its parents form a cycle; a pool can only be cut from one that exists before it";
+            let detail =
+                "its parents form a cycle; a pool can only be cut from one that exists before it";
             for pool in later {
                 findings.add(pool.line, Problem::bad_value(detail));
             }

@@ -193,8 +193,9 @@ fn find<'a>(common: &Common<'a>, block: &'a FileBlock) -> Result<Found<'a>, Opti
     let member = match (common.members, &block.role) {
         (Some(members), _) => Some(member_of(common, members, block)?),
         (None, Some(role)) if role != MAIN => {
-            let detail =
-                format!("the role \"{role}\" belongs to a profile; give the profile, or leave the role out");
+            let detail = format!(
+                "the role \"{role}\" belongs to a profile; give the profile, or leave the role out"
+            );
             return Err(Some(Problem::bad_value(detail)));
         }
         (None, _) => None,
