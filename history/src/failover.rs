@@ -1,7 +1,7 @@
 //! A run over a primary and its synchronous standby: the primary is killed, the standby takes over, and the one that was
-//! killed is built anew as its standby, again and again.
+//! killed is rebuilt as its standby, again and again.
 //!
-//! Every other time the standby is out of reach before that, so that commits wait for it, and their waits are cancelled:
+//! Every other time the standby is unreachable before that, so that commits wait for it, and their waits are cancelled:
 //! PostgreSQL then says that they are done, and the failover loses them.
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};

@@ -1,10 +1,10 @@
-//! How much a run did and was hit, and whether that is enough to prove anything.
+//! How much a run did and how often it was hit, and whether that is enough to prove anything.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::history::{Action, Answer, Fault, History, Kind};
 
-/// A fault, and what was under way when it came.
+/// A fault, and what was in progress when it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// The fault.

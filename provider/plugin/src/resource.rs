@@ -12,7 +12,7 @@ use crate::private::Private;
 use crate::schema::{IdentitySchema, Schema};
 use crate::value::{ToValue, Value};
 
-/// A resource type. Handlers run concurrently, also on one type.
+/// A resource type. Handlers run concurrently, even on one type.
 #[async_trait]
 pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
     /// The full type name, `ipam_pool`.
@@ -38,7 +38,7 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
         Ok(())
     }
 
-    /// Says, while planning, why the resource may not be destroyed. Also runs when it is to be replaced.
+    /// While planning, says why the resource may not be destroyed. Also runs when it is to be replaced.
     async fn plan_destroy(&self, _ctx: &Context<C>, _current: &Instance) -> Result<()> {
         Ok(())
     }
@@ -61,8 +61,8 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
         Err(Diagnostic::error(summary, "This resource type does not support import.").into())
     }
 
-    /// Refines the configuration that Terraform writes for something that has none yet: of several attributes that say the
-    /// same, set all but one to null. It begins as the state, without what only the provider sets and what is as by default.
+    /// Refines the configuration that Terraform generates for something that has none yet: of several attributes that say
+    /// the same, set all but one to null. It starts as the state, without what only the provider sets and without defaults.
     fn generate(&self, _config: &mut Value) {}
 
     /// Turns state of schema version `from` into state of version `from + 1`. Called as often as needed.
