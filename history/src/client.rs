@@ -59,7 +59,7 @@ pub(crate) struct Progress {
     operations: AtomicU64,
     /// Acknowledged changes.
     acknowledged: AtomicU64,
-    /// When the end was declared: no operation begins any more.
+    /// When the end was declared: no further operation begins.
     end: OnceLock<Instant>,
 }
 
@@ -142,7 +142,7 @@ impl Client {
             }
             let few = self.held.len() < self.common.habits.keep;
             if self.dice.percent(if few { 25 } else { 75 }) {
-                // Not held any more, whatever comes of it.
+                // No longer held, whatever the outcome.
                 let place = self.dice.index(self.held.len());
                 return Action::Release(self.held.swap_remove(place).id);
             }

@@ -65,9 +65,9 @@ impl Function for NthBlock {
         let block = networks::nth_block(network, length, end, before).ok_or_else(|| {
             let count = networks::blocks(network, length);
             let text = if count == 1 {
-                format!("{network} is the only block of that size, with the numbers 0 and -1; {index} is none.")
+                format!("{network} is the only block of that size, with the numbers 0 and -1; {index} is not one of them.")
             } else {
-                format!("{network} has {count} blocks of /{length}, 0 to {} or -1 to -{count}; {index} is none.", count - 1)
+                format!("{network} has {count} blocks of /{length}, 0 to {} or -1 to -{count}; {index} is not one of them.", count - 1)
             };
             FunctionError::argument(2, text)
         })?;

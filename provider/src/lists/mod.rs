@@ -66,7 +66,7 @@ pub(crate) struct FilterSpec {
     by: By,
 }
 
-/// Who compares.
+/// Who applies the filter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     /// The server: its filter has a field of that name, or one for a label.

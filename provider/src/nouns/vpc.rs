@@ -96,7 +96,7 @@ impl Noun for Vpc {
 
     async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Result<()> {
         let consequence = "A VPC does not move between address spaces: this one is deleted, which requires that it has no \
-            allocations any more, and a new one is made.";
+            allocations any more, and a new one is created.";
         place::plan_vrf(ctx, plan, consequence).await.map(drop)
     }
 

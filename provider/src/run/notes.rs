@@ -287,7 +287,7 @@ mod tests {
             "the same again"
         );
         assert!(run.keeps("2", Some(&key("c")), &key("b")));
-        // Planned as a change, and then anew as its replacement.
+        // Planned as a change, and then again as its replacement.
         assert!(!run.creates(&key("b")));
         assert!(run.is_new(&key("b")) && !run.is_new(&key("c")));
         // Once it is gone, the name is free.

@@ -252,13 +252,13 @@ async fn they_say_which_argument_is_wrong_and_why() {
             "nth_block",
             json!(["10.0.0.0/16", 24, 256]),
             2,
-            "10.0.0.0/16 has 256 blocks of /24, 0 to 255 or -1 to -256; 256 is none",
+            "10.0.0.0/16 has 256 blocks of /24, 0 to 255 or -1 to -256; 256 is not one of them",
         ),
         (
             "nth_block",
             json!(["10.0.0.0/16", 24, -257]),
             2,
-            "-257 is none",
+            "-257 is not one of them",
         ),
         (
             "nth_block",

@@ -1,6 +1,6 @@
 //! Seals the audit log in the background, and checks the seals.
 //!
-//! A seal covers the events up to an id, so that id must be one below which nothing can appear any more. Ids are handed out
+//! A seal covers the events up to an id, so that id must be one below which nothing more can appear. Ids are handed out
 //! before commits, hence two steps: the first notes the last id `n` and then the next transaction number `x`. Every
 //! transaction that holds an id up to `n` is numbered below `x`. When a later step sees that all transactions below `x`
 //! have ended, the events up to `n` are final.

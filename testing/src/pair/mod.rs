@@ -121,7 +121,7 @@ impl Pair {
     pub async fn fail_over(&mut self) {
         let standby = 1 - self.primary;
         self.nodes[self.primary].kill_9();
-        // Cuts what is under way. Nobody listens there any more.
+        // Cuts open connections. Nobody listens there any longer.
         self.replication
             .point_to(&self.nodes[self.primary].socket());
         let mut connection = connect(&self.nodes[standby].options()).await;

@@ -42,7 +42,7 @@ pub(super) fn schema() -> Schema {
         Attribute::number().optional().computed().use_state_for_unknown().describe(
             "Prefix length of the first block: 20 to 26 with `node-pod`. A change resizes every block in place, by as \
              many bits: one that grows becomes the network around it, one that shrinks keeps its lower end. The plan \
-             shows the new networks, or who stands in the way.",
+             shows the new networks, or what blocks it.",
         ),
     )
     .attribute(

@@ -213,7 +213,7 @@ async fn dry_run(
     let outcome = until_stopped(ctx, &what, call).await?;
     let found = match outcome.map_err(|error| {
         let advice = (error.code() == Some(Code::Overlap)).then(|| {
-            "Blocks are resized where they are or not at all, and nothing was changed. Release what stands in the way \
+            "Blocks are resized where they are or not at all, and nothing was changed. Release what blocks it \
              first, and apply that; or leave this allocation as it is and add another one for the rest."
                 .to_owned()
         });

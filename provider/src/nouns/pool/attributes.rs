@@ -165,7 +165,7 @@ pub(super) fn specs() -> Vec<AttributeSpec> {
                 .use_state_for_unknown()
                 .requires_replace_because(
                     "A pool has addresses of one family. This one is deleted, which requires that nothing is in it any \
-                     more, and a new one is made.",
+                     more, and a new one is created.",
                 ),
             "`ipv4` or `ipv6`.",
             "Only needed if neither a range nor the parent tells it. A change forces replacement.",

@@ -138,7 +138,7 @@ impl Noun for Pool {
 
     async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Result<()> {
         let consequence = "A pool does not move between address spaces: this one is deleted, which requires that nothing \
-            is in it any more, and a new one is made.";
+            is in it any more, and a new one is created.";
         place::plan_vrf(ctx, plan, consequence).await?;
         plan::parent(ctx, plan).await?;
         plan::ranges(plan)?;

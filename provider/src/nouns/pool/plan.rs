@@ -33,7 +33,7 @@ pub(super) async fn parent(ctx: &Context<Connection>, plan: &mut Plan) -> Result
     let id = prior.get("parent_id").clone();
     let wanted = plan.planned.get("parent").clone();
     let reason = "The ranges of a pool are cut from the parent that it was created with. This one is deleted, which \
-        requires that nothing is in it any more, and a new one is made.";
+        requires that nothing is in it any more, and a new one is created.";
     match (wanted.as_str(), id.as_str()) {
         (Some(wanted), Some(id)) if wanted == id => {
             // The id of a parent that the state has by name, or it was imported that way.

@@ -256,7 +256,7 @@ impl Obstacle {
         };
         Error::Overlap {
             message: format!(
-                "{} can't grow in place from {cidr} to {target}: {message}; move what is in the way, or allocate the new \
+                "{} can't grow in place from {cidr} to {target}: {message}; move what blocks it, or allocate the new \
                  size under another name, move over, and release this one",
                 describe(allocation)
             ),

@@ -1,4 +1,4 @@
-//! Who takes which addresses: ranges, reservations and blocks of a file against each other and against what is there.
+//! Who takes which addresses: ranges, reservations and blocks of a file against each other and against what exists.
 //!
 //! Within the file `sweep` finds the overlaps. Against the database the free list decides: what can't be taken from it is
 //! in use, and only then is the holder looked up.
