@@ -52,8 +52,8 @@ impl Noun for Allocation {
 }
 
 impl Client {
-    /// Allocates. A request with a name may be repeated for ever: the same request answers the same allocation. One
-    /// without a name is sent with an Idempotency-Key, drawn once for all attempts of this call.
+    /// Allocates. A request with a name can be repeated forever: the same request returns the same allocation. One without
+    /// a name is sent with an Idempotency-Key, generated once for all attempts of this call.
     pub async fn create_allocation(
         &self,
         request: &NewAllocation,
@@ -81,8 +81,8 @@ impl Client {
         })
     }
 
-    /// The allocation with that id. The claim proves that the reader owns it; the first read that carries it confirms
-    /// the ownership, and from then on nobody adopts the allocation by its name.
+    /// The allocation with that id. The claim proves that the reader owns it; the first read that shows it confirms the
+    /// ownership, and from then on nobody can adopt the allocation by its name.
     pub async fn get_allocation(
         &self,
         id: AllocationId,
@@ -92,8 +92,8 @@ impl Client {
         about(&id.to_string(), &self.send(showing(request, claim)).await?)
     }
 
-    /// Several requests at once, all or nothing or each for itself. Repeating it is safe as it is for each by itself: if
-    /// not all have names, the batch carries an Idempotency-Key, drawn once for all attempts of this call.
+    /// Several requests at once, all or nothing or each on its own. Repeating it is as safe as repeating each: if not all
+    /// have names, the batch carries an Idempotency-Key, generated once for all attempts of this call.
     pub async fn create_allocations(&self, batch: &NewBatch) -> Result<Batch, Error> {
         let mut request = self.creation(&[ALLOCATIONS, "batch"]).json(batch);
         if !batch.dry_run && batch.requests.iter().any(|request| request.name.is_none()) {
@@ -111,7 +111,7 @@ impl Client {
         Ok(done)
     }
 
-    /// One page of the allocations that the filter lets through.
+    /// One page of the allocations that match the filter.
     pub async fn list_allocations(
         &self,
         filter: &AllocationFilter,
@@ -119,7 +119,7 @@ impl Client {
         self.list(ALLOCATIONS, filter).await
     }
 
-    /// All allocations that the filter lets through, from its cursor on, in as few requests as possible.
+    /// All allocations that match the filter, from its cursor on, in as few requests as possible.
     pub async fn all_allocations(
         &self,
         filter: &AllocationFilter,
@@ -127,7 +127,7 @@ impl Client {
         self.all(ALLOCATIONS, filter).await
     }
 
-    /// The first that the filter lets through, the oldest first, at most `most`, which is at least 1, and whether there may be
+    /// The first ones that match the filter, oldest first, at most `most`, which is at least 1, and whether there may be
     /// more.
     pub async fn first_allocations(
         &self,
@@ -157,8 +157,8 @@ impl Client {
             .find(|found| same(&found.vpc, vpc) && found.name.as_ref() == Some(name)))
     }
 
-    /// Changes an allocation. With `revision` only if nobody changed it since; a repeated request that finds its own
-    /// change there is a success.
+    /// Changes an allocation. With `revision` only if nobody has changed it since; a repeated request that finds its own
+    /// change succeeds.
     pub async fn update_allocation(
         &self,
         id: AllocationId,
@@ -168,8 +168,8 @@ impl Client {
         self.update(&id.to_string(), patch, revision).await
     }
 
-    /// Releases an allocation. With `revision` only if nobody changed it since. A repeated request that finds it
-    /// deleted is a success; a first one is answered with [`Code::Gone`].
+    /// Releases an allocation. With `revision` only if nobody has changed it since. A repeated request that finds it
+    /// deleted succeeds; a first one fails with [`Code::Gone`].
     pub async fn delete_allocation(
         &self,
         id: AllocationId,

@@ -1,4 +1,4 @@
-//! A request on its way: what became of its attempts, and whether to make another one.
+//! A request in progress: the outcome of its attempts, and whether to make another one.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, NotIpam, Unreachable},
 };
 
-/// A request on its way.
+/// A request in progress.
 #[derive(Debug)]
 pub(crate) struct Attempts {
     pub(crate) request: String,
@@ -24,13 +24,13 @@ pub(crate) struct Attempts {
     pub(crate) may_have_happened: bool,
 }
 
-/// An attempt that failed, and whether another may succeed.
+/// A failed attempt, and whether another may succeed.
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) again: Option<Again>,
 }
 
-/// That another attempt may succeed: after how long, if the server said so, and whether this one may have done something.
+/// Another attempt may succeed: after how long, if the server said so, and whether this one may have had an effect.
 pub(crate) struct Again {
     pub(crate) after: Option<Duration>,
     pub(crate) may_have_happened: bool,
@@ -57,19 +57,19 @@ impl Attempts {
         }
     }
 
-    /// The reply ended without saying what it had to.
+    /// The reply ended prematurely.
     pub(crate) fn broken(&self, reason: String) -> Error {
         Error::Unreachable(Box::new(Unreachable {
             request: self.request.clone(),
             attempts: self.count,
             elapsed: self.began.elapsed(),
             reason,
-            hint: "Check that nothing between here and the server ends connections that take long.",
+            hint: "Check that nothing between here and the server closes long-lived connections.",
             may_have_happened: self.changes,
         }))
     }
 
-    /// Somebody else than the server answered, or nothing that it says.
+    /// Something other than the server answered, or with something the server never sends.
     pub(crate) fn not_ipam(
         &self,
         status: StatusCode,
@@ -90,18 +90,18 @@ impl Attempts {
     }
 }
 
-/// Whether a request that was answered so may succeed later.
+/// Whether a request with such an answer may succeed later.
 pub(crate) fn again(status: StatusCode, headers: &HeaderMap, code: Option<Code>) -> Option<Again> {
     let again = Again {
         after: retry_after(headers),
-        // Who asks for too much is told so before anything is begun.
+        // Rate limiting: the request was refused before anything was done.
         may_have_happened: status != StatusCode::TOO_MANY_REQUESTS,
     };
     match code {
-        // Only an operator can end that.
+        // Only an operator can resolve that.
         Some(Code::Restored) => None,
-        // Nothing was begun. The header is in whole seconds, for those who know nothing better; an overloaded server
-        // has a place again within milliseconds, and intervals that grow find it.
+        // Nothing was done. The header is in whole seconds, for simple clients; an overloaded server has a free slot again
+        // within milliseconds, and growing delays find it.
         Some(Code::Overloaded) => Some(Again {
             after: None,
             may_have_happened: false,

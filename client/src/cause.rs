@@ -24,7 +24,7 @@ fn causes<'a>(
     })
 }
 
-/// What to check, and whether trying again is pointless.
+/// What to check, and whether retrying is pointless.
 pub(crate) fn diagnose(error: &reqwest::Error) -> (&'static str, bool) {
     let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
     match tls {

@@ -19,13 +19,13 @@ use crate::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client of one server. Cheap to clone; the clones share connections.
+/// A client of one server. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
     transport: Transport,
-    /// What creations carry beside their body.
+    /// What creations send besides their body.
     of_creations: HeaderMap,
 }
 
@@ -58,14 +58,15 @@ impl Client {
             of_creations.insert(ADOPT_HEADER, HeaderValue::from_static(NEVER));
         }
 
-        // Fails when the program has chosen a provider before, which is then used.
+        // Fails if the program has already chosen a crypto provider, which is then used.
         _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .user_agent(&settings.user_agent)
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
             .timeout(settings.request_timeout)
             .connect_timeout(CONNECT_TIMEOUT.min(settings.request_timeout))
-            // The API redirects nowhere. Following one would carry the key to a stranger, and a POST would become a GET.
+            // The API never redirects. Following a redirect would send the key to a stranger, and a POST would become a
+            // GET.
             .redirect(Policy::none());
         if let Some(path) = &settings.ca_file {
             let refuse = |reason: String| SettingsError::CaFile {
@@ -105,7 +106,7 @@ impl Client {
         self.request(method, &path)
     }
 
-    /// A request that makes something, below `/api/v1/`.
+    /// A request that creates something, below `/api/v1/`.
     pub(crate) fn creation(&self, path: &[&str]) -> RequestBuilder {
         self.api(Method::POST, path)
             .headers(self.of_creations.clone())
@@ -120,12 +121,12 @@ impl Client {
         self.http.request(method, url)
     }
 
-    /// Sends a request, again if need be, until it is answered or it is time to give up.
+    /// Sends a request, with retries, until it is answered or it is time to give up.
     pub(crate) async fn send(&self, builder: RequestBuilder) -> Result<Reply, Error> {
         self.transport.send(self.built(builder)?).await
     }
 
-    /// The same for a reply that is read piece by piece. Once it has begun, nothing is repeated.
+    /// The same for a streamed reply. Once it has begun, nothing is retried.
     pub(crate) async fn open(&self, builder: RequestBuilder) -> Result<Stream, Error> {
         self.transport.open(self.built(builder)?).await
     }
@@ -137,7 +138,7 @@ impl Client {
                 attempts: 0,
                 elapsed: Duration::ZERO,
                 reason: reason(&error),
-                hint: "This is a bug of the client.",
+                hint: "This is a bug in the client.",
                 may_have_happened: false,
             }))
         })

@@ -15,8 +15,8 @@ impl Client {
             .await
     }
 
-    /// Makes these things the caller's, whoever had them, as an import does: each gets the claim that the caller has drawn
-    /// for it and [`crate::Settings::owner`], and is confirmed. Repeating it with the same claims is safe.
+    /// Transfers these things to the caller, whoever had them, as an import does: each gets the claim that the caller has
+    /// generated for it and [`crate::Settings::owner`], and is confirmed. Repeating it with the same claims is safe.
     pub async fn take_over(
         &self,
         claims: &[Confirmation],

@@ -1,4 +1,4 @@
-//! How a call fails: the server refused, nobody answered, or somebody else did. Each is a sentence for the person who
+//! How a call fails: the server refused, nothing answered, or something else did. Each is a sentence for the person who
 //! has the problem; none contains the API key.
 
 use std::{fmt, time::Duration};
@@ -14,13 +14,13 @@ pub enum Error {
     /// No answer came, although the request was repeated.
     #[error(transparent)]
     Unreachable(Box<Unreachable>),
-    /// An answer came that no ipam server would give. Nothing in it is believed.
+    /// An answer came that no ipam server would give. None of it is trusted.
     #[error(transparent)]
     NotIpam(Box<NotIpam>),
 }
 
 impl Error {
-    /// What the server refused with, for programs.
+    /// The code of the server's refusal, for programs.
     pub fn code(&self) -> Option<Code> {
         self.problem().map(|problem| problem.code)
     }
@@ -33,7 +33,7 @@ impl Error {
         }
     }
 
-    /// Whether the request may have been carried out although it failed. Repeating it is safe.
+    /// Whether the request may have been executed although it failed. Repeating it is safe.
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.problem.code == Code::UnknownOutcome,
@@ -48,11 +48,11 @@ impl Error {
 pub struct Refusal {
     /// What the server said.
     pub problem: Problem,
-    /// How often it was asked.
+    /// How many attempts were made.
     pub attempts: u32,
-    /// For how long it was asked.
+    /// For how long it was tried.
     pub elapsed: Duration,
-    /// Whether an attempt before the refused one may have done what was asked.
+    /// Whether an attempt before the refused one may have had an effect.
     pub repeated: bool,
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Nobody answered.
+/// Nothing answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Unreachable {
     /// Method and address of the request.
@@ -104,7 +104,7 @@ impl fmt::Display for Unreachable {
     }
 }
 
-/// Somebody else answered.
+/// Something else answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct NotIpam {
     /// Method and address of the request.
@@ -113,11 +113,11 @@ pub struct NotIpam {
     pub status: u16,
     /// What is wrong with the answer.
     pub reason: String,
-    /// How often it was asked.
+    /// How many attempts were made.
     pub attempts: u32,
     /// For how long.
     pub elapsed: Duration,
-    /// Whether a change may have been made although the reply is not to be believed. Repeating the request is safe.
+    /// Whether a change may have been made although the reply can't be trusted. Repeating the request is safe.
     pub may_have_happened: bool,
 }
 

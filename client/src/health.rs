@@ -12,14 +12,14 @@ impl Client {
         reply.json::<serde_json::Value>().map(drop)
     }
 
-    /// Whether an ipam server is there and knows the key.
+    /// Whether an ipam server is there and accepts the key.
     pub async fn check(&self) -> Result<(), Error> {
         let filter = AllocationFilter {
             limit: Some(1),
             ..AllocationFilter::default()
         };
         match self.list_allocations(&filter).await {
-            // The key is known, it just may not list.
+            // The key is valid, it just has no permission to list.
             Err(error) if error.code() == Some(Code::Forbidden) => Ok(()),
             result => result.map(drop),
         }

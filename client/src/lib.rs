@@ -1,9 +1,8 @@
 //! HTTP client of ipam, for the Terraform provider and the command line.
 //!
-//! It turns typed calls into requests, repeats them where repeating can't do anything twice, and turns every way in
-//! which that can fail into a sentence for the person who has the problem. It is the only code that speaks HTTP to a
-//! server. It knows nothing of Terraform or of terminals, and never lets the API key out of its hands: not in a log, an
-//! error or a `Debug` text.
+//! It turns typed calls into requests, retries them where that can't do anything twice, and turns every possible failure
+//! into a sentence for the person who has the problem. It is the only code that speaks HTTP to a server. It knows nothing
+//! of Terraform or of terminals, and never reveals the API key: not in a log, an error or `Debug` output.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,13 +13,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What is repeated
-//! A request is repeated after a lost connection, a missing reply, and the statuses 429, 502, 503 and 504 (honouring
-//! `Retry-After`), until [`Settings::retry_timeout`] has passed since the server was last seen well. That is safe because
-//! every call of this crate may be repeated: a creation answers the same owner the same thing until that is confirmed, one of
-//! an allocation without a name carries an Idempotency-Key, and whatever is changed or deleted recognises its own work when
-//! its first reply was lost (see [`Client::update_pool`] and [`Client::delete_pool`]). With [`Settings::adopts`] switched
-//! off, a creation whose reply was lost is refused when it is repeated, with the line that imports what it made.
+//! # What is retried
+//! A request is retried after a lost connection, a missing reply, and the statuses 429, 502, 503 and 504 (honouring
+//! `Retry-After`), until [`Settings::retry_timeout`] has passed since the server was last seen healthy. That is safe
+//! because every call of this crate can be repeated: a creation returns the same thing to the same owner until that is
+//! confirmed, the creation of an allocation without a name carries an Idempotency-Key, and changes and deletions recognise
+//! their own work when the first reply was lost (see [`Client::update_pool`] and [`Client::delete_pool`]). With
+//! [`Settings::adopts`] switched off, a creation whose reply was lost is refused when it is repeated, with the command that
+//! imports what it created.
 
 mod allocation;
 mod attempts;

@@ -1,4 +1,4 @@
-//! Calls about who holds and held what, whether there is room, and the audit log.
+//! Calls about current and past holders, free space, and the audit log.
 
 use ipam_shared::{
     api::{
@@ -13,19 +13,19 @@ use reqwest::Method;
 use crate::{Client, Error};
 
 impl Client {
-    /// Who holds an address or a network, or held it at some time.
+    /// Who holds an address or a network, or held it at a given time.
     pub async fn lookup(&self, query: &LookupQuery) -> Result<Lookup, Error> {
         self.send(self.api(Method::GET, &["lookup"]).query(query))
             .await?
             .json()
     }
 
-    /// One page of those who hold a network, and of those who held it, what ended last first.
+    /// One page of the current holders of a network, followed by past ones, latest first.
     pub async fn history(&self, query: &HistoryQuery) -> Result<Page<Holder>, Error> {
         self.list("history", query).await
     }
 
-    /// All who hold a network or ever held it, from the query's cursor on.
+    /// All current and past holders of a network, from the query's cursor on.
     pub async fn whole_history(&self, query: &HistoryQuery) -> Result<Vec<Holder>, Error> {
         self.all("history", query).await
     }
@@ -39,12 +39,12 @@ impl Client {
         self.first("history", query, most).await
     }
 
-    /// One page of the audit log, the newest first. It may be short; only a missing cursor ends the list.
+    /// One page of the audit log, newest first. It may be short; only a missing cursor ends the list.
     pub async fn events(&self, filter: &EventFilter) -> Result<Page<Event>, Error> {
         self.list("events", filter).await
     }
 
-    /// Whether the pool with that id or name has room for a block, and what to do if it has not.
+    /// Whether the pool with that id or name has room for a block, and what to do if it does not.
     pub async fn pool_free(&self, id_or_name: &str, query: &FreeQuery) -> Result<PoolFree, Error> {
         self.send(
             self.api(Method::GET, &["pools", id_or_name, "free"])

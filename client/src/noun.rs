@@ -1,10 +1,10 @@
-//! What all calls have in common that are about one thing with an id: making it, reading it, changing it and deleting it,
-//! so that each may be repeated. Knows no noun by name; those are in the files beside.
+//! What calls about one thing with an id have in common: creating, reading, changing and deleting it, so that each can be
+//! repeated. Names no noun; those are in the other files.
 //!
-//! A creation is repeatable because the server answers what it made before to the same owner who asks for the same, until
-//! that is confirmed. A change that carries a revision recognises its own work: when the first reply was lost and the
-//! repeated request is told that the revision is an older one, the thing is looked at, and if it shows what was asked for,
-//! that was us. A deletion is by id and not by name, so that its repetition can't hit something that was made in between.
+//! A creation is repeatable because the server returns what it created before to the same owner who asks for the same,
+//! until that is confirmed. A change that carries a revision recognises its own work: when the first reply was lost and the
+//! repeated request is told that the revision is an older one, the thing is read, and if it is as requested, the change was
+//! ours. A deletion is by id and not by name, so repeating it can't hit something that was created in between.
 
 use ipam_shared::{
     api::{
@@ -25,15 +25,15 @@ use crate::{Client, Error, reply::Reply};
 pub(crate) trait Noun: DeserializeOwned {
     /// Where they are, below `/api/v1/`.
     const PATH: &'static str;
-    /// What one is called in a sentence.
+    /// What it is called in a sentence.
     const WORD: &'static str;
-    /// What changes.
+    /// The body of a change.
     type Patch: Serialize + Sync;
 
-    /// Its id, as it stands in paths.
+    /// Its id, as written in paths.
     fn id(&self) -> String;
 
-    /// Whether it looks as the patch wants it to.
+    /// Whether it is as the patch wants it.
     fn shows(&self, patch: &Self::Patch) -> bool;
 }
 
@@ -45,24 +45,24 @@ pub(crate) fn unless_unknown<T>(found: Result<Vec<T>, Error>) -> Result<Vec<T>, 
     }
 }
 
-/// A thing with a name that can be taken only once.
+/// A thing with a unique name.
 pub(crate) trait Named: Noun {
-    /// What is asked for.
+    /// The body of a creation.
     type New: Serialize + Sync;
 
     /// Whether it is what the request names.
     fn is_named_by(&self, new: &Self::New) -> bool;
 }
 
-/// What a creation did.
+/// The result of a creation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Created<T> {
     /// What the caller has now; it carries the claim.
     pub made: T,
-    /// Whether this request made it. If not, it was there already (perhaps by an earlier attempt of this request), or it
-    /// was a dry run.
+    /// Whether this request created it. If not, it existed already (perhaps created by an earlier attempt of this request),
+    /// or it was a dry run.
     pub new: bool,
-    /// Whether it was there before the first attempt: the same owner asked for the same before, or, of a VPC, it was made
+    /// Whether it existed before the first attempt: the same owner asked for the same before, or, for a VPC, it was created
     /// on first use.
     pub adopted: bool,
 }
@@ -77,7 +77,7 @@ impl<T> Created<T> {
     }
 }
 
-/// What a list is narrowed to.
+/// The filter of a list.
 pub(crate) trait Filter: Serialize + Clone + Sync {
     fn limit(&mut self) -> &mut Option<u16>;
     fn cursor(&mut self) -> &mut Option<String>;
@@ -109,7 +109,7 @@ filters!(
 );
 
 impl Client {
-    /// Makes one, or is given what the same owner made before by asking for the same.
+    /// Creates one, or returns what the same owner created before by the same request.
     pub(crate) async fn create<T: Named>(&self, new: &T::New) -> Result<Created<T>, Error> {
         let reply = self.send(self.creation(&[T::PATH]).json(new)).await?;
         let made: T = reply.json()?;
@@ -120,8 +120,8 @@ impl Client {
         }
     }
 
-    /// The one with that id or name. A claim proves that the reader owns it; the first read that carries it confirms the
-    /// ownership, and from then on it is given to nobody for asking for the same.
+    /// The one with that id or name. A claim proves that the reader owns it; the first read that shows it confirms the
+    /// ownership, and from then on nobody can adopt it by asking for the same.
     pub(crate) async fn get<T: Noun>(
         &self,
         id_or_name: &str,
@@ -131,7 +131,7 @@ impl Client {
         self.send(showing(request, claim)).await?.json()
     }
 
-    /// One page of those that the filter lets through.
+    /// One page of those that match the filter.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -142,7 +142,7 @@ impl Client {
             .json()
     }
 
-    /// All that the filter lets through, from its cursor on, in as few requests as possible.
+    /// All that match the filter, from its cursor on, in as few requests as possible.
     pub(crate) async fn all<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -152,8 +152,8 @@ impl Client {
         Ok(items)
     }
 
-    /// The first that the filter lets through, from its cursor on, at most `most`, and whether there are more. No more than
-    /// that are asked for.
+    /// The first ones that match the filter, from its cursor on, at most `most`, and whether there are more. No more than
+    /// that are requested.
     pub(crate) async fn first<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -175,8 +175,8 @@ impl Client {
         }
     }
 
-    /// Changes the one with that id. With `revision` only if nobody changed it since; a repeated request that finds its
-    /// own change there is a success.
+    /// Changes the one with that id. With `revision` only if nobody has changed it since; a repeated request that finds its
+    /// own change succeeds.
     pub(crate) async fn update<T: Noun>(
         &self,
         id: &str,
@@ -187,7 +187,7 @@ impl Client {
             .await
     }
 
-    /// The same, where it takes more than the patch to say whether the change is there already.
+    /// The same, for cases in which the patch alone does not tell whether the change was made already.
     pub(crate) async fn update_unless<T: Noun>(
         &self,
         id: &str,
@@ -210,8 +210,8 @@ impl Client {
         }
     }
 
-    /// Deletes the one with that id. With `revision` only if nobody changed it since. A repeated request that finds
-    /// nothing left is a success, without a reply.
+    /// Deletes the one with that id. With `revision` only if nobody has changed it since. A repeated request that finds
+    /// nothing left succeeds, without a reply.
     pub(crate) async fn delete(
         &self,
         request: RequestBuilder,
@@ -224,7 +224,7 @@ impl Client {
         }
     }
 
-    /// Deletes the one with that id, where the reply has nothing to say.
+    /// Deletes the one with that id, where the reply is empty.
     pub(crate) async fn delete_by_id<T: Noun>(
         &self,
         id: &str,
@@ -251,7 +251,7 @@ pub(crate) fn showing(request: RequestBuilder, claim: Option<Claim>) -> RequestB
     }
 }
 
-/// Whether an earlier attempt of the request may have done what was asked.
+/// Whether an earlier attempt of the request may have had an effect.
 pub(crate) fn repeated(error: &Error) -> bool {
     matches!(error, Error::Refused(refusal) if refusal.repeated)
 }
@@ -269,12 +269,12 @@ pub(crate) fn about<T: Noun>(id: &str, reply: &Reply) -> Result<T, Error> {
     Ok(found)
 }
 
-/// Whether what a patch wants, if it wants anything, is there.
+/// Whether a value is as a patch wants it, if it wants anything.
 pub(crate) fn is<T: PartialEq + ?Sized>(wanted: Option<&T>, found: &T) -> bool {
     wanted.is_none_or(|wanted| wanted == found)
 }
 
-/// Whether the VRF that was asked for, `default` if none was, is the one that is there.
+/// Whether the requested VRF, `default` if none was given, is the actual one.
 pub(crate) fn same_vrf(asked: Option<&ipam_shared::name::Name>, found: &str) -> bool {
     asked.map_or(ipam_shared::api::DEFAULT_VRF, |name| name.as_str()) == found
 }

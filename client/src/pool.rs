@@ -22,7 +22,7 @@ impl Noun for Pool {
         self.id.to_string()
     }
 
-    /// Ranges by prefix length are left to [`Client::update_pool`], which knows those from before.
+    /// Ranges by prefix length are left to [`Client::update_pool`], which knows the previous ones.
     fn shows(&self, patch: &PoolPatch) -> bool {
         patch
             .name
@@ -59,8 +59,8 @@ impl Named for Pool {
 }
 
 impl Client {
-    /// Makes a pool. Repeating it is safe: until it is confirmed, the same request
-    /// of the same owner answers the same pool.
+    /// Creates a pool. Repeating it is safe: until it is confirmed, the same request of the same owner returns the same
+    /// pool.
     pub async fn create_pool(&self, request: &NewPool) -> Result<Created<Pool>, Error> {
         self.create(request).await
     }
@@ -71,12 +71,12 @@ impl Client {
         self.get(id_or_name, claim).await
     }
 
-    /// One page of the pools that the filter lets through, with what is left of them.
+    /// One page of the pools that match the filter, with what is left of them.
     pub async fn list_pools(&self, filter: &PoolFilter) -> Result<Page<Pool>, Error> {
         self.list(Pool::PATH, filter).await
     }
 
-    /// All pools that the filter lets through, from its cursor on, with what is left of them.
+    /// All pools that match the filter, from its cursor on, with what is left of them.
     pub async fn all_pools(&self, filter: &PoolFilter) -> Result<Vec<Pool>, Error> {
         self.all(Pool::PATH, filter).await
     }
@@ -93,11 +93,11 @@ impl Client {
         Ok(found)
     }
 
-    /// Changes a pool. With `revision` only if nobody changed it since; a repeated request that finds its own change
-    /// there is a success.
+    /// Changes a pool. With `revision` only if nobody has changed it since; a repeated request that finds its own change
+    /// succeeds.
     ///
-    /// Ranges by prefix length are asked for relative to those that are there, so that asking twice would give twice as
-    /// many. Such a change is therefore always tied to a revision: if none is given, to that of the pool as it is now.
+    /// Ranges by prefix length are added to the existing ones, so repeating the request would add twice as many. Such a
+    /// change is therefore always tied to a revision: if none is given, to that of the pool as it is now.
     pub async fn update_pool(
         &self,
         id: PoolId,
@@ -119,14 +119,14 @@ impl Client {
         .await
     }
 
-    /// Deletes a pool that has no blocks and no child pools. With `revision` only if nobody changed it since. A repeated
-    /// request that finds it deleted is a success.
+    /// Deletes a pool that has no blocks and no child pools. With `revision` only if nobody has changed it since. A repeated
+    /// request that finds it deleted succeeds.
     pub async fn delete_pool(&self, id: PoolId, revision: Option<i64>) -> Result<(), Error> {
         self.delete_by_id::<Pool>(&id.to_string(), revision).await
     }
 }
 
-/// Whether the pool consists of these ranges, and beside them of ranges of these lengths.
+/// Whether the pool consists of these ranges, and of further ranges of these lengths.
 fn has_ranges(pool: &Pool, named: &[Cidr], by_length: &[u8]) -> bool {
     let mut others: Vec<u8> = pool
         .ranges

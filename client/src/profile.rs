@@ -37,8 +37,8 @@ impl Named for Profile {
 }
 
 impl Client {
-    /// Makes a recipe. Repeating it is safe: until it is confirmed, the same request
-    /// of the same owner answers the same profile.
+    /// Creates a profile. Repeating it is safe: until it is confirmed, the same request of the same owner returns the same
+    /// profile.
     pub async fn create_profile(&self, request: &NewProfile) -> Result<Created<Profile>, Error> {
         self.create(request).await
     }
@@ -52,12 +52,12 @@ impl Client {
         self.get(id_or_name, claim).await
     }
 
-    /// One page of the profiles that the filter lets through.
+    /// One page of the profiles that match the filter.
     pub async fn list_profiles(&self, filter: &ProfileFilter) -> Result<Page<Profile>, Error> {
         self.list(Profile::PATH, filter).await
     }
 
-    /// All profiles that the filter lets through, from its cursor on.
+    /// All profiles that match the filter, from its cursor on.
     pub async fn all_profiles(&self, filter: &ProfileFilter) -> Result<Vec<Profile>, Error> {
         self.all(Profile::PATH, filter).await
     }
@@ -72,8 +72,8 @@ impl Client {
         Ok(page.items.into_iter().find(|found| found.name == *name))
     }
 
-    /// Changes a profile, for allocations from now on. With `revision` only if nobody changed it since; a repeated
-    /// request that finds its own change there is a success.
+    /// Changes a profile, for later allocations. With `revision` only if nobody has changed it since; a repeated
+    /// request that finds its own change succeeds.
     pub async fn update_profile(
         &self,
         id: ProfileId,
@@ -83,8 +83,8 @@ impl Client {
         self.update(&id.to_string(), patch, revision).await
     }
 
-    /// Deletes a profile that no allocation uses. With `revision` only if nobody changed it since. A repeated request
-    /// that finds it deleted is a success.
+    /// Deletes a profile that no allocation uses. With `revision` only if nobody has changed it since. A repeated request
+    /// that finds it deleted succeeds.
     pub async fn delete_profile(&self, id: ProfileId, revision: Option<i64>) -> Result<(), Error> {
         self.delete_by_id::<Profile>(&id.to_string(), revision)
             .await

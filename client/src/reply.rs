@@ -1,4 +1,4 @@
-//! Replies of the server that say that it went well: whole ones, and those that are read piece by piece.
+//! Successful replies of the server: whole ones, and streamed ones.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
-    /// Whether an earlier attempt may already have done what was asked.
+    /// Whether an earlier attempt may already have had an effect.
     pub(crate) repeated: bool,
     pub(crate) request: String,
     pub(crate) body: Vec<u8>,
@@ -25,12 +25,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body as `T`, or the error that it is not one.
+    /// The body as `T`, or an error if it is not one.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| self.unbelievable(error.to_string()))
     }
 
-    /// The error that the body says what can't be.
+    /// The error for a body that contradicts the request.
     pub(crate) fn unbelievable(&self, reason: String) -> Error {
         Error::NotIpam(Box::new(NotIpam {
             request: self.request.clone(),
@@ -59,7 +59,7 @@ impl Answer {
     }
 }
 
-/// A reply with a 2xx status that is read piece by piece.
+/// A streamed reply with a 2xx status.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) response: Response,
@@ -75,12 +75,12 @@ impl Stream {
             .map_err(|error| self.state.lost(&error).error)
     }
 
-    /// The error that the reply ended without saying what it had to.
+    /// The error for a reply that ended prematurely.
     pub(crate) fn broken(&self, reason: String) -> Error {
         self.state.broken(reason)
     }
 
-    /// The error that the server refused, after its reply had begun.
+    /// The error for a refusal after the reply had begun.
     pub(crate) fn refused(&self, problem: Problem) -> Error {
         Error::Refused(Box::new(Refusal {
             problem,

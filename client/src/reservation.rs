@@ -36,7 +36,7 @@ impl Named for Reservation {
 
 impl Client {
     /// Takes a network out of circulation. Repeating it is safe: until it is confirmed, the same request of the same owner
-    /// answers the same reservation.
+    /// returns the same reservation.
     pub async fn create_reservation(
         &self,
         request: &NewReservation,
@@ -53,7 +53,7 @@ impl Client {
         self.get(&id.to_string(), claim).await
     }
 
-    /// One page of the reservations that the filter lets through.
+    /// One page of the reservations that match the filter.
     pub async fn list_reservations(
         &self,
         filter: &ReservationFilter,
@@ -61,7 +61,7 @@ impl Client {
         self.list(Reservation::PATH, filter).await
     }
 
-    /// All reservations that the filter lets through, from its cursor on.
+    /// All reservations that match the filter, from its cursor on.
     pub async fn all_reservations(
         &self,
         filter: &ReservationFilter,
@@ -85,8 +85,8 @@ impl Client {
         Ok(found)
     }
 
-    /// Changes a reservation. With `revision` only if nobody changed it since; a repeated request that finds its own
-    /// change there is a success.
+    /// Changes a reservation. With `revision` only if nobody has changed it since; a repeated request that finds its own
+    /// change succeeds.
     pub async fn update_reservation(
         &self,
         id: ReservationId,
@@ -96,8 +96,8 @@ impl Client {
         self.update(&id.to_string(), patch, revision).await
     }
 
-    /// Ends a reservation. With `revision` only if nobody changed it since. A repeated request that finds it deleted is
-    /// a success.
+    /// Deletes a reservation. With `revision` only if nobody has changed it since. A repeated request that finds it deleted
+    /// succeeds.
     pub async fn delete_reservation(
         &self,
         id: ReservationId,

@@ -1,4 +1,4 @@
-//! When a failed request is sent again, and when to give up.
+//! When to retry a failed request, and when to give up.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,38 +10,38 @@ use tokio::time::Instant;
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
-/// Since when the server has not been well, as far as all requests of one client have seen.
+/// Since when the server has been failing, according to all requests of one client.
 ///
-/// The time to give up counts from there and not from each request's own beginning: a plan of 1,000 resources against a
-/// server that is down fails once after that time, instead of a hundred times in a row.
+/// The timeout counts from there and not from the start of each request: a plan of 1,000 resources against a server that is
+/// down fails once after that time, instead of a hundred times in a row.
 #[derive(Debug, Default)]
 pub(crate) struct Outage(Mutex<Option<Instant>>);
 
 impl Outage {
-    /// A request failed; returns when the first one did.
+    /// Notes that a request failed; returns when the first one did.
     pub(crate) fn seen(&self, began: Instant) -> Instant {
         *self.lock().get_or_insert(began)
     }
 
-    /// A request was answered.
+    /// Notes that a request was answered.
     pub(crate) fn over(&self) {
         *self.lock() = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        // The value is replaced in one step, so a panic elsewhere can't have left it half changed.
+        // The value is replaced atomically, so a panic elsewhere can't have left it half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long to wait after the `attempt`th attempt (from 1): doubling, at most 5 s, with a random part so that clients
-/// that failed together don't come back together.
+/// How long to wait after the `attempt`th attempt (from 1): doubling, at most 5 s, with a random part so that clients that
+/// failed together don't retry together.
 pub(crate) fn delay(attempt: u32, server_asks: Option<Duration>) -> Duration {
     let doubled = FIRST_DELAY
         .saturating_mul(1 << (attempt - 1).min(10))
         .min(LONGEST_DELAY);
     let jittered = doubled.mul_f64(0.5 + 0.5 * random_fraction());
-    // Everybody who was told the same time gets the random part on top of it.
+    // All clients that were told the same time add a random part to it.
     server_asks.map_or(jittered, |asked| asked + jittered)
 }
 

@@ -1,4 +1,4 @@
-//! What a client must know before its first request, and what can be wrong with it.
+//! The settings of a client, and what can be wrong with them.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -9,12 +9,12 @@ use reqwest::Url;
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Takes a key as it stands in a file or a variable; white space around it is not part of it.
+    /// Takes a key as written in a file or a variable; surrounding whitespace is not part of it.
     pub fn new(key: impl AsRef<str>) -> Self {
         Self(key.as_ref().trim().to_owned())
     }
 
-    /// For the one place that writes it into a header.
+    /// For the only code that writes it into a header.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -31,23 +31,23 @@ impl fmt::Debug for ApiKey {
 pub struct Settings {
     /// Address of the server, such as `https://ipam.example.com`; a path in front of `/api/v1` is kept.
     pub endpoint: String,
-    /// The key that the server knows the caller by.
+    /// The key that identifies the caller to the server.
     pub api_key: ApiKey,
-    /// PEM file with certificates to trust beside those of the system.
+    /// PEM file with certificates to trust in addition to those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Longest time for one attempt, from connecting to the end of the reply. 30 s if not changed.
+    /// Timeout of one attempt, from connecting to the end of the reply. 30 s if not changed.
     pub request_timeout: Duration,
-    /// How long a failing request is repeated, counted from when the server was last seen well; an attempt that has
-    /// begun by then is finished. 60 s if not changed; zero means that nothing is repeated.
+    /// How long a failing request is retried, counted from when the server was last seen healthy; an attempt that has begun
+    /// by then is finished. 60 s if not changed; zero disables retries.
     pub retry_timeout: Duration,
-    /// The same for requests that only read, where giving up costs nothing. 25 s if not changed.
+    /// The same for read-only requests, where giving up costs nothing. 25 s if not changed.
     pub read_retry_timeout: Duration,
-    /// Who asks, for the server's log: `name/version`.
+    /// The user agent, for the server's log: `name/version`.
     pub user_agent: String,
-    /// For whom things are made, such as a workspace of a pipeline: 1 to 255 characters. Only the same owner is given the
-    /// same thing for asking again. None if not changed.
+    /// For whom things are created, such as a workspace of a pipeline: 1 to 255 characters. Only the same owner gets the
+    /// same thing when asking again. None if not changed.
     pub owner: Option<String>,
-    /// Whether creations may be given what the same owner made before and nobody has confirmed. True if not changed.
+    /// Whether creations may adopt what the same owner created before and nobody has confirmed. True if not changed.
     pub adopts: bool,
 }
 
@@ -76,7 +76,7 @@ impl Settings {
     }
 }
 
-/// Settings that no request can be made with.
+/// Why settings are not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Not an http or https address.
@@ -92,7 +92,7 @@ pub enum SettingsError {
         "the API key is not valid: it is empty or contains characters that no key has, such as a line break"
     )]
     ApiKey,
-    /// No owner.
+    /// Not a valid owner.
     #[error("the owner \"{owner}\" is not valid: {reason}")]
     Owner {
         /// The owner as given.
@@ -108,7 +108,7 @@ pub enum SettingsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The system lets no HTTP client be made.
+    /// No HTTP client can be created on this system.
     #[error("no HTTP client can be set up: {0}")]
     Client(String),
 }
@@ -116,7 +116,7 @@ pub enum SettingsError {
 /// Checks an endpoint; the result ends with a slash, so that paths can be appended.
 pub(crate) fn parse_endpoint(endpoint: &str) -> Result<Url, SettingsError> {
     let refuse = |reason: &str| SettingsError::Endpoint {
-        // A password in the address must not come back in the message.
+        // A password in the address must not appear in the message.
         endpoint: match endpoint.rsplit_once('@') {
             Some((_, host)) => format!("…@{host}"),
             None => endpoint.to_owned(),

@@ -1,4 +1,4 @@
-//! Calls that import and export whole address plans. Both may take minutes, and are read while they go on.
+//! Calls that import and export whole address plans. Both may take minutes, and their replies are read as they arrive.
 
 use std::{io, time::Duration};
 
@@ -13,7 +13,7 @@ use reqwest::{
 
 use crate::{Client, Error};
 
-/// Longest time for a file.
+/// Timeout for a file.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Why an export failed.
@@ -28,8 +28,8 @@ pub enum ExportError {
 }
 
 impl Client {
-    /// Imports a file, all or nothing. With conflicts nothing was written. What is there already, exactly the same, is left
-    /// alone, so that an import whose outcome is not known may be repeated.
+    /// Imports a file, all or nothing. With conflicts nothing was written. What already exists exactly as in the file is
+    /// left alone, so an import whose outcome is not known can be repeated.
     pub async fn import(
         &self,
         file: Vec<u8>,
@@ -71,10 +71,10 @@ impl Client {
                 }
             }
         }
-        Err(stream.broken("the reply ended before it said what became of the import".to_owned()))
+        Err(stream.broken("the reply ended before the outcome of the import".to_owned()))
     }
 
-    /// Exports everything there is, piece by piece. When it fails, what was written so far is not a plan.
+    /// Exports everything there is, piece by piece. If it fails, what was written so far is not a complete plan.
     pub async fn export(
         &self,
         format: Format,

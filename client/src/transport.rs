@@ -1,4 +1,4 @@
-//! One request and its reply: repeating, and telling an ipam server's answer from anybody else's.
+//! One request and its reply: retries, and distinguishing an ipam server's answer from anything else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
 /// Every reply of the server carries it, whatever the route.
 const REQUEST_ID: &str = "x-request-id";
 
-/// Far beyond the largest page; a reply that is longer is not ours.
+/// Far beyond the largest page; a longer reply does not come from an ipam server.
 const LONGEST_REPLY: usize = 64 << 20;
 
-/// The way to one server. Clones share connections, and what they know of an outage.
+/// The transport to one server. Clones share connections, and what they know of an outage.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     http: reqwest::Client,
@@ -33,7 +33,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// With connections of `http`, and as patient as the settings say.
+    /// With the connections of `http`, and the timeouts of the settings.
     pub(crate) fn new(http: reqwest::Client, settings: &Settings) -> Self {
         Self {
             http,
@@ -43,7 +43,7 @@ impl Transport {
         }
     }
 
-    /// Sends a request, again if need be, until it is answered or it is time to give up.
+    /// Sends a request, with retries, until it is answered or it is time to give up.
     pub(crate) async fn send(&self, request: Request) -> Result<Reply, Error> {
         let (answer, state) = self.exchange(request, true).await?;
         match answer {
@@ -52,7 +52,7 @@ impl Transport {
         }
     }
 
-    /// The same for a reply that is read piece by piece. Once it has begun, nothing is repeated.
+    /// The same for a streamed reply. Once it has begun, nothing is retried.
     pub(crate) async fn open(&self, request: Request) -> Result<Stream, Error> {
         let (answer, state) = self.exchange(request, false).await?;
         match answer {
@@ -179,7 +179,7 @@ impl Transport {
     }
 }
 
-/// The body, or nothing if it is longer than any of ours.
+/// The body, or nothing if it is longer than any that an ipam server sends.
 async fn read_body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -191,13 +191,13 @@ async fn read_body(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::E
     Ok(Some(body))
 }
 
-/// Address without the query, which is long and says little.
+/// Address without the query, which is long and of little use.
 fn address(url: &Url) -> &str {
     let text = url.as_str();
     text.split_once('?').map_or(text, |(address, _)| address)
 }
 
-/// The beginning of a foreign body, so that people recognise who answered.
+/// The beginning of a foreign body, so that people recognise what answered.
 fn excerpt(headers: &HeaderMap, body: &[u8]) -> String {
     let kind = headers
         .get(CONTENT_TYPE)

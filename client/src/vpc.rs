@@ -38,8 +38,8 @@ impl Named for Vpc {
 }
 
 impl Client {
-    /// Makes a VPC ahead of its first allocation, or takes over one that was made on first use. Repeating it is safe: until it is confirmed, the same request
-    /// of the same owner answers the same VPC.
+    /// Creates a VPC ahead of its first allocation, or takes over one that was created on first use. Repeating it is safe:
+    /// until it is confirmed, the same request of the same owner returns the same VPC.
     pub async fn create_vpc(&self, request: &NewVpc) -> Result<Created<Vpc>, Error> {
         self.create(request).await
     }
@@ -49,12 +49,12 @@ impl Client {
         self.get(id_or_name, claim).await
     }
 
-    /// One page of the VPCs that the filter lets through.
+    /// One page of the VPCs that match the filter.
     pub async fn list_vpcs(&self, filter: &VpcFilter) -> Result<Page<Vpc>, Error> {
         self.list(Vpc::PATH, filter).await
     }
 
-    /// All VPCs that the filter lets through, from its cursor on.
+    /// All VPCs that match the filter, from its cursor on.
     pub async fn all_vpcs(&self, filter: &VpcFilter) -> Result<Vec<Vpc>, Error> {
         self.all(Vpc::PATH, filter).await
     }
@@ -69,8 +69,8 @@ impl Client {
         Ok(page.items.into_iter().find(|found| same(&found.name, name)))
     }
 
-    /// Changes a VPC. With `revision` only if nobody changed it since; a repeated request that finds its own change
-    /// there is a success.
+    /// Changes a VPC. With `revision` only if nobody has changed it since; a repeated request that finds its own change
+    /// succeeds.
     pub async fn update_vpc(
         &self,
         id: VpcId,
@@ -80,9 +80,9 @@ impl Client {
         self.update(&id.to_string(), patch, revision).await
     }
 
-    /// Deletes a VPC; with `cascade` it releases its allocations first, otherwise there must be none. With `revision`
-    /// only if nobody changed it since. A repeated request that finds it deleted is a success, and nobody knows any more
-    /// what was released with it.
+    /// Deletes a VPC; with `cascade` it releases its allocations first, otherwise there must be none. With `revision` only
+    /// if nobody changed it since. A repeated request that finds it deleted succeeds, but what was released with it is no
+    /// longer known.
     pub async fn delete_vpc(
         &self,
         id: VpcId,
@@ -99,7 +99,7 @@ impl Client {
     }
 }
 
-/// Names of VPCs have no case; those of everything else do.
+/// Names of VPCs ignore case; all other names don't.
 pub(crate) fn same(one: &Name, other: &Name) -> bool {
     one.folded() == other.folded()
 }

@@ -37,8 +37,7 @@ impl Named for Vrf {
 }
 
 impl Client {
-    /// Makes an address space. Repeating it is safe: until it is confirmed, the same request
-    /// of the same owner answers the same VRF.
+    /// Creates a VRF. Repeating it is safe: until it is confirmed, the same request of the same owner returns the same VRF.
     pub async fn create_vrf(&self, request: &NewVrf) -> Result<Created<Vrf>, Error> {
         self.create(request).await
     }
@@ -48,18 +47,17 @@ impl Client {
         self.get(id_or_name, claim).await
     }
 
-    /// One page of the VRFs that the filter lets through.
+    /// One page of the VRFs that match the filter.
     pub async fn list_vrfs(&self, filter: &VrfFilter) -> Result<Page<Vrf>, Error> {
         self.list(Vrf::PATH, filter).await
     }
 
-    /// All VRFs that the filter lets through, from its cursor on.
+    /// All VRFs that match the filter, from its cursor on.
     pub async fn all_vrfs(&self, filter: &VrfFilter) -> Result<Vec<Vrf>, Error> {
         self.all(Vrf::PATH, filter).await
     }
 
-    /// The VRF of that name, if there is one. Unlike [`Client::get_vrf`] it takes a name that looks like an id for what
-    /// it is.
+    /// The VRF of that name, if there is one. Unlike [`Client::get_vrf`] it treats a name that looks like an id as a name.
     pub async fn find_vrf(&self, name: &Name) -> Result<Option<Vrf>, Error> {
         let filter = VrfFilter {
             name: Some(name.to_string()),
@@ -69,8 +67,8 @@ impl Client {
         Ok(page.items.into_iter().find(|found| found.name == *name))
     }
 
-    /// Changes a VRF. With `revision` only if nobody changed it since; a repeated request that finds its own change
-    /// there is a success.
+    /// Changes a VRF. With `revision` only if nobody has changed it since; a repeated request that finds its own change
+    /// succeeds.
     pub async fn update_vrf(
         &self,
         id: VrfId,
@@ -80,8 +78,8 @@ impl Client {
         self.update(&id.to_string(), patch, revision).await
     }
 
-    /// Deletes a VRF that nothing uses. With `revision` only if nobody changed it since. A repeated request that finds
-    /// it deleted is a success.
+    /// Deletes a VRF that nothing uses. With `revision` only if nobody has changed it since. A repeated request that finds
+    /// it deleted succeeds.
     pub async fn delete_vrf(&self, id: VrfId, revision: Option<i64>) -> Result<(), Error> {
         self.delete_by_id::<Vrf>(&id.to_string(), revision).await
     }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
-/// What all clients fight for, so that servers meet there: names in one VPC, and certain networks, each a /26.
+/// What all clients compete for, to provoke conflicts between servers: names in one VPC, and certain networks, each a /26.
 const SHARED_VPC: &str = "shared";
 const SHARED_NAMES: usize = 6;
 const CERTAIN: std::ops::RangeInclusive<u64> = 0..=63;
@@ -38,8 +38,7 @@ pub struct Habits {
     pub keep: usize,
     /// How many of a hundred requests want a certain network, one of few that all others want too.
     pub certain: u64,
-    /// Something between them and the servers sends requests twice that can't be told from two, and forgets about the
-    /// first answer.
+    /// Something between them and the servers sends indistinguishable requests twice, and drops the first answer.
     pub doubled: bool,
 }
 
@@ -60,7 +59,7 @@ pub(crate) struct Progress {
     operations: AtomicU64,
     /// Acknowledged changes.
     acknowledged: AtomicU64,
-    /// When the end was declared: no operation begins any more.
+    /// When the end was declared: no further operation begins.
     end: OnceLock<Instant>,
 }
 
@@ -143,7 +142,7 @@ impl Client {
             }
             let few = self.held.len() < self.common.habits.keep;
             if self.dice.percent(if few { 25 } else { 75 }) {
-                // Not held any more, whatever comes of it.
+                // No longer held, whatever the outcome.
                 let place = self.dice.index(self.held.len());
                 return Action::Release(self.held.swap_remove(place).id);
             }
@@ -198,7 +197,7 @@ impl Client {
         let is_bare = matches!(&action, Action::Allocate(ask) if !ask.is_repeatable());
         loop {
             if is_bare && self.common.habits.doubled {
-                // An unanswered first one is no attempt of the client's: it does not know about it.
+                // An unanswered first one does not count as an attempt of the client: it does not know about it.
                 self.attempt(server, &request, &action).await;
             }
             let answer = self.attempt(server, &request, &action).await;
@@ -316,7 +315,7 @@ fn understand(action: &Action, reply: &Reply) -> Answer {
         (204, Action::Release(_)) => Answer::Released,
         (410, _) => Answer::Gone,
         (404, Action::Read(_) | Action::Resize(..) | Action::Release(_)) => Answer::Missing,
-        // The database was away before anything was done.
+        // The database was unavailable before anything was done.
         (503, _) if code() == "unavailable" => Answer::Refused(code()),
         (400..500, _) => Answer::Refused(code()),
         (500.., _) => Answer::Unknown(code()),
@@ -324,7 +323,7 @@ fn understand(action: &Action, reply: &Reply) -> Answer {
     }
 }
 
-/// An allocation from the API; none if it is none.
+/// An allocation from the API; none if it is not one.
 pub(crate) fn shown(body: &Value) -> Option<Allocation> {
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
     let blocks = body["blocks"].as_array()?;

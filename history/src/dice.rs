@@ -1,4 +1,4 @@
-//! Chance that can be repeated: the same seed gives the same throws.
+//! Reproducible randomness: the same seed gives the same throws.
 
 use std::ops::RangeInclusive;
 

@@ -1,8 +1,8 @@
 //! A run over a primary and its synchronous standby: the primary is killed, the standby takes over, and the one that was
-//! killed is built anew as its standby, again and again.
+//! killed is rebuilt as its standby, again and again.
 //!
-//! Every other time the standby is out of reach before that, so that commits wait for it, and their waits are cancelled:
-//! PostgreSQL then says that they are done, and the fail-over loses them.
+//! Every other time the standby is unreachable before that, so that commits wait for it, and their waits are cancelled:
+//! PostgreSQL then says that they are done, and the failover loses them.
 
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     run::{Crowd, Report, verify},
 };
 
-/// Milliseconds of work before a fail-over.
+/// Milliseconds of work before a failover.
 const WORK: RangeInclusive<u64> = 500..=1500;
 /// How many commits wait before the first of them is cancelled, and how often it is looked for them.
 const WAITING: usize = 2;
@@ -32,7 +32,7 @@ const CANCELS: usize = 15;
 pub struct Plan {
     /// Decides what clients ask for and when faults come.
     pub seed: u64,
-    /// How many fail-overs.
+    /// How many failovers.
     pub fail_overs: usize,
     /// How many clients.
     pub clients: usize,

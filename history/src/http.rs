@@ -1,4 +1,4 @@
-//! As much of an HTTP client as it takes: one connection that stays open, no retries, no time limits. Every error is the
+//! A minimal HTTP client: one connection that stays open, no retries, no timeouts. Every error is the
 //! caller's to judge.
 
 use std::{

@@ -1,4 +1,4 @@
-//! The last look, when everything is over: into the tables past the servers, and onto the API of each server.
+//! The final check, when everything is over: of the tables directly, and of the API of each server.
 
 use std::{collections::BTreeSet, net::SocketAddr, str::FromStr as _, time::Duration};
 

@@ -43,7 +43,7 @@ pub struct Length {
 /// What can be killed, and by whom.
 pub(crate) struct Nemesis {
     pub(crate) dir: PathBuf,
-    /// Always there, but for the moment between its end and its next start.
+    /// Always there, except between its end and its next start.
     pub(crate) postgres: Option<Managed>,
     pub(crate) servers: [TestServer; 2],
     pub(crate) dice: Dice,
@@ -74,7 +74,7 @@ pub(crate) async fn wait_for_work(progress: &Progress) {
 }
 
 impl Nemesis {
-    /// Rages as long as the run lasts, and declares its end. Everything is up again when it returns.
+    /// Runs as long as the run lasts, and declares its end. Everything is up again when it returns.
     pub(crate) async fn rage(&mut self) {
         let mut victim = self.dice.index(2);
         // Servers and PostgreSQL in turn, so that neither is spared by chance, and now and then both.

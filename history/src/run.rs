@@ -1,4 +1,4 @@
-//! A run: one PostgreSQL, two servers, clients that work and something that kills, and the last look afterwards.
+//! A run: one PostgreSQL, two servers, clients that work, faults, and the final check afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -52,7 +52,7 @@ pub struct Plan {
 /// What came of it.
 #[derive(Debug)]
 pub struct Report {
-    /// Decided what was done.
+    /// The seed of what was done.
     pub seed: u64,
     /// How much was done.
     pub figures: Figures,

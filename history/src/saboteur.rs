@@ -1,5 +1,5 @@
 //! Sits between the servers and PostgreSQL and makes a correct server behave as a broken one would, by changing what
-//! they say to each other in PostgreSQL's protocol. Whoever trusts the checker should see it find these.
+//! they say to each other in PostgreSQL's protocol. The checker is only trustworthy if it finds these.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! Who runs PostgreSQL. It refuses to run as root; started by root it runs as `postgres`, else as `nobody`.
+//! The account that runs PostgreSQL, which refuses to run as root; started by root it runs as `postgres`, else as `nobody`.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -31,7 +31,7 @@ impl Account {
             .ok_or(Error::NoAccount)
     }
 
-    /// Whether the account is another one than ours.
+    /// Whether the account differs from ours.
     pub(crate) fn is_other(&self) -> bool {
         self.other.is_some()
     }

@@ -1,4 +1,4 @@
-//! The PostgreSQL process: started so that it cannot outlive us, waited for by a thread of its own.
+//! The PostgreSQL process: started so that it can't outlive us, with a thread that waits for it.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;

@@ -14,9 +14,10 @@ use crate::child::Child;
 use crate::install::Install;
 use crate::{Error, Options, PORT, SUPERUSER, leftover};
 
-/// The longest directory whose socket `/.s.PGSQL.5432` fits the 104 bytes that the smallest of our systems allows.
+/// Maximum length of a directory whose socket `/.s.PGSQL.5432` fits into the 104 bytes that the most restrictive of our
+/// systems allows.
 const LONGEST_SOCKET_DIR: usize = 88;
-/// A log larger than this at a start is set aside as `postgres.log.old`.
+/// A log larger than this at startup is moved to `postgres.log.old`.
 const LARGEST_LOG: u64 = 8 << 20;
 /// As much of the log as an error shows.
 const LOG_TAIL_LINES: usize = 20;
@@ -132,7 +133,7 @@ impl Cluster {
             "unix_socket_permissions=0700".to_owned(),
             "logging_collector=off".to_owned(),
             "log_destination=stderr".to_owned(),
-            // Also where nothing reaches the disk: then a killed process still loses nothing.
+            // Even where nothing reaches the disk: then a killed process still loses nothing.
             "synchronous_commit=on".to_owned(),
             // Compiling plans costs more than any of our short statements.
             "jit=off".to_owned(),

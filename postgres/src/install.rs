@@ -26,7 +26,7 @@ impl Install {
         data_dir: &Path,
     ) -> Result<Self, Error> {
         let searched = match bin_dir {
-            // Who says where it is means that one and no other.
+            // An explicitly configured directory is used exclusively.
             Some(dir) => vec![dir.to_path_buf()],
             None => usual_places(),
         };

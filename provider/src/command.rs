@@ -1,10 +1,10 @@
-//! What Terraform was asked to do, as far as its command line tells.
+//! What Terraform was asked to do, according to its command line.
 //!
-//! A destroy begins with a plan of the whole configuration, in which nothing says that everything is about to go; an
-//! error in it is the end of the destroy. So what can't be is an error in a plan, but only a warning on the way to a
-//! destroy, which makes it go away. The protocol does not tell the two apart, and the process that started this one does.
-//! Where it can't be read, or somebody else runs Terraform as a library, a plan is taken for a plan: then
-//! `terraform destroy -refresh=false` leaves out the plan of the configuration.
+//! A destroy begins with a plan of the whole configuration, in which nothing shows that everything is about to be
+//! destroyed; an error in it aborts the destroy. So an impossible configuration is an error in a plan, but only a warning
+//! before a destroy, which removes it anyway. The protocol does not distinguish the two, but the command line of the parent
+//! process does. Where that can't be read, or another program runs Terraform as a library, a plan is treated as a plan:
+//! then `terraform destroy -refresh=false` avoids the plan of the configuration.
 
 use std::{env, os::unix::process::parent_id, process::Command, sync::LazyLock};
 
@@ -16,19 +16,19 @@ pub(crate) fn is_destroy() -> bool {
     *IS_DESTROY
 }
 
-/// Whether nothing but a plan is made, so that no call belongs to an apply.
+/// Whether this is only a plan, so that no call belongs to an apply.
 pub(crate) fn is_only_plan() -> bool {
     static IS_ONLY_PLAN: LazyLock<bool> = LazyLock::new(|| asks_to_plan(words()));
     *IS_ONLY_PLAN
 }
 
-/// Whether Terraform asks for one thing after another, so that waiting teaches nothing of what is still to come.
+/// Whether Terraform asks for one thing after another, so that waiting reveals nothing of what is still to come.
 pub(crate) fn is_one_by_one() -> bool {
     static IS_ONE_BY_ONE: LazyLock<bool> = LazyLock::new(|| asks_one_by_one(words()));
     *IS_ONE_BY_ONE
 }
 
-/// Whether only some of what the state holds is looked at.
+/// Whether only a part of the state is processed.
 pub(crate) fn is_partial() -> bool {
     words().any(|word| {
         let word = word.trim_start_matches('-');
@@ -36,7 +36,7 @@ pub(crate) fn is_partial() -> bool {
     })
 }
 
-/// All that Terraform was told: its command line, and what the environment adds to it.
+/// All of Terraform's arguments: its command line, and what the environment adds to it.
 fn words() -> impl Iterator<Item = String> {
     let more = env::vars()
         .filter(|(name, _)| name.starts_with("TF_CLI_ARGS"))
@@ -69,7 +69,7 @@ pub(crate) fn report_obstacle<C>(ctx: &Context<C>, mut obstacle: Diagnostic) {
     ctx.report(obstacle);
 }
 
-/// The words with which the process was started that started this one.
+/// The command line of the parent process.
 fn command_line() -> Vec<String> {
     let parent = parent_id();
     if let Ok(words) = std::fs::read(format!("/proc/{parent}/cmdline")) {

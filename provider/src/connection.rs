@@ -1,4 +1,4 @@
-//! What resources and data sources reach once the provider is configured.
+//! What resources and data sources share once the provider is configured.
 
 use std::collections::BTreeMap;
 
@@ -23,15 +23,15 @@ use crate::{
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) default_labels: BTreeMap<String, String>,
-    /// For whom things are made.
+    /// For whom things are created.
     pub(crate) owner: Option<String>,
-    /// What becomes of the ranges of something that gets another name.
+    /// What happens to the ranges of something that is renamed.
     pub(crate) rename: Rename,
     /// What this run is about to do.
     pub(crate) run: Run,
-    /// Creations that are tried without making anything.
+    /// Dry runs of creations.
     pub(crate) previews: Previews,
-    /// What is known of names that others have.
+    /// What is known of names that are taken.
     pub(crate) taken: Taken,
     /// What is known of the roles of profiles.
     pub(crate) roles: Roles,
@@ -62,8 +62,8 @@ impl Connection {
         }
     }
 
-    /// The thing with that id, of which the state holds that claim, and whether the server has learnt the claim by now.
-    /// `alone` reads it by itself.
+    /// The thing with that id, for which the state holds that claim, and whether the server has seen the claim by now.
+    /// `alone` reads it individually.
     pub(crate) async fn read<T: Listed>(
         &self,
         id: Uuid,
@@ -90,7 +90,7 @@ impl Connection {
         done
     }
 
-    /// Tells the server what it is yet to learn, before the provider ends.
+    /// Sends outstanding confirmations to the server, before the provider ends.
     pub(crate) async fn finish(&self) {
         self.confirming.now(&self.client).await;
     }

@@ -1,4 +1,4 @@
-//! The registry's pages, from what the provider offers, the files below `examples/`, and the guides of `templates/`.
+//! The registry's pages, generated from the provider's schema, the files below `examples/`, and the guides of `templates/`.
 //!
 //! Layout, headings and the names of example files are those that the Terraform registry and its tools expect. Knows
 //! nothing about networks.
@@ -103,7 +103,7 @@ fn index(description: &Description, examples: &Path) -> anyhow::Result<String> {
         examples: &[examples.join("provider").join("provider.tf")],
     })
     .map(|page| {
-        // The registry's tool refuses a subcategory of the first page, be it empty.
+        // The registry's tool refuses a subcategory on the first page, even an empty one.
         let page = page.replacen("subcategory: \"\"\n", "", 1);
         page.replacen(
             "## Example Usage",
@@ -146,7 +146,7 @@ fn code(language: &str, file: &Path) -> anyhow::Result<String> {
     Ok(format!("```{language}\n{}\n```\n", text.trim_end()))
 }
 
-/// How an attribute may be used; the heading it stands under.
+/// How an attribute may be used; the heading it is listed under.
 fn kind(attribute: &Attribute) -> &'static str {
     if attribute.required {
         "Required"

@@ -1,4 +1,4 @@
-//! The Terraform provider of ipam: what Terraform starts, and a few subcommands for people.
+//! The Terraform provider of ipam: the plugin that Terraform starts, and a few subcommands for people.
 //!
 //! Standard output belongs to Terraform's handshake; only the subcommands write to it, before that begins.
 

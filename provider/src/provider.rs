@@ -1,4 +1,4 @@
-//! The provider: its settings, and all that it offers.
+//! The provider: its settings, resources, data sources, lists and functions.
 
 use std::{collections::BTreeMap, env, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     settings::{Adopt, Rename, owner},
 };
 
-/// The registry address, the local name of which is `ipam`.
+/// The registry address; the local name is `ipam`.
 pub(crate) const ADDRESS: &str = "ipam/ipam";
 
 const ENDPOINT: &str = "IPAM_ENDPOINT";
@@ -74,66 +74,66 @@ impl Provider for Ipam {
         .attribute(
             "api_key",
             Attribute::string().optional().sensitive().describe(
-                "The API key to work with. Default: the environment variable `IPAM_API_KEY`, which keeps the key out \
+                "The API key. Default: the environment variable `IPAM_API_KEY`, which keeps the key out \
                  of the configuration.",
             ),
         )
         .attribute(
             "ca_file",
             Attribute::string().optional().describe(
-                "Path of a PEM file with certificate authorities to trust, beside those of the system.",
+                "Path of a PEM file with certificate authorities to trust, in addition to those of the system.",
             ),
         )
         .attribute(
             "default_labels",
             Attribute::map(Type::String).optional().describe(
-                "Labels for everything that this provider makes and that has labels: allocations, pools, \
+                "Labels for everything that this provider creates and that has labels: allocations, pools, \
                  reservations, VPCs and VRFs. A label of the same key at a resource takes precedence. Default: none.",
             ),
         )
         .attribute(
             "owner",
             Attribute::string().optional().describe(
-                "For whom this configuration makes things: a text of 1 to 255 characters that no other state uses, such \
-                 as the name of its workspace. A creation that is repeated after an interrupted apply is given what the \
-                 first one made, and another owner is not, so that a copy of the configuration never takes over what \
-                 the original has just made. Default: the environment variable `IPAM_OWNER`; else what the pipeline is \
-                 for: the workspace of HCP Terraform (`TFC_WORKSPACE_SLUG`), or the project of GitLab \
-                 (`CI_PROJECT_ID`, with `CI_ENVIRONMENT_NAME` and `TF_STATE_NAME`) or GitHub (`GITHUB_REPOSITORY_ID`), \
-                 each with the selected workspace and the folder in the repository; else none, as with an empty text. Without an owner two \
-                 copies that work with one key are told apart only by the first refresh after the apply.",
+                "For whom this configuration creates things: a text of 1 to 255 characters that no other state uses, such \
+                 as the name of its workspace. A creation that is repeated after an interrupted apply gets what the first \
+                 one created, but another owner does not, so a copy of the configuration never takes over what the \
+                 original has just created. Default: the environment variable `IPAM_OWNER`; else what the pipeline is for: \
+                 the workspace of HCP Terraform (`TFC_WORKSPACE_SLUG`), or the project of GitLab (`CI_PROJECT_ID`, with \
+                 `CI_ENVIRONMENT_NAME` and `TF_STATE_NAME`) or GitHub (`GITHUB_REPOSITORY_ID`), each with the selected \
+                 workspace and the folder in the repository; else none, as with an empty text. Without an owner two copies \
+                 that use the same key are distinguished only by the first refresh after the apply.",
             ),
         )
         .attribute(
             "adopt",
             Attribute::string().optional().describe(
-                "What a creation does when the same owner made the same thing before and nobody has confirmed it: \
+                "What a creation does if the same owner created the same thing before and nobody has confirmed it: \
                  `unconfirmed` takes it over, which is how an interrupted apply is repeated; `never` fails with the \
-                 line that imports it. Default: `unconfirmed`.",
+                 command that imports it. Default: `unconfirmed`.",
             ),
         )
         .attribute(
             "rename",
             Attribute::string().optional().describe(
-                "What becomes of an allocation that gets another name, or of a pool whose ranges were cut by size: \
-                 `in_place` lets it keep its ranges, with a warning in the plan that names them; `replace` releases it \
-                 and makes a new one of the new name; `refuse` makes the plan fail. A list that `count` goes over and \
-                 that loses an element in the middle renames all that come after it, which is better noticed than \
-                 applied. Default: `in_place`.",
+                "What happens to an allocation that is renamed, or to a pool that is renamed and whose ranges were cut by \
+                 size: `in_place` lets it keep its ranges, with a warning in the plan that names them; `replace` releases \
+                 it and creates a new one with the new name; `refuse` makes the plan fail. A list used with `count` that \
+                 loses an element in the middle renames all that come after it, which is better noticed than applied. \
+                 Default: `in_place`.",
             ),
         )
         .attribute(
             "request_timeout",
             Attribute::number().optional().describe(
-                "Longest time in seconds for one request, 1 to 600. Default: 30.",
+                "Timeout in seconds of one request, 1 to 600. Default: 30.",
             ),
         )
         .attribute(
             "retry_timeout",
             Attribute::number().optional().describe(
-                "For how many seconds a request is repeated while the server can't be reached or is overloaded, 0 to \
-                 3600, counted from when it was last well. Repeating is always safe. Plans wait at most 25 seconds, \
-                 since nothing is lost by planning again. 0 switches repeating off. Default: 60.",
+                "For how many seconds a request is retried while the server can't be reached or is overloaded, 0 to 3600, \
+                 counted from when it was last healthy. Retrying is always safe. Plans wait at most 25 seconds, since \
+                 nothing is lost by planning again. 0 disables retries. Default: 60.",
             ),
         )
     }
@@ -273,7 +273,8 @@ fn unusable(error: &SettingsError) -> Diagnostic {
         ))
         .at("endpoint"),
         SettingsError::ApiKey => diagnostic(
-            "The API key contains characters that no key has, such as a line break.".to_owned(),
+            "The API key contains characters that are not allowed in a key, such as a line break."
+                .to_owned(),
         )
         .at("api_key"),
         SettingsError::CaFile { path, reason } => diagnostic(format!(

@@ -14,12 +14,12 @@ use crate::{auth::Auth, domain::Ipam};
 #[derive(Clone, Debug)]
 pub struct App(Arc<Parts>);
 
-/// What is reached.
+/// What the handlers share.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The domain.
     pub ipam: Ipam,
-    /// Who may come in.
+    /// Checks keys.
     pub auth: Auth,
     /// Whether `/metrics` answers without a key.
     pub(crate) is_metrics_open: bool,
@@ -46,7 +46,7 @@ impl App {
         }))
     }
 
-    /// From now on `/readyz` says no, so that load balancers send nobody here any more.
+    /// From now on `/readyz` fails, so that load balancers stop sending requests here.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

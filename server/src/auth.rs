@@ -1,4 +1,4 @@
-//! Who may come in. There is one key so far, the administrator's.
+//! Authentication. There is one key so far, the administrator's.
 
 use std::{
     collections::HashMap,
@@ -14,23 +14,23 @@ use subtle::ConstantTimeEq as _;
 /// What the administrator is called in the audit log.
 pub const ADMIN: &str = "admin";
 
-/// What a wrong key costs the address that sends it. Those that it sends at the same moment wait for each other.
+/// Delay that a wrong key costs the address that sends it. Wrong keys that an address sends at the same time queue up.
 const WRONG_KEY: Duration = Duration::from_millis(200);
-/// Longest time that an answer is kept back.
+/// Maximum time for which an answer is held back.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Addresses that are remembered. Beyond that those that may go on are forgotten.
+/// How many addresses are remembered. Beyond that, those that may proceed are forgotten.
 const REMEMBERED: usize = 4096;
 
 /// The keys that are known, as hashes.
 #[derive(Clone)]
 pub struct Auth(Arc<[u8; 32]>, Arc<WrongKeys>);
 
-/// When each address that sent wrong keys may go on.
+/// When each address that sent wrong keys may proceed.
 #[derive(Default)]
 struct WrongKeys(Mutex<HashMap<IpAddr, Instant>>);
 
 impl WrongKeys {
-    /// How long the next answer for that address is kept back.
+    /// How long the next answer for that address is held back.
     fn delay(&self, address: IpAddr) -> Duration {
         let now = Instant::now();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Auth {
     }
 }
 
-/// Why somebody was not let in.
+/// Why a caller was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// No key was sent.
@@ -95,12 +95,12 @@ impl Auth {
         key.map_or(Err(Denied::Wrong), |key| self.check_key(key))
     }
 
-    /// How long the answer to a wrong key of that address is kept back.
+    /// How long the answer to a wrong key from that address is held back.
     pub(crate) fn delay(&self, address: IpAddr) -> Duration {
         self.1.delay(address)
     }
 
-    /// A secret for `purpose` that only who knows the key can derive.
+    /// A secret for `purpose` that only someone who knows the key can derive.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(*self.0);

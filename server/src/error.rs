@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What is wrong with a database that was restored, and what to do.
 pub const RESTORED: &str = "the database was restored from a backup, or moved: it remembers that it was made elsewhere. What was \
-    allocated after the backup is not in it and would be given to somebody else, so that no space is handed out; reads and \
+    allocated after the backup is not in it and would be given to somebody else, so no space is handed out; reads and \
     releases go on. An operator ends this with `ipam reconcile --export FILE`, with an export that is newer than the backup, or \
     with `--accept-loss`, or with `--moved` if nothing was changed after the dump";
 
@@ -19,10 +19,10 @@ pub const RESTORED: &str = "the database was restored from a backup, or moved: i
 /// the source chain, which goes to the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A rule is broken that holds whatever is stored.
+    /// The request breaks a rule that does not depend on what is stored.
     #[error("{0}")]
     Invalid(String),
-    /// There is no such thing.
+    /// Nothing of that kind exists.
     #[error("{0}")]
     NotFound(String),
     /// It was deleted.
@@ -35,15 +35,15 @@ pub enum Error {
         /// Who did it.
         by: String,
     },
-    /// The name belongs to something that was asked for differently.
+    /// The name belongs to something that was requested differently.
     #[error("{message}")]
     NameTaken {
-        /// What is in the way, how it differs, and what to do.
+        /// What has the name, how it differs, and what to do.
         message: String,
         /// Imports it into Terraform.
         import_id: Option<String>,
     },
-    /// Somebody confirmed to own it.
+    /// It has a confirmed owner.
     #[error("{message}")]
     Claimed {
         /// Who owns it, and what to do.
@@ -51,15 +51,15 @@ pub enum Error {
         /// Imports it into Terraform.
         import_id: String,
     },
-    /// The asked CIDR is not free.
+    /// The requested CIDR is not free.
     #[error("{message}")]
     Overlap {
-        /// What is in the way.
+        /// The message.
         message: String,
         /// What overlaps.
         conflicts: Vec<Conflict>,
     },
-    /// No block of the asked size is left in any of these pools.
+    /// No block of the requested size is left in any of these pools.
     #[error("{}", exhausted(.0))]
     Exhausted(Vec<Exhausted>),
     /// Something uses it.
@@ -86,13 +86,12 @@ pub enum Error {
         /// Its revision.
         now: i64,
     },
-    /// The database is away or too busy.
+    /// The database is unavailable or too busy.
     #[error("{0}")]
     Unavailable(&'static str, #[source] Option<sqlx::Error>),
-    /// More is asked than can be answered soon; nothing was begun.
+    /// Overloaded; the request was not started.
     #[error(
-        "more is asked of this server than it can answer soon, so that nothing was begun; try again in a moment, and in \
-         longer and longer intervals"
+        "the server is overloaded, so this request was not started; try again in a moment, with increasing delays"
     )]
     Overloaded,
     /// The database was restored, and not reconciled yet.
@@ -101,7 +100,7 @@ pub enum Error {
     /// The connection broke while a commit was under way, or a standby may not have what was committed.
     #[error(
         "the database did not confirm that this is saved, so the outcome is not known; repeat the same request with the \
-         same name or Idempotency-Key to learn it, which never allocates twice"
+         same name or Idempotency-Key to find out, which never allocates twice"
     )]
     UnknownOutcome(#[source] sqlx::Error),
     /// A bug, or a database that was changed by hand.
@@ -109,14 +108,14 @@ pub enum Error {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What is in the way of an explicit CIDR.
+/// What conflicts with an explicit CIDR.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Conflict {
     /// The block, or the reservation, that overlaps.
     pub cidr: Cidr,
     /// Its pool; none for a reservation outside of all pools.
     pub pool: Option<String>,
-    /// The VPC that owns it, or owned it until it was released a short while ago.
+    /// The VPC that owns it, or owned it until it was released recently.
     pub vpc: Option<String>,
     /// The allocation's name.
     pub name: Option<String>,
@@ -124,7 +123,7 @@ pub struct Conflict {
     pub allocation_id: Option<String>,
     /// The reservation's id.
     pub reservation_id: Option<String>,
-    /// Why it is out of circulation, if no allocation owns it: the reason of the reservation, or a word of the house.
+    /// Why it is out of circulation, if no allocation owns it: the reason of the reservation, or a built-in word.
     pub reason: Option<String>,
     /// The pool that has it as a range of its own.
     pub child_pool: Option<String>,
@@ -149,7 +148,7 @@ impl Conflict {
         }
     }
 
-    /// Whose it is, to stand behind its CIDR.
+    /// Whose it is, to be put after its CIDR.
     pub fn whose(&self) -> String {
         let allocation = match (&self.vpc, &self.name) {
             (Some(vpc), Some(name)) => Some(format!("allocation \"{vpc}/{name}\"")),
@@ -183,7 +182,7 @@ pub struct Exhausted {
     pub space: PoolFree,
 }
 
-/// So many ranges are named in a sentence.
+/// How many ranges are named in a sentence.
 const NAMED: usize = 5;
 
 impl std::fmt::Display for Exhausted {
@@ -195,7 +194,7 @@ impl std::fmt::Display for Exhausted {
         let ranges: Vec<String> = named.chain(more).collect();
         let ranges = ranges.join(", ");
         if space.fits > 0 {
-            // Somebody gave space back meanwhile, or more was asked for than one.
+            // Space was given back meanwhile, or more than one block was requested.
             return write!(
                 f,
                 "pool \"{}\" ({ranges}) had no room for all that was asked for: {}",
@@ -248,7 +247,7 @@ impl Error {
         }
     }
 
-    /// A bug: something that the schema or the code rules out was found all the same.
+    /// A bug: something that the schema or the code rules out has happened.
     pub fn bug(message: impl Into<String>) -> Self {
         Self::Internal(message.into().into())
     }

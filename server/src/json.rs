@@ -1,5 +1,5 @@
-//! JSON as people write it: an object is an object. What serde derives for a struct also takes an array of its values in
-//! the order of the fields, which nobody means and which would change its meaning with the next field.
+//! JSON where an object must be an object. What serde derives for a struct also accepts an array of its values in the order
+//! of the fields, which nobody intends and which would change its meaning with the next field.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-/// Reads `T`, and takes nothing but objects for its structs, however deep they lie.
+/// Reads `T`, and accepts only objects for its structs, however deeply nested.
 #[derive(Debug)]
 pub(crate) struct Strict<T>(pub(crate) T);
 
@@ -17,10 +17,10 @@ impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Strict<T> {
     }
 }
 
-/// Stands around everything that takes part in reading, to pass itself on, so that none of it is read without.
+/// Wraps everything that takes part in deserializing, recursively, so that nothing is read without it.
 struct Objects<T>(T);
 
-/// Passes a method of a deserializer on, with the visitor wrapped.
+/// Forwards a method of a deserializer, with the visitor wrapped.
 macro_rules! pass {
     ($($method:ident($($argument:ident: $type:ty),*);)+) => {$(
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
@@ -32,7 +32,7 @@ macro_rules! pass {
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
     type Error = D::Error;
 
-    /// A map is read from nothing but an object.
+    /// A map is only read from an object.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -80,7 +80,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
     }
 }
 
-/// Passes a value on to a visitor.
+/// Forwards a value to a visitor.
 macro_rules! visit {
     ($($method:ident($type:ty);)+) => {$(
         fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
@@ -301,7 +301,7 @@ mod tests {
                 "{text}: {error}"
             );
         }
-        // Of these most are understood by what serde derives.
+        // Most of these are accepted by what serde derives.
         assert!(serde_json::from_str::<Outer>(r#"{"list": [[]]}"#).is_ok());
     }
 }

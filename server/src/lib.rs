@@ -1,6 +1,6 @@
 //! The ipam server and command line.
 //!
-//! A request flows one way: `http` (or `pages`) parses and authorizes, `domain` decides inside a transaction, `db` speaks
+//! A request flows one way: `http` (or `pages`) parses and authorises, `domain` decides inside a transaction, `db` speaks
 //! SQL. Plain reads go from `http` to `db`. `cli` starts it all.
 
 pub mod app;

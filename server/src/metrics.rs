@@ -1,8 +1,8 @@
-//! What a server counts, and how it is written down for Prometheus. Knows neither HTTP nor SQL: the middleware of `http`
-//! and the changes of `domain` count here, and what is only known when somebody asks is passed in.
+//! What a server counts, and how it is exposed to Prometheus. Knows neither HTTP nor SQL: the middleware of `http`
+//! and the changes of `domain` count here, and what is only known at scrape time is passed in.
 //!
-//! Counting costs some atomics. The labels of what is counted per request are looked up, not built, and their number is
-//! bounded: routes are those of the code, never paths, and codes are those of the list. Each name is explained in
+//! Counting costs a few atomic operations. The labels of what is counted per request are looked up, not built, and their
+//! number is bounded: routes are those of the code, never paths, and codes are those of the list. Each name is explained in
 //! docs/OPERATIONS.md, and a test compares.
 
 mod process;
@@ -20,34 +20,34 @@ use prometheus::{
 
 pub use prometheus::TEXT_FORMAT;
 
-/// Seconds, up to the longest that a request may take.
+/// Seconds, up to the maximum duration of a request.
 const DURATIONS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 /// Requests decided in one transaction, up to the largest batch.
 const BATCHES: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
-/// What became of a request for space that was met.
+/// The outcome of a successful request for space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocated {
     /// Space was taken.
     Created,
-    /// An earlier try of the same request had taken it.
+    /// An earlier attempt of the same request had taken it.
     Existing,
-    /// Nothing was to be taken.
+    /// It was a dry run.
     DryRun,
 }
 
-/// Why a connection was closed before its client wanted it to be.
+/// Why the server closed a connection early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// All places were taken.
+    /// All slots were taken.
     Crowded,
     /// Its address had all the connections that one may have.
     Address,
 }
 
-/// What a request did that was told to come back, since too many others were there.
+/// The kind of a request that was shed because of overload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {
     /// It asked for space.
@@ -60,7 +60,7 @@ pub enum Shed {
     Read,
 }
 
-/// The counts of one server, since it started.
+/// The metrics of one server, since it started.
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
@@ -85,12 +85,12 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// A metric of ours. Their names and labels are constants, all of which every start makes.
+/// One of our metrics. Names and labels are constants, and every start creates all of them.
 fn made<T>(made: prometheus::Result<T>) -> T {
     made.expect("names and labels are valid")
 }
 
-/// Makes it part of what is written.
+/// Registers it.
 fn registered<T: Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<T>,
@@ -132,26 +132,26 @@ impl Default for Metrics {
             &registry,
             IntGauge::new(
                 "ipam_http_requests_in_flight",
-                "Requests that are being worked on",
+                "Requests that are being processed",
             ),
         );
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
         let closed = counters(
             "ipam_http_connections_closed_total",
-            "Connections that had to make room for others, or got no place",
+            "Connections that had to make room for others, or were refused",
             &["reason"],
         );
         let closed = ["crowded", "address"].map(|reason| closed.with_label_values(&[reason]));
         let shed = counters(
             "ipam_http_requests_shed_total",
-            "Requests that were told to come back, since too many others were there",
+            "Requests that were shed because of overload",
             &["kind"],
         );
         let shed =
             ["space", "allocation", "change", "read"].map(|kind| shed.with_label_values(&[kind]));
         let allocations = counters(
             "ipam_allocations_total",
-            "Requests for space that were met",
+            "Requests for space that succeeded",
             &["result"],
         );
         let allocations = ["created", "existing", "dry_run"]
@@ -161,7 +161,7 @@ impl Default for Metrics {
             "Changes that were refused or failed",
             &["code"],
         );
-        // Rates are right from the first one on if there is a zero before it.
+        // A zero before the first event makes rates right from the start.
         for code in Code::ALL {
             refusals.with_label_values(&[code.as_str()]);
         }
@@ -173,13 +173,16 @@ impl Default for Metrics {
             request_durations,
             in_flight,
             connections: gauge("ipam_http_connections", "Open connections of clients"),
-            most_connections: gauge("ipam_http_connections_max", "Most connections of clients"),
+            most_connections: gauge(
+                "ipam_http_connections_max",
+                "Maximum number of connections of clients",
+            ),
             closed,
-            wrong_keys: counter("ipam_wrong_keys_total", "API keys that are not known"),
+            wrong_keys: counter("ipam_wrong_keys_total", "API keys that are not valid"),
             shed,
             allocations,
             refusals,
-            resizes: counter("ipam_resizes_total", "Allocations that got another size"),
+            resizes: counter("ipam_resizes_total", "Allocations that were resized"),
             releases: counter("ipam_releases_total", "Allocations that were released"),
             batch_sizes: histogram(
                 "ipam_allocation_batch_requests",
@@ -196,7 +199,7 @@ impl Default for Metrics {
     }
 }
 
-/// A request that is being worked on, until this is dropped.
+/// A request in progress, until this is dropped.
 #[derive(Debug)]
 pub struct InFlight(IntGauge);
 
@@ -213,8 +216,8 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// A request was answered. `route` is the template of the code, and `method` one of a list: nothing of what clients
-    /// write may get here.
+    /// A request was answered. `route` is the template of the code, and `method` one of a list: nothing that clients choose
+    /// may get here.
     pub fn answered(&self, route: &str, method: &str, status: &str, duration: Duration) {
         self.requests
             .with_label_values(&[route, method, status])
@@ -224,28 +227,28 @@ impl Metrics {
             .observe(duration.as_secs_f64());
     }
 
-    /// A client got a place.
+    /// A client got a slot.
     pub fn connected(&self) {
         self.connections.inc();
     }
 
-    /// And gave it up.
+    /// A client gave up its slot.
     pub fn disconnected(&self) {
         self.connections.dec();
     }
 
-    /// How many may have one.
+    /// The maximum number of slots.
     pub fn most_connections(&self, most: usize) {
         self.most_connections
             .set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 
-    /// Somebody sent a key that is not known.
+    /// An invalid key was sent.
     pub fn wrong_key(&self) {
         self.wrong_keys.inc();
     }
 
-    /// A request was told to come back.
+    /// A request was shed.
     pub fn shed(&self, what: Shed) {
         let [space, allocation, change, read] = &self.shed;
         match what {
@@ -256,7 +259,7 @@ impl Metrics {
         }
     }
 
-    /// So many connections had to go.
+    /// This many connections were closed.
     pub fn closed(&self, why: Closed, connections: usize) {
         let [crowded, address] = &self.closed;
         let counter = match why {
@@ -271,7 +274,7 @@ impl Metrics {
         self.refusals.with_label_values(&[code.as_str()]).inc();
     }
 
-    /// A request for space was met.
+    /// A request for space succeeded.
     pub fn allocated(&self, what: Allocated) {
         let [created, existing, dry_run] = &self.allocations;
         match what {
@@ -281,12 +284,12 @@ impl Metrics {
         }
     }
 
-    /// An allocation got another size.
+    /// An allocation was resized.
     pub fn resized(&self) {
         self.resizes.inc();
     }
 
-    /// So many allocations were released.
+    /// This many allocations were released.
     pub fn released(&self, allocations: u64) {
         self.releases.inc_by(allocations);
     }
@@ -297,7 +300,7 @@ impl Metrics {
         self.batch_durations.observe(duration.as_secs_f64());
     }
 
-    /// All of it, as Prometheus reads it.
+    /// All metrics in Prometheus' text format.
     pub fn text(&self, watched: &Watched<'_>) -> String {
         let now = Registry::new();
         let gauge = |name: &str, help: &str, value: f64| {
@@ -310,7 +313,7 @@ impl Metrics {
         );
         gauge(
             "ipam_database_takes_changes",
-            "1 if a change could be committed, also on its standby if there is one that commits wait for, else 0",
+            "1 if a change could be committed, including on the standby that commits wait for, if any, else 0",
             f64::from(u8::from(watched.takes_changes)),
         );
         gauge(

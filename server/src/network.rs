@@ -1,4 +1,4 @@
-//! Where networks are: what the domain and its database both speak of.
+//! Where networks are: types shared by the domain and the database layer.
 
 use ipam_shared::{cidr::Cidr, ids::PoolId};
 use serde::Deserialize;
@@ -29,7 +29,7 @@ pub struct Range {
 /// What has to change in the stored free list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// No longer free as such: in use, halved or merged.
+    /// No longer free blocks: in use, halved or merged.
     pub removed: Vec<Place>,
     /// Free now.
     pub added: Vec<Place>,

@@ -1,4 +1,4 @@
-//! All that is answered: the routes of `http` and of `pages`, and what happens around each request.
+//! All routes, those of `http` and of `pages`, and what happens around each request.
 
 use axum::{Router, middleware};
 

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sqlx::postgres::PgConnectOptions;
 
-/// Address and port to listen on, if nothing else is said.
+/// Default address and port to listen on.
 pub const LISTEN: &str = "127.0.0.1:8000";
 
 /// Where a managed server keeps its database and its key: `/var/lib/ipam` for root, whose home the database's user can't
@@ -36,8 +36,8 @@ pub fn key_file(data_dir: &Path) -> PathBuf {
     data_dir.join("admin-key")
 }
 
-/// The administrator's key of a managed server: what is in its file, which is made at the first start and which only
-/// its owner can read.
+/// The administrator's key of a managed server: the contents of its file, which is created at the first start and is
+/// readable by its owner only.
 pub fn read_or_make_key(data_dir: &Path) -> anyhow::Result<String> {
     let path = key_file(data_dir);
     let mut secret = [0_u8; 32];
@@ -75,7 +75,7 @@ pub fn read_or_make_key(data_dir: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// Shortest administrator's key, in characters.
+/// Minimum length of the administrator's key, in characters.
 const SHORTEST_KEY: usize = 16;
 
 /// Refuses an administrator's key that can be guessed.
@@ -86,8 +86,8 @@ pub fn check_key(key: &str) -> anyhow::Result<()> {
     let length = key.chars().count();
     anyhow::ensure!(
         length >= SHORTEST_KEY,
-        "the administrator's API key has {length} characters, and needs at least {SHORTEST_KEY}, as it opens everything; \
-        make one with: openssl rand -base64 32"
+        "the administrator's API key has {length} characters, and needs at least {SHORTEST_KEY}, since it grants access to \
+        everything; make one with: openssl rand -base64 32"
     );
     Ok(())
 }
@@ -127,7 +127,7 @@ pub fn secret(
 /// if neither is set, and then the server manages one itself.
 ///
 /// # Errors
-/// When what is set makes no sense. No error shows a password.
+/// When the settings are not valid. No error shows a password.
 pub fn database(
     url: Option<&str>,
     url_file: Option<&Path>,
@@ -165,7 +165,7 @@ pub fn database(
         .collect::<anyhow::Result<Vec<_>>>()?;
     anyhow::ensure!(
         ports.len() <= 1 || ports.len() == hosts.len(),
-        "POSTGRES_PORT has {} ports for the {} hosts of POSTGRES_HOST; say one for all, or one for each",
+        "POSTGRES_PORT has {} ports for the {} hosts of POSTGRES_HOST; give one for all, or one for each",
         ports.len(),
         hosts.len()
     );
@@ -198,7 +198,7 @@ fn hosts_of_url(url: &str) -> anyhow::Result<Vec<PgConnectOptions>> {
     let path = without_target_session_attrs(path)?;
     hosts
         .split(',')
-        // The error of the driver may quote the URL, password included.
+        // The driver's error may quote the URL, including the password.
         .map(|host| {
             PgConnectOptions::from_str(&format!("{scheme}://{user}{host}{path}"))
                 .map_err(|_| invalid())
@@ -215,7 +215,7 @@ fn without_target_session_attrs(path: &str) -> anyhow::Result<String> {
         match parameter.strip_prefix("target_session_attrs=") {
             Some("any" | "read-write" | "primary") => {}
             Some(other) => anyhow::bail!(
-                "target_session_attrs={other} in DATABASE_URL can't be: ipam writes, so that it needs the primary; \
+                "target_session_attrs={other} in DATABASE_URL is not possible: ipam writes, so it needs the primary; \
                 leave it out, or say read-write"
             ),
             None => kept.push(parameter),
@@ -284,9 +284,9 @@ mod tests {
             let secret = of_file(content.as_bytes()).unwrap().unwrap();
             assert_eq!(secret, "hunter2", "{content:?}");
         }
-        // White space may be a part of a password.
+        // Whitespace may be a part of a password.
         assert_eq!(of_file(b" a b \n").unwrap().unwrap(), " a b ");
-        // An empty variable beside the file is one that is not set.
+        // An empty variable next to the file counts as not set.
         assert_eq!(of(Some(""), Some(&file)).unwrap().unwrap(), " a b ");
 
         for content in [&b""[..], b"\n", b"  \n"] {

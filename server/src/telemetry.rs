@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::Subscr
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Text on a terminal, else JSON
+    /// Text on a terminal, JSON otherwise
     #[default]
     Auto,
     /// One JSON object a line
@@ -23,7 +23,7 @@ pub enum LogFormat {
 /// Whether lines are JSON, once there is a log.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Whether an error that is logged now becomes a line of JSON: not before `init`, and not where the filter drops it.
+/// Whether an error that is logged now becomes a line of JSON: not before `init`, and not if the filter drops it.
 pub fn logs_errors_as_json() -> bool {
     JSON.load(Ordering::Relaxed) && tracing::enabled!(tracing::Level::ERROR)
 }

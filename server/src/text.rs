@@ -15,7 +15,7 @@ pub fn thousands(number: impl Into<u128>) -> String {
     text
 }
 
-/// The same, as a power of two where the digits would no longer be read: IPv6.
+/// The same, as a power of two where nobody would read the digits: IPv6.
 pub fn addresses(number: u128) -> String {
     if number >= 1 << 40 && number.is_power_of_two() {
         format!("2^{}", number.trailing_zeros())
@@ -29,7 +29,7 @@ pub fn addresses(number: u128) -> String {
     }
 }
 
-/// A part of a whole, from 0 to 1, in per cent: never 0 for what is not nothing, nor 100 for what is not all.
+/// A fraction from 0 to 1 as a percentage: never 0 unless it is nothing, nor 100 unless it is everything.
 pub fn percent(part: f64) -> String {
     if part <= 0.0 {
         "0%".to_owned()

@@ -1,6 +1,6 @@
 //! Networks in canonical form, prefix lengths, and how large a block a number of hosts needs.
 //!
-//! Everything here is arithmetic on 32 or 128 bits; it never allocates space and never asks anybody.
+//! Everything here is arithmetic on 32 or 128 bits; it never allocates space and does no I/O.
 
 use std::{
     fmt,
@@ -32,7 +32,7 @@ impl Family {
     }
 }
 
-/// What is wrong with a text that should have been a CIDR or a prefix length.
+/// Why a text is not a CIDR or a prefix length.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CidrError {
     /// Not an address and a prefix length.
@@ -40,7 +40,7 @@ pub enum CidrError {
         "\"{0}\" is not a CIDR: write an address and a prefix length, such as 10.0.0.0/16 or 2001:db8::/48"
     )]
     Syntax(String),
-    /// Bits are set behind the prefix.
+    /// Bits are set after the prefix.
     #[error("\"{given}\" has host bits set: the network is {network}")]
     HostBits {
         /// The text as given.
@@ -51,7 +51,7 @@ pub enum CidrError {
     /// An IPv4 address written as IPv6 (`::ffff:10.0.0.0/112`), which would evade every IPv4 check.
     #[error("\"{0}\" is an IPv4 network written as IPv6: write it as IPv4")]
     Mapped(String),
-    /// Digits that say nothing, which some programs read as octal.
+    /// Leading zeros, which some programs read as octal.
     #[error("\"{given}\" has a prefix length with leading zeros: write /{length}")]
     LeadingZeros {
         /// The text as given.
@@ -102,7 +102,7 @@ impl Cidr {
             .map_err(|_| CidrError::PrefixLength(prefix_length.into()))
     }
 
-    /// The network that a text spells, which may be a single address: that is the network of nothing else.
+    /// The network given by a text, which may be a single address: that counts as a network of one address.
     ///
     /// ```
     /// use ipam_shared::cidr::Cidr;
@@ -157,7 +157,7 @@ impl Cidr {
         self.0.prefix_len()
     }
 
-    /// Bits behind the prefix.
+    /// Bits after the prefix.
     pub fn host_bits(self) -> u8 {
         self.0.max_prefix_len() - self.0.prefix_len()
     }
@@ -218,7 +218,7 @@ impl Cidr {
         low.buddy().map(|high| (low, high))
     }
 
-    /// For code that speaks to libraries.
+    /// For interoperation with libraries.
     pub fn net(self) -> IpNet {
         self.0
     }
@@ -249,7 +249,7 @@ impl FromStr for Cidr {
         {
             return Err(CidrError::Mapped(text.to_owned()));
         }
-        // `u8::from_str` takes a leading "+", which no CIDR has.
+        // `u8::from_str` accepts a leading "+", which no CIDR has.
         if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(syntax());
         }
@@ -317,7 +317,7 @@ mod schema {
 
 /// Addresses of a block that are not for hosts: network, broadcast, gateway, DNS, spare.
 ///
-/// Cloud networks keep the same number: AWS and Azure reserve five in each subnet.
+/// Cloud providers use the same number: AWS and Azure reserve five in each subnet.
 pub const RESERVED_ADDRESSES: u32 = 5;
 
 /// The longest prefix (smallest block) of `family` whose size minus `reserved` holds `hosts`; none if no block does.
@@ -337,7 +337,7 @@ pub fn usable_hosts(family: Family, prefix_length: u8, reserved: u32) -> u128 {
     let reserved = u128::from(reserved);
     match 1_u128.checked_shl(u32::from(family.bits().saturating_sub(prefix_length))) {
         Some(addresses) => addresses.saturating_sub(reserved),
-        // 2^128 itself is one more than there are numbers for.
+        // 2^128 itself does not fit into a `u128`.
         None => u128::MAX - reserved.saturating_sub(1),
     }
 }

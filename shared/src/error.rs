@@ -1,4 +1,4 @@
-//! The body that every refusal carries (RFC 9457), and the codes that programs may rely on.
+//! The body of every refusal (RFC 9457), and the codes that programs may rely on.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// The code as it stands in a body.
+            /// The code as written in a body.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),+ }
             }
@@ -33,47 +33,47 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request can't be understood or breaks a rule that holds whatever is stored.
+    /// The request can't be understood, or breaks a rule that does not depend on what is stored.
     InvalidRequest = "invalid_request", 400, "The request is not valid";
     /// No key, or one that is not known.
     Unauthorized = "unauthorized", 401, "A valid API key is needed";
     /// A form of the dashboard that is not of this session; every known key may do everything.
     Forbidden = "forbidden", 403, "This key may not do that";
-    /// There is no such thing, and there never was one with that id.
+    /// It does not exist, and nothing ever had that id.
     NotFound = "not_found", 404, "Not found";
     /// The path exists, the method does not.
-    MethodNotAllowed = "method_not_allowed", 405, "That method does not exist here";
+    MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";
     /// It existed and was deleted; `details` says when and by whom.
     Gone = "gone", 410, "It was deleted";
-    /// The name is taken by something that was asked for differently.
+    /// The name is taken by something that was requested differently.
     NameTaken = "name_taken", 409, "The name is taken";
-    /// Somebody else has confirmed that the allocation is theirs; `details.import_id` says how to take it over.
+    /// Another owner has confirmed it; `details.import_id` says how to take it over.
     Claimed = "claimed", 409, "It belongs to somebody else";
-    /// The asked CIDR, or a part of it, is not free; `details.conflicts` names who has it.
+    /// The requested CIDR, or a part of it, is not free; `details.conflicts` names who has it.
     Overlap = "overlap", 409, "The range is not free";
-    /// Records of an import are in conflict with each other or with what is there; `details` names all of them.
+    /// Records of an import are in conflict with each other or with what exists; `details` names all of them.
     ImportConflict = "import_conflict", 409, "The file can't be imported as it is";
     /// No free block is large enough; `details.pools` says what is left.
     PoolExhausted = "pool_exhausted", 409, "No space is left";
     /// It is used by something else; `details` names the users.
     InUse = "in_use", 409, "It is in use";
-    /// It must be unprotected first.
+    /// Deletion protection must be switched off first.
     DeletionProtected = "deletion_protected", 409, "It is protected from deletion";
     /// The same Idempotency-Key came with another request.
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The Idempotency-Key belongs to another request";
-    /// If-Match does not match: somebody changed it in between.
+    /// If-Match does not match: it was changed in between.
     Stale = "stale", 412, "It was changed in between";
     /// The body is too large.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// The body is not JSON by its content type.
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON";
-    /// A bug of the server.
+    /// A bug in the server.
     Internal = "internal", 500, "The server failed";
     /// The database can't be reached, or is too busy; try again after `Retry-After` seconds.
     Unavailable = "unavailable", 503, "The service is not available at the moment";
-    /// More is asked than the server can answer soon, and nothing was begun; try again after `Retry-After` seconds.
-    Overloaded = "overloaded", 503, "More is asked than can be answered soon";
-    /// The database was restored from a backup, and hands out nothing until an operator has reconciled it.
+    /// The server is overloaded, and the request was not started; try again after `Retry-After` seconds.
+    Overloaded = "overloaded", 503, "The server is overloaded";
+    /// The database was restored from a backup, and hands out no space until an operator has reconciled it.
     Restored = "restored", 503, "The database was restored and is not reconciled yet";
     /// The outcome is not known: repeat the same request, which is safe.
     UnknownOutcome = "unknown_outcome", 504, "The outcome is not known";
@@ -117,7 +117,7 @@ impl Problem {
     }
 }
 
-// By hand, since utoipa does not read a name that comes from a macro and would spell the codes as Rust does.
+// By hand, since utoipa ignores names that come from a macro and would spell the codes as Rust does.
 #[cfg(feature = "openapi")]
 mod schema {
     use utoipa::{

@@ -62,8 +62,8 @@ id! {
 }
 
 impl Claim {
-    /// What everybody may see of it (a UUID of version 5): whoever holds the claim knows by it that this is still the claim
-    /// of the thing, and nobody else learns the claim.
+    /// A public digest (a version 5 UUID): with it the holder of the claim can tell that this is still the claim of the
+    /// thing, and it does not reveal the claim.
     #[must_use]
     pub fn digest(self) -> Uuid {
         Uuid::new_v5(&self.0, b"ipam claim")

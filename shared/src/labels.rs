@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Most labels on one thing.
+/// Maximum number of labels on one thing.
 pub const MAX_LABELS: usize = 64;
 /// Longest key, in characters.
 pub const MAX_LABEL_KEY: usize = 63;
@@ -34,7 +34,7 @@ pub enum LabelError {
 }
 
 impl Labels {
-    /// Checks and keeps.
+    /// Checks and stores.
     pub fn new(labels: BTreeMap<String, String>) -> Result<Self, LabelError> {
         if labels.len() > MAX_LABELS {
             return Err(LabelError::Many(labels.len()));
@@ -81,7 +81,7 @@ impl<'de> Deserialize<'de> for Labels {
     }
 }
 
-/// Reads pairs, of which no two have the same key: otherwise one of them would be lost without a word.
+/// Reads pairs, of which no two have the same key: otherwise one of them would be lost silently.
 struct Pairs;
 
 impl<'de> serde::de::Visitor<'de> for Pairs {

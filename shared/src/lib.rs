@@ -1,7 +1,7 @@
-//! The words that the server, the client and the Terraform provider of ipam share.
+//! The vocabulary shared by the server, the client and the Terraform provider of ipam.
 //!
-//! This crate knows the nouns (CIDRs, names, ids, the bodies that travel over HTTP) and nothing about how they
-//! travel or where they are kept: no I/O, no async, no SQL.
+//! This crate knows the nouns (CIDRs, names, ids, the bodies that travel over HTTP) and nothing about transport or storage:
+//! no I/O, no async, no SQL.
 //!
 //! - [`cidr`]: canonical networks, prefix lengths, sizing by hosts
 //! - [`networks`]: what several networks cover, what is left of them, how one is cut

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 pub const MAX_NAME: usize = 128;
 
 /// A name of a VRF, pool, profile, VPC or allocation: 1 to 128 characters, no control characters, no `/` (it separates
-/// a VPC from an allocation in `vpc/name`), no white space at either end.
+/// a VPC from an allocation in `vpc/name`), no whitespace at either end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Name(String);
 
-/// Why a text is no name.
+/// Why a text is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing there.
+    /// Empty.
     #[error("a name must not be empty")]
     Empty,
     /// Longer than [`MAX_NAME`].
@@ -26,17 +26,17 @@ pub enum NameError {
     /// A slash or a control character.
     #[error("a name can't contain {0:?}")]
     Character(char),
-    /// White space around it.
-    #[error("a name can't begin or end with white space")]
+    /// Whitespace around it.
+    #[error("a name can't begin or end with whitespace")]
     Space,
-    /// A character that nobody sees, or that turns the text around: the name would look like another one.
+    /// A character that is invisible, or that changes the direction of the text: the name would look like another one.
     #[error(
-        "a new name can't contain {0:?}, which can't be seen and makes it look like another name"
+        "a new name can't contain {0:?}, which is invisible and makes it look like another name"
     )]
     Deceptive(char),
 }
 
-/// Characters without a shape of their own: those of no width, and those that change the direction of a text
+/// Invisible characters: those of zero width, and those that change the direction of a text
 /// (Unicode's Bidi_Control, and U+00AD, U+180E, U+200B to U+200D, U+2060 to U+2064 and U+FEFF).
 fn is_deceptive(c: char) -> bool {
     matches!(
@@ -46,7 +46,7 @@ fn is_deceptive(c: char) -> bool {
     )
 }
 
-/// A text as names are compared where case does not count, see [`Name::folded`].
+/// A text folded for comparisons without regard to case, see [`Name::folded`].
 pub fn fold(text: &str) -> String {
     text.to_ascii_lowercase()
 }
@@ -57,16 +57,16 @@ impl Name {
         &self.0
     }
 
-    /// The name as it is compared where case does not count: A to Z are a to z, and no other letters are the same, whatever
-    /// the language. The database has the same rule, `lower(name collate "C")`.
+    /// The name folded for comparisons without regard to case: A to Z become a to z, and no other letters are equal,
+    /// whatever the language. The database has the same rule, `lower(name collate "C")`.
     pub fn folded(&self) -> String {
         fold(&self.0)
     }
 
-    /// Whether something new may be called so. What is there already keeps its name, and goes on to be found by it.
+    /// Whether something new may have this name. What already exists keeps its name, and is still found by it.
     ///
     /// # Errors
-    /// When the name would pass for another one.
+    /// When the name would look like another one.
     pub fn check_new(&self) -> Result<(), NameError> {
         match self.0.chars().find(|c| is_deceptive(*c)) {
             Some(c) => Err(NameError::Deceptive(c)),

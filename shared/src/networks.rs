@@ -1,6 +1,6 @@
 //! Arithmetic on several networks at once: what they cover together, what is left of them, and how one is cut.
 //!
-//! Like [`crate::cidr`] it never allocates space and never asks anybody.
+//! Like [`crate::cidr`] it never allocates space and does no I/O.
 
 use ipnet::IpNet;
 
@@ -33,7 +33,7 @@ pub fn subtract(networks: &[Cidr], exclude: &[Cidr]) -> Vec<Cidr> {
 
 /// Adds what is left of a network. What is excluded is in address order and does not overlap itself.
 fn cut_out(network: Cidr, exclude: &[Cidr], left: &mut Vec<Cidr>) {
-    // Two networks overlap only if one contains the other, so that those which overlap this one lie side by side.
+    // Two networks overlap only if one contains the other, so those that overlap this one are adjacent in the list.
     let from = exclude.partition_point(|other| {
         (other.family(), other.last()) < (network.family(), network.first())
     });
@@ -56,12 +56,12 @@ fn cut_out(network: Cidr, exclude: &[Cidr], left: &mut Vec<Cidr>) {
 /// Whether any two of the networks share an address.
 pub fn any_overlap(networks: &[Cidr]) -> bool {
     let mut sorted = networks.to_vec();
-    // What lies in a network comes right behind it, or behind something else that lies in it.
+    // What lies in a network comes right after it, or after something else that lies in it.
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[0].overlaps(pair[1]))
 }
 
-/// Why a network can't be split so.
+/// Why a network can't be split like this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
     /// No network of the family has that prefix length, or it would be larger than the network.
@@ -80,7 +80,7 @@ pub enum SplitError {
         /// What was to be split.
         network: Cidr,
     },
-    /// The blocks before have left too little.
+    /// The blocks before it leave too little space.
     #[error("a /{length} does not fit any more: {}", left(.largest.as_ref(), .network))]
     Full {
         /// Which of the prefix lengths, counted from 0.
@@ -124,7 +124,7 @@ impl SplitError {
 /// assert_eq!(blocks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/20", "10.0.16.0/20", "10.0.64.0/18"]);
 /// ```
 pub fn split(network: Cidr, prefix_lengths: &[u8]) -> Result<Vec<Cidr>, SplitError> {
-    // Never two of one size: halving a block leaves one of each size in between, of which there was none.
+    // There are never two of one size: halving a block leaves one block of each size in between, of which there was none.
     let mut free = vec![network];
     let mut blocks = Vec::with_capacity(prefix_lengths.len());
     for (index, &length) in prefix_lengths.iter().enumerate() {
@@ -174,15 +174,15 @@ pub enum End {
     Highest,
 }
 
-/// The block of that prefix length that has `index` others before it; none if there are not so many, or if the prefix
-/// length is shorter than the network's or longer than its family has.
+/// The block of that prefix length that has `index` others before it; none if there are too few, or if the prefix length is
+/// shorter than the network's or longer than its family allows.
 pub fn nth_block(network: Cidr, prefix_length: u8, end: End, index: u128) -> Option<Cidr> {
     let family = network.family();
     let bits = prefix_length.checked_sub(network.prefix_length())?;
     if prefix_length > family.bits() {
         return None;
     }
-    // All ones in so many bits; none at all if it is the network itself.
+    // The last index, all ones in that many bits; 0 if it is the network itself.
     let last = u128::MAX
         .checked_shr(u128::BITS - u32::from(bits))
         .unwrap_or(0);
@@ -254,7 +254,7 @@ mod tests {
             .collect()
     }
 
-    /// Whether no two of the networks could be one, and they are in order.
+    /// Whether no two of the networks could be merged, and they are in order.
     fn are_the_fewest(networks: &[Cidr]) -> bool {
         networks.windows(2).all(|pair| {
             pair[0] < pair[1] && !pair[0].overlaps(pair[1]) && pair[0].buddy() != Some(pair[1])
@@ -388,7 +388,7 @@ mod tests {
                     prop_assert_eq!(blocks.iter().map(|block| block.prefix_length()).collect::<Vec<_>>(), lengths.clone());
                     prop_assert!(!any_overlap(&blocks));
                     prop_assert!(blocks.iter().all(|block| network.contains(*block)));
-                    // What comes later moves nothing.
+                    // Later blocks don't move earlier ones.
                     for end in 0..lengths.len() {
                         prop_assert_eq!(split(network, &lengths[..end]).unwrap(), &blocks[..end]);
                     }

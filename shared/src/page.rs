@@ -1,10 +1,10 @@
-//! Cursor pages: a list is read in pieces, and what is added meanwhile never makes an item appear twice.
+//! Cursor pages: a list is read in pieces, and items that are added meanwhile never make another appear twice.
 
 use serde::{Deserialize, Serialize};
 
-/// Items on a page when the request does not say.
+/// Default number of items on a page.
 pub const DEFAULT_LIMIT: u16 = 100;
-/// Most items on a page.
+/// Maximum number of items on a page.
 pub const MAX_LIMIT: u16 = 1000;
 
 /// One piece of a list.

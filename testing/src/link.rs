@@ -1,5 +1,5 @@
 //! A TCP address in front of the socket of a PostgreSQL, that can be pointed at another one, held and cut. It is what an
-//! address that moves at a fail-over is to servers, and a network that breaks is to a standby.
+//! address that moves at a failover is to servers, and a network that breaks is to a standby.
 
 use std::io;
 use std::net::SocketAddr;

@@ -179,7 +179,7 @@ async fn an_overloaded_server_has_begun_nothing_and_is_asked_again_soon() {
     assert!(!error.outcome_is_unknown());
     assert!(
         (3..12).contains(&server.heard().len()),
-        "in longer and longer intervals"
+        "with increasing delays"
     );
 }
 

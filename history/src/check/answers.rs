@@ -13,7 +13,7 @@ type Lives<'a> = BTreeMap<&'a Id, Life<'a>>;
 /// Everything that is wrong with single answers.
 pub(super) fn wrong(history: &History, lives: &Lives<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    // What was made for a request that no other can be told to be the same.
+    // What was created for a unique request must not be acknowledged for another one.
     let mut made_for: HashMap<&Id, u64> = HashMap::new();
     for operation in &history.operations {
         for attempt in &operation.attempts {
@@ -62,7 +62,7 @@ fn allocated(
                 finding(Broken::Unseen, text)
             })
         }
-        // By its Idempotency-Key: nobody knows the id yet, so nobody can have released it.
+        // Found by its Idempotency-Key: nobody knows the id yet, so nobody can have released it.
         Answer::Gone => Some(finding(
             Broken::Unseen,
             format!("what operation {number} allocated was gone before it was acknowledged"),
@@ -120,7 +120,7 @@ fn release(history: &History, id: &Id, attempt: &Attempt, lives: &Lives<'_>) -> 
                 attempt.sent
             ),
         )),
-        // Somebody must have been earlier. Two that are sent in the same instant are told apart by being two.
+        // Another release must have come first. Two that are sent in the same instant count as two.
         Answer::Gone if life.first_release == Some(attempt.sent) => {
             let others = history
                 .operations

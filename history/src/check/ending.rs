@@ -1,4 +1,4 @@
-//! What is stored in the end, against what was promised and against what was asked for.
+//! Compares what is stored in the end with what was promised and with what was requested.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -82,7 +82,7 @@ pub(super) fn overlaps(ending: &Ending) -> Vec<Finding> {
     findings
 }
 
-/// Rows that come from no request, or from one that was refused, or that there are too many of.
+/// Rows that come from no request or from a refused one, and duplicate rows.
 pub(super) fn unasked(
     history: &History,
     lives: &BTreeMap<&Id, Life<'_>>,
@@ -246,7 +246,7 @@ pub(super) fn broken_promises(lives: &BTreeMap<&Id, Life<'_>>, ending: &Ending) 
         }
     }
     for id in &ending.created {
-        // Whatever was made is there, unless it was released.
+        // Whatever was created is there, unless it was released.
         if !rows.contains_key(id) && !ending.released.contains(id) {
             let text =
                 format!("{id} is not stored, and by the audit log it was made and not released");

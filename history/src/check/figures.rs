@@ -1,10 +1,10 @@
-//! How much a run did and was hit, and whether that is enough to prove anything.
+//! How much a run did and how often it was hit, and whether that is enough to prove anything.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::history::{Action, Answer, Fault, History, Kind};
 
-/// A fault, and what was under way when it came.
+/// A fault, and what was in progress when it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// The fault.
@@ -107,7 +107,7 @@ impl Figures {
                 gate.stops,
             ),
             (
-                "fail-overs that hit enough requests",
+                "failovers that hit enough requests",
                 fail_overs,
                 gate.fail_overs,
             ),
@@ -162,7 +162,7 @@ pub struct Gate {
     pub kills: usize,
     /// Stops of PostgreSQL that count.
     pub stops: usize,
-    /// Fail-overs that count.
+    /// Failovers that count.
     pub fail_overs: usize,
     /// Requests without a definite answer because of a fault.
     pub cut_off: usize,
@@ -199,7 +199,7 @@ impl fmt::Display for Figures {
         let kinds: [(&str, Is); 3] = [
             ("kills of a server", |kind| matches!(kind, Kind::Kill(_))),
             ("stops of PostgreSQL", |kind| matches!(kind, Kind::Stop)),
-            ("fail-overs", |kind| matches!(kind, Kind::FailOver)),
+            ("failovers", |kind| matches!(kind, Kind::FailOver)),
         ];
         let mut between = "";
         for (what, is) in kinds {

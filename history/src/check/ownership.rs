@@ -41,7 +41,7 @@ pub(super) fn shared<'a>(lives: &BTreeMap<&'a Id, Life<'a>>) -> Vec<Finding> {
         .flat_map(|tenure| [(tenure.from, true, tenure), (tenure.until, false, tenure)])
         .collect();
     steps.sort_by_key(|(at, begins, tenure)| (*at, *begins, tenure.net, tenure.id));
-    // Owned at the moment. As long as nothing is wrong these are disjoint, so that only the neighbours can be in the way.
+    // Owned at the moment. As long as nothing is wrong these are disjoint, so only neighbours can conflict.
     let mut owned: BTreeMap<(Net, &Id), &Tenure<'_>> = BTreeMap::new();
     let mut findings = Vec::new();
     for (_, begins, tenure) in steps {

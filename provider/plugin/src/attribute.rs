@@ -58,7 +58,7 @@ pub struct Attribute {
     pub sensitive: bool,
     /// Configured but never stored (Terraform 1.11 and later).
     pub write_only: bool,
-    /// Why it should not be used any more.
+    /// Why it should no longer be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
     /// The value when the configuration leaves it out.
@@ -74,7 +74,7 @@ pub struct Attribute {
 }
 
 impl Attribute {
-    /// An attribute of any type. Say next whether it is required, optional or computed.
+    /// An attribute of any type. Set next whether it is required, optional or computed.
     pub fn of(ty: Type) -> Self {
         Self::new(AttributeType::Plain(ty))
     }
@@ -241,7 +241,7 @@ impl Attribute {
         self
     }
 
-    /// A changed value replaces the resource, and the plan tells `reason` in a warning.
+    /// A changed value replaces the resource, and the plan shows `reason` in a warning.
     #[must_use]
     pub fn requires_replace_because(mut self, reason: impl Into<String>) -> Self {
         self.replace = Replace::Always(Some(reason.into()));

@@ -1,4 +1,4 @@
-//! Mistakes in schemas that the compiler can't see. Terraform refuses some of them with a riddle and takes others.
+//! Mistakes in schemas that the compiler can't see. Terraform refuses some of them with a cryptic error and accepts others.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::describe::Description;
 use crate::schema::{Block, Body};
 use crate::types::Nesting;
 
-/// Names with a meaning of their own in the block of a resource or data source.
+/// Reserved names in the block of a resource or data source.
 const RESERVED: [&str; 7] = [
     "connection",
     "count",
@@ -19,8 +19,8 @@ const RESERVED: [&str; 7] = [
 ];
 
 impl Description {
-    /// What is wrong with the schemas, one sentence each. Terraform is told instead of being given such a schema; a
-    /// provider's tests do well to assert that there is nothing.
+    /// What is wrong with the schemas, one sentence each. Terraform gets these errors instead of such a schema; a
+    /// provider's tests should assert that there are none.
     pub fn problems(&self) -> Vec<String> {
         let mut found = Problems::default();
         found.body(&self.provider.body, "provider");
@@ -66,7 +66,7 @@ impl Description {
             {
                 found.add(
                     &format!("resource {name}"),
-                    &format!("the identity's {part} is no attribute"),
+                    &format!("the identity's {part} is not an attribute"),
                 );
             }
         }
@@ -111,7 +111,7 @@ impl Problems {
         if block.max_items != 0 && block.min_items > block.max_items {
             self.add(
                 place,
-                "the least number of items is greater than the greatest",
+                "the least number of items is greater than the maximum",
             );
         }
         if block.nesting == Nesting::Set {
@@ -177,7 +177,7 @@ impl Problems {
             {
                 self.add(
                     &format!("{place}.{name}"),
-                    &format!("it waits for {trigger}, and that is no attribute"),
+                    &format!("it waits for {trigger}, which is not an attribute"),
                 );
             }
         }
@@ -261,7 +261,7 @@ mod tests {
         };
         description.resources.insert("toy_box".into(), good);
         assert_eq!(description.problems(), Vec::<String>::new());
-        // The documentation is made from this.
+        // The documentation is generated from this.
         let json = serde_json::to_value(&description).unwrap();
         let size = &json["resources"]["toy_box"]["attributes"]["size"];
         assert_eq!(

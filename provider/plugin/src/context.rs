@@ -1,4 +1,4 @@
-//! What every handler is given.
+//! The context of every handler.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Result};
 
-/// What every handler is given beside its request. One per call.
+/// What every handler gets besides its request. One per call.
 #[derive(Debug)]
 pub struct Context<C> {
     client: Option<Arc<C>>,
@@ -23,7 +23,7 @@ impl<C> Context<C> {
         }
     }
 
-    /// The client that `configure` made.
+    /// The client that `configure` created.
     ///
     /// # Errors
     /// If the provider is not configured, because its settings are not known yet.

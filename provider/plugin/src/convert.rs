@@ -64,7 +64,7 @@ impl<T: FromValue> FromValue for Field<T> {
             Value::Null => Ok(Self::Null),
             Value::Unknown => Ok(Self::Unknown),
             known => match T::from_value(known, path) {
-                // It takes no account of what is unknown inside, such as an element of a list.
+                // Unknown parts, such as an element of a list, are not considered.
                 Err(_) if !known.is_wholly_known() => Ok(Self::Unknown),
                 converted => converted.map(Self::Known),
             },
@@ -82,7 +82,7 @@ impl<T: ToValue> ToValue for Field<T> {
     }
 }
 
-/// Null is `None`; an unknown value is an error, so use [`Field`] where plans are looked at.
+/// Null is `None`; an unknown value is an error, so use [`Field`] for plans.
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
         if value.is_null() {
@@ -196,7 +196,7 @@ macro_rules! integers {
             fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
                 let number = Number::from_value(value, path)?;
                 number.$get().and_then(|wide| Self::try_from(wide).ok()).ok_or_else(|| {
-                    // The limits of what a computer counts with say nothing to anybody.
+                    // The limits of integer types mean nothing to users.
                     let range = match (i128::from(Self::MIN), i128::from(Self::MAX)) {
                         (0, most) if most > u32::MAX.into() => ", at least 0".to_owned(),
                         (_, most) if most > u32::MAX.into() => String::new(),

@@ -13,7 +13,7 @@ pub trait DataSource<C: Send + Sync + 'static>: Send + Sync {
     /// The full type name, `ipam_pool`.
     fn name(&self) -> &str;
 
-    /// Attributes: required and optional ones to ask with, computed ones to answer with.
+    /// Attributes: required and optional ones for the query, computed ones for the result.
     fn schema(&self) -> Schema;
 
     /// Checks a configuration, whose values may be unknown.

@@ -24,10 +24,10 @@ pub trait EphemeralResource<C: Send + Sync + 'static>: Send + Sync {
         Ok(())
     }
 
-    /// Makes the secret.
+    /// Creates the secret.
     async fn open(&self, ctx: &Context<C>, config: Value) -> Result<Opened>;
 
-    /// Makes it last longer; called when `renew_at` has come. Returns the next time and notes.
+    /// Renews it; called when `renew_at` is reached. Returns the next time and notes.
     async fn renew(&self, _ctx: &Context<C>, private: Private) -> Result<Renewed> {
         Ok(Renewed {
             private,
@@ -41,7 +41,7 @@ pub trait EphemeralResource<C: Send + Sync + 'static>: Send + Sync {
     }
 }
 
-/// A secret that was made.
+/// A secret that was created.
 #[derive(Debug, Clone, Default)]
 pub struct Opened {
     /// The attributes.
@@ -52,7 +52,7 @@ pub struct Opened {
     pub renew_at: Option<SystemTime>,
 }
 
-/// A secret that lasts longer.
+/// A renewed secret.
 #[derive(Debug, Clone, Default)]
 pub struct Renewed {
     /// Notes for the next `renew` and for `close`.

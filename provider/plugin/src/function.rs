@@ -33,7 +33,7 @@ pub struct Signature {
     pub variadic: Option<Parameter>,
     /// The type of the result.
     pub result: Type,
-    /// Why it should not be used any more.
+    /// Why it should no longer be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
 }
@@ -80,7 +80,7 @@ impl Signature {
         self
     }
 
-    /// Any number of further arguments, none included.
+    /// Any number of further arguments, including none.
     #[must_use]
     pub fn variadic(mut self, parameter: Parameter) -> Self {
         self.variadic = Some(parameter);
@@ -101,7 +101,7 @@ impl Signature {
 }
 
 impl Parameter {
-    /// A parameter that takes neither null nor unknown.
+    /// A parameter that accepts neither null nor unknown.
     pub fn new(name: &str, ty: Type, description: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
@@ -160,7 +160,7 @@ impl Arguments {
     /// The arguments from `index` on, as the variadic parameter takes them.
     ///
     /// # Errors
-    /// A [`FunctionError`] about the first argument that is no `T`.
+    /// A [`FunctionError`] about the first argument that is not a `T`.
     pub fn rest<T: FromValue>(&self, index: usize) -> Result<Vec<T>, FunctionError> {
         (index..self.0.len()).map(|i| self.get(i)).collect()
     }

@@ -1,4 +1,4 @@
-//! A resource type that can be listed: `terraform query` finds what there is and writes its configuration (Terraform 1.14
+//! A resource type that can be listed: `terraform query` finds what exists and writes its configuration (Terraform 1.14
 //! and later).
 
 use async_trait::async_trait;
@@ -10,35 +10,37 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Result, Severity};
 use crate::schema::Schema;
 use crate::value::Value;
 
-/// How to list what there is of a resource type, which must have an identity. Lists run concurrently.
+/// How to list the existing resources of a type, which must have an identity. Lists run concurrently.
 #[async_trait]
 pub trait ListResource<C: Send + Sync + 'static>: Send + Sync {
     /// The full name of the resource type, `ipam_pool`.
     fn name(&self) -> &str;
 
-    /// The attributes of the block `config` inside of the list block: what to look for.
+    /// The attributes of the block `config` inside the list block: the filter.
     fn schema(&self) -> Schema;
 
-    /// Checks what is to be looked for, whose values may be unknown. Runs before the provider is configured.
+    /// Checks the filter, whose values may be unknown. Runs before the provider is configured.
     async fn validate(&self, _ctx: &Context<C>, _config: &Value) -> Result<()> {
         Ok(())
     }
 
-    /// Looks for it, and puts each into `found` as soon as it is there, until [`Found::put`] says that no more are wanted.
+    /// Searches, and puts each result into `found` as soon as it is found, until [`Found::put`] says that no more are
+    /// wanted.
     ///
     /// # Errors
-    /// Why the list is not complete. Those that were put before are kept by nobody: Terraform shows all or an error.
+    /// Why the list is not complete. Results so far are discarded: Terraform shows all or an error.
     async fn list(&self, ctx: &Context<C>, request: List, found: &mut Found) -> Result<()>;
 }
 
 /// What to list.
 #[derive(Debug, Clone)]
 pub struct List {
-    /// What to look for; wholly known.
+    /// The filter; wholly known.
     pub config: Value,
-    /// No more than so many are wanted. The layer counts; this is for who wants to ask for no more than is needed.
+    /// The maximum number of results. The layer counts; this is for implementations that want to request no more than
+    /// needed.
     pub limit: usize,
-    /// Whether whole states are wanted. If not, the attributes of the identity will do.
+    /// Whether whole states are wanted. If not, the attributes of the identity are enough.
     pub include_resource: bool,
 }
 
@@ -47,7 +49,7 @@ pub struct List {
 pub struct Listed {
     /// The attributes, as [`crate::Resource::read`] would return them.
     pub state: Value,
-    /// What people call it.
+    /// Its name for people.
     pub display_name: String,
 }
 
@@ -69,7 +71,7 @@ pub struct Found {
     stop: CancellationToken,
 }
 
-/// What goes to the host.
+/// What is sent to the host.
 #[derive(Debug)]
 pub(crate) enum Event {
     Listed(Box<Listed>),
@@ -104,7 +106,7 @@ impl Found {
         self.wants_more()
     }
 
-    /// Tells the user something at this point of the list; an error ends it.
+    /// Reports something to the user at this point of the list; an error ends it.
     pub async fn report(&mut self, diagnostic: Diagnostic) {
         let ends = diagnostic.severity == Severity::Error;
         self.send(Event::Problem(diagnostic.into())).await;
@@ -123,14 +125,14 @@ impl Found {
         self.left > 0 && self.stop.is_cancelled()
     }
 
-    /// Comes to an end when nobody listens any more.
+    /// Resolves when nobody listens any longer.
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
         let sender = self.sender.clone();
         async move { sender.closed().await }
     }
 
     pub(crate) async fn send(&self, event: Event) {
-        // Nobody listens any more when the host has enough.
+        // Nobody listens any longer when the host has enough.
         _ = self.sender.send(event).await;
     }
 }

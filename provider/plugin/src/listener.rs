@@ -23,7 +23,7 @@ use tonic::service::Routes;
 /// How long a client may take for the TLS handshake, and how long the end of a run may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Flow control windows: the schema and large states pass in one go.
+/// Flow control windows: large enough for the schema and large states.
 const WINDOW: u32 = 1 << 20;
 
 /// A socket in a directory of its own, both removed at the end.
@@ -39,7 +39,7 @@ impl Listener {
     pub(crate) fn bind(acceptor: Option<TlsAcceptor>) -> io::Result<Self> {
         let wanted = env::var_os("PLUGIN_UNIX_SOCKET_DIR").filter(|dir| !dir.is_empty());
         let wanted = wanted.map_or_else(env::temp_dir, PathBuf::from);
-        // A path that is too long for a socket (about 100 bytes) is the usual reason for a second try.
+        // A path that is too long for a socket (about 100 bytes) is the usual reason for a second attempt.
         let mut result = Err(io::ErrorKind::NotFound.into());
         for directory in iter::once(wanted).chain([PathBuf::from("/tmp")]) {
             result = bind_in(&directory);
@@ -60,7 +60,7 @@ impl Listener {
         &self.path
     }
 
-    /// Answers calls until `ended`, and then lets those under way finish.
+    /// Answers calls until `ended`, and then lets running ones finish.
     pub(crate) async fn serve(self, routes: Routes, ended: &CancellationToken) {
         let connections = TaskTracker::new();
         let routes = routes.prepare();
@@ -76,7 +76,7 @@ impl Listener {
                     connections.spawn(work);
                 }
                 Err(error) => {
-                    // Out of file descriptors, say. Give the others a chance to finish.
+                    // Possibly out of file descriptors. Give the others a chance to finish.
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::task::yield_now().await;
                 }
@@ -84,7 +84,7 @@ impl Listener {
         }
         connections.close();
         if timeout(PATIENCE, connections.wait()).await.is_err() {
-            tracing::warn!("calls still under way were abandoned at the end");
+            tracing::warn!("calls still in progress were abandoned at the end");
         }
     }
 }

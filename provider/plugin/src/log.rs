@@ -20,8 +20,8 @@ use tracing_subscriber::{Layer, Registry};
 const TIMESTAMP: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
-/// Starts logging for the crates named in `targets`, and for this one. What libraries below us have to say about their
-/// sockets is no help to users, and a lot.
+/// Starts logging for the crates named in `targets`, and for this one. Libraries log a lot about their sockets, which does
+/// not help users.
 pub(crate) fn start(module: &str, targets: &[&str]) {
     let level = level(|name| env::var(name).ok());
     let own = targets
@@ -33,7 +33,7 @@ pub(crate) fn start(module: &str, targets: &[&str]) {
         module: module.to_owned(),
     }
     .with_filter(own.collect::<Targets>());
-    // A subscriber that the provider installed itself stays.
+    // A subscriber that the provider has installed itself is kept.
     let _ = Registry::default().with(layer).try_init();
 }
 
@@ -49,7 +49,7 @@ fn level(variable: impl Fn(&str) -> Option<String>) -> LevelFilter {
         Some("WARN") => LevelFilter::WARN,
         Some("INFO") => LevelFilter::INFO,
         Some("DEBUG") => LevelFilter::DEBUG,
-        // JSON is a format that implies everything, and so does any word that Terraform does not know.
+        // `JSON` is a format that implies the most verbose level, and so does any unknown word, as in Terraform.
         Some(_) => LevelFilter::TRACE,
     }
 }

@@ -20,7 +20,7 @@ enum Repr {
     Decimal(String),
 }
 
-/// Exponents beyond this are no numbers that anybody means.
+/// Exponents beyond this are not meant seriously.
 const MAX_EXPONENT: i64 = 1000;
 
 impl Number {
@@ -96,7 +96,7 @@ fn all_digits(float: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `text` without exponent, sign of plus, and zeros that say nothing; `None` if it is no decimal number.
+/// `text` without exponent, plus sign, and superfluous zeros; `None` if it is not a decimal number.
 fn plain_decimal(text: &str) -> Option<String> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),

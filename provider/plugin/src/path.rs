@@ -15,7 +15,7 @@ pub enum Step {
     Index(usize),
 }
 
-/// The way from a whole configuration or state to one part of it. Empty means the whole.
+/// The path from a whole configuration or state to one part of it. Empty means the whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path(Vec<Step>);
 

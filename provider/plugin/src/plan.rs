@@ -16,10 +16,10 @@ pub struct Plan {
     pub prior: Option<Value>,
     /// The attributes after. Change computed ones only: Terraform refuses a plan that differs from the configuration.
     pub planned: Value,
-    /// Notes: those from before, and what `create` or `update` shall find.
+    /// Private state: the prior one, and what `create` or `update` is to get.
     pub private: Private,
     /// The notes of the first plan of this change, when it is made again right before the apply and the host has kept them
-    /// (Terraform 1.16 and later). So what was drawn for the plan that people have read can be used again.
+    /// (Terraform 1.16 and later). So what was generated for the plan that people have read can be used again.
     pub earlier: Option<Private>,
     pub(crate) replace: BTreeSet<Path>,
     pub(crate) reasons: Vec<Diagnostic>,
@@ -52,7 +52,7 @@ impl Plan {
     /// The value of the attribute `name` before; null when the resource is to be created.
     ///
     /// # Errors
-    /// A diagnostic with the attribute path if it is no `T`.
+    /// A diagnostic with the attribute path if it is not a `T`.
     pub fn prior<T: FromValue>(&self, name: &str) -> Result<T, Diagnostic> {
         self.prior.as_ref().unwrap_or(&Value::Null).attribute(name)
     }
@@ -74,7 +74,7 @@ impl Plan {
         }
     }
 
-    /// Replaces the resource because of the attribute at `path`, and tells the user why in a warning.
+    /// Replaces the resource because of the attribute at `path`, and shows the user why in a warning.
     pub fn replace(&mut self, path: impl Into<Path>, reason: impl Into<String>) {
         let path = path.into();
         self.reasons.push(replacement(&path, reason.into()));

@@ -1,4 +1,4 @@
-//! The standard part of planning, and keeping values in the shape that Terraform's consistency rules ask for.
+//! The standard part of planning, and keeping values in the shape that Terraform's consistency rules require.
 //!
 //! Terraform proposes a merge of configuration and prior state. What is left to decide is which computed attributes
 //! become unknown, which defaults apply, and which changes need a new resource. All of it follows from the schema.
@@ -96,7 +96,7 @@ pub(crate) fn same(ty: &Type, a: &Value, b: &Value) -> bool {
     }
 }
 
-/// One nested object: its attributes and blocks, beside the parts of other values that belong to it.
+/// One nested object: its attributes and blocks, together with the corresponding parts of other values.
 struct Element<'a> {
     config: &'a Value,
     prior: &'a Value,
@@ -248,7 +248,7 @@ pub(crate) fn clear_write_only(body: &Body, value: &mut Value) {
     });
 }
 
-/// Makes a configuration of a state: without what nobody can configure, and what is as by default.
+/// Turns a state into a configuration: without attributes that can't be configured, and without defaults.
 pub(crate) fn keep_configurable(body: &Body, value: &mut Value) {
     walk(body, &NULL, &NULL, value, &mut |attribute, _, _, slot| {
         let settable = attribute.required || attribute.optional;
@@ -323,7 +323,7 @@ fn replaced_attributes(
         let path = path.then(name);
         let (config, prior, planned) = (config.get(name), prior.get(name), planned.get(name));
         if let Replace::Always(reason) = &attribute.replace {
-            // What the provider computes is its own affair, unless the user asks for something else.
+            // Computed values do not count as changes, unless the user asks for something else.
             let asked = !attribute.computed || attribute.default.is_some() || !config.is_null();
             if asked && !same(&attribute.ty(), prior, planned) {
                 found.push((path.clone(), reason.clone()));

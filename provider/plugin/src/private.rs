@@ -25,7 +25,7 @@ impl Private {
         };
     }
 
-    /// Bytes that are not ours read as empty: notes must not make a resource unreadable.
+    /// Foreign bytes read as empty: private state must not make a resource unreadable.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         if bytes.is_empty() {
             return Self::default();

@@ -15,13 +15,13 @@ use crate::value::Value;
 /// A Terraform provider. Give it to [`serve`](crate::serve()).
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
-    /// What `configure` makes for the handlers: an HTTP client, say. Shared by all of them.
+    /// What `configure` creates for the handlers, such as an HTTP client. Shared by all of them.
     type Client: Send + Sync + 'static;
 
     /// The short name, `ipam` for `terraform-provider-ipam`. Also the `@module` of log lines.
     fn name(&self) -> &str;
 
-    /// Further crates whose log lines users shall see, beside the one in which the provider is defined.
+    /// Further crates whose log lines users should see, besides the one in which the provider is defined.
     fn log_targets(&self) -> Vec<&str> {
         Vec::new()
     }
@@ -34,15 +34,15 @@ pub trait Provider: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Makes the client. `None` says that the settings depend on values not known before apply: plans then go ahead,
-    /// reads keep the state as it is, and everything else that asks for the client fails with an explanation.
+    /// Creates the client. `None` says that the settings depend on values not known before apply: plans then proceed, reads
+    /// keep the state as it is, and everything else that asks for the client fails with an explanation.
     async fn configure(
         &self,
         ctx: &Context<Self::Client>,
         request: Configure,
     ) -> Result<Option<Self::Client>>;
 
-    /// Does what is left to do before the plugin ends, in at most 1.5 s. It is not called when the plugin is killed.
+    /// Finishes outstanding work before the plugin ends, in at most 1.5 s. It is not called when the plugin is killed.
     async fn finish(&self, _client: &Self::Client) {}
 
     /// The resource types.
@@ -60,7 +60,7 @@ pub trait Provider: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// How to list what there is of resource types.
+    /// How to list the existing resources of each type.
     fn list_resources(&self) -> Vec<Box<dyn ListResource<Self::Client>>> {
         Vec::new()
     }
@@ -76,6 +76,6 @@ pub trait Provider: Send + Sync + 'static {
 pub struct Configure {
     /// The settings. Unknown ones are possible in a plan: check with [`Value::is_wholly_known`] or per attribute.
     pub config: Value,
-    /// The version of Terraform or OpenTofu that asks; empty if it did not say.
+    /// The version of Terraform or OpenTofu; empty if it did not say.
     pub terraform_version: String,
 }

@@ -12,7 +12,7 @@ use crate::private::Private;
 use crate::schema::{IdentitySchema, Schema};
 use crate::value::{ToValue, Value};
 
-/// A resource type. Handlers run concurrently, also on one type.
+/// A resource type. Handlers run concurrently, even on one type.
 #[async_trait]
 pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
     /// The full type name, `ipam_pool`.
@@ -21,7 +21,7 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
     /// Attributes and how they behave in a plan.
     fn schema(&self) -> Schema;
 
-    /// What identifies an instance for ever, if the type offers it.
+    /// What identifies an instance forever, if the type offers it.
     fn identity(&self) -> Option<IdentitySchema> {
         None
     }
@@ -38,12 +38,12 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
         Ok(())
     }
 
-    /// Says, while planning, why the resource may not be destroyed. Also runs when it is to be replaced.
+    /// While planning, says why the resource may not be destroyed. Also runs when it is to be replaced.
     async fn plan_destroy(&self, _ctx: &Context<C>, _current: &Instance) -> Result<()> {
         Ok(())
     }
 
-    /// Creates it. If that worked and a later step failed, report the error and return the instance all the same.
+    /// Creates it. If that worked and a later step failed, report the error and return the instance anyway.
     async fn create(&self, ctx: &Context<C>, request: Create) -> Result<Instance>;
 
     /// Looks it up; `None` if it is gone. A plain failure is an error, never `None`.
@@ -61,8 +61,8 @@ pub trait Resource<C: Send + Sync + 'static>: Send + Sync {
         Err(Diagnostic::error(summary, "This resource type does not support import.").into())
     }
 
-    /// Refines the configuration that Terraform writes for something that has none yet: of several attributes that say the
-    /// same, set all but one to null. It begins as the state, without what only the provider sets and what is as by default.
+    /// Refines the configuration that Terraform generates for something that has none yet: of several attributes that say
+    /// the same, set all but one to null. It starts as the state, without what only the provider sets and without defaults.
     fn generate(&self, _config: &mut Value) {}
 
     /// Turns state of schema version `from` into state of version `from + 1`. Called as often as needed.

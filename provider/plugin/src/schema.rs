@@ -25,7 +25,7 @@ pub struct Schema {
 pub struct Body {
     /// What it is, in Markdown.
     pub description: String,
-    /// Why it should not be used any more: a text for people. Terraform before 1.15 shows one of its own instead.
+    /// Why it should no longer be used: a text for people. Terraform before 1.15 shows one of its own instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
     /// Attributes by name.
@@ -35,7 +35,7 @@ pub struct Body {
     pub blocks: BTreeMap<String, Block>,
 }
 
-/// A nested block. New schemas do better with nested attributes; blocks are for `timeouts` and the like.
+/// A nested block. New schemas should use nested attributes; blocks are for `timeouts` and the like.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Block {
     /// How many there may be and how they are addressed.
@@ -156,7 +156,7 @@ impl Block {
     }
 }
 
-/// What identifies a resource for ever, apart from its state (Terraform 1.12 and later). The values are taken from
+/// What identifies a resource forever, apart from its state (Terraform 1.12 and later). The values are taken from
 /// the state's attributes of the same names.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct IdentitySchema {

@@ -26,7 +26,7 @@ use crate::provider::Provider;
 use crate::server::{Server, panic_text};
 use crate::tls::{self, TlsError};
 
-/// What Terraform puts into the environment of its plugins, so that they notice when a person runs them.
+/// The variable that Terraform sets for its plugins, so that they notice when a person runs them.
 pub(crate) const COOKIE_NAME: &str = "TF_PLUGIN_MAGIC_COOKIE";
 pub(crate) const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2";
 
@@ -38,10 +38,10 @@ pub(crate) const PROTOCOL_VERSION: u8 = 6;
 /// State and schemas can be large; this is the limit that Terraform uses itself.
 pub(crate) const MESSAGE_LIMIT: usize = 256 << 20;
 
-/// How often to look whether Terraform is still there.
+/// How often to check whether Terraform is still there.
 const PARENT_CHECK: Duration = Duration::from_secs(1);
 
-/// Longest time for what the provider does when it ends.
+/// Timeout for the provider's outstanding work at the end.
 const CLOSING: Duration = Duration::from_millis(1500);
 
 /// Why the plugin could not run.
@@ -80,12 +80,12 @@ pub async fn serve<P: Provider>(provider: P) -> ExitCode {
 }
 
 fn complain(text: &str) {
-    // Without standard error there is nobody to complain to.
+    // Without standard error there is nowhere to report to.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
 async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
-    // Before all else: a parent that has gone by the time we ask can't be missed later.
+    // First of all: a parent that is gone by the time we ask can't be detected later.
     let parent = getppid();
     report_panics();
     let own_crate = type_name::<P>().split("::").next().unwrap_or_default();
@@ -103,13 +103,13 @@ async fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
         return Err(ServeError::Version(versions));
     }
 
-    // Ctrl-C reaches the whole process group. Terraform tells us in its own way (StopProvider) and waits for the calls
-    // under way; dying here would lose what they create. Listening once replaces the default for good.
+    // Ctrl-C reaches the whole process group. Terraform tells us in its own way (StopProvider) and waits for running calls;
+    // dying here would lose what they create. Listening once replaces the default permanently.
     let _interrupts = signal(SignalKind::interrupt())?;
 
     let tls = match env::var("PLUGIN_CLIENT_CERT") {
         Ok(pem) => Some(tls::server(pem.as_bytes())?),
-        // Only tests come without: Terraform and OpenTofu always bring a certificate.
+        // Only tests have none: Terraform and OpenTofu always provide a certificate.
         Err(_) => None,
     };
     let (acceptor, certificate) = match tls {
@@ -157,7 +157,7 @@ fn routes<P: Provider>(server: Arc<Server<P>>, ended: &CancellationToken) -> Rou
         .add_service(GrpcStdioServer::new(host))
 }
 
-/// A killed Terraform says no goodbye, and leaves its plugins to the process that adopts orphans.
+/// A killed Terraform does not stop its plugins; they are reparented to another process.
 async fn end_with_parent(parent: Pid, ended: CancellationToken) {
     let mut check = tokio::time::interval(PARENT_CHECK);
     while getppid() == parent {

@@ -1,6 +1,6 @@
 //! Mutual TLS between Terraform and the provider, on the socket between them.
 //!
-//! Both sides make a certificate for this one run and tell the other about it: Terraform in the environment, we in the
+//! Both sides generate a certificate for this one run and announce it to the other: Terraform in the environment, we in the
 //! handshake line. So there is no chain to check. We accept exactly that client certificate, and the client must prove
 //! that it holds the key. Terraform's key is on the curve P-521, which ring lacks; `p521` has it.
 
@@ -28,18 +28,18 @@ pub(crate) struct ServerTls {
     pub(crate) certificate: CertificateDer<'static>,
 }
 
-/// Why no TLS can be had.
+/// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     #[error("the client certificate in PLUGIN_CLIENT_CERT is not readable: {0}")]
     ClientCertificate(rustls::pki_types::pem::Error),
-    #[error("no certificate could be made: {0}")]
+    #[error("no certificate could be generated: {0}")]
     OwnCertificate(#[from] rcgen::Error),
     #[error(transparent)]
     Tls(#[from] Error),
 }
 
-/// Makes a certificate for this run and accepts only the client whose certificate is `client_pem`.
+/// Generates a certificate for this run and accepts only the client whose certificate is `client_pem`.
 pub(crate) fn server(client_pem: &[u8]) -> Result<ServerTls, TlsError> {
     let client = CertificateDer::from_pem_slice(client_pem).map_err(TlsError::ClientCertificate)?;
     let (certificate, key) = self_signed()?;

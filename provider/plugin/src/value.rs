@@ -133,7 +133,7 @@ impl Value {
         })
     }
 
-    /// Sets the attribute or map element `name`. A value that is no map becomes one.
+    /// Sets the attribute or map element `name`. A value that is not a map becomes one.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         if !matches!(self, Self::Map(_)) {
             *self = Self::Map(BTreeMap::new());
@@ -159,7 +159,7 @@ impl Value {
         T::from_value(self.get(name), &Path::attribute(name))
     }
 
-    /// As JSON without a schema, for an API that has the same words. Unknown parts become null; long numbers become
+    /// As JSON without a schema, for an API with the same names. Unknown parts become null; long numbers become
     /// text rather than lose digits.
     pub fn to_json(&self) -> Json {
         match self {
@@ -178,7 +178,7 @@ impl Value {
         }
     }
 
-    /// What to call it in an error.
+    /// Its name in an error.
     pub fn kind(&self) -> &'static str {
         match self.plain() {
             Self::Null => "null",

@@ -1,5 +1,5 @@
 //! The data source `ipam_free`: whether a pool has room for a block of some size, which one would be next, and what to do
-//! if it has none.
+//! if it does not.
 
 use ipam_client::{Client, Error};
 use ipam_shared::{
@@ -35,7 +35,7 @@ fn asked() -> Vec<AttributeSpec> {
         AttributeSpec::new(
             "prefix_length",
             Attribute::number().optional().computed(),
-            "Prefix length of the block that is wanted. If left out: the pool's default, or else its longest.",
+            "Prefix length of the wanted block. If left out: the pool's default, or else its longest.",
             "",
         )
         .is::<PrefixLength>(),
@@ -54,11 +54,11 @@ fn answered() -> Vec<AttributeSpec> {
         ),
         number(
             "fits",
-            "How many blocks of that size fit into the free space as it lies.",
+            "How many blocks of that size fit into the free space as it is.",
         ),
         text(
             "next",
-            "The block that would be given next; null if none fits.",
+            "The block that would be handed out next; null if none fits.",
         ),
         number(
             "largest_free_prefix_length",
@@ -67,11 +67,11 @@ fn answered() -> Vec<AttributeSpec> {
         number("free_addresses", "Free addresses."),
         number(
             "cooling_addresses",
-            "Addresses that were released a short while ago, and are not free yet.",
+            "Addresses that were released recently and are not free yet.",
         ),
         number(
             "fits_if_defragmented",
-            "How many blocks of that size the free addresses would make if they lay together.",
+            "How many blocks of that size would fit if the free addresses were contiguous.",
         ),
         text("advice", "What to do, for people."),
         text(
@@ -83,7 +83,7 @@ fn answered() -> Vec<AttributeSpec> {
             "fix_blocks",
             holder(),
             Attribute::computed,
-            "The first 10 of what is in that region; null if one fits.",
+            "The first 10 things in that region; null if one fits.",
             "",
         ),
         number(

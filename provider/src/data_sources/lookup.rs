@@ -1,4 +1,4 @@
-//! The data source `ipam_lookup`: who has an address or a network, or had it at some time.
+//! The data source `ipam_lookup`: who has an address or a network, or had it at a given time.
 
 use ipam_shared::api::lookup::LookupQuery;
 use tfplugin::{
@@ -24,18 +24,18 @@ pub(super) fn holder() -> Vec<AttributeSpec> {
     vec![
         shown(
             "kind",
-            "What it is: `allocation`, `reservation`, `cooldown` (released a short while ago), `child_pool` or `other`.",
+            "What it is: `allocation`, `reservation`, `cooldown` (released recently), `child_pool` or `other`.",
         ),
         shown(
             "cidr",
-            "All of its network, also what lies outside of what was asked about.",
+            "Its whole network, including what lies outside of what was asked about.",
         ),
         shown("vrf", "Name of the VRF."),
         shown(
             "pool",
             "Name of the pool that it is cut from; null for a reservation outside of all pools.",
         ),
-        shown("role", "What the block is for, of an allocation."),
+        shown("role", "What the block is for, if it is of an allocation."),
         shown("allocation_id", "Id of the allocation."),
         shown("reservation_id", "Id of the reservation."),
         shown("vpc", "Name of the allocation's VPC."),
@@ -47,7 +47,7 @@ pub(super) fn holder() -> Vec<AttributeSpec> {
         shown("since", "Since when, as in RFC 3339, in UTC."),
         shown(
             "until",
-            "Until when, as in RFC 3339, in UTC; null for what is held until somebody gives it up.",
+            "Until when, as in RFC 3339, in UTC; null for what is held until it is given up.",
         ),
     ]
 }
@@ -56,13 +56,13 @@ fn specs() -> Vec<AttributeSpec> {
     vec![
         shown(
             "cidr",
-            "The network that was asked about; an address is one of a single address.",
+            "The network that was asked about; an address counts as a network of one address.",
         ),
         AttributeSpec::list(
             "holders",
             holder(),
             Attribute::computed,
-            "Who holds a part of it, in address order and what contains others first; at most 1,000.",
+            "Who holds a part of it, in address order, containing networks first; at most 1,000.",
             "",
         ),
         AttributeSpec::shown(
@@ -100,7 +100,7 @@ impl FromValue for Time {
             .map(Self)
             .map_err(|_| {
                 let text =
-                    format!("{text:?} is no time as in RFC 3339, such as 2026-01-31T12:00:00Z.");
+                    format!("{text:?} is not a time as in RFC 3339, such as 2026-01-31T12:00:00Z.");
                 Diagnostic::error("Invalid value", text).at(path)
             })
     }
@@ -124,7 +124,7 @@ fn asked() -> Vec<AttributeSpec> {
         AttributeSpec::new(
             "at",
             Attribute::string().optional(),
-            "The time that is asked about, as in RFC 3339, such as `2026-01-31T12:00:00Z`; now if left out.",
+            "The time to ask about, as in RFC 3339, such as `2026-01-31T12:00:00Z`; now if left out.",
             "",
         )
         .is::<Time>(),
@@ -139,8 +139,8 @@ impl DataSource<Connection> for Lookup {
 
     fn schema(&self) -> Schema {
         let schema = Schema::new(
-            "Looks up who holds an address or a network, or held it at some time, also after it was released. Nobody is no \
-             error.",
+            "Looks up who holds an address or a network, or held it at a given time, even after it was released. Nobody is \
+             no error.",
         );
         let asked = asked();
         let asked = asked.iter().map(|spec| (spec.name, spec.of_resource()));

@@ -1,5 +1,5 @@
-//! All data sources, and those that answer a question instead of showing a noun. Those that show one of a noun are
-//! [`LookedUp`], those that show many are [`Listed`]; what is particular about them is with the noun.
+//! All data sources, and those that answer a question instead of showing a noun. Those that show one thing are
+//! [`LookedUp`], those that show many are [`Listed`]; what is specific to a noun is with the noun.
 
 mod free;
 mod lookup;

@@ -1,5 +1,5 @@
-//! The data source `ipam_preview`: what a request for space would get now. It is the server's dry run, so that it answers
-//! in all respects what an `ipam_allocation` would get, and reserves nothing.
+//! The data source `ipam_preview`: what a request for space would get now. It is the server's dry run, so it returns
+//! exactly what an `ipam_allocation` would get, and reserves nothing.
 
 use ipam_client::Error;
 use ipam_shared::{
@@ -28,7 +28,7 @@ use crate::{
 /// The data source `ipam_preview`.
 pub(crate) struct Preview;
 
-/// Status of the refusals of what may succeed at another time.
+/// Status of refusals of requests that may succeed at another time.
 const CONFLICT: u16 = 409;
 
 /// What a request says, as the API has it.
@@ -43,13 +43,13 @@ fn asked() -> Vec<AttributeSpec> {
         AttributeSpec::new(
             "vpc",
             Attribute::string().required(),
-            "Name of the VPC that the space would be for. It need not exist, and is not made.",
+            "Name of the VPC that the space would be for. It need not exist, and is not created.",
             "",
         )
         .is::<Text<Name>>(),
         text(
             "name",
-            "Name that the allocation would get. Leave it out to ask what another allocation would get.",
+            "Name that the allocation would get. Leave it out to ask for a further allocation.",
         )
         .is::<Text<Name>>(),
         AttributeSpec::new(
@@ -85,22 +85,22 @@ fn asked() -> Vec<AttributeSpec> {
             "Instead of a profile: labels of pools, of which the first that has all of them and room gives one block.",
         ),
         texts("exclude_cidrs", "Networks that no block may overlap.").is::<Vec<Text<Cidr>>>(),
-        pairs("labels", "Labels that it would have, beside the provider's `default_labels`: pools may require some."),
+        pairs("labels", "Labels that it would have, in addition to the provider's `default_labels`: pools may require some."),
     ]
 }
 
-/// What is answered beside the blocks.
+/// The result besides the blocks.
 fn answered() -> Vec<AttributeSpec> {
     let shown = |name, what| AttributeSpec::shown(name, Attribute::string(), what);
     vec![
         AttributeSpec::shown(
             "available",
             Attribute::bool(),
-            "Whether the request would get space now. If not, `refusal` says why, and all that is about blocks is null.",
+            "Whether the request would get space now. If not, `refusal` says why, and everything about blocks is null.",
         ),
         shown(
             "refusal",
-            "Why it would get none: what is left, who is in the way, and what to do; null if it would.",
+            "Why it would get none: what is left, what conflicts, and what to do; null if it would.",
         ),
         shown(
             "refusal_code",
@@ -117,7 +117,7 @@ fn blocks() -> Vec<(&'static str, Attribute)> {
         .collect()
 }
 
-/// The request, unless it can't be one.
+/// The request, unless it is not valid.
 fn request(config: &Value) -> Result<NewAllocation> {
     let mut fields = Fields::new();
     for spec in asked() {
@@ -128,9 +128,8 @@ fn request(config: &Value) -> Result<NewAllocation> {
     }
     fields.insert("dry_run".to_owned(), true.into());
     let request: NewAllocation = body(fields)?;
-    let refuse = |error: AskError| {
-        Diagnostic::error("What would be asked for?", format!("{}.", capital(&error)))
-    };
+    let refuse =
+        |error: AskError| Diagnostic::error("Invalid request", format!("{}.", capital(&error)));
     request.size().map_err(refuse)?;
     request.recipe().map_err(refuse)?;
     Ok(request)
@@ -152,8 +151,8 @@ impl DataSource<Connection> for Preview {
 
     fn schema(&self) -> Schema {
         let schema = Schema::new(
-            "Says what a request for space would get now, without making anything: which blocks, or why none. Nothing is \
-             reserved, so that others may be faster. A request that can never succeed, such as for a size that the profile \
+            "Says what a request for space would get now, without creating anything: which blocks, or why none. Nothing is \
+             reserved, so others may take it first. A request that can never succeed, such as for a size that the profile \
              does not have, is an error.",
         );
         let asked = asked();
@@ -223,7 +222,7 @@ impl DataSource<Connection> for Preview {
     }
 }
 
-/// What to say of a refusal that is an answer: the same request may succeed at another time.
+/// A refusal that counts as an answer: the same request may succeed at another time.
 fn refusal(error: &Error) -> Option<(String, &'static str)> {
     let problem = error.problem()?;
     (problem.status == CONFLICT).then(|| (problem.detail.clone(), problem.code.as_str()))

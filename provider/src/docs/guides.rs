@@ -1,7 +1,7 @@
-//! The guides: texts below `templates/guides/` with the files of `examples/` in the places that they name, so that what
-//! a guide shows is what the tests apply.
+//! The guides: texts below `templates/guides/` which include files of `examples/`, so that what a guide shows is what the
+//! tests apply.
 //!
-//! The marks are those that the registry's own tool knows: `{{tffile "PATH"}}` and `{{codefile "LANGUAGE" "PATH"}}`, each in a
+//! The directives are those of the registry's own tool: `{{tffile "PATH"}}` and `{{codefile "LANGUAGE" "PATH"}}`, each in a
 //! line of its own, with a path from the project's root.
 
 use std::{
@@ -57,7 +57,7 @@ fn filled(template: &str, root: &Path) -> anyhow::Result<String> {
     Ok(page)
 }
 
-/// The words of a line that is a mark, without their quotes.
+/// The words of a directive, without their quotes.
 fn mark(line: &str) -> Option<Vec<&str>> {
     let inner = line.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     Some(

@@ -1,5 +1,5 @@
-//! What the registry and its tool (`tfplugindocs validate`) ask of the pages: where they are, what stands at their head,
-//! that there is one for everything that the provider offers and none for anything else, and that none is too large.
+//! What the registry and its tool (`tfplugindocs validate`) require of the pages: their paths, their front matter, that
+//! there is one for everything that the provider offers and none for anything else, and that none is too large.
 //!
 //! Other documents may lie beside them: below `docs/`, only `index.md` and the folders of the registry are its own.
 
@@ -8,11 +8,11 @@ use std::{collections::BTreeSet, ffi::OsStr, fs, path::Path};
 use anyhow::Context as _;
 use tfplugin::Description;
 
-/// Pages must be smaller, in bytes.
+/// Pages must be smaller than this, in bytes.
 const MAX_BYTES: usize = 500_000;
 /// Most pages.
 const MAX_PAGES: usize = 2_000;
-/// Folders whose pages are called like what they describe, without the provider's name.
+/// Folders whose pages are named after what they describe, without the provider's name.
 const OF_SCHEMA: [&str; 5] = [
     "resources",
     "data-sources",
@@ -20,7 +20,7 @@ const OF_SCHEMA: [&str; 5] = [
     "ephemeral-resources",
     "list-resources",
 ];
-/// Folders whose pages are called as one likes.
+/// Folders whose pages may have any name.
 const OTHERS: [&str; 3] = ["guides", "actions", "state-stores"];
 
 /// All that is wrong with the pages below `docs`.

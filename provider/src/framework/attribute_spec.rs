@@ -1,4 +1,4 @@
-//! The attributes of a noun, each written down once: how a resource has it, and what it is where it is only looked at.
+//! The attributes of a noun, each defined once: for the resource, and for data sources, which only show it.
 
 use std::fmt::Display;
 
@@ -20,7 +20,7 @@ pub(crate) struct AttributeSpec {
     usage: &'static str,
     check: Option<Check>,
     inner: Vec<Self>,
-    /// Chosen when the thing is made: no change of the thing changes it, though it may be renamed.
+    /// Chosen when the thing is created: no change of the thing changes it, though it may be renamed.
     pub(crate) is_place: bool,
 }
 
@@ -44,12 +44,12 @@ impl AttributeSpec {
         }
     }
 
-    /// One that only shows.
+    /// A read-only one.
     pub(crate) fn shown(name: &'static str, attribute: Attribute, what: &'static str) -> Self {
         Self::new(name, attribute.computed(), what, "")
     }
 
-    /// A list of objects. Say next whether it is required or computed.
+    /// A list of objects. Set next whether it is required or computed.
     pub(crate) fn list(
         name: &'static str,
         inner: Vec<Self>,
@@ -65,7 +65,7 @@ impl AttributeSpec {
         }
     }
 
-    /// Refuses what is no `T` when it is known.
+    /// Refuses a known value that is not a `T`.
     #[must_use]
     pub(crate) fn is<T: FromValue>(mut self) -> Self {
         self.check = Some(|value, path| T::from_value(value, path).map(drop));
@@ -84,13 +84,13 @@ impl AttributeSpec {
         self.attribute.required || self.attribute.optional
     }
 
-    /// As the resource has it.
+    /// The attribute of the resource.
     pub(crate) fn of_resource(&self) -> Attribute {
         let text = [self.what, self.usage].join(" ");
         self.attribute.clone().describe(text.trim_end())
     }
 
-    /// As it is where it is only looked at.
+    /// The attribute of a data source.
     pub(crate) fn of_data_source(&self) -> Attribute {
         let attribute = match &self.attribute.ty {
             AttributeType::Plain(ty) => Attribute::of(ty.clone()),
@@ -110,7 +110,7 @@ impl AttributeSpec {
         attribute.computed().describe(self.what)
     }
 
-    /// Refuses what can't be, as far as it is known.
+    /// Refuses invalid values, as far as they are known.
     pub(crate) fn check(&self, value: &Value, path: &Path) -> Result<()> {
         if let Some(check) = self.check
             && !value.is_null()
@@ -162,7 +162,7 @@ impl FromValue for PrefixLength {
     }
 }
 
-/// The whole number that the value is, if it is within the bounds.
+/// The value as a whole number, if it is within the bounds.
 pub(crate) fn whole(
     value: &Value,
     path: &Path,
@@ -193,7 +193,7 @@ impl FromValue for Description {
         }
         Err(Diagnostic::error(
             "The text is too long",
-            format!("It has {length} characters; {MAX_DESCRIPTION} are the most."),
+            format!("It has {length} characters; the maximum is {MAX_DESCRIPTION}."),
         )
         .at(path))
     }
@@ -210,12 +210,12 @@ pub(crate) fn description() -> AttributeSpec {
     .is::<Description>()
 }
 
-/// When it was made.
+/// When it was created.
 pub(crate) fn created_at() -> AttributeSpec {
     AttributeSpec::shown(
         "created_at",
         Attribute::string(),
-        "When it was made, as in RFC 3339, in UTC.",
+        "When it was created, as in RFC 3339, in UTC.",
     )
 }
 

@@ -1,4 +1,4 @@
-//! Waiting for a call to the server, also when the user presses Ctrl-C meanwhile.
+//! Waiting for a call to the server, even if the user presses Ctrl-C meanwhile.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub(crate) async fn finish<T>(
         .map_err(|error| failure(what, &error).into())
 }
 
-/// Waits for a call; after Ctrl-C not much longer. A call that is given up may still be carried out, which does no
-/// harm: repeating it answers the same.
+/// Waits for a call; after Ctrl-C not much longer. An abandoned call may still be executed, which does no harm: repeating
+/// it returns the same.
 pub(crate) async fn until_stopped<T>(
     ctx: &Context<Connection>,
     what: &str,

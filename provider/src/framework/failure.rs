@@ -9,18 +9,18 @@ pub(crate) fn failure(what: &str, error: &Error) -> Diagnostic {
     explained(what, error, advice(error))
 }
 
-/// The message for a creation that finds its name taken by something that can be imported as `id`.
+/// The message for a creation whose name is taken by something that can be imported as `id`.
 pub(crate) fn name_taken(what: &str, error: &Error, id: &str) -> Diagnostic {
     let advice = quotable(id).map(|id| {
         format!(
-            "Change the name; or, if what is there is to belong to this configuration from now on, {}",
+            "Change the name; or, if the existing one is to belong to this configuration from now on, {}",
             import(id)
         )
     });
     explained(what, error, advice)
 }
 
-/// The same with this advice.
+/// The same, with this advice.
 pub(crate) fn explained(what: &str, error: &Error, advice: Option<String>) -> Diagnostic {
     let mut detail = sentence(&error.to_string());
     if let Some(advice) = advice {
@@ -30,7 +30,7 @@ pub(crate) fn explained(what: &str, error: &Error, advice: Option<String>) -> Di
     Diagnostic::error(format!("Can't {what}"), detail)
 }
 
-/// How to take over what is there.
+/// How to take over what exists.
 fn import(id: &str) -> String {
     format!(
         "import it under the address that is shown with this message:\n\n  terraform import ADDRESS '{id}'\n\nor with a \
@@ -68,7 +68,7 @@ fn advice(error: &Error) -> Option<String> {
     })
 }
 
-/// Only what can stand between quotes is shown.
+/// Only ids that are safe between quotes are shown.
 fn quotable(id: &str) -> Option<&str> {
     (!id.contains(['\'', '"', '\\', '$', '%'])).then_some(id)
 }
@@ -79,14 +79,14 @@ pub(crate) fn unknown_id(word: &str, id: &str, endpoint: &str) -> Diagnostic {
         format!("The server doesn't know this {word}"),
         format!(
             "There is no {word} {id} at {endpoint}, and none with that id was ever deleted there. It may be \
-             another server than the one that made it, or its database may be empty or restored from an old backup. \
+             another server than the one that created it, or its database may be empty or restored from an old backup. \
              Nothing was changed: the {word} stays in the state. Check the endpoint and the database; if the \
              {word} is really lost, remove it from the state with \"terraform state rm\"."
         ),
     )
 }
 
-/// Says that what the state has was deleted elsewhere, and leaves it.
+/// Reports that something in the state was deleted elsewhere, and accepts that.
 pub(crate) fn gone(word: &str, title: &str, error: &Error) -> Diagnostic {
     Diagnostic::warning(
         format!("The {word} {title} was deleted"),
@@ -94,7 +94,7 @@ pub(crate) fn gone(word: &str, title: &str, error: &Error) -> Diagnostic {
     )
 }
 
-/// Why something was not made, which may be that somebody owns what has its name.
+/// Why something was not created: possibly because something of its name has an owner.
 pub(crate) fn not_made(what: &str, error: &Error) -> Diagnostic {
     let mut message = failure(what, error);
     if error.code() == Some(Code::Claimed) {
@@ -106,7 +106,7 @@ pub(crate) fn not_made(what: &str, error: &Error) -> Diagnostic {
     message
 }
 
-/// Why something was not changed, which may be that the name it was to get is taken.
+/// Why something was not changed: possibly because its new name is taken.
 pub(crate) fn not_changed(what: &str, error: &Error) -> Diagnostic {
     if error.code() != Some(Code::NameTaken) {
         return failure(what, error);
@@ -117,7 +117,7 @@ pub(crate) fn not_changed(what: &str, error: &Error) -> Diagnostic {
     explained(what, error, Some(advice.to_owned()))
 }
 
-/// Refuses the second resource that wants one name.
+/// Refuses a second resource with the same name.
 pub(crate) fn wanted_twice(word: &str, title: &str, attribute: &str) -> Diagnostic {
     Diagnostic::error(
         format!("Two resources want the {word} {title}"),

@@ -1,4 +1,4 @@
-//! Bodies of the API, which are made from attributes and the other way round, through JSON.
+//! Conversion between bodies of the API and attributes, through JSON.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
@@ -9,9 +9,9 @@ use super::attribute_spec::AttributeSpec;
 /// Of a body of the API.
 pub(crate) type Fields = Map<String, Json>;
 
-/// The fields of a reply that are attributes, as such; what is missing is null.
+/// The fields of a reply as attributes; what is missing is null.
 pub(crate) fn fields(found: &impl Serialize, specs: &[AttributeSpec]) -> Result<Value> {
-    // By way of a text, because a JSON value can't hold numbers of addresses of more than 64 bits.
+    // By way of text, because a JSON value can't hold numbers of addresses of more than 64 bits.
     let json: Json = serde_json::to_string(found)
         .and_then(|text| serde_json::from_str(&text))
         .map_err(|error| bug(&error))?;
@@ -30,6 +30,6 @@ pub(crate) fn body<T: DeserializeOwned>(fields: Fields) -> Result<T> {
 fn bug(error: &serde_json::Error) -> Diagnostic {
     Diagnostic::error(
         "The provider and the server's API don't fit",
-        format!("This is a bug of the provider: {error}."),
+        format!("This is a bug in the provider: {error}."),
     )
 }

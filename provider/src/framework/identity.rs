@@ -1,8 +1,8 @@
-//! Identities of resources: what an import block may name them by (Terraform 1.12 and later), and what queries give.
+//! Identities of resources: what import blocks refer to (Terraform 1.12 and later), and what queries return.
 //!
-//! An identity has the id, which never changes, and what people know the thing by, which changes with its name. Either is
-//! enough for an import. Where both are given they have to be about the same thing, so that what is taken over is never
-//! something else than what the reader of the configuration believes.
+//! An identity has the id, which never changes, and the names, which can change. Either is enough for an import. If both
+//! are given they must refer to the same thing, so that an import never takes over something other than what the reader of
+//! the configuration believes.
 
 use ipam_shared::cidr::Cidr;
 use ipam_shared::name::fold;
@@ -24,7 +24,7 @@ pub(crate) fn schema(word: &str, known_by: &[(&str, String)]) -> IdentitySchema 
     )
 }
 
-/// Refuses what was found by a part of an identity if another part of it is about something else.
+/// Refuses what was found by one part of an identity if another part refers to something else.
 pub(crate) fn check(word: &str, identity: &Value, found: &Value) -> Result<()> {
     let parts = identity.as_map().into_iter().flatten();
     let differing = parts
@@ -48,8 +48,8 @@ pub(crate) fn check(word: &str, identity: &Value, found: &Value) -> Result<()> {
     .into())
 }
 
-/// Names are compared as the server does where it finds by them: it found this one, so that case can only matter where it
-/// does not. Networks may be written in several ways.
+/// Names are compared as the server does when it looks them up: it found this one, so a difference in case is one that the
+/// server ignores. Networks may be written in several ways.
 fn same(is: &str, wanted: &str) -> bool {
     let network = |text: &str| text.parse::<Cidr>().ok();
     fold(is) == fold(wanted) || network(is).is_some_and(|is| network(wanted) == Some(is))

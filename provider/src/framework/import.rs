@@ -1,4 +1,4 @@
-//! What identifies a noun, and finding what an import names.
+//! What identifies a noun, and how an import finds it.
 
 use ipam_client::{Client, Error};
 use ipam_shared::error::Code;
@@ -6,7 +6,7 @@ use tfplugin::{Diagnostic, IdentitySchema, Import, Result, Value};
 
 use super::{identity, noun::Noun};
 
-/// The id and the key, with the VRF where keys are those of a VRF.
+/// The id and the key, with the VRF where keys are unique per VRF.
 pub(super) fn schema<N: Noun>() -> IdentitySchema {
     let key = format!("The {} of the {}.", N::KEY, N::WORD);
     let mut known_by = vec![(N::KEY, key)];
@@ -49,7 +49,7 @@ pub(super) fn text<N: Noun>(request: &Import) -> Result<String> {
     }
 }
 
-/// Finds what an import names. An identity tells an id from a name, however they look.
+/// Finds what an import names. An identity distinguishes an id from a name, however they look.
 pub(super) async fn find<N: Noun>(
     client: &Client,
     request: &Import,
@@ -72,7 +72,7 @@ pub(super) async fn find<N: Noun>(
     }
 }
 
-/// Refuses what was found by one part of an identity while another part is about something else.
+/// Refuses what was found by one part of an identity while another part refers to something else.
 pub(super) fn check<N: Noun>(request: &Import, found: &Value) -> Result<()> {
     match request {
         Import::Id(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Labels of what the provider makes: those of the resource, and the provider's `default_labels` beneath them.
+//! Labels of what the provider creates: those of the resource, which override the provider's `default_labels`.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) fn attribute() -> Attribute {
     Attribute::map(Type::String)
 }
 
-/// What a resource says about labels, and what comes of it.
+/// The configured labels, and the effective ones.
 pub(crate) fn attributes() -> [(&'static str, Attribute); 2] {
     [
         (
@@ -35,7 +35,7 @@ pub(crate) fn attributes() -> [(&'static str, Attribute); 2] {
     ]
 }
 
-/// Refuses labels that the server would refuse, as far as they are known.
+/// Refuses labels that the server would refuse, as far as known.
 pub(crate) fn check(config: &Value, name: &str) -> Result<()> {
     let labels = config.get(name);
     if !labels.is_wholly_known() {
@@ -51,7 +51,7 @@ pub(crate) fn check(config: &Value, name: &str) -> Result<()> {
         })
 }
 
-/// Plans the effective labels, if all that they are made of is known.
+/// Plans the effective labels, if everything they depend on is known.
 pub(crate) fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     match (
         ctx.try_client(),
@@ -66,7 +66,7 @@ pub(crate) fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
-/// The labels to send for what is planned.
+/// The labels to send for a plan.
 pub(crate) fn effective(connection: &Connection, planned: &Value) -> Result<Labels> {
     let labels: LabelMap = planned.attribute("labels")?;
     Labels::new(merged(connection, labels)).map_err(|error: LabelError| {
@@ -86,8 +86,8 @@ pub(crate) fn merged(connection: &Connection, labels: LabelMap) -> LabelMap {
     merged
 }
 
-/// Sets both attributes to what the server has. `known` is the plan or the state from before: a label that it does not
-/// name and that is the provider's own is none of the resource's.
+/// Sets both attributes to what the server has. `known` is the plan or the prior state: a label that is not in it but among
+/// the provider's defaults does not count as the resource's.
 pub(crate) fn settle(
     all: &Labels,
     known: &Value,

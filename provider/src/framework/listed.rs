@@ -1,7 +1,7 @@
-//! A noun as a data source of many: all that there are, or those that every given filter lets through.
+//! A noun as a data source of many: all of them, or those that match every given filter.
 //!
-//! The filters of the API have the same names here. A list is read in pages as large as the server has them, so that ten
-//! thousand take ten requests.
+//! The filters of the API have the same names here. Lists are read in pages of the maximum size, so that ten thousand items
+//! take ten requests.
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
@@ -25,34 +25,34 @@ use crate::connection::Connection;
 pub(crate) trait Listing: Send + Sync + 'static {
     /// Of the data source, such as `ipam_vrfs`.
     const TYPE: &'static str;
-    /// The attribute with what is found, which is what they are called in a sentence too, such as `pools`.
+    /// The attribute with the results, which is also what they are called in a sentence, such as `pools`.
     const PLURAL: &'static str;
     /// What they are called in a sentence, such as `VRFs`.
     const WORDS: &'static str = Self::PLURAL;
-    /// What is shown beside what the resource has, to complete "Lists VRFs".
+    /// What is shown in addition to the resource's attributes, to complete "Lists VRFs".
     const WITH: &'static str = "";
     /// Whether they can have labels.
     const HAS_LABELS: bool = true;
     /// Whether the server can be asked for those with a label.
     const SERVER_KNOWS_LABELS: bool = false;
 
-    /// What the server is asked with.
+    /// The server's filter.
     type Filter: DeserializeOwned + Send + Sync;
     /// What it answers.
     type Found: Send + Sync;
 
-    /// The filters of the API but for `label`, and those of [`Listing::lets_through`].
+    /// The filters of the API except `label`, and those of [`Listing::lets_through`].
     fn filters() -> Vec<AttributeSpec>;
 
     /// Which of the filters the server does not know.
     const OWN_FILTERS: &'static [&'static str] = &[];
 
-    /// Whether the filters that the server does not know let it through.
+    /// Whether it matches the filters that the server does not know.
     fn lets_through(_found: &Self::Found, _config: &Value) -> bool {
         true
     }
 
-    /// All that the server lets through.
+    /// All that match the server's filter.
     async fn all(
         client: &Client,
         filter: &Self::Filter,
@@ -87,12 +87,12 @@ fn filters<L: Listing>() -> Vec<AttributeSpec> {
         .chain([
             by(
                 "owner",
-                "Only what was made for this owner, see the provider's `owner`; empty for what was made for none.",
+                "Only what was created for this owner, see the provider's `owner`; empty for what was created for none.",
             ),
             AttributeSpec::new(
                 "confirmed",
                 confirmed,
-                "Only what an owner has confirmed (`true`), or only what none has (`false`), such as the rest of an \
+                "Only what an owner has confirmed (`true`), or only what none has (`false`), such as leftovers of an \
                  interrupted apply.",
                 "",
             ),
@@ -110,17 +110,17 @@ pub(crate) fn by_a<T: FromValue>(name: &'static str, what: &'static str) -> Attr
     by(name, what).is::<T>()
 }
 
-/// Most that is answered, in bytes of JSON, which is more than what is sent. Terraform takes 64 MiB in one message.
+/// Maximum size of the result, in bytes of JSON, which is more than what is sent. Terraform accepts 64 MiB in one message.
 const MAX_BYTES: usize = 60 << 20;
 
-/// Refuses what Terraform would break the connection over, with what to do.
+/// Refuses a result for which Terraform would break the connection, with advice.
 fn check_size(plural: &str, values: &[Value], most: usize) -> std::result::Result<(), Diagnostic> {
     let mut bytes = 0;
     for value in values {
         bytes += value.to_json().to_string().len();
         if bytes > most {
             let text = format!(
-                "These are {} {plural}, which is more than Terraform takes in one answer. Narrow them down with filters, \
+                "These are {} {plural}, which is more than Terraform accepts in one reply. Narrow them down with filters, \
                  in several data sources if need be.",
                 values.len()
             );
@@ -130,7 +130,7 @@ fn check_size(plural: &str, values: &[Value], most: usize) -> std::result::Resul
     Ok(())
 }
 
-/// What only pools could be filtered by before there was `labels`.
+/// The filter that only pools had before there was `labels`.
 pub(crate) const LABEL: &str = "label";
 
 fn wanted_labels(config: &Value) -> Result<BTreeMap<String, String>> {
@@ -153,7 +153,7 @@ fn wanted_labels(config: &Value) -> Result<BTreeMap<String, String>> {
 
 fn key_value(label: &str) -> std::result::Result<(&str, &str), Diagnostic> {
     label.split_once('=').ok_or_else(|| {
-        let text = format!("{label:?} is no key=value, such as environment=prod.");
+        let text = format!("{label:?} is not key=value, such as environment=prod.");
         Diagnostic::error("Invalid value", text).at(LABEL)
     })
 }
@@ -166,7 +166,7 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
 
     fn schema(&self) -> Schema {
         let about = format!(
-            "Lists {}{}: all, or those that every given filter lets through. None is no error.",
+            "Lists {}{}: all, or those that match every given filter. An empty result is not an error.",
             L::WORDS,
             L::WITH
         );
@@ -209,7 +209,7 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
                 fields.insert(spec.name.to_owned(), value.to_json());
             }
         }
-        // The server takes one label, and what comes before the first = for its key.
+        // The server accepts one label, and treats what comes before the first = as its key.
         if let Some((key, value)) = wanted.iter().find(|(key, _)| !key.contains('='))
             && L::SERVER_KNOWS_LABELS
         {

@@ -1,4 +1,4 @@
-//! A noun as a data source: one, by its id or by what people call it.
+//! A noun as a data source: one thing, by its id or by its name.
 
 use std::marker::PhantomData;
 
@@ -32,7 +32,7 @@ pub(crate) fn specs<N: Noun>() -> Vec<AttributeSpec> {
     let owner = AttributeSpec::shown(
         "owner",
         Attribute::string(),
-        "For whom it was made; null for nobody in particular.",
+        "For whom it was created; null for nobody in particular.",
     );
     let shown = N::only_looked_up().into_iter().chain([owner]);
     N::specs().into_iter().chain(shown).collect()
@@ -153,7 +153,7 @@ impl<N: Noun> DataSource<Connection> for LookedUp<N> {
         match found.as_slice() {
             [found] => {
                 let mut values = values::<N>(found)?;
-                // As it is written; names of VPCs have no case.
+                // As it is spelled; names of VPCs ignore case.
                 if !config.get(N::KEY).is_null() {
                     values.set(N::KEY, config.get(N::KEY).clone());
                 }

@@ -1,7 +1,7 @@
 //! What the resources and data sources of all nouns have in common; no noun is named here.
 //!
-//! `noun` says what a noun has to tell, and `resource`, `looked_up` and `listed` make a resource, a data source of one and a
-//! data source of many of it.
+//! `noun` defines what a noun has to provide, and `resource`, `looked_up` and `listed` turn it into a resource, a data
+//! source of one and a data source of many.
 
 pub(crate) mod attribute_spec;
 pub(crate) mod call;

@@ -1,8 +1,9 @@
-//! What an interrupted apply left behind and no state has learnt of: a destroy does not take it along, and says so.
+//! What an interrupted apply left behind and no state knows of: a destroy does not remove it, and says so.
 //!
-//! An apply takes over what it finds of its own. Only when everything is about to go does nobody come back for the rest, so
-//! the first deletion looks for what was made for this owner and nobody has confirmed: the refresh before it has confirmed all
-//! that the state knows. Terraform asks the provider for nothing if the state is empty; then `ipam orphans` tells.
+//! An apply takes over what it finds of its own. Only when everything is destroyed does nobody come back for the rest, so
+//! the first deletion looks for what was created for this owner and nobody has confirmed: the refresh before it has
+//! confirmed everything that the state knows. Terraform does not call the provider if the state is empty; then `ipam
+//! orphans` finds it.
 
 use ipam_shared::api::{
     allocation::{Allocation, AllocationFilter},
@@ -16,10 +17,10 @@ use crate::{
     connection::Connection,
 };
 
-/// So many are named.
+/// How many are named.
 const NAMED: usize = 10;
 
-/// Says once what else of this owner is left when everything goes.
+/// Reports once what else of this owner is left when everything is destroyed.
 pub(crate) async fn before_deletion(ctx: &Context<Connection>, connection: &Connection) {
     let Some(owner) = &connection.owner else {
         return;
@@ -34,7 +35,7 @@ pub(crate) async fn before_deletion(ctx: &Context<Connection>, connection: &Conn
     };
     let left = match connection.client.all_allocations(&filter).await {
         Ok(left) => left,
-        // A destroy is not kept from ending because nobody can tell what is left.
+        // A destroy does not fail because leftovers can't be looked up.
         Err(error) => {
             tracing::warn!(%error, "what no state has confirmed can't be looked up");
             return;
@@ -47,13 +48,13 @@ pub(crate) async fn before_deletion(ctx: &Context<Connection>, connection: &Conn
     let lines: Vec<String> = named.map(|found| format!("  {}", line(found))).collect();
     ctx.report(Diagnostic::warning(
         format!(
-            "Allocations of the owner {owner} stay that no state has confirmed: {}",
+            "Allocations of the owner {owner} that no state has confirmed stay: {}",
             left.len()
         ),
         format!(
-            "They were made for the same owner as what is destroyed, and no refresh has found them in a state: most likely \
-             an apply was interrupted. They are not destroyed:\n\n{}\n\n\"ipam orphans --owner '{owner}'\" lists all of \
-             them.",
+            "They were created for the same owner as what is destroyed, and no refresh has found them in a state: most \
+             likely an apply was interrupted. They are not destroyed:\n\n{}\n\n\"ipam orphans --owner '{owner}'\" lists \
+             all of them.",
             lines.join("\n")
         ),
     ));

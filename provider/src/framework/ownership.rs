@@ -1,9 +1,9 @@
-//! Who owns what is there: the claim that a creation draws, kept in private state and shown at each read.
+//! Ownership: the claim that a creation gets, kept in private state and shown at each read.
 //!
-//! The first read that shows it confirms the ownership, and from then on nobody takes the thing over by its name.
-//! Terraform may leave out that read (`-refresh=false`), and then plan something new of the same name as what is about to
-//! go: a successor under `create_before_destroy`, or the same resource at another address. Unconfirmed, the new one would
-//! take over what the old one then deletes. So such a plan confirms first what is there.
+//! The first read that shows it confirms the ownership, and from then on nobody can take the thing over by its name.
+//! Terraform may skip that read (`-refresh=false`), and then plan something new with the name of something that is about to
+//! be deleted: a successor under `create_before_destroy`, or the same resource at another address. Unconfirmed, the new one
+//! would take over what the old one then deletes. So such a plan first confirms what exists.
 
 use ipam_client::Created;
 use ipam_shared::{
@@ -23,7 +23,7 @@ pub(crate) fn claim(private: &Private) -> Option<Claim> {
     private.get(CLAIM)
 }
 
-/// What a state notes of a creation. Says if the thing was there before.
+/// What the state keeps of a creation. Warns if the thing existed before.
 pub(crate) fn keep<T: Owned>(
     ctx: &Context<Connection>,
     title: &str,
@@ -32,15 +32,17 @@ pub(crate) fn keep<T: Owned>(
     if created.adopted {
         let word = T::NOUN.word();
         let why = match T::NOUN {
-            Noun::Vpc => "An allocation made it when it first named it, or it was asked for before",
+            Noun::Vpc => {
+                "It was created when an allocation first named it, or it was requested before"
+            }
             _ => {
-                "It was asked for before with the same name and in the same way, for the same owner"
+                "It was requested before with the same name and in the same way, for the same owner"
             }
         };
         ctx.report(Diagnostic::warning(
             format!("The {word} {title} was there already"),
             format!(
-                "{why}, and nobody has confirmed since that it is theirs: most likely an apply was interrupted. This \
+                "{why}, and nobody has confirmed it since: most likely an apply was interrupted. This \
                  resource takes it over. If another configuration has a resource of the same name, give one of them \
                  another name, because the other one's next plan will fail; the provider's setting owner tells \
                  configurations apart before that."
@@ -54,7 +56,7 @@ pub(crate) fn keep<T: Owned>(
     private
 }
 
-/// Notes while planning what is there, of the name `key`, and confirms it if something new is to have that name.
+/// While planning, notes what exists with the name `key`, and confirms it if something new is to have that name.
 pub(crate) async fn plan_present(
     ctx: &Context<Connection>,
     kind: Noun,
@@ -80,7 +82,7 @@ pub(crate) async fn plan_present(
     Ok(())
 }
 
-/// Confirms while planning what is there of the name that something new is to have.
+/// While planning, confirms what exists with the name that something new is to have.
 pub(crate) async fn plan_new(ctx: &Context<Connection>, key: &Key) -> Result<()> {
     match ctx.try_client() {
         Some(connection) => confirm(ctx, connection, key).await,

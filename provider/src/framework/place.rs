@@ -1,9 +1,9 @@
-//! Where a thing is: its VRF, its parent, its profile. No change moves a thing, so that another place means another
-//! thing; but a place may be renamed, and then the same change of the configuration means nothing at all.
+//! Where a thing is: its VRF, its parent, its profile. No change moves a thing, so another place means another thing; but a
+//! place may be renamed, and then the same change of the configuration changes nothing.
 //!
-//! A plan tells the two apart by what this run was told of the place. If it knows of no renaming and of no new place, it
-//! asks the server: when both names exist, they are two places, and the thing is replaced. When one does not exist, the
-//! change is planned in place, and the apply, by when the renaming has happened, checks it before it does anything.
+//! A plan distinguishes the two by what this run knows of the place. If it knows of no renaming and of no new place, it
+//! asks the server: if both names exist, they are two places, and the thing is replaced. If one does not exist, the change
+//! is planned in place, and the apply, by which time the renaming has happened, checks it before it does anything.
 
 use ipam_client::{Client, Error};
 use ipam_shared::{api::ownership::Noun, name::Name};
@@ -20,7 +20,7 @@ pub(crate) fn vrf(what: &'static str, usage: &'static str) -> AttributeSpec {
         .place()
 }
 
-/// Replaces the thing if its VRF becomes another one. Returns whether it does.
+/// Replaces the thing if its VRF changes to another one. Returns whether it does.
 pub(crate) async fn plan_vrf(
     ctx: &Context<Connection>,
     plan: &mut Plan,
@@ -30,7 +30,7 @@ pub(crate) async fn plan_vrf(
     plan_name(ctx, plan, "vrf", Noun::Vrf, exists, consequence).await
 }
 
-/// Replaces the thing if the place, a `noun`, that the attribute names becomes another one. Returns whether it does.
+/// Replaces the thing if the attribute, which names a `noun`, changes to another one. Returns whether it does.
 pub(crate) async fn plan_name(
     ctx: &Context<Connection>,
     plan: &mut Plan,
@@ -70,7 +70,7 @@ pub(crate) async fn plan_name(
     Ok(true)
 }
 
-/// Refuses a change that was planned in place, because it might have been a renaming, and turns out to be none.
+/// Refuses a change that was planned in place because it might have been a renaming, but turns out not to be one.
 pub(crate) fn check(
     word: &str,
     attribute: &str,

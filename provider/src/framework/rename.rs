@@ -1,8 +1,8 @@
-//! What becomes of ranges when what has them gets another name.
+//! What happens to ranges when their holder is renamed.
 //!
-//! A new name is a change in place, which is right when somebody thinks of a better one. But to `count` a resource is its
-//! number: when an element in the middle of a list goes, each name after it moves to the resource before, and would take
-//! the ranges of another name with it, in use as they are. So the plan says which ranges go where, or refuses.
+//! A new name is a change in place, which is right when somebody thinks of a better one. But `count` identifies a resource
+//! by its number: when an element in the middle of a list is removed, each name after it moves to the previous resource,
+//! and would take over the ranges of another name, which are in use. So the plan says which ranges go where, or refuses.
 
 use tfplugin::{Context, Diagnostic, Plan, Result};
 
@@ -12,7 +12,7 @@ use crate::{
     settings::Rename,
 };
 
-/// Plans the new name of something that has `ranges`, as the setting says. Returns whether the thing is replaced.
+/// Plans the new name of something that has `ranges`, according to the setting. Returns whether the thing is replaced.
 pub(crate) fn plan(
     ctx: &Context<Connection>,
     plan: &mut Plan,

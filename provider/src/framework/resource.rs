@@ -278,7 +278,7 @@ impl<N: Noun> Resource<Connection> for NounResource<N> {
     }
 }
 
-/// Notes what is wanted, and refuses a second one of the same name.
+/// Notes the wanted name, and refuses a second resource with it.
 async fn note<N: Noun>(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     let (Some(connection), Some(key)) = (ctx.try_client(), N::key(&plan.planned)) else {
         return Ok(());

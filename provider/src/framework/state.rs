@@ -1,4 +1,4 @@
-//! What the server has, as a state of Terraform.
+//! The server's representation as Terraform state.
 
 use tfplugin::{Instance, Private, Result, Value};
 
@@ -21,12 +21,12 @@ pub(super) fn vrfs<N: Noun>(found: &[N::Found]) -> Result<Vec<String>> {
     found.iter().map(vrf).collect()
 }
 
-/// What was found by somebody who knows nothing of it.
+/// The state for something that was just found.
 pub(crate) fn imported<N: Noun>(found: &N::Found, connection: &Connection) -> Result<Instance> {
     instance::<N>(found, &Value::Null, connection, Private::default())
 }
 
-/// What the server has, as a state. `known` is the plan or the state from before; null after an import.
+/// What the server has, as a state. `known` is the plan or the prior state; null after an import.
 pub(super) fn instance<N: Noun>(
     found: &N::Found,
     known: &Value,

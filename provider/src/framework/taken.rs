@@ -1,4 +1,4 @@
-//! Names that something new is planned to have and somebody else has already: said in the plan, not in the apply.
+//! Names of new things that are already taken: reported in the plan, not in the apply.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ use crate::{
     run::{ahead::Listed as _, key::Key, taken::Holder},
 };
 
-/// So many pages of a list are read; what is not among them is looked up by itself.
+/// How many pages of a list are read; what is not among them is looked up individually.
 const PAGES: usize = 3;
 
-/// Refuses to plan something new of a name that somebody has and nothing in this run gives up.
+/// Refuses to plan something new with a name that is taken and that nothing in this run gives up.
 pub(super) async fn check<N: Noun>(
     ctx: &Context<Connection>,
     connection: &Connection,
@@ -35,7 +35,7 @@ pub(super) async fn check<N: Noun>(
     let Some(holder) = holder::<N>(ctx, connection, planned, key).await? else {
         return Ok(());
     };
-    // What the state has of that name goes, is replaced, or gets another name.
+    // What the state has with that name is deleted, replaced, or renamed.
     let excuse = || (run.is_applying() || run.is_present(key)).then_some(Verdict::None);
     if verdict(ctx, connection, excuse).await == Verdict::Certain {
         let what = format!("create the {} {}", N::WORD, N::title(planned));

@@ -1,8 +1,8 @@
 //! What to make of a refusal while planning.
 //!
-//! A refusal is not yet a verdict: what stands in the way may be about to go in the same run, and Terraform plans in any
-//! order. So the refused plan waits until nothing more is heard of the run, and only then says so. Few wait at a time, because
-//! what they wait for comes through the same door; the others say nothing, and the plan fails all the same.
+//! A refusal is not yet a verdict: what conflicts may be about to be deleted in the same run, and Terraform plans in any
+//! order. So a refused plan waits until no more calls of the run arrive, and only then reports it. Few wait at a time,
+//! because what they wait for needs the same slots; the others report nothing, and the plan fails anyway.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use tfplugin::Context;
 
 use crate::{command::is_one_by_one, connection::Connection};
 
-/// After this long without news of the run, all of it is known.
+/// After this long without further calls, the whole run is known.
 const QUIET: Duration = Duration::from_millis(700);
 
 /// How long a refusal waits at most.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two looks.
+/// Interval between two checks.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What to make of a refusal.
@@ -30,8 +30,8 @@ pub(crate) enum Verdict {
     None,
 }
 
-/// What to make of a refusal, once as much is known of this run as will be. `excuse` says why it says less than it seems
-/// to, as far as is known so far.
+/// What to make of a refusal, once everything is known of this run that will be. `excuse` says why it may not be final, as
+/// far as known so far.
 pub(crate) async fn verdict(
     ctx: &Context<Connection>,
     connection: &Connection,
@@ -51,7 +51,7 @@ pub(crate) async fn verdict(
         }
         tokio::time::sleep(PAUSE).await;
     }
-    // In single file nothing was heard because nothing could be.
+    // With -parallelism=1 nothing arrived because nothing could.
     if is_one_by_one() || !run.is_planning() {
         return Verdict::Possible;
     }

@@ -73,10 +73,10 @@ pub(crate) fn prefix_length(
         })
 }
 
-/// The family behind the other arguments, if there is one.
+/// The family after the other arguments, if there is one.
 pub(crate) fn family(arguments: &Arguments, index: usize) -> Result<Option<Family>, FunctionError> {
     if arguments.len() > index + 1 {
-        let text = "There is one family at most.";
+        let text = "At most one family may be given.";
         return Err(FunctionError::argument(index + 1, text));
     }
     if arguments.len() == index {

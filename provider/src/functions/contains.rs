@@ -18,7 +18,7 @@ impl Function for Contains {
             Type::Bool,
         )
         .describe(
-            "Answers whether all of an address or a network lies in a network. A network contains itself, and never \
+            "Returns whether all of an address or a network lies in a network. A network contains itself, and never \
              anything of the other address family. No server is asked.",
         )
         .parameter(Parameter::new(

@@ -1,8 +1,8 @@
 //! Functions: arithmetic on networks and sizes without a server, for expressions that need it before anything is
 //! allocated. IPv4 and IPv6.
 //!
-//! What is not known yet never gets here: Terraform answers an unknown result itself, and refuses null. A null inside a
-//! list does get here, and is refused as what is no network.
+//! Unknown values never get here: Terraform returns an unknown result itself, and refuses null. A null inside a list does
+//! get here, and is refused because it is not a network.
 
 pub(crate) mod argument;
 pub(crate) mod contains;

@@ -8,7 +8,7 @@ use super::argument::{self, Network};
 /// The function `nth_block`.
 pub(crate) struct NthBlock;
 
-/// From which end an index counts, and how many blocks lie before; none if it is no whole number of at most 128 bits.
+/// From which end an index counts, and how many blocks lie before it; none if it is not a whole number of at most 128 bits.
 fn counted(index: &Number) -> Option<(End, u128)> {
     let text = index.to_string();
     match text.strip_prefix('-') {
@@ -28,7 +28,7 @@ impl Function for NthBlock {
     fn signature(&self) -> Signature {
         Signature::new("A block of a network by its number", Type::String)
             .describe(
-                "Answers one of the blocks of a prefix length that a network consists of: 0 is the one with the lowest \
+                "Returns one of the blocks of a prefix length that a network consists of: 0 is the one with the lowest \
                  addresses, -1 the one with the highest. An error if there are not so many. No server is asked.",
             )
             .parameter(Parameter::new(
@@ -52,23 +52,22 @@ impl Function for NthBlock {
         let Network(network) = arguments.get(0)?;
         let length = argument::prefix_length(arguments, 1, network.family())?;
         if length < network.prefix_length() {
-            let text =
-                format!("A /{length} is larger than {network}, so that there are none in it.");
+            let text = format!("A /{length} is larger than {network}, so it contains none.");
             return Err(FunctionError::argument(1, text));
         }
         let index: Number = arguments.get(2)?;
         let (end, before) = counted(&index).ok_or_else(|| {
             FunctionError::argument(
                 2,
-                format!("{index} is not the number of a block: whole numbers count them."),
+                format!("{index} is not the number of a block: it must be a whole number."),
             )
         })?;
         let block = networks::nth_block(network, length, end, before).ok_or_else(|| {
             let count = networks::blocks(network, length);
             let text = if count == 1 {
-                format!("{network} is the only block of that size, with the numbers 0 and -1; {index} is none.")
+                format!("{network} is the only block of that size, with the numbers 0 and -1; {index} is not one of them.")
             } else {
-                format!("{network} has {count} blocks of /{length}, 0 to {} or -1 to -{count}; {index} is none.", count - 1)
+                format!("{network} has {count} blocks of /{length}, 0 to {} or -1 to -{count}; {index} is not one of them.", count - 1)
             };
             FunctionError::argument(2, text)
         })?;

@@ -16,7 +16,7 @@ impl Function for Overlaps {
     fn signature(&self) -> Signature {
         Signature::new("Whether any two of several networks overlap", Type::Bool)
             .describe(
-                "Answers whether any two of the networks have an address in common. A whole list is given with dots: \
+                "Returns whether any two of the networks have an address in common. A whole list is given with dots: \
                  `overlaps(var.networks...)`. Networks of different address families never overlap. No server is asked.",
             )
             .variadic(Parameter::new(

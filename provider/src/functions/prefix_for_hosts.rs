@@ -20,14 +20,13 @@ impl Function for PrefixForHosts {
             Type::Number,
         )
         .describe(
-            "Answers the prefix length of the smallest node range of the profile `node-pod` that holds so many hosts \
-             beside the 5 reserved addresses: the size that an `ipam_allocation` with the same `hosts` gets. No server \
-             is asked.\n\n\
-             | hosts | node range | pod range |\n|---|---|---|\n| 1 to 59 | /26 | /21 |\n| 60 to 123 | /25 | /20 |\n\
-             | 124 to 251 | /24 | /19 |\n| 252 to 507 | /23 | /18 |\n| 508 to 1019 | /22 | /17 |\n\
-             | 1020 to 2043 | /21 | /16 |\n| 2044 to 4091 | /20 | /15 |\n\n\
-             More than 4091 hosts is an error. With a `family`, it is the smallest block of that family, without the \
-             bounds of the profile: for an allocation from a pool of your own.",
+            "Returns the prefix length of the smallest node range of the profile `node-pod` that holds so many hosts in \
+             addition to the 5 reserved addresses: the size that an `ipam_allocation` with the same `hosts` gets. No \
+             server is asked.\n\n| hosts | node range | pod range |\n|---|---|---|\n| 1 to 59 | /26 | /21 |\n| 60 to 123 | \
+             /25 | /20 |\n| 124 to 251 | /24 | /19 |\n| 252 to 507 | /23 | /18 |\n| 508 to 1019 | /22 | /17 |\n| 1020 to \
+             2043 | /21 | /16 |\n| 2044 to 4091 | /20 | /15 |\n\nMore than 4091 hosts is an error. With a `family`, it is \
+             the smallest block of that family, without the bounds of the profile: for an allocation from a pool of your \
+             own.",
         )
         .parameter(Parameter::new(
             "hosts",
@@ -47,7 +46,7 @@ impl Function for PrefixForHosts {
         let refuse = |text: String| FunctionError::argument(0, text);
         let hosts = number.as_u64().ok_or_else(|| {
             refuse(format!(
-                "{number} is no number of hosts: that is a whole number, at least 1."
+                "{number} is not a number of hosts: it must be a whole number, at least 1."
             ))
         })?;
         let length = match family {

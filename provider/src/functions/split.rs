@@ -10,7 +10,7 @@ use super::argument::{self, Network};
 /// The function `split`.
 pub(crate) struct Split;
 
-/// Any number that may be a prefix length of some family; what does not suit the network is refused with it.
+/// Any number that may be a prefix length of some family; whether it suits the network is checked later.
 struct Length(u8);
 
 impl FromValue for Length {
@@ -33,7 +33,7 @@ impl Function for Split {
     fn signature(&self) -> Signature {
         Signature::new("Blocks of given sizes in a network", argument::list())
             .describe(
-                "Answers blocks of these prefix lengths, in their order, none of which overlap. Each takes the smallest \
+                "Returns non-overlapping blocks of these prefix lengths, in their order. Each takes the smallest \
                  part of the network that is left and holds it, as a pool with the strategy `best_fit` hands them out.\n\n\
                  A block depends on those before it only: a further prefix length at the end of the list moves none, \
                  so that a plan can grow. If all blocks together are no larger than the network, they fit in whatever \

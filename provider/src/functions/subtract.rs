@@ -18,7 +18,7 @@ impl Function for Subtract {
             argument::list(),
         )
         .describe(
-            "Answers the shortest list of networks that covers the addresses of `networks` that are in none of \
+            "Returns the shortest list of networks that covers the addresses of `networks` that are in none of \
              `exclude`. In address order, IPv4 first; empty if nothing is left. No server is asked.",
         )
         .parameter(Parameter::new(

@@ -18,7 +18,7 @@ impl Function for Summarize {
             argument::list(),
         )
         .describe(
-            "Answers the shortest list of networks that covers exactly the addresses of the given ones: what lies in \
+            "Returns the shortest list of networks that covers exactly the addresses of the given ones: what lies in \
              another disappears, and neighbours become one where that is a network. In address order, IPv4 first. No \
              server is asked.",
         )

@@ -18,8 +18,8 @@ impl Function for UsableHosts {
     fn signature(&self) -> Signature {
         Signature::new("Hosts that a block holds", Type::Number)
             .describe(
-                "Answers how many hosts a block of that prefix length holds beside the 5 reserved addresses (network, \
-                 broadcast, gateway, DNS and a spare one); 0 if it has no more than those. No server is asked.",
+                "Returns how many hosts a block of that prefix length holds in addition to the 5 reserved addresses \
+                 (network, broadcast, gateway, DNS and a spare one); 0 if it has no more than those. No server is asked.",
             )
             .parameter(Parameter::new(
                 "prefix_length",

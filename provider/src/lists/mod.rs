@@ -1,7 +1,7 @@
-//! What there is, whoever made it: `terraform query` finds it and writes its configuration (Terraform 1.14 and later).
+//! Lists: `terraform query` finds what exists, whoever created it, and writes its configuration (Terraform 1.14 and later).
 //!
-//! A list has the server narrow it down as far as the server's own filters go, and does the rest here, page by page, for as
-//! long as more are wanted. What each noun can be narrowed by is in `nouns`.
+//! A list is filtered by the server as far as its filters go, and the rest is filtered here, page by page, for as long as
+//! more items are wanted. The filters of each noun are in `nouns`.
 
 mod nouns;
 
@@ -36,9 +36,9 @@ pub(crate) trait Listable: Send + Sync + 'static {
     const TYPE: &'static str;
     /// What several are called in a sentence, such as `VRFs`.
     const WORDS: &'static str;
-    /// Who finds them by their labels, if they have any.
+    /// Who filters by labels, if they have any.
     const LABELS: Option<By>;
-    /// What to find them by: an attribute of a list's `config` and what it lets through.
+    /// Filters: an attribute of a list's `config` and what it matches.
     const FILTERS: &'static [FilterSpec];
 
     /// The server's filter, with fields of the names of attributes.
@@ -46,7 +46,7 @@ pub(crate) trait Listable: Send + Sync + 'static {
     /// What the server has.
     type Found: Send + Sync;
 
-    /// One page of what a filter lets through.
+    /// One page of what matches a filter.
     async fn page(
         client: &Client,
         filter: &Self::Filter,
@@ -66,12 +66,12 @@ pub(crate) struct FilterSpec {
     by: By,
 }
 
-/// Who compares.
+/// Who applies the filter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     /// The server: its filter has a field of that name, or one for a label.
     Server,
-    /// We: the attribute of that name has to be the same.
+    /// The provider: the attribute of that name has to be equal.
     Us,
 }
 
@@ -86,7 +86,7 @@ impl<L: Listable> ListResource<Connection> for Lists<L> {
 
     fn schema(&self) -> Schema {
         let about = format!(
-            "Finds {}: all, or those that every given filter lets through. None is no error.",
+            "Finds {}: all, or those that match every given filter. An empty result is not an error.",
             L::WORDS
         );
         let schema = L::FILTERS
@@ -103,7 +103,7 @@ impl<L: Listable> ListResource<Connection> for Lists<L> {
     }
 
     async fn validate(&self, _ctx: &Context<Connection>, config: &Value) -> Result<()> {
-        // The server would refuse these too, with less of a hint at the place.
+        // The server would refuse these too, but less clearly.
         for filter in L::FILTERS {
             let text: Field<String> = config.attribute(filter.name)?;
             if text.as_known().is_some_and(String::is_empty) {
@@ -132,7 +132,7 @@ impl<L: Listable> ListResource<Connection> for Lists<L> {
         let wanted: Option<LabelMap> = request.config.attribute("labels")?;
         let wanted = wanted.unwrap_or_default();
         let mut fields = fields::<L>(&request.config, &wanted);
-        // Where only the server narrows it down, every item counts.
+        // If only the server filters, every item counts.
         let page = if narrows_here::<L>(&request.config, &wanted) {
             MAX_LIMIT
         } else {
@@ -189,7 +189,7 @@ fn narrows_here<L: Listable>(config: &Value, wanted: &LabelMap) -> bool {
     by_us.any(|filter| !config.get(filter.name).is_null()) || wanted.len() > labels_of_server
 }
 
-/// Whether something passes what the server does not compare.
+/// Whether something matches the filters that the server does not apply.
 fn is_wanted<L: Listable>(config: &Value, wanted: &LabelMap, state: &Value) -> bool {
     let mut by_us = L::FILTERS.iter().filter(|filter| filter.by == By::Us);
     let same = |filter: &FilterSpec| {
@@ -203,7 +203,7 @@ fn is_wanted<L: Listable>(config: &Value, wanted: &LabelMap, state: &Value) -> b
             .all(|(key, value)| all.get(key).as_str() == Some(value))
 }
 
-/// What is checked before does not come here.
+/// What was checked before does not get here.
 fn unsuitable(error: &serde_json::Error) -> Diagnostic {
     Diagnostic::error("Unsuitable filter", format!("{error}."))
 }

@@ -64,7 +64,7 @@ const fn us(name: &'static str, what: &'static str) -> FilterSpec {
 
 const NAME: FilterSpec = server("name", "Only with this name.");
 
-/// Lists of nouns: what several are called, the server's filter and call, who compares labels, what to find them by.
+/// Lists of nouns: what several are called, the server's filter and call, who filters by labels, and the filters.
 macro_rules! lists {
     ($($noun:ty, $words:literal, $filter:ty, $list:ident, $labels:expr, [$($spec:expr),* $(,)?];)*) => {$(
         #[async_trait]

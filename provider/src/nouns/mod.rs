@@ -1,6 +1,6 @@
-//! A file or folder per noun: its attributes, its calls, and what is its own about plans.
+//! A file or folder per noun: its attributes, its calls, and its specific planning.
 //!
-//! A noun has the data source of many with it (`Vrfs` beside `Vrf`). What all nouns do alike is in `framework`.
+//! A noun has the data source of many with it (`Vrfs` beside `Vrf`). What all nouns share is in `framework`.
 
 pub(crate) mod allocation;
 pub(crate) mod pool;

@@ -61,7 +61,7 @@ fn members() -> AttributeSpec {
         AttributeSpec::new(
             "size_offset",
             Attribute::number().default(0_i64),
-            "Bits added to the prefix length that was asked for: -5 makes a block 32 times as large. The size is asked \
+            "Bits added to the requested prefix length: -5 makes a block 32 times as large. The size is asked \
              for the first member; its own offset counts too.",
             "Default: `0`.",
         )
@@ -69,16 +69,16 @@ fn members() -> AttributeSpec {
         AttributeSpec::new(
             "min_prefix_length",
             Attribute::number().default(0_i64),
-            "Shortest prefix, that is the largest block. If it is the same as `max_prefix_length`, the block always has \
-             that length, whatever was asked for.",
-            "Default: `0`, so that only the pool's bounds hold.",
+            "Shortest prefix length, that is the largest block. If it is the same as `max_prefix_length`, the block always \
+             has that length, whatever was asked for.",
+            "Default: `0`, so only the pool's bounds apply.",
         )
         .is::<PrefixLength>(),
         AttributeSpec::new(
             "max_prefix_length",
             Attribute::number().default(128_i64),
-            "Longest prefix, that is the smallest block. The pool's own bounds hold too.",
-            "Default: `128`, so that only the pool's bounds hold.",
+            "Longest prefix length, that is the smallest block. The pool's own bounds apply too.",
+            "Default: `128`, so only the pool's bounds apply.",
         )
         .is::<PrefixLength>(),
     ];
@@ -88,7 +88,7 @@ fn members() -> AttributeSpec {
         Attribute::required,
         "One for each block of an allocation, 1 to 32, in the order of the blocks; the size of a request is that of the \
          first.",
-        "Changed in place: allocations that exist stay as they are.",
+        "Changed in place: existing allocations stay as they are.",
     )
 }
 
@@ -115,7 +115,7 @@ impl Noun for Profile {
         vec![
             count(
                 "allocations",
-                "How many allocations were made from it and still exist.",
+                "How many existing allocations were created from it.",
             ),
             created_at(),
         ]
@@ -178,7 +178,7 @@ impl Noun for Profile {
                 && earlier
             {
                 return Err(Diagnostic::error(
-                    "Two members have one role",
+                    "Two members have the same role",
                     format!("The role {role} is taken by an earlier member; each block needs one of its own."),
                 )
                 .at(at.then("role"))
@@ -210,7 +210,7 @@ pub(crate) struct Profiles;
 impl Listing for Profiles {
     const TYPE: &'static str = "ipam_profiles";
     const PLURAL: &'static str = "profiles";
-    const WITH: &'static str = ", with how many allocations were made from them";
+    const WITH: &'static str = ", with how many allocations were created from them";
     const HAS_LABELS: bool = false;
 
     type Filter = ProfileFilter;

@@ -39,7 +39,7 @@ impl FromValue for Reason {
         }
         Err(Diagnostic::error(
             "Unsuitable reason",
-            format!("It has {length} characters; 1 to {MAX_REASON} are needed, for those whose request it refuses."),
+            format!("It has {length} characters; 1 to {MAX_REASON} are needed, for those whose requests it blocks."),
         )
         .at(path))
     }
@@ -67,7 +67,8 @@ impl Noun for Reservation {
             AttributeSpec::new(
                 "cidr",
                 Attribute::string().required().requires_replace_because(
-                    "A reservation is of one network. This one ends, and its network may be handed out; another is made.",
+                    "A reservation is for one network. This one is deleted, so its network may be handed out, and another \
+                     is created.",
                 ),
                 "The network.",
                 "A change forces replacement.",
@@ -75,13 +76,13 @@ impl Noun for Reservation {
             .is::<CanonicalCidr>()
             .place(),
             place::vrf(
-                "Name of the VRF in which it holds.",
+                "Name of the VRF in which it applies.",
                 "Default: `default`. Another VRF forces replacement, a new name of the same VRF does not.",
             ),
             AttributeSpec::new(
                 "reason",
                 Attribute::string().required(),
-                "Why, shown to everybody whose request it stands in the way of: 1 to 1,000 characters.",
+                "Why, shown to everybody whose request it blocks: 1 to 1,000 characters.",
                 "Changed in place.",
             )
             .is::<Reason>(),
@@ -93,9 +94,9 @@ impl Noun for Reservation {
             AttributeSpec::shown(
                 "pools",
                 Attribute::list(Type::String),
-                "Names of the pools that it takes space from; none if it lies outside of all.",
+                "Names of the pools that it takes space from; empty if it lies outside of all.",
             ),
-            AttributeSpec::shown("created_by", Attribute::string(), "Who asked for it."),
+            AttributeSpec::shown("created_by", Attribute::string(), "Who requested it."),
             created_at(),
         ]
     }

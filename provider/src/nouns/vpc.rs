@@ -24,10 +24,10 @@ use crate::{
     run::key::Key,
 };
 
-/// Who space is for.
+/// A consumer of space.
 pub(crate) struct Vpc;
 
-/// What tells a VPC from all others: its name, in which upper and lower case are the same.
+/// What distinguishes a VPC from all others: its name, ignoring case.
 pub(crate) fn key(name: &str) -> Key {
     Key::new(Found::NOUN, fold(name))
 }
@@ -36,7 +36,7 @@ pub(crate) fn key(name: &str) -> Key {
 impl Noun for Vpc {
     const TYPE: &'static str = "ipam_vpc";
     const WORD: &'static str = "VPC";
-    const ABOUT: &'static str = "Who space is for. The server makes a VPC when an allocation first names it, so this \
+    const ABOUT: &'static str = "A consumer of space. The server creates a VPC when an allocation first names it, so this \
         resource is needed only for one in another VRF than `default`, or with labels or a description. A VPC that exists \
         already is imported.\n\nIt is destroyed only when it has no allocations any more.";
     const IMPORT: &'static str = "by id, or by name such as prod";
@@ -96,8 +96,8 @@ impl Noun for Vpc {
     }
 
     async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Result<()> {
-        let consequence = "A VPC does not move between address spaces: this one is deleted, which takes that it has no \
-            allocations any more, and a new one is made.";
+        let consequence = "A VPC does not move between address spaces: this one is deleted, which requires that it has no \
+            allocations any more, and a new one is created.";
         place::plan_vrf(ctx, plan, consequence).await.map(drop)
     }
 

@@ -1,10 +1,10 @@
 //! Reading ahead: a refresh of a thousand resources takes a few requests, not a thousand.
 //!
-//! Terraform asks for each resource by itself, a few at a time, and never says what else a state holds. But what one state
-//! holds was mostly made for one owner, and at about the same time, and ids are in the order of that time. So once some were
-//! read one by one, a page of those that come after the next one in the same owner's list is read, and answers the reads
-//! that follow. What is not in it, and everything when pages turn out to hold little of what is asked for, is read by
-//! itself. So is whatever a page shows to belong to somebody else by now: the server explains that best.
+//! Terraform asks for each resource separately, a few at a time, and never says what else a state holds. But what one state
+//! holds was mostly created for one owner, and at about the same time, and ids sort by creation time. So once some were
+//! read one by one, a page of the same owner's list, starting at the next one, is read and answers the reads that follow.
+//! What is not in it is read individually, and so is everything if pages turn out to contain little of what is asked for,
+//! and whatever a page shows to belong to somebody else by now: the server explains that best.
 //!
 //! What was read ahead is forgotten with every change that this provider makes, and after a minute.
 
@@ -30,17 +30,17 @@ use ipam_shared::{
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// So many are read one by one before anything is read ahead: a small state needs no page.
+/// How many are read one by one before anything is read ahead: a small state needs no page.
 const ALONE: usize = 4;
-/// How long what was read ahead is good for.
+/// How long what was read ahead is valid.
 const FRESH: Duration = Duration::from_secs(60);
-/// Of what was read ahead, one in so many has to be asked for, or it was the last page.
+/// Of what was read ahead, at least one in this many has to be used, or it was the last page.
 const USEFUL: usize = 10;
-/// How long before the first one others were made that most likely belong to the same state.
+/// How long before the first one others were created that most likely belong to the same state.
 const EARLIER: Duration = Duration::from_secs(600);
 /// Ids are UUIDs of version 7, whose first 48 bits are milliseconds.
 const TIME_SHIFT: u32 = 80;
-/// So many pages are read before that counts.
+/// How many pages are read before that counts.
 const TRIALS: usize = 2;
 
 /// What was read ahead of one noun.
@@ -51,16 +51,16 @@ pub(crate) struct Ahead<T>(Mutex<Known<T>>);
 struct Known<T> {
     items: HashMap<Uuid, T>,
     since: Instant,
-    /// Reads that were made one by one.
+    /// Individual reads so far.
     alone: usize,
     pages: usize,
     fetched: usize,
     used: usize,
-    /// Whose list the last page was of, and where it goes on, if it does.
+    /// Whose list the last page belongs to, and where it continues, if it does.
     last: Option<(String, Option<String>)>,
     /// Whether the list could not be read.
     has_failed: bool,
-    /// For whom the last one was made that was read.
+    /// For whom the last one that was read was created.
     owner: Option<Owner>,
 }
 
@@ -83,15 +83,15 @@ impl<T> Default for Ahead<T> {
 /// The order of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
-    /// Of the ids, which is that of the creations.
+    /// By id, which is the order of creation.
     Ids,
-    /// Of the names, so that it can only be read from its beginning.
+    /// By name, so it can only be read from its beginning.
     Names,
 }
 
 impl<T: Listed> Ahead<T> {
-    /// The one with that id: read ahead, or by `alone`. The second value says whether the claim still
-    /// has to be confirmed; what is read alone confirms it.
+    /// The one with that id: read ahead, or by `alone`. The second value says whether the claim still has to be confirmed;
+    /// an individual read confirms it.
     pub(crate) async fn read(
         &self,
         client: &Client,
@@ -112,7 +112,7 @@ impl<T: Listed> Ahead<T> {
     }
 
     async fn ahead(&self, client: &Client, id: Uuid) -> Option<T> {
-        // Held while a page is read: whoever comes meanwhile most likely finds what he wants in it.
+        // Held while a page is read: concurrent reads most likely find what they want in it.
         let mut known = self.0.lock().await;
         known.forget_if_stale();
         if !known.items.contains_key(&id)
@@ -135,7 +135,7 @@ impl<T: Listed> Ahead<T> {
         found
     }
 
-    /// Forgets what was read ahead, because something was changed.
+    /// Drops what was read ahead, because something was changed.
     async fn forget(&self) {
         self.0.lock().await.forget();
     }
@@ -160,8 +160,8 @@ impl<T: Owned> Known<T> {
         Some((owner, cursor))
     }
 
-    /// What the page with that id begins after. The first begins with what was made some time before, in the hope that it
-    /// holds all that was made together.
+    /// What the page with that id begins after. The first begins with what was created some time before, in the hope that
+    /// it contains everything that was created together.
     fn before(&self, id: Uuid) -> Uuid {
         let sooner = match self.pages {
             0 => EARLIER.as_millis() << TIME_SHIFT,
@@ -205,7 +205,7 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    /// Forgets everything: what one thing is called stands in others too.
+    /// Drops everything: the name of one thing appears in others too.
     pub(crate) async fn forget(&self) {
         self.allocations.forget().await;
         self.pools.forget().await;

@@ -1,4 +1,4 @@
-//! What a run knows of claims: those that were shown, and those that are open.
+//! What a run knows of claims: those that were shown, and those that were not yet.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,16 +1,16 @@
-//! Claims of what was read ahead, which many requests would otherwise confirm one by one.
+//! Claims of what was read ahead, which are confirmed together instead of one by one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipam_client::Client;
 use ipam_shared::api::ownership::{Confirmation, MAX_CONFIRMATIONS};
 
-/// Claims that a state holds and the server is yet to learn. Losing them does no harm: the next refresh has them again.
+/// Claims of a state that the server has not seen yet. Losing them does no harm: the next refresh has them again.
 #[derive(Debug, Default)]
 pub(crate) struct Confirming(Mutex<Vec<Confirmation>>);
 
 impl Confirming {
-    /// Confirms it in a while, at the latest when the provider ends.
+    /// Confirms it later, at the latest when the provider ends.
     pub(crate) async fn later(&self, client: &Client, claim: Confirmation) {
         let is_full = {
             let mut open = self.open();

@@ -1,8 +1,8 @@
-//! What people know a thing by.
+//! Keys of things.
 
 use ipam_shared::api::ownership::Noun;
 
-/// What people know a thing by, unique among those of its noun: the noun, and a text such as `vrf/name`.
+/// What identifies a thing among those of its noun: the noun, and a text such as `vrf/name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     noun: Noun,
@@ -20,13 +20,13 @@ impl Key {
         self.noun
     }
 
-    /// What people call it within its VRF.
+    /// Its name within its VRF.
     pub(crate) fn name(&self) -> &str {
         self.text.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// What tells something in a VRF from all others of its noun.
+/// What distinguishes something in a VRF from all others of its noun.
 pub(crate) fn scoped(noun: Noun, vrf: &str, key: &str) -> Key {
     Key::new(noun, format!("{vrf}/{key}"))
 }

@@ -1,6 +1,6 @@
 //! What one run of Terraform remembers: a provider process serves one walk, and Terraform asks for one resource at a time.
 //!
-//! All of it works with the client alone. What is made of it while planning and applying is in `framework` and `nouns`.
+//! All of it needs only the client. How it is used while planning and applying is in `framework` and `nouns`.
 
 pub(crate) mod ahead;
 pub(crate) mod claims;

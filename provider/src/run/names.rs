@@ -1,4 +1,4 @@
-//! Taking a name, and giving one up: what else this run does about the same name is waited for.
+//! Taking a name, and giving one up: this waits for other operations of the run on the same name.
 
 use std::{
     pin::Pin,
@@ -14,20 +14,20 @@ use super::{
     notes::{GRACE, Run},
 };
 
-/// How long a name is waited for that somebody is about to give up.
+/// How long to wait for a name that is about to be given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two tries.
+/// Interval between two attempts.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// A call that is on its way.
+/// A call in progress.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// What a name is wanted for.
 pub(crate) enum Taking<'a> {
-    /// Something new.
+    /// For something new.
     New,
-    /// What is called so now, and has this id.
+    /// For something that has this name now, and this id.
     Rename(&'a Key, &'a str),
 }
 
@@ -36,18 +36,18 @@ pub(crate) enum Taking<'a> {
 pub(crate) enum Attempt {
     /// What was planned.
     Planned,
-    /// Another name for a while, which nobody else wants, so that those who swap names can pass each other.
+    /// A temporary name, which nobody else wants, so that resources can swap names.
     Aside,
 }
 
-/// Tries to give something the name `to`, and as long as that is taken by what this run is about to rename or delete,
-/// tries again. Terraform carries out what does not depend on each other in any order, so that all the names of a list
-/// may move by one, or two swap theirs.
+/// Tries to give something the name `to`, and retries as long as that is taken by something that this run is about to
+/// rename or delete. Terraform executes independent operations in any order, and all the names of a list may move by one,
+/// or two may be swapped.
 ///
-/// Whoever closes a circle steps aside. If the run ends there, the next one finds a thing of an odd name, and gives it
-/// the one that it should have.
+/// Whichever closes a cycle takes a temporary name. If the run ends there, the next one finds a thing with an odd name, and
+/// gives it the right one.
 ///
-/// Without a name to take, it is tried once.
+/// Without a name to take, there is one attempt.
 pub(crate) async fn taking<'a, C, T>(
     ctx: &Context<C>,
     run: &Run,
@@ -89,9 +89,9 @@ pub(crate) async fn taking<'a, C, T>(
 
 /// Deletes what has this id and this name, which makes the name free for others of this run.
 ///
-/// What it is in the way of may be about to go too: Terraform knows of references only, so that a reservation inside a pool,
-/// or an allocation that names its VPC by a text, goes at the same time. As long as this run deletes things, what is in use is
-/// tried again.
+/// What uses it may be about to be deleted too: Terraform only knows references, so a reservation inside a pool, or an
+/// allocation that names its VPC literally, is deleted at the same time. As long as this run deletes things, deleting
+/// something that is in use is retried.
 pub(crate) async fn deleting<'a, C>(
     ctx: &Context<C>,
     run: &Run,
@@ -127,7 +127,7 @@ pub(crate) async fn deleting<'a, C>(
     outcome
 }
 
-/// Whether the error says that somebody has the name. That of a reservation is its network.
+/// Whether the error says that the name is taken. The name of a reservation is its network.
 fn is_taken(error: &Error, key: &Key) -> bool {
     match error.code() {
         Some(Code::NameTaken | Code::Claimed) => true,
@@ -136,7 +136,7 @@ fn is_taken(error: &Error, key: &Key) -> bool {
     }
 }
 
-/// A name that something has while others pass: nobody chooses it, and it tells where it comes from.
+/// A temporary name during a swap: nobody would choose it, and it tells where it comes from.
 pub(crate) fn aside(id: &str) -> String {
     format!("renamed-by-terraform-{id}")
 }

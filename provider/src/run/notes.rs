@@ -1,9 +1,8 @@
-//! What one run of Terraform is about to do, as far as its calls have told.
+//! What one run of Terraform is about to do, as far as its calls have shown.
 //!
 //! Terraform asks for one resource at a time and says nothing of the others, but a provider process serves one walk over
-//! all of them. So the plans that have been made remember what they want: two resources that want one name are found
-//! before they share a range, a new name is known to be that of the same place, and a name that somebody is about to
-//! give up is waited for instead of refused.
+//! all of them. So plans record what they want: two resources that want the same name are found before they share a range,
+//! a renamed place is recognised as the same, and a name that is about to be given up is waited for instead of refused.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -16,8 +15,8 @@ use ipam_client::Error;
 use super::{claims::Claims, key::Key};
 use crate::command::is_only_plan;
 
-/// How long a taken name is waited for while nobody has said that it becomes free: what else Terraform has begun at the
-/// same moment has announced itself by then.
+/// How long to wait for a taken name that nothing has announced to give up: other calls that Terraform has begun at the
+/// same moment have announced themselves by then.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// The memory of one run.
@@ -29,31 +28,31 @@ pub(crate) struct Run {
 
 #[derive(Debug, Default)]
 struct Notes {
-    /// Who wants to have a name after this run.
+    /// What is to have a name after this run.
     wanted: HashMap<Key, Wanted>,
-    /// The new names of things that exist, by those from before.
+    /// The new names of existing things, by the previous ones.
     renamed: HashMap<Key, Key>,
     /// Names that are given up in this run: by another name, or by a deletion that has begun.
     left: HashSet<Key>,
-    /// Who waits for a name to become free: from the name that it has.
+    /// What waits for a name to become free, by the name that it has.
     waiting: HashMap<Key, Key>,
-    /// How many deletions are under way, but for those that wait.
+    /// How many deletions are in progress, except those that wait.
     deleting: usize,
-    /// When the last one ended well.
+    /// When the last one succeeded.
     deleted: Option<Instant>,
     /// Names that the state has.
     present: HashSet<Key>,
     /// Names of VRFs, pools, profiles and VPCs that are made or changed.
     places: HashSet<Key>,
-    /// Whether space may become free that is taken now.
+    /// Whether space that is taken now may become free.
     frees: bool,
     /// Whether something was refreshed, which only plans do.
     is_refreshing: bool,
     /// Whether changes are being made: plans are over, or were carried out in part.
     is_applying: bool,
-    /// When something was noted last.
+    /// When the last note was made.
     last: Option<Instant>,
-    /// Whether it was said what no state has confirmed.
+    /// Whether unconfirmed things have been reported.
     has_said_orphans: bool,
 }
 
@@ -63,7 +62,7 @@ struct Wanted {
     ids: BTreeSet<String>,
     /// Whether something new is to have it.
     created: bool,
-    /// What is new, once it is there.
+    /// The id of what is new, once it exists.
     made: Option<String>,
 }
 
@@ -80,8 +79,8 @@ impl Run {
 
     /// Notes that something new is to have this name. Returns whether something else that is new wants it too.
     ///
-    /// A thing that exists and has it is no reason: what is replaced is planned as a change first, and then as new. So this
-    /// also says that nothing is renamed to that.
+    /// An existing thing with that name does not count: what is replaced is planned as a change first, and then as new. So
+    /// this also notes that nothing is renamed to it.
     pub(crate) fn creates(&self, key: &Key) -> bool {
         let mut notes = self.notes();
         notes.last = Some(Instant::now());
@@ -120,14 +119,14 @@ impl Run {
         }
     }
 
-    /// Whether these calls belong to a plan for sure. Before it creates something Terraform plans it once more, and an error
-    /// there would be worse than one of the creation: what is to be replaced under `create_before_destroy` would not come
-    /// back into the state.
+    /// Whether these calls certainly belong to a plan. Before it creates something Terraform plans it once more, and an
+    /// error there would be worse than one of the creation: what is to be replaced under `create_before_destroy` would be
+    /// lost from the state.
     pub(crate) fn is_planning(&self) -> bool {
         is_only_plan() || self.notes().is_refreshing
     }
 
-    /// Whether the state has something of this name, as far as was told.
+    /// Whether the state is known to have something of this name.
     pub(crate) fn is_present(&self, key: &Key) -> bool {
         self.notes().present.contains(key)
     }
@@ -151,7 +150,7 @@ impl Run {
         notes.frees = true;
     }
 
-    /// Whether space may become free that is taken now.
+    /// Whether space that is taken now may become free.
     pub(crate) fn is_freeing(&self) -> bool {
         self.notes().frees
     }
@@ -166,22 +165,22 @@ impl Run {
         self.notes().is_applying
     }
 
-    /// Notes that it is said what no state has confirmed. Returns whether it was said before.
+    /// Notes that unconfirmed things are being reported. Returns whether they were before.
     pub(crate) fn says_orphans(&self) -> bool {
         std::mem::replace(&mut self.notes().has_said_orphans, true)
     }
 
-    /// Whether nothing was noted for so long.
+    /// Whether nothing was noted for that long.
     pub(crate) fn is_quiet(&self, long: Duration) -> bool {
         self.notes().last.is_none_or(|last| last.elapsed() >= long)
     }
 
-    /// Notes that what was to have this name is there.
+    /// Notes that what was to have this name exists.
     pub(crate) fn made(&self, key: &Key, id: &str) {
         self.notes().wanted.entry(key.clone()).or_default().made = Some(id.to_owned());
     }
 
-    /// Notes that what has this id does not have this name any more.
+    /// Notes that what has this id no longer has this name.
     pub(super) fn forgets(&self, key: &Key, id: &str) {
         if let Some(wanted) = self.notes().wanted.get_mut(key) {
             wanted.ids.remove(id);
@@ -191,7 +190,7 @@ impl Run {
         }
     }
 
-    /// Notes that what has this id is gone, and wants no name any more.
+    /// Notes that what has this id is gone, and no longer wants a name.
     pub(super) fn forgets_all(&self, key: &Key, id: &str) {
         self.forgets(key, id);
         for wanted in self.notes().wanted.values_mut() {
@@ -209,7 +208,8 @@ impl Run {
         self.notes().deleting += 1;
     }
 
-    /// Notes that a deletion that is tried since `begun` came to this. Returns whether others are under way, or just were.
+    /// Notes the outcome of a deletion that has been tried since `begun`. Returns whether others are in progress, or just
+    /// were.
     pub(super) fn has_deleted(&self, outcome: &Result<(), Error>, begun: Instant) -> bool {
         let mut notes = self.notes();
         notes.deleting -= 1;
@@ -243,13 +243,12 @@ impl Run {
         self.notes().left.contains(key)
     }
 
-    /// Notes that what is called `from` waits for the name `to`. Returns whether that closes a circle of those who wait for
-    /// each other.
+    /// Notes that what is called `from` waits for the name `to`. Returns whether that closes a cycle of waiting resources.
     pub(super) fn waits(&self, from: &Key, to: &Key) -> bool {
         let mut notes = self.notes();
         let is_first = notes.waiting.insert(from.clone(), to.clone()).is_none();
         let mut next = to;
-        // Each waits for one name, so that following them comes to an end or back here; or into a circle of others.
+        // Each waits for one name, so following them ends, or leads back here, or into a cycle of others.
         for _ in 0..notes.waiting.len() {
             match notes.waiting.get(next) {
                 Some(_) if next == from => break,
@@ -260,7 +259,7 @@ impl Run {
         is_first && next == from
     }
 
-    /// Notes that what is called `from` waits for no name any more.
+    /// Notes that what is called `from` no longer waits for a name.
     pub(super) fn waits_no_more(&self, from: &Key) {
         self.notes().waiting.remove(from);
     }
@@ -288,7 +287,7 @@ mod tests {
             "the same again"
         );
         assert!(run.keeps("2", Some(&key("c")), &key("b")));
-        // Planned as a change, and then anew as its replacement.
+        // Planned as a change, and then again as its replacement.
         assert!(!run.creates(&key("b")));
         assert!(run.is_new(&key("b")) && !run.is_new(&key("c")));
         // Once it is gone, the name is free.

@@ -1,7 +1,7 @@
-//! What creations would get, asked while planning: the server's dry run.
+//! What creations would get: the server's dry run while planning.
 //!
-//! Terraform asks for one plan at a time, ten of them side by side, and hundreds in all. So what arrives within a moment,
-//! and what arrives while a request is under way, goes into the next one together.
+//! Terraform asks for single plans, ten of them concurrently, and hundreds in all. So what arrives within a moment, and
+//! what arrives while a request is in progress, goes into the next one together.
 
 use std::{
     collections::HashSet,
@@ -19,11 +19,11 @@ use ipam_shared::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-/// How long others are waited for that may come along.
+/// How long to wait for others that can be sent along.
 const GATHERING: Duration = Duration::from_millis(3);
-/// Most in one request.
+/// Maximum number in one request.
 const MOST: usize = 100;
-/// So many plans may wait at a time for what becomes of their refusal.
+/// How many plans may wait at a time for a verdict on their refusal.
 const WAITING: usize = 2;
 
 /// What a request would get, or why nothing.
@@ -32,20 +32,20 @@ pub(crate) type Outcome = Result<Allocation, Error>;
 /// An outcome, or why the server could not be asked.
 type Answer = Result<Outcome, Error>;
 
-/// Creations that are tried without making anything, many in one request.
+/// Dry runs of creations, many in one request.
 #[derive(Debug)]
 pub(crate) struct Previews {
     client: Client,
     queue: Arc<Mutex<Queue>>,
     waiting: Semaphore,
-    /// Whether it was said that the server could not be asked.
+    /// Whether it was reported that the server could not be asked.
     has_complained: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     open: Vec<(NewAllocation, oneshot::Sender<Answer>)>,
-    /// Whether somebody sends what arrives.
+    /// Whether a task sends what arrives.
     is_served: bool,
 }
 
@@ -59,7 +59,7 @@ impl Previews {
         }
     }
 
-    /// What the request would get, or why nothing, in the words of the creation.
+    /// What the request would get, or the refusal that the creation would get.
     ///
     /// # Errors
     /// Why the server could not be asked.
@@ -71,12 +71,12 @@ impl Previews {
             !std::mem::replace(&mut queue.is_served, true)
         };
         if is_first {
-            // By itself, so that it goes on for the others if this one's caller goes away.
+            // In a task, so that it continues for the others if this caller goes away.
             tokio::spawn(serve(self.client.clone(), Arc::clone(&self.queue)));
         }
         match receiver.await {
             Ok(answer) => answer,
-            // Whoever served it is gone, which only the end of the program does.
+            // The task is gone, which only happens when the program ends.
             Err(_) => {
                 let request = NewAllocation {
                     dry_run: true,
@@ -88,13 +88,13 @@ impl Previews {
         }
     }
 
-    /// A place among those who wait for what becomes of their refusal, if one is left.
+    /// A slot to wait for a verdict on a refusal, if one is left.
     pub(crate) fn waiting(&self) -> Option<SemaphorePermit<'_>> {
         self.waiting.try_acquire().ok()
     }
 
-    /// Whether to say that the server could not be asked: to the first who learns of it, for the others know no more. A
-    /// server that does not understand the question is asked in vain, and the apply has to do without.
+    /// Whether to report that the server could not be asked: only once. If the server does not support the request, the
+    /// apply has to do without it.
     pub(crate) fn complains(&self, error: &Error) -> bool {
         let is_refusal = error.problem().is_some_and(|problem| problem.status < 500);
         !is_refusal && !self.has_complained.swap(true, Ordering::Relaxed)
@@ -102,11 +102,11 @@ impl Previews {
 }
 
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    // A push, a flag: nothing is left half done.
+    // Only a push and a flag: nothing is left half done.
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends all that is there and all that arrives meanwhile.
+/// Sends everything that is queued and everything that arrives meanwhile.
 async fn serve(client: Client, queue: Arc<Mutex<Queue>>) {
     tokio::time::sleep(GATHERING).await;
     loop {
@@ -138,13 +138,13 @@ async fn serve(client: Client, queue: Arc<Mutex<Queue>>) {
             Err(error) => senders.iter().map(|_| Err(error.clone())).collect(),
         };
         for (sender, answer) in senders.into_iter().zip(answers) {
-            // Whoever asked may have gone away.
+            // The caller may have gone away.
             _ = sender.send(answer);
         }
     }
 }
 
-/// The refusal that a creation by itself would get, of what was asked for in another way.
+/// The refusal that a single creation would get, for one that was requested in another way.
 pub(crate) fn foreseen(problem: Problem) -> Error {
     Error::Refused(Box::new(Refusal {
         problem,
@@ -154,7 +154,7 @@ pub(crate) fn foreseen(problem: Problem) -> Error {
     }))
 }
 
-/// A refusal of one request. That of a server which is not well says nothing of the request.
+/// A refusal of one request. An error of a failing server says nothing about the request.
 fn refused(problem: Problem) -> Answer {
     let is_well = problem.status < 500;
     let error = foreseen(problem);
@@ -168,7 +168,7 @@ fn no_answer() -> Problem {
     )
 }
 
-/// What no two requests of a batch may have in common, if there is anything.
+/// What must be unique within a batch, if anything.
 fn identity(request: &NewAllocation) -> Option<(String, String)> {
     let name = request.name.as_ref()?;
     Some((request.vpc.folded(), name.to_string()))

@@ -7,12 +7,12 @@ use ipam_shared::name::Name;
 use tfplugin::{Field, Result, Text, Value};
 use tokio::sync::Mutex;
 
-/// Of each profile, by its name; none if it is not there yet, or not known before apply.
+/// The roles of each profile, by its name; none if it does not exist yet, or is not known before apply.
 #[derive(Debug, Default)]
 pub(crate) struct Roles(Mutex<HashMap<Name, Option<Vec<String>>>>);
 
 impl Roles {
-    /// Notes what a profile of this run is planned to have, whatever the server has until then.
+    /// Notes the planned roles of a profile of this run, whatever the server has until then.
     pub(crate) async fn plan(&self, planned: &Value) -> Result<()> {
         let Field::Known(Text(name)) = planned.attribute("name")? else {
             return Ok(());
@@ -27,7 +27,7 @@ impl Roles {
         Ok(())
     }
 
-    /// Those of a profile, in the order of its members. The server is asked once.
+    /// The roles of a profile, in the order of its members. The server is asked once.
     ///
     /// # Errors
     /// When the server can't be asked. Terraform plans each creation twice, and both plans have to say the same.
@@ -36,7 +36,7 @@ impl Roles {
         client: &Client,
         name: &Name,
     ) -> std::result::Result<Option<Vec<String>>, Error> {
-        // Held while the server is asked: whoever comes meanwhile most likely wants the same.
+        // Held while the server is asked: concurrent callers most likely want the same.
         let mut known = self.0.lock().await;
         if let Some(roles) = known.get(name) {
             return Ok(roles.clone());

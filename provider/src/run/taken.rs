@@ -1,4 +1,4 @@
-//! What the server was asked about names: the first few are looked up one by one, then a list answers.
+//! Names that are taken on the server: the first few are looked up one by one, then a list is read.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::{key::Key, previews::foreseen};
 
-/// So many are looked up one by one before a list is read.
+/// How many are looked up one by one before a list is read.
 const ALONE: usize = 4;
 
 /// What the server has, of each noun.
@@ -27,7 +27,7 @@ impl Taken {
         noun: Noun,
         list: impl Future<Output = Result<(HashMap<Key, Holder>, bool), E>>,
     ) -> Result<Option<Listed>, E> {
-        // Held while a list is read: whoever comes meanwhile finds what he wants in it.
+        // Held while a list is read: concurrent callers find what they want in it.
         let mut all = self.0.lock().await;
         let known = all.entry(noun).or_default();
         known.alone += 1;
@@ -58,7 +58,7 @@ struct Known {
     listed: Option<Listed>,
 }
 
-/// Who has a name and will not give it to whoever asks for the same.
+/// A holder of a name that can't be adopted.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
     title: String,
@@ -69,7 +69,7 @@ pub(crate) struct Holder {
 impl Holder {
     /// Whoever has what was found.
     pub(crate) fn of(found: &impl Owned) -> Option<Self> {
-        // What nobody has confirmed may be given to this configuration; the server decides, when it is asked.
+        // What nobody has confirmed may be adopted by this configuration; the server decides.
         found.is_confirmed().then(|| Self {
             title: found.title(),
             import_id: found.import_id(),
@@ -85,7 +85,7 @@ impl Holder {
         let mut problem = Problem::new(
             Code::Claimed,
             format!(
-                "the {} exists, and its owner{owner} has confirmed to own it",
+                "the {} exists, and its owner{owner} has confirmed it",
                 self.title
             ),
         );

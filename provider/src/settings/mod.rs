@@ -4,10 +4,10 @@ pub(crate) mod owner;
 
 use tfplugin::{Diagnostic, FromValue, Path, ToValue, Value};
 
-/// `adopt`: what becomes of things that are there already.
+/// `adopt`: what happens with things that already exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Adopt {
-    /// What the same owner made and nobody has confirmed is taken over.
+    /// What the same owner created and nobody has confirmed is taken over.
     #[default]
     Unconfirmed,
     /// Nothing is.
@@ -38,7 +38,7 @@ impl ToValue for Adopt {
     }
 }
 
-/// `rename`: what becomes of the ranges of something that gets another name.
+/// `rename`: what happens to the ranges of something that is renamed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Rename {
     /// The ranges stay with the resource.

@@ -1,8 +1,8 @@
-//! For whom this configuration makes things, so that a copy of it that works with the same key is told from the run that is
+//! For whom this configuration creates things, so that a copy of it with the same key is distinguished from a run that is
 //! repeated after a crash.
 //!
-//! Terraform says nothing of the state that a run is for. What runs Terraform does: each pipeline is given variables that
-//! name the project, and a run of another project, environment, workspace or folder is for another state.
+//! Terraform does not tell the provider which state a run is for, but pipelines set variables that name the project, and a
+//! run of another project, environment, workspace or folder is for another state.
 
 use std::{env, fs, path::Path};
 
@@ -11,8 +11,8 @@ use ipam_shared::api::ownership::MAX_OWNER;
 /// The environment variable that says it.
 const OWNER: &str = "IPAM_OWNER";
 
-/// What the setting says, else the environment variable, else what follows from where Terraform runs; nothing if that is
-/// said, and outside of pipelines.
+/// The setting, else the environment variable, else what follows from where Terraform runs; nothing if the setting is
+/// empty, and outside of pipelines.
 pub(crate) fn of(setting: Option<String>) -> Option<String> {
     let said = setting.or_else(|| env::var(OWNER).ok());
     match said {
@@ -53,7 +53,7 @@ fn from(
         let host = given("CI_SERVER_HOST");
         ("gitlab", host, id, environment, given("CI_PROJECT_DIR"))
     } else {
-        // The name of the environment of a job is in no variable that GitHub sets.
+        // GitHub sets no variable with the name of a job's environment.
         let id = given("GITHUB_REPOSITORY_ID")?;
         let host = given("GITHUB_SERVER_URL");
         let host = host.map(|url| url.trim_start_matches("https://").to_owned());

@@ -186,7 +186,7 @@ async fn a_full_pool_is_a_warning_where_the_plan_makes_room() {
     terraform
         .plan_changes()
         .await
-        .says("Perhaps the allocation prod/c can't be made");
+        .says("Perhaps the allocation prod/c can't be created");
     terraform.write(&(from_small("a", "") + &from_small("b", "") + &from_small("c", "")));
     terraform
         .plan()

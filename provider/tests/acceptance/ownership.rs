@@ -226,7 +226,7 @@ async fn the_owner_of_a_pipeline_follows_from_what_it_is_for() {
         assert_eq!(made["owner"].as_str().unwrap_or_default(), expected);
     }
     for (setting, says) in [
-        ("owner = \" a\"", "can't begin or end with white space"),
+        ("owner = \" a\"", "can't begin or end with whitespace"),
         ("adopt = \"always\"", "unconfirmed, never"),
     ] {
         let terraform = stack.workspace().settings(setting);
@@ -340,7 +340,7 @@ async fn a_destroy_says_what_it_leaves_behind() {
         .destroy()
         .await
         .succeeded()
-        .says("Allocations of the owner network stay that no state has confirmed: 1")
+        .says("Allocations of the owner network that no state has confirmed stay: 1")
         .says("allocation \"prod/a\" with 10.0.0.0/23, made at 20")
         .says("terraform import ADDRESS 'prod/a'")
         .says("ipam release 'prod/a'")

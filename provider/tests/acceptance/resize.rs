@@ -78,7 +78,7 @@ async fn who_stands_in_the_way_is_named_while_planning() {
             .says("Can't resize the allocation prod/a")
             .says("neighbour")
             .says("10.0.9.0/24")
-            .says("Release what stands in the way")
+            .says("Release what blocks it")
             .says("on main.tf line")
             .does_not_say("Plan:");
     }

@@ -247,7 +247,7 @@ async fn data_sources_show_what_changes_by_itself() {
             "cidr = \"10.0.240.0/21\"",
             "has no reservation",
         ),
-        ("ipam_pools", "label = \"x\"", "no key=value"),
+        ("ipam_pools", "label = \"x\"", "not key=value"),
     ] {
         terraform.write(&data(ty, "none", by));
         terraform.plan().await.failed().says(says);

@@ -450,7 +450,7 @@ async fn what_can_not_be_a_filter_is_refused_where_it_stands() {
         (
             "ipam_pools",
             json!({"label": "tier"}),
-            "\"tier\" is no key=value",
+            "\"tier\" is not key=value",
         ),
         (
             "ipam_pools",
@@ -479,7 +479,7 @@ async fn what_can_not_be_a_filter_is_refused_where_it_stands() {
         (
             "ipam_lookup",
             json!({"address": "10.0.0.1", "at": "yesterday"}),
-            "no time as in RFC 3339",
+            "not a time as in RFC 3339",
         ),
         (
             "ipam_lookup",

@@ -275,13 +275,13 @@ fn wrong_blocks() -> Vec<Refused> {
             "nth_block",
             json!(["10.0.0.0/16", 24, 256]),
             2,
-            "10.0.0.0/16 has 256 blocks of /24, 0 to 255 or -1 to -256; 256 is none",
+            "10.0.0.0/16 has 256 blocks of /24, 0 to 255 or -1 to -256; 256 is not one of them",
         ),
         (
             "nth_block",
             json!(["10.0.0.0/16", 24, -257]),
             2,
-            "-257 is none",
+            "-257 is not one of them",
         ),
         (
             "nth_block",
@@ -325,7 +325,7 @@ fn wrong_sizes() -> Vec<Refused> {
             "usable_hosts",
             json!([24, "ipv4", "ipv6"]),
             2,
-            "one family at most",
+            "At most one family",
         ),
         ("prefix_for_hosts", json!([0, "ipv6"]), 0, "at least 1 host"),
         (

@@ -45,7 +45,7 @@ impl Stretches {
         held: 100,
         after: 60,
     };
-    /// For a look whether it works.
+    /// For a check whether it works.
     pub(crate) const QUICK: Self = Self {
         before: 20,
         held: 15,

@@ -21,7 +21,7 @@ pub struct Allocate {
     vpc: Name,
     #[command(flatten)]
     size: calculate::Size,
-    /// Name within the VPC; with a name the command may be repeated and answers the same allocation
+    /// Name within the VPC; with a name the command can be repeated and returns the same allocation
     #[arg(long)]
     name: Option<Name>,
     /// A label; may be given several times

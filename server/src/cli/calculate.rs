@@ -18,7 +18,7 @@ pub struct Calculate {
     json: bool,
 }
 
-/// How much space, for the verbs that need to know.
+/// How much space, for the subcommands that need it.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Size {

@@ -1,4 +1,4 @@
-//! How a verb reaches the server: where it is, and with which key.
+//! How a subcommand reaches the server: where it is, and with which key.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use ipam_shared::error::Code;
 use super::output::Failure;
 use crate::settings;
 
-/// Options of every verb that asks a server.
+/// Options of every subcommand that talks to a server.
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
@@ -27,7 +27,7 @@ pub struct Connection {
         default_value = "http://127.0.0.1:8000"
     )]
     endpoint: String,
-    /// API key; if not given: API_KEY or API_KEY_FILE, else the key of the server on this machine, if this user may read it
+    /// API key; default: API_KEY or API_KEY_FILE, else the key of the server on this machine, if this user may read it
     #[arg(long, value_name = "KEY", env = "IPAM_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// Data directory of the server on this machine, where its key is [default: /var/lib/ipam for root, else

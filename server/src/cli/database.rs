@@ -1,4 +1,4 @@
-//! How a verb reaches the database: one that exists, or the one that is managed in the data directory.
+//! How a subcommand reaches the database: one that exists, or the one that is managed in the data directory.
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -17,34 +17,34 @@ use crate::{
     settings,
 };
 
-/// Longest wait for other servers that migrate the same database, and for a lock on a table.
+/// Maximum wait for other servers that migrate the same database, and for a lock on a table.
 const MIGRATION_TURN: &str = "300s";
 
 /// Time for connections to end when the server stops, after its requests have.
 const CLOSE: Duration = Duration::from_secs(3);
 
-/// Options of every verb that works on the database itself.
+/// Options of every subcommand that works on the database itself.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Database")]
 pub struct Database {
-    /// PostgreSQL 15 or later to use; without it POSTGRES_HOST, _PORT, _DB, _USER and _PASSWORD; without these too the
-    /// server manages a PostgreSQL of its own in the data directory
+    /// PostgreSQL 15 or later to use; default: POSTGRES_HOST, _PORT, _DB, _USER and _PASSWORD; if those are not set either,
+    /// the server manages a PostgreSQL of its own in the data directory
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// File that holds the URL; there is POSTGRES_PASSWORD_FILE too
+    /// File that holds the URL; see also POSTGRES_PASSWORD_FILE
     #[arg(long, value_name = "FILE", env = "DATABASE_URL_FILE")]
     database_url_file: Option<PathBuf>,
     /// Where a managed server keeps its database and key [default: /var/lib/ipam for root, else ~/.local/share/ipam]
     #[arg(long, value_name = "DIR", env = "IPAM_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where the binaries of PostgreSQL are, if they are not found by themselves
+    /// Directory of the PostgreSQL binaries, if they are not found automatically
     #[arg(long, value_name = "DIR", env = "IPAM_PG_BIN")]
     pg_bin: Option<PathBuf>,
-    /// Most connections to the database: two fifths of them for allocations, two for reads, one for other changes
+    /// Maximum number of connections to the database: two fifths for allocations, two for reads, one for other changes
     #[arg(long, value_name = "N", env = "IPAM_DATABASE_CONNECTIONS", default_value_t = 20,
         value_parser = clap::value_parser!(u32).range(3..=1000))]
     database_connections: u32,
-    /// How long to wait at the start for a database that does not answer yet
+    /// How long to wait at startup for a database that does not answer yet
     #[arg(
         long,
         value_name = "SECONDS",
@@ -54,7 +54,7 @@ pub struct Database {
     database_wait: u16,
 }
 
-/// A database to work on, and the PostgreSQL behind it if it is ours.
+/// A database to work on, and the PostgreSQL behind it if we manage it.
 pub struct Opened {
     /// Connections.
     pub connections: Connections,
@@ -85,8 +85,9 @@ impl Database {
         }
         let data_dir = match &self.data_dir {
             Some(dir) => dir.clone(),
-            None => settings::default_data_dir()
-                .context("there is no home directory to keep data in; say where with --data-dir")?,
+            None => settings::default_data_dir().context(
+                "there is no home directory to keep data in; choose one with --data-dir",
+            )?,
         };
         let managed = Managed::start(
             &data_dir,
@@ -108,8 +109,8 @@ impl Database {
     fn connections(&self, hosts: Vec<PgConnectOptions>) -> Connections {
         let hosts = hosts.into_iter().map(|host| {
             host.application_name("ipam")
-                // Nobody waits for ever: not for a lock, and not for a client that forgot its transaction, or is cut off:
-                // what it holds is free again after 15 s.
+                // Nothing waits forever: not for a lock, and not for a client that abandoned its transaction or was cut
+                // off: what it holds is released after 15 s.
                 .options([
                     ("lock_timeout", "10s"),
                     ("idle_in_transaction_session_timeout", "15s"),
@@ -136,8 +137,8 @@ impl Opened {
     /// # Errors
     /// When the database does not answer in time, or its schema can't be brought to what this release works with.
     pub async fn migrate(&self) -> anyhow::Result<()> {
-        // A connection of its own: who waits for its turn waits longer than a request may, and the lock ends with it
-        // whatever happens.
+        // A separate connection: waiting for the turn takes longer than a request may, and closing the connection always
+        // ends the lock.
         let hosts: Vec<_> = (self.connections.hosts().iter().cloned())
             .map(|host| host.options([("lock_timeout", MIGRATION_TURN)]))
             .collect();
@@ -151,12 +152,12 @@ impl Opened {
             _ => 0,
         };
         let noted = match migrated {
-            // The first start on a database remembers where that is.
+            // The first start on a database records where the database is.
             Ok(()) => db::identity::insert(&mut connection).await,
             Err(_) => Ok(()),
         };
         connection.close().await.ok();
-        noted.context("where the database is could not be noted")?;
+        noted.context("the location of the database could not be recorded")?;
         match migrated {
             Err(MigrateError::VersionMissing(missing)) => {
                 Err(anyhow::anyhow!(unknown_schema(missing, newest)))
@@ -165,14 +166,14 @@ impl Opened {
         }
     }
 
-    /// Says loudly when an acknowledged allocation could be lost in a crash, and refuses if the database is our own.
+    /// Logs an error if an acknowledged allocation could be lost in a crash, and fails if we manage the database ourselves.
     pub async fn check_durability(&self) -> anyhow::Result<()> {
         let mut connection = self.connections.read().await?;
         if !db::settle::is_warned(&mut connection).await? {
             tracing::error!(
-                "warnings of PostgreSQL do not arrive here: an allocation can be acknowledged that a synchronous standby \
-                 does not have, be lost in a fail-over, and then be given to somebody else; if something stands between \
-                 ipam and PostgreSQL, have it pass on the messages of the server"
+                "warnings from PostgreSQL do not arrive here: an allocation that a synchronous standby does not have can \
+                 be acknowledged, lost in a failover, and then given to somebody else; if a proxy sits between ipam and \
+                 PostgreSQL, make it pass on the messages of the server"
             );
         }
         let found = db::unsafe_settings(&mut connection).await?;
@@ -182,22 +183,22 @@ impl Opened {
         let found = found.join(", ");
         anyhow::ensure!(
             self.managed.is_none(),
-            "the managed PostgreSQL runs with {found}, so that acknowledged allocations could be lost in a crash; remove \
+            "the managed PostgreSQL runs with {found}, so acknowledged allocations could be lost in a crash; remove \
              that setting from its configuration in the data directory"
         );
         tracing::error!(
-            "PostgreSQL runs with {found}: allocations that were acknowledged can be lost in a crash, and then be given \
-             to somebody else; switch it on"
+            "PostgreSQL runs with {found}: acknowledged allocations can be lost in a crash and then given to somebody \
+             else; switch it on"
         );
         Ok(())
     }
 
     /// Closes the connections and stops what was started.
     pub async fn close(self) -> anyhow::Result<()> {
-        // Those that wait for a database which does not answer are not waited for.
+        // Connections that wait for an unresponsive database are not waited for.
         let closed = tokio::time::timeout(CLOSE, self.connections.close());
         if closed.await.is_err() {
-            tracing::warn!("some connections to the database were still at work and are cut off");
+            tracing::warn!("some connections to the database were still busy and are cut off");
         }
         if let Some(managed) = self.managed {
             managed.stop().await?;
@@ -206,7 +207,7 @@ impl Opened {
     }
 }
 
-/// Why a schema with migrations that this release does not have is not touched: `missing` is one of them, `newest` the
+/// Why a schema with migrations unknown to this release is left alone: `missing` is one of them, `newest` the
 /// newest that the database has.
 fn unknown_schema(missing: i64, newest: i64) -> String {
     let release = env!("CARGO_PKG_VERSION");

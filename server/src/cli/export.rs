@@ -18,10 +18,10 @@ use super::{
 /// Export the address plan: VRFs, pools, profiles, VPCs, reservations and allocations, with their ids
 #[derive(Debug, clap::Args)]
 pub struct Export {
-    /// How to write it; if not given, by the name of the file, else as JSON, one record a line
+    /// Format; default: by the file's extension, else JSON, one record per line
     #[arg(long, value_enum)]
     format: Option<FormatArg>,
-    /// Where to write it, instead of standard output. The file appears when it is whole
+    /// File to write instead of standard output; it appears once it is complete
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// Nothing to print: it was written meanwhile.
+    /// Nothing to print: the file has already been written.
     ///
     /// # Errors
     /// When the file can't be written, the server refuses, or it can't be asked.
@@ -61,7 +61,8 @@ impl Export {
     }
 }
 
-/// Writes beside the file, and moves it there when it is whole, so that a part is never taken for a plan.
+/// Writes to a temporary file next to the target and renames it when complete, so that a partial file is never taken for a
+/// plan.
 async fn to_file(client: &Client, format: Format, path: &Path) -> Result<(), ExportError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
@@ -77,7 +78,7 @@ async fn to_file(client: &Client, format: Format, path: &Path) -> Result<(), Exp
     };
     let written: Result<(), ExportError> = written.await;
     if written.is_err() {
-        // It may not even have been made.
+        // It may not even have been created.
         _ = fs::remove_file(&part);
     }
     written

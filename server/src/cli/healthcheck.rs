@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use super::output::{Failure, printable};
 use crate::settings;
 
-/// An answer that takes longer is none.
+/// An answer that takes longer does not count.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Most of an answer that is read, in bytes.
+/// How much of an answer is read at most, in bytes.
 const LONGEST_ANSWER: usize = 64 << 10;
 
 /// Ask the server on this machine whether it can do its work: exit code 0 if so, else 1
@@ -25,7 +25,7 @@ pub struct Healthcheck {
     /// Address of the server, such as http://127.0.0.1:8000, if it is not the one of --listen
     #[arg(long, value_name = "URL")]
     url: Option<Uri>,
-    /// Where the server listens, as it was told; all addresses (0.0.0.0, [::]) means this machine
+    /// Address the server was told to listen on; all addresses (0.0.0.0, [::]) means this machine
     #[arg(
         long,
         value_name = "ADDR",
@@ -33,14 +33,14 @@ pub struct Healthcheck {
         default_value = settings::LISTEN
     )]
     listen: SocketAddr,
-    /// Ask only whether the process is alive (/healthz), and not for its database
+    /// Ask only whether the process is alive (/healthz), not about its database
     #[arg(long)]
     live: bool,
 }
 
 impl Healthcheck {
     /// # Errors
-    /// When the server says no, or nothing in time.
+    /// When the server says no, or does not answer in time.
     pub async fn run(self) -> Result<String, Failure> {
         let (authority, host, port) = self.place()?;
         let path = if self.live { "/healthz" } else { "/readyz" };
@@ -61,7 +61,7 @@ impl Healthcheck {
         }
     }
 
-    /// Whom to ask: as it stands in URLs, its host and its port.
+    /// Whom to ask: the authority as written in URLs, its host and its port.
     fn place(&self) -> Result<(String, String, u16), Failure> {
         if let Some(url) = &self.url {
             let refuse = |why| Failure::Refused(format!("--url {url}: {why}"));
@@ -75,7 +75,7 @@ impl Healthcheck {
         }
         let mut address = self.listen;
         if address.port() == 0 {
-            let why = "the server listens on a port that it chose itself; say which with --url";
+            let why = "the server listens on a port that it chose itself; name it with --url";
             return Err(Failure::Refused(why.to_owned()));
         }
         if address.ip().is_unspecified() {
@@ -94,7 +94,7 @@ impl Healthcheck {
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The status, and the words if the server has any.
+/// The status, and the body if there is one.
 async fn ask(
     authority: &str,
     place: (&str, u16),

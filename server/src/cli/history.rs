@@ -11,7 +11,7 @@ use super::{
 };
 use crate::text::moment;
 
-/// List who ever held an address or a network: who does so still, then who did last
+/// List who ever held an address or a network: current holders first, then past ones, latest first
 #[derive(Debug, clap::Args)]
 pub struct History {
     /// An address or a CIDR, such as 10.0.0.1 or 10.0.0.0/24
@@ -20,7 +20,7 @@ pub struct History {
     /// Only in this VRF
     #[arg(long)]
     vrf: Option<String>,
-    /// Show at most so many
+    /// Show at most this many
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
     /// Print JSON
@@ -59,7 +59,7 @@ impl History {
 
 /// Holders as lines; nothing if there are none.
 pub(super) fn holders(holders: &[Holder]) -> String {
-    // Columns in which all are the same say nothing.
+    // A column with the same value everywhere is of no use.
     let in_vrfs = holders.iter().any(|holder| holder.vrf != holders[0].vrf);
     let mut columns = vec![(Align::Left, "CIDR")];
     if in_vrfs {

@@ -13,24 +13,24 @@ use super::{
     output::{self, Align, Failure, Table, printable, thousands},
 };
 
-/// So many conflicts are shown; JSON has more.
+/// How many conflicts are shown; JSON has more.
 const SHOWN: usize = 100;
 
 /// Import an address plan from a CSV or JSON file, all or nothing
 ///
-/// A table with the columns cidr, vpc and name is enough. What is there already, exactly the same, is left alone, so that
-/// a file may be imported again. docs/IMPORT.md has every column.
+/// A table with the columns cidr, vpc and name is enough. What already exists exactly as in the file is left alone, so a
+/// file can be imported again. docs/IMPORT.md has every column.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 imported (or would be), 1 refused, with every conflict by its line."
+    after_help = "Exit codes: 0 imported (or would be), 1 refused, with every conflict and its line."
 )]
 pub struct Import {
     /// The file; - for standard input
     file: PathBuf,
-    /// Say what would be imported, or every conflict, and write nothing
+    /// Show what would be imported, or every conflict, without writing anything
     #[arg(long)]
     dry_run: bool,
-    /// What the file is; if not given, by its name: .csv, or .json, .jsonl, .ndjson
+    /// Format of the file; default: by its extension, .csv, or .json, .jsonl, .ndjson
     #[arg(long, value_enum)]
     format: Option<FormatArg>,
     /// Print JSON
@@ -58,7 +58,7 @@ impl From<FormatArg> for Format {
     }
 }
 
-/// The format that a file's name tells.
+/// The format that a file's name implies.
 pub(super) fn by_name(path: &Path) -> Option<Format> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
@@ -80,7 +80,7 @@ impl Import {
             .or_else(|| by_name(&self.file));
         let format = format.ok_or_else(|| {
             Failure::Usage(
-                "the name does not say what the file is; give --format csv or --format json"
+                "the format does not follow from the file's name; give --format csv or --format json"
                     .to_owned(),
             )
         })?;
@@ -104,7 +104,7 @@ impl Import {
         if result.total_conflicts == 0 {
             return Ok(text);
         }
-        // What was found is the output; that it was found is the failure.
+        // The conflicts go to the output; their existence is the failure.
         match io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 return Err(Failure::Refused(format!("cannot write: {error}")));
@@ -125,7 +125,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// The line of a terminal that says how far it is; nothing where nobody looks.
+/// A progress line on a terminal; nothing elsewhere.
 struct Line {
     terminal: bool,
     shown: bool,
@@ -155,7 +155,7 @@ impl Line {
             (Phase::Commit, _) => "saving".to_owned(),
         };
         self.shown = true;
-        // A terminal that went away is no reason to stop.
+        // A terminal that was closed is no reason to stop.
         _ = write!(io::stderr(), "\r\x1b[K{text}");
         _ = io::stderr().flush();
     }
@@ -176,7 +176,7 @@ fn plural(count: u64, noun: &str) -> String {
 fn text(result: &ImportResult) -> String {
     if result.total_conflicts > 0 {
         let mut table = Table::new([Align::Right, Align::Left, Align::Left, Align::Left]);
-        table.row(["LINE", "CONFLICT", "CIDR", "WHAT IS IN THE WAY"]);
+        table.row(["LINE", "CONFLICT", "CIDR", "REASON"]);
         for conflict in result.conflicts.iter().take(SHOWN) {
             table.row([
                 conflict.line.to_string(),
@@ -254,7 +254,7 @@ mod tests {
             conflicts: vec![serde_json::from_value(conflict).unwrap()],
             ..result
         };
-        let expected = "LINE  CONFLICT  CIDR         WHAT IS IN THE WAY\n  12  overlap   10.0.0.0/24  it is\u{fffd} taken\nand 2 more";
+        let expected = "LINE  CONFLICT  CIDR         REASON\n  12  overlap   10.0.0.0/24  it is\u{fffd} taken\nand 2 more";
         assert!(text(&result).starts_with(expected), "{}", text(&result));
         assert_eq!(by_name(Path::new("a/Plan.CSV")), Some(Format::Csv));
         assert_eq!(by_name(Path::new("plan.jsonl")), Some(Format::Json));

@@ -19,7 +19,7 @@ pub struct List {
     /// Only with this label
     #[arg(long, value_name = "KEY=VALUE")]
     label: Option<String>,
-    /// Show at most so many, the oldest
+    /// Show at most this many, the oldest
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
     /// Print JSON
@@ -62,7 +62,7 @@ fn text(allocations: &[Allocation], more: bool) -> String {
     let named = allocations.iter().any(|it| it.name.is_some());
     let labelled = allocations.iter().any(|it| !it.labels.is_empty());
 
-    // Columns that nobody has anything in are left out.
+    // Empty columns are left out.
     let mut columns = vec![
         (Align::Right, "ID".to_owned()),
         (Align::Left, "VPC".to_owned()),

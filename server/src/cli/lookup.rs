@@ -1,4 +1,4 @@
-//! `ipam lookup`: who holds an address, now or at some time before.
+//! `ipam lookup`: who holds an address, now or at an earlier time.
 
 use ipam_shared::api::lookup::{Lookup as Found, LookupQuery};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::text::moment;
 
-/// Say who holds an address or a network, now or at some time
+/// Show who holds an address or a network, now or at a given time
 #[derive(Debug, clap::Args)]
 pub struct Lookup {
     /// An address or a CIDR, such as 10.0.0.1 or 10.0.0.0/24
@@ -20,7 +20,7 @@ pub struct Lookup {
     /// Only in this VRF
     #[arg(long)]
     vrf: Option<String>,
-    /// At this time, such as 2026-01-31T12:00:00Z; now if not given
+    /// At this time, such as 2026-01-31T12:00:00Z; default: now
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<OffsetDateTime>,
     /// Print JSON

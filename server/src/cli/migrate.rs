@@ -3,7 +3,7 @@
 use super::database::Database;
 use crate::telemetry::{self, LogFormat};
 
-/// Bring the database schema up to date; `serve` does so by itself
+/// Bring the database schema up to date; `serve` does this automatically
 #[derive(Debug, clap::Args)]
 pub struct Migrate {
     #[command(flatten)]

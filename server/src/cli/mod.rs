@@ -1,4 +1,4 @@
-//! The command line: one verb per file.
+//! The command line: one subcommand per file.
 
 pub mod allocate;
 pub mod calculate;
@@ -107,7 +107,7 @@ pub fn run() -> ExitCode {
             }
             _ => ExitCode::SUCCESS,
         },
-        // What reads a server's log as JSON reads its last words too.
+        // Whatever reads a server's log as JSON must be able to read its last line too.
         Err(failure) if serves && telemetry::logs_errors_as_json() => {
             tracing::error!("{failure}");
             ExitCode::from(failure.exit_code())
@@ -116,7 +116,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// An error with its causes, outermost first. Libraries often repeat a cause in their own words for it; it is said once.
+/// An error with its causes, outermost first. Libraries often repeat a cause within their own message; it is printed once.
 pub(crate) fn chain(error: anyhow::Error) -> Failure {
     let mut text = String::new();
     for cause in error.chain() {
@@ -131,7 +131,7 @@ pub(crate) fn chain(error: anyhow::Error) -> Failure {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    // When stderr is closed too, the exit code has to say it all.
+    // If stderr is closed as well, only the exit code is left.
     let _ = writeln!(io::stderr(), "ipam: {message}");
     ExitCode::from(code)
 }

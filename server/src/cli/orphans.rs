@@ -1,5 +1,5 @@
-//! `ipam orphans`: what was made, and what no owner has confirmed since: the rest of interrupted applies, and what scripts
-//! made.
+//! `ipam orphans`: what was created and no owner has confirmed since: leftovers of interrupted applies, and what scripts
+//! created.
 
 use std::time::Duration;
 
@@ -22,16 +22,17 @@ use super::{
 };
 use crate::text::moment;
 
-/// List what no owner has confirmed, such as the rest of an interrupted apply, with the lines that import and release it
+/// List what no owner has confirmed, such as leftovers of an interrupted apply, with the commands that import and release
+/// it
 ///
-/// Scripts that make things confirm none of them, so that what they made is listed too: name an owner. VPCs that were made on
-/// first use, and what every database begins with, are nobody's and not listed.
+/// Scripts do not confirm what they create, so that is listed too: name an owner to narrow it down. VPCs that were created
+/// on first use, and what every database starts with, belong to nobody and are not listed.
 #[derive(Debug, clap::Args)]
 pub struct Orphans {
-    /// Only what was made for this owner; empty for what was made for none
+    /// Only what was created for this owner; empty for what was created for none
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
-    /// Only what is older, such as 90s, 30m, 1h or 7d
+    /// Only what is older than this, such as 90s, 30m, 1h or 7d
     #[arg(long, value_name = "TIME", value_parser = span)]
     older_than: Option<Duration>,
     /// Print JSON
@@ -46,18 +47,18 @@ pub struct Orphans {
 struct Orphan {
     kind: Noun,
     id: uuid::Uuid,
-    /// As people call it.
+    /// Its name for people.
     title: String,
     owner: Option<String>,
     created_by: String,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     age_seconds: i64,
-    /// What is in it: networks, or how many things.
+    /// What it contains: networks, or how many things.
     holds: Vec<String>,
-    /// The line that takes it over.
+    /// The command that takes it over.
     import: String,
-    /// The line that ends it.
+    /// The command that ends it.
     release: String,
 }
 
@@ -81,7 +82,7 @@ impl Orphans {
     }
 }
 
-/// Everything of every noun that is not confirmed, the smallest things first: in this order they can be released.
+/// Everything unconfirmed of every noun, innermost first: they can be released in this order.
 async fn find(
     client: &Client,
     owner: Option<&String>,
@@ -175,7 +176,7 @@ fn count(number: i64, word: &str) -> String {
     )
 }
 
-/// None of what nobody made.
+/// Without what nobody created.
 fn orphan<T: Owned>(
     it: &T,
     created_by: Option<&String>,
@@ -206,7 +207,7 @@ fn orphan<T: Owned>(
     })
 }
 
-/// As one word of a shell, whatever is in it.
+/// As one shell word, whatever it contains.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -240,7 +241,7 @@ fn text(orphans: &[Orphan]) -> String {
     let things = orphans.len();
     let s = if things == 1 { "" } else { "s" };
     text.push_str(&format!(
-        "{} thing{s} that no owner has confirmed; look whether an apply is running before you release any\n",
+        "{} thing{s} that no owner has confirmed; check whether an apply is running before you release any\n",
         thousands(things as u64)
     ));
     text
@@ -260,7 +261,7 @@ fn age(seconds: i64) -> String {
 
 /// A number with a unit.
 fn span(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time; write 90s, 30m, 1h or 7d");
+    let wrong = || format!("{text:?} is not a duration; write 90s, 30m, 1h or 7d");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {
         's' => 1,
@@ -271,7 +272,7 @@ fn span(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
     let seconds = number.checked_mul(seconds).ok_or_else(wrong)?;
-    // More than a clock can go back is everything there is.
+    // Capped, so that subtracting it from the clock can't overflow.
     Ok(Duration::from_secs(seconds.min(1 << 40)))
 }
 

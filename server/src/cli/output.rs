@@ -1,4 +1,5 @@
-//! What a command says and how it ends: text for people in aligned columns, JSON for programs, an exit code for scripts.
+//! What a command says and how it ends: text for people in aligned columns, JSON for programs, and an exit code for
+//! scripts.
 
 use std::fmt::Write as _;
 
@@ -39,14 +40,14 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
         .map_err(|error| Failure::Refused(format!("cannot write JSON: {error}")))
 }
 
-/// Text that a terminal shows as it is: other people's names and labels can't move its cursor or change its colours.
+/// Text that is safe to print on a terminal: other people's names and labels can't move its cursor or change its colours.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// Where a column's text stands.
+/// How a column is aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     /// Words.

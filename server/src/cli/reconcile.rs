@@ -24,13 +24,13 @@ use crate::{
     telemetry::{self, LogFormat},
 };
 
-/// So many conflicts are named.
+/// How many conflicts are named.
 const SHOWN: usize = 50;
 
-/// Let a restored database hand out space again, after what is newer than its backup was taken out of circulation
+/// Let a restored database hand out space again, after reserving what was taken since its backup
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 reconciled, or there was nothing to do; 1 refused, and the servers go on refusing.\n\
+    after_help = "Exit codes: 0 reconciled, or there was nothing to do; 1 refused, and the servers keep refusing.\n\
     A managed server must be stopped first, or name its database with --database-url; others may run meanwhile."
 )]
 pub struct Reconcile {
@@ -42,10 +42,10 @@ pub struct Reconcile {
     /// knows and the database does not are reserved
     #[arg(long, value_name = "FILE", conflicts_with = "export")]
     events: Option<PathBuf>,
-    /// What the export is; if not given, by the name of the file
+    /// Format of the export; default: by the file's extension
     #[arg(long, value_enum, requires = "export")]
     format: Option<FormatArg>,
-    /// What was allocated after the backup, and no export knows, may be given to somebody else
+    /// Accept that what was allocated after the backup and is in no export may be given to somebody else
     #[arg(long)]
     accept_loss: bool,
     /// The database was moved here on purpose, and nothing was changed after it was dumped
@@ -127,7 +127,7 @@ fn text(done: &Reconciled) -> String {
         }
         let _ = writeln!(
             text,
-            "Clear them up and run this again; with --accept-loss they are left as they are."
+            "Resolve these and run the command again; with --accept-loss they are left as they are."
         );
     }
     let _ = writeln!(

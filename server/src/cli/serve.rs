@@ -19,7 +19,7 @@ use crate::{
     telemetry::{self, LogFormat},
 };
 
-/// Pause between two looks of the sealer of the audit log.
+/// Interval at which the audit log is sealed.
 const SEAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Run the server
@@ -42,7 +42,7 @@ pub struct Serve {
     /// File that holds the administrator's API key
     #[arg(long, value_name = "FILE", env = "API_KEY_FILE")]
     api_key_file: Option<PathBuf>,
-    /// After a signal to stop, say on /readyz that no more requests are wanted, and go on answering for so long
+    /// How long to keep answering after a stop signal, while /readyz already reports the server as not ready
     #[arg(
         long,
         value_name = "SECONDS",
@@ -51,7 +51,7 @@ pub struct Serve {
         value_parser = clap::value_parser!(u16).range(..=600)
     )]
     drain_delay: u16,
-    /// How long a connection is kept that sends no further request; longer than any proxy in front keeps it
+    /// How long an idle connection is kept; must be longer than any proxy in front keeps it
     #[arg(
         long,
         value_name = "SECONDS",
@@ -60,7 +60,7 @@ pub struct Serve {
         value_parser = clap::value_parser!(u16).range(1..=3600)
     )]
     keep_alive: u16,
-    /// Most connections of one address, or of one /64 of IPv6; half of all if not given
+    /// Maximum connections from one address, or from one IPv6 /64; default: half of all
     #[arg(
         long,
         value_name = "N",
@@ -68,8 +68,8 @@ pub struct Serve {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     connections_per_address: Option<u32>,
-    /// Most requests for space from the same pools that are worked on at a time; four times as many reads, a sixteenth of
-    /// that of other changes of allocations, a quarter of changes of anything else
+    /// Maximum concurrent requests for space from the same pools; four times as many reads, a sixteenth as many other
+    /// changes of allocations, a quarter as many changes of anything else
     #[arg(
         long,
         value_name = "N",
@@ -78,10 +78,10 @@ pub struct Serve {
         value_parser = clap::value_parser!(u32).range(4..)
     )]
     requests_in_flight: u32,
-    /// Answer /metrics without the API key; it tells the names of pools and how full they are
+    /// Answer /metrics without the API key; it reveals the names of pools and how full they are
     #[arg(long, env = "IPAM_METRICS_OPEN", value_parser = clap::builder::BoolishValueParser::new())]
     metrics_open: bool,
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, value_enum, env = "IPAM_LOG_FORMAT", default_value_t)]
     log_format: LogFormat,
     #[command(flatten)]
@@ -109,14 +109,14 @@ impl Serve {
             self.api_key.as_deref(),
             self.api_key_file.as_deref(),
         )?;
-        // Before the database is touched, so that a second start fails at once and does no harm.
+        // Before the database is touched, so that starting a second server by mistake fails at once and harmlessly.
         let listener = listen::bind(self.listen).with_context(|| {
             format!(
                 "cannot listen on {}; choose another address with --listen",
                 self.listen
             )
         })?;
-        // A start may take long, such as when the database recovers from a crash; giving it up does no harm.
+        // Startup may take long, for example while the database recovers from a crash; aborting it is harmless.
         let opened = tokio::select! {
             opened = self.database.open() => opened?,
             () = stop.next() => return Ok(()),
@@ -129,7 +129,7 @@ impl Serve {
     fn limits(&self, opened: &super::database::Opened) -> listen::Limits {
         let pools = opened.connections.pools();
         let most = pools.map(|(_, pool)| pool.options().get_max_connections());
-        // One more for each, which replaces one that broke.
+        // One more for each, to replace a broken one.
         let reserved = 2 * most.into_iter().sum::<u32>() as usize;
         let per_address = self.connections_per_address.map(|most| most as usize);
         let keep_alive = Duration::from_secs(self.keep_alive.into());
@@ -151,7 +151,7 @@ impl Serve {
         opened.check_durability().await?;
         let ipam =
             Ipam::new(opened.connections.clone()).with_requests_in_flight(self.requests_in_flight);
-        // The first connection finds out whether the database was restored.
+        // The first connection detects whether the database was restored.
         drop(ipam.read().await?);
         let origin = tokio::spawn(ipam.clone().look_at_origin_forever());
         let app = App::new(ipam.clone(), Auth::new(&key)).with_open_metrics(self.metrics_open);
@@ -172,7 +172,7 @@ impl Serve {
         }
         let draining = app.clone();
         let stop = async {
-            // A database of our own that died takes the server with it: there is nothing left to serve.
+            // If a managed database dies, so does the server: there is nothing left to serve.
             let died = async {
                 match &opened.managed {
                     Some(managed) => managed.exited().await,
@@ -187,7 +187,7 @@ impl Serve {
             draining.drain();
             if error.is_none() && self.drain_delay > 0 {
                 tracing::info!(
-                    "stopping in {} s, for load balancers to see it; another signal skips the wait",
+                    "stopping in {} s, so that load balancers notice; another signal skips the wait",
                     self.drain_delay
                 );
                 tokio::select! {
@@ -214,7 +214,7 @@ impl Serve {
     }
 }
 
-/// The key that is set, else that of a managed server.
+/// The configured key, else that of a managed server.
 fn administrators_key(
     set: Option<String>,
     data_dir: Option<&std::path::Path>,

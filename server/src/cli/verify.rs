@@ -1,4 +1,4 @@
-//! `ipam verify`: proof over the whole database that nothing overlaps, nothing is lost, and the audit log is whole.
+//! `ipam verify`: proof over the whole database that nothing overlaps, nothing is lost, and the audit log is intact.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::{
     telemetry::{self, LogFormat},
 };
 
-/// Prove that used and free space add up, nothing overlaps, and the audit log is whole
+/// Prove that used and free space add up, nothing overlaps, and the audit log is intact
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 all is well, 1 something is wrong or the database can't be read.\n\

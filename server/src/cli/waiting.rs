@@ -7,17 +7,17 @@ use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 
 use crate::db;
 
-/// Longest time for one attempt: who does not even refuse is asked anew.
+/// Timeout of one attempt: a host that does not even refuse is tried again.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Pauses grow up to this.
+/// Maximum pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Connects to the primary among these hosts, and tries it again for up to `patience`, saying what it waits for and why. What
-/// does not get better by waiting, such as a wrong password, is an error at once. A standby is waited for: it may be promoted.
+/// Connects to the primary among these hosts, and retries for up to `patience`, logging what it waits for and why. What
+/// waiting can't fix, such as a wrong password, is an error at once. A standby is waited for: it may be promoted.
 ///
 /// # Errors
-/// With the last error, and without the password.
+/// The last error, without the password.
 pub async fn connect(
     hosts: &[PgConnectOptions],
     patience: Duration,
@@ -100,10 +100,11 @@ fn is_hopeless(error: &sqlx::Error) -> bool {
         if error.code().is_some_and(|code| code.starts_with("28") || code == "3D000"))
 }
 
-/// Half of it to the whole, by chance, so that servers that lost their database together do not come back together.
+/// A random value between half of it and all of it, so that servers that lost their database together do not reconnect at
+/// the same moment.
 fn spread(pause: Duration) -> Duration {
     let mut chance = [0_u8; 1];
-    // Without chance they come back together, which is no reason to fail.
+    // Without randomness they reconnect together, which is no reason to fail.
     _ = getrandom::fill(&mut chance);
     pause.mul_f64(0.5 + f64::from(chance[0]) / 510.0)
 }
@@ -123,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_gives_up_and_says_on_whom() {
-        // Bound and not listening: nobody else gets the port, and connections are refused.
+        // Bound but not listening: nobody else gets the port, and connections are refused.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let port = socket.local_addr().unwrap().port();

@@ -68,7 +68,7 @@ pub struct PoolSnapshot {
     pub min_prefix_length: u8,
     /// Longest prefix, that is the smallest block.
     pub max_prefix_length: u8,
-    /// Length when a request does not say.
+    /// Length for requests that give none.
     pub default_prefix_length: Option<u8>,
     /// Addresses that are not for hosts.
     pub reserved_addresses: u32,

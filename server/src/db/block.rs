@@ -1,4 +1,4 @@
-//! Blocks that are in the way of something.
+//! Blocks that conflict with something.
 
 use ipam_shared::cidr::Cidr;
 use sqlx::{query, types::ipnet::IpNet};

@@ -1,15 +1,15 @@
-//! How PostgreSQL says that it committed: every statement that commits is run here.
+//! How PostgreSQL reports a commit: every statement that commits is run here.
 //!
-//! A commit that waits for a synchronous standby can be cancelled: by an operator, by a time limit, by a stop of
-//! PostgreSQL. It can't be undone by then, so PostgreSQL says that it succeeded, and warns (SQLSTATE 01000, or 57P01) that
-//! the standby might not have it. Whoever took that for a success would own something that the next fail-over loses and
-//! that somebody else is given. So a commit that came with a warning counts as one whose outcome is not known. Nothing else
-//! makes a commit warn that would not be as bad: one outside of a transaction does (25P01), and a session that is about to
-//! be ended.
+//! A commit that waits for a synchronous standby can be cancelled: by an operator, by a timeout, by a shutdown of
+//! PostgreSQL. By then it can't be undone, so PostgreSQL reports success and warns (SQLSTATE 01000, or 57P01) that the
+//! standby might not have it. A caller that took this for success would own something that the next failover loses and that
+//! is then given to somebody else. So a commit that came with a warning counts as one whose outcome is not known. The other
+//! causes of such a warning are just as bad: a commit outside a transaction (25P01), or a session that is about to be
+//! terminated.
 //!
-//! The driver passes warnings to nobody but the log. So the statement that commits runs under a log of its own, which hears
-//! a warning of the driver whatever the server is told to log (also nothing), and passes all that it gets on to the log of
-//! the server. The severity is what counts: the text is in the language of the database.
+//! The driver reports warnings only to the log. So the statement that commits runs under a subscriber of its own, which
+//! sees the driver's warnings whatever the server is configured to log (even nothing), and forwards everything to the
+//! server's log. The severity is what counts: the text is in the language of the database.
 
 use std::{cell::RefCell, fmt::Debug, future::poll_fn, pin::pin, sync::LazyLock};
 
@@ -22,10 +22,10 @@ use tracing::{
     subscriber::Interest,
 };
 
-/// Where the driver logs what PostgreSQL says beside its answers.
+/// Where the driver logs PostgreSQL's notices.
 const NOTICES: &str = "sqlx::postgres::notice";
 
-/// Runs a statement that is a transaction of its own, and takes a warning for the error that it is.
+/// Runs a statement that is a transaction of its own, and turns a warning into the error that it is.
 pub async fn heeding<T>(
     statement: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
@@ -36,12 +36,12 @@ pub async fn heeding<T>(
     }
 }
 
-/// The error that a warning is which came with a commit.
+/// The error for a commit that came with a warning.
 pub(super) fn unconfirmed(warning: &str) -> sqlx::Error {
     sqlx::Error::Protocol(format!("PostgreSQL committed, and warned: {warning}"))
 }
 
-/// Runs a statement; with the first warning that came meanwhile.
+/// Runs a statement; returns the first warning that came meanwhile, too.
 pub(super) async fn listening<F: Future>(statement: F) -> (F::Output, Option<String>) {
     let mut statement = pin!(statement);
     let mut warning = None;
@@ -61,9 +61,9 @@ pub(super) async fn listening<F: Future>(statement: F) -> (F::Output, Option<Str
     (done, warning)
 }
 
-/// What is heard while a statement is polled.
+/// What was logged while a statement was polled.
 struct Hearing {
-    /// The log that it would have without this.
+    /// The log that it would go to without this.
     server: Dispatch,
     warning: Option<String>,
 }
@@ -72,15 +72,15 @@ thread_local! {
     static HEARING: RefCell<Option<Hearing>> = const { RefCell::new(None) };
 }
 
-/// One for all statements: to make one costs a look at everything that can be logged.
+/// One for all statements: creating one means visiting every callsite that can log.
 static EAR: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Ear));
 
-/// Hears warnings of the driver, and passes everything on to the log of the server.
+/// Records the driver's warnings, and forwards everything to the server's log.
 struct Ear;
 
 impl Ear {
     fn is_warning(metadata: &Metadata<'_>) -> bool {
-        // Levels are ordered by how much they say: what is worse than a warning is less.
+        // Levels are ordered by verbosity: what is worse than a warning compares as less.
         metadata.target() == NOTICES && *metadata.level() <= Level::WARN
     }
 
@@ -97,7 +97,7 @@ impl Subscriber for Ear {
         if Self::is_warning(metadata) {
             Interest::always()
         } else {
-            // It depends on the log of the server, which is asked each time.
+            // It depends on the server's log, which is asked each time.
             Interest::sometimes()
         }
     }
@@ -226,7 +226,7 @@ mod tests {
 
     async fn warned() -> Result<u8, sqlx::Error> {
         let done = statement().await;
-        // As the driver does.
+        // Logs as the driver does.
         if tracing::enabled!(target: "sqlx::postgres::notice", Level::WARN) {
             tracing::event!(target: "sqlx::postgres::notice", Level::WARN, message = "Warten abgebrochen");
         }
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Two on one thread, in turns.
+    /// Two on one thread, alternating.
     #[tokio::test]
     async fn statements_at_the_same_time_are_not_mixed_up() {
         let (first, second, third) = tokio::join!(

@@ -1,10 +1,10 @@
 //! One connection to the database, and a transaction on it.
 //!
-//! Nobody waits for ever: each answer has a time limit, here and not with PostgreSQL, so that it also holds when the
-//! network swallows what is sent. `statement_timeout` would not do: it cancels a commit that waits for a standby, and
-//! PostgreSQL then reports success.
+//! Nothing waits forever: each answer has a timeout, set here and not in PostgreSQL, so that it also holds when the network
+//! drops what is sent. `statement_timeout` is no alternative: it cancels a commit that waits for a standby, and PostgreSQL
+//! then reports success.
 //!
-//! A connection goes back to its pool outside of a transaction and in working order; otherwise it is closed.
+//! A connection returns to its pool outside a transaction and in working order; otherwise it is closed.
 
 use std::{
     pin::Pin,
@@ -26,27 +26,27 @@ use super::{
     trust::Trust,
 };
 
-/// Longest wait for one answer of the database, in which a wait for a lock (10 s) has its place.
+/// Timeout for one answer of the database, which includes a wait for a lock (10 s).
 pub const PATIENCE: Duration = Duration::from_secs(15);
-/// Longest wait for a commit, which may wait for a standby. Its outcome is not known afterwards.
+/// Timeout for a commit, which may wait for a standby. Afterwards its outcome is not known.
 pub const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
-/// Longest wait for one answer in work on all there is: imports, exports, proofs.
+/// Timeout for one answer during work on the whole database: imports, exports, verification.
 pub const LONG_PATIENCE: Duration = Duration::from_secs(600);
-/// Time to bring a connection back into order before it is closed.
+/// Time to reset a connection before it is closed instead.
 const TIDY: Duration = Duration::from_secs(5);
 
-/// A connection, inside or outside of a transaction.
+/// A connection, inside or outside a transaction.
 #[derive(Debug)]
 pub struct Connection {
-    /// None only when it is on its way back.
+    /// None only while it is being returned.
     raw: Option<Raw>,
     patience: Duration,
-    /// Whether a statement is under way, or was when its caller gave up.
+    /// Whether a statement is running, or was when its caller gave up.
     is_busy: bool,
     is_in_transaction: bool,
     /// Whether a statement failed in the transaction, which can only be rolled back then.
     has_failed: bool,
-    /// Whether it is of no use any more.
+    /// Whether it is no longer usable.
     is_broken: bool,
     trust: Option<Arc<Trust>>,
 }
@@ -82,12 +82,12 @@ impl Connection {
         }
     }
 
-    /// From now on each answer may take so long.
+    /// Sets the timeout of each answer from now on.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// Begins a statement: the driver's connection, and what watches over the answer.
+    /// Begins a statement: the driver's connection, and the timeout of the answer.
     fn watched(&mut self) -> (&mut PgConnection, Watch<'_>) {
         self.is_busy = true;
         let raw = match self.raw.as_mut().expect("a connection that is in use") {
@@ -126,7 +126,8 @@ impl Drop for Connection {
             return;
         };
         let is_in_transaction = self.is_in_transaction;
-        // The pool pings what comes back, without a limit; who does not answer is not kept, and its place is free again.
+        // The pool pings returned connections, without a timeout; one that does not answer is not kept, and its slot is
+        // freed.
         runtime.spawn(async move {
             let tidied = tokio::time::timeout(TIDY, async {
                 if is_in_transaction {
@@ -167,7 +168,7 @@ impl Watch<'_> {
         }
     }
 
-    /// There was no answer in time. What else is idle may be just as dead.
+    /// There was no answer in time. Other idle connections may be just as dead.
     fn hangs(&mut self) -> sqlx::Error {
         *self.has_failed = true;
         *self.is_broken = true;
@@ -201,7 +202,7 @@ impl Watch<'_> {
 struct Answers<'c, T> {
     inner: BoxStream<'c, sqlx::Result<T>>,
     watch: Watch<'c>,
-    /// Wakes the one who waits; made when somebody has to wait.
+    /// Wakes the waiter; created when something has to wait.
     limit: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
@@ -297,17 +298,17 @@ impl Transaction {
         Ok(Self(connection))
     }
 
-    /// Commits. With an error for which [`is_unknown`](super::error::is_unknown) holds it may have been done all the same, or
-    /// be missing after a fail-over.
+    /// Commits. With an error for which [`is_unknown`](super::error::is_unknown) holds it may have been done anyway, or
+    /// be missing after a failover.
     pub async fn commit(mut self) -> sqlx::Result<()> {
         if self.0.has_failed {
             // PostgreSQL would answer such a commit with a rollback, and no error.
             return Err(sqlx::Error::InvalidArgument(
-                "a transaction in which a statement failed was to be committed".to_owned(),
+                "tried to commit a transaction in which a statement failed".to_owned(),
             ));
         }
         self.0.set_patience(COMMIT_PATIENCE);
-        // Written as the driver writes it, which is how tests that stand between server and database know it.
+        // Spelled as the driver spells it, which is how tests that sit between server and database recognise it.
         let (done, warning) = commit::listening(self.0.execute("COMMIT")).await;
         done?;
         self.0.set_patience(PATIENCE);
@@ -315,7 +316,7 @@ impl Transaction {
         warning.map_or(Ok(()), |warning| Err(commit::unconfirmed(&warning)))
     }
 
-    /// Undoes it.
+    /// Rolls it back.
     pub async fn rollback(mut self) -> sqlx::Result<()> {
         self.0.roll_back().await
     }

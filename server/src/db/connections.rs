@@ -20,8 +20,8 @@ use super::{
     trust::Trust,
 };
 
-/// Settings with which each statement of the hot path goes by an index, whatever the tables hold. Left to itself PostgreSQL
-/// plans them anew at each call, or keeps a plan that it made while the tables were small.
+/// Settings with which each statement of the hot path uses an index, whatever the tables hold. By default PostgreSQL plans
+/// them again at each call, or keeps a plan that it made while the tables were small.
 const HOT: [(&str, &str); 5] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
@@ -34,11 +34,11 @@ const HOT: [(&str, &str); 5] = [
 const PING: Duration = Duration::from_secs(2);
 /// How often the runtime's clock is looked at while there are connections.
 const TICK: Duration = Duration::from_secs(1);
-/// Longest time for one host to say whether it is the primary.
+/// Timeout for one host to say whether it is the primary.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
-/// Three pools of connections to one database. So a crowd of readers leaves allocations theirs, and writes that wait for
-/// locks or a standby leave the readers theirs.
+/// Three pools of connections to one database, so that a crowd of readers does not starve allocations, and writes that wait
+/// for locks or a standby do not starve readers.
 #[derive(Clone, Debug)]
 pub struct Connections {
     /// For reads.
@@ -54,7 +54,7 @@ pub struct Connections {
     trust: Arc<Trust>,
     /// Where the database may be; more than one if there are standbys.
     hosts: Arc<[PgConnectOptions]>,
-    /// Held by who looks for the primary; when it was looked for last.
+    /// Held while looking for the primary; when that was last done.
     search: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
@@ -62,8 +62,9 @@ impl Connections {
     /// Pools where connections are opened as they are needed: two fifths of them for the hot path, two for reads and one for
     /// other changes.
     ///
-    /// One that broke in a pool, such as by a restart of PostgreSQL, is replaced before anybody is told. For those that read or
-    /// change a ping finds out, whatever is asked next. The hot path has no round trip to spare: its transactions begin again.
+    /// A connection that broke in a pool, such as by a restart of PostgreSQL, is replaced before any caller notices. For
+    /// reads and changes a ping detects it before the next statement. The hot path has no round trip to spare: its
+    /// transactions begin again.
     pub fn new(most: u32, pool: PgPoolOptions, hosts: Vec<PgConnectOptions>) -> Self {
         let trust = Arc::<Trust>::default();
         let changes = (most / 5).max(1);
@@ -130,7 +131,7 @@ impl Connections {
         ]
     }
 
-    /// Closes all of them, once nobody uses them any more.
+    /// Closes all of them, once they are no longer in use.
     pub async fn close(&self) {
         futures::future::join_all(self.pools().map(|(_, pool)| pool.close())).await;
     }
@@ -155,11 +156,11 @@ impl Connections {
         Transaction::begin(self.acquire(&self.changes).await?, statement.to_owned()).await
     }
 
-    /// Begins a transaction on the hot path with a statement of several, since each round trip counts. A connection that broke
-    /// in the pool is replaced: nothing was sent on it that could be done twice.
+    /// Begins a transaction on the hot path with a statement of several, since each round trip counts. A connection that
+    /// broke in the pool is replaced: nothing was sent on it that could be executed twice.
     pub async fn begin_hot(&self, statement: &str) -> sqlx::Result<Transaction> {
         for _ in 0..self.hot.options().get_max_connections() {
-            // Without an idle one a new one is made: if that fails, asking again at once will not help.
+            // Without an idle one, a new one is opened: if that fails, retrying at once will not help.
             let may_be_broken = self.hot.num_idle() > 0;
             let connection = self.hot().await?;
             match Transaction::begin(connection, statement.to_owned()).await {
@@ -181,8 +182,8 @@ impl Connections {
         Ok(Connection::pooled(acquired?, Arc::clone(&self.trust)))
     }
 
-    /// Looks which of the hosts is the primary, and leads all new connections there. Who comes while another one looks
-    /// waits for what that one finds.
+    /// Finds out which of the hosts is the primary, and directs all new connections there. A caller that comes while
+    /// another one is looking waits for its result.
     pub async fn find_primary(&self) {
         let asked = Instant::now();
         let mut last = self.search.lock().await;
@@ -222,7 +223,7 @@ impl Connections {
         self.trust.lost().changes
     }
 
-    /// It takes changes, as somebody found who began to look at `looked`.
+    /// It takes changes, as a check found that began at `looked`.
     pub fn believe(&self, looked: Instant) {
         let mut lost = self.trust.lost();
         if lost.changes.is_some_and(|since| since < looked) {
@@ -230,7 +231,7 @@ impl Connections {
         }
     }
 
-    /// Another number after each fail-over. It may have taken back what was read before.
+    /// Changes with each failover, which may have undone what was read before.
     pub fn timeline(&self) -> u32 {
         self.timeline.load(Ordering::Relaxed)
     }
@@ -251,16 +252,16 @@ fn options(host: &PgConnectOptions, is_hot: bool) -> PgConnectOptions {
 
 /// Sleeps, again and again, as long as there are connections.
 ///
-/// Each answer has a time limit, and a timer that would ring before all others wakes the thread that waits for the network,
-/// so that it sleeps for less: a system call and two switches of threads for each statement. With this one there is always a
-/// timer that rings earlier.
+/// Each answer has a timeout, and a timer that would fire before all others wakes the thread that waits for the network, so
+/// that it sleeps for less: a system call and two thread switches for each statement. With this one there is always a timer
+/// that fires earlier.
 async fn tick(trust: Weak<Trust>) {
     while trust.strong_count() > 0 {
         tokio::time::sleep(TICK).await;
     }
 }
 
-/// A connection to a standby is none: it is found out at the start, and not by each change that fails.
+/// A connection to a standby is rejected when it is opened, instead of by each change that fails.
 async fn timeline_of_primary(connection: &mut sqlx::PgConnection) -> sqlx::Result<u32> {
     super::timeline(connection).await?.ok_or_else(|| {
         sqlx::Error::Io(std::io::Error::other(

@@ -1,4 +1,4 @@
-//! From the database's types to ours. What the schema rules out is a bug, and says which row it was.
+//! From the database's types to ours. What the schema rules out is reported as a bug, with the row.
 
 use ipam_shared::{
     api::{allocation::NewAllocation, ownership::Owner, pool::RequiredLabels},
@@ -17,7 +17,7 @@ pub(crate) fn nets(cidrs: impl IntoIterator<Item = Cidr>) -> Vec<IpNet> {
     cidrs.into_iter().map(IpNet::from).collect()
 }
 
-/// Asks for a row of `table`, which has a name and the id `{table}_id`, by one of the two.
+/// Adds a condition for a row of `table`, which has a name and the id `{table}_id`, by either.
 pub(crate) fn push_named(sql: &mut QueryBuilder<Postgres>, table: &str, key: &str) {
     sql.push(format_args!("({table}.name = "))
         .push_bind(key.to_owned());
@@ -28,7 +28,7 @@ pub(crate) fn push_named(sql: &mut QueryBuilder<Postgres>, table: &str, key: &st
     sql.push(")");
 }
 
-/// Asks for what was made for this owner, or with an empty one for none; and for what is confirmed, or what is not.
+/// Adds conditions for what was made for this owner (if empty, for none), and for what is or is not confirmed.
 pub(crate) fn push_owned(
     sql: &mut QueryBuilder<Postgres>,
     owner: Option<&str>,
@@ -97,7 +97,7 @@ pub(crate) fn labels_json(labels: &Labels) -> Result<serde_json::Value> {
     serde_json::to_value(labels).map_err(|error| Error::Internal(error.into()))
 }
 
-/// What a request said beside its size and its profile, as it is kept with the allocation.
+/// What a request said besides its size and its profile, as it is stored with the allocation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
     /// Pools by name or id, in the order of preference.

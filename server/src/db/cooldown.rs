@@ -1,4 +1,4 @@
-//! Blocks that were released a short while ago and are still out of circulation.
+//! Blocks that were released recently and are still out of circulation.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::{
 /// What `block.reason` says of them.
 pub const REASON: &str = "cooldown";
 
-/// One that a name had until a short while ago.
+/// One that a name had until recently.
 #[derive(Clone, Debug)]
 pub struct Cooling {
     /// What it was for.
@@ -63,7 +63,7 @@ pub async fn of_names(
     Ok(found)
 }
 
-/// Takes blocks out of cooldown, for who had them.
+/// Takes blocks out of cooldown, for the allocation that had them.
 pub async fn end(db: &mut Connection, places: &[Place]) -> Result<u64> {
     let (ranges, nets) = columns(places);
     let done = query!(
@@ -81,7 +81,7 @@ pub async fn end(db: &mut Connection, places: &[Place]) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Pools with blocks whose time is over.
+/// Pools with blocks whose cooldown is over.
 pub async fn due(db: &mut Connection) -> Result<Vec<PoolId>> {
     let rows = query!(
         "select distinct pool_id from (
@@ -93,7 +93,7 @@ pub async fn due(db: &mut Connection) -> Result<Vec<PoolId>> {
     Ok(rows.into_iter().map(|row| PoolId(row.pool_id)).collect())
 }
 
-/// A block whose time is over.
+/// A block whose cooldown is over.
 #[derive(Clone, Debug)]
 pub struct Due {
     /// Where it is.
@@ -104,7 +104,7 @@ pub struct Due {
     pub free: Vec<Place>,
 }
 
-/// Blocks of a locked pool whose time is over, at most `limit`.
+/// Blocks of a locked pool whose cooldown is over, at most `limit`.
 pub async fn due_in(db: &mut Connection, pool: PoolId, limit: i64) -> Result<Vec<Due>> {
     let rows = query!(
         r#"select due.range_id, due.cidr, range_cidr,

@@ -12,9 +12,9 @@ use crate::error::Error;
 pub enum Meaning {
     /// The name is taken; which one depends on the request.
     NameTaken,
-    /// Somebody took the space between the search and the insert. The pool lock rules it out for our own writers.
+    /// The space was taken between the search and the insert. The pool lock rules this out for our own writers.
     Overlap,
-    /// The other side of a reference went away, or is still used.
+    /// The other side of a reference was deleted, or is still used.
     InUse,
     /// The value breaks a rule that the request should have been checked for.
     Invalid,
@@ -53,7 +53,7 @@ pub const CONSTRAINTS: &[(&str, Meaning)] = &[
     ("reservation_reason_check", Meaning::Invalid),
 ];
 
-/// Constraints that only a bug of ours, or a hand with psql, can break: their violation is an internal error.
+/// Constraints that only a bug of ours, or manual changes with psql, can break: their violation is an internal error.
 pub const INTERNAL: &[&str] = &[
     "address_plan_pkey",
     "address_plan_singleton_check",
@@ -153,8 +153,8 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// Whether the statement lost a race that a second try wins: a deadlock, a serialisation failure, a lock that took too
-/// long, or a row that somebody else inserted first.
+/// Whether the statement lost a race that a second attempt wins: a deadlock, a serialisation failure, a lock that took too
+/// long, or a row that another transaction inserted first.
 pub fn is_race(error: &sqlx::Error) -> bool {
     matches!(
         code(error).as_deref(),
@@ -162,12 +162,12 @@ pub fn is_race(error: &sqlx::Error) -> bool {
     )
 }
 
-/// Whether somebody else held a lock for longer than a request waits.
+/// Whether another transaction held a lock for longer than a request waits.
 pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("55P03")
 }
 
-/// Whether it took as long as a request may wait, so that nobody should try it once more: a lock, a connection or an answer.
+/// Whether it took as long as a request may wait, so that retrying is pointless: for a lock, a connection or an answer.
 pub fn is_slow(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
@@ -198,7 +198,7 @@ pub fn is_read_only(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("25006")
 }
 
-/// Whether a statement that commits may or may not have done so. One that a standby or a full server refused has not.
+/// Whether it is unknown if a statement committed. One that a standby or a full server refused has not.
 pub fn is_unknown(error: &sqlx::Error) -> bool {
     is_connection(error) && !matches!(code(error).as_deref(), Some("25006" | "53300"))
 }
@@ -214,7 +214,7 @@ impl From<sqlx::Error> for Error {
         // 53: insufficient resources, such as a full disk; 58030: the disk failed.
         if code(&error).is_some_and(|code| code.starts_with("53") || code == "58030") {
             return Self::Unavailable(
-                "the database has run out of disk space or memory, and saves nothing until its operator makes room; \
+                "the database has run out of disk space or memory, and can't save anything until its operator makes room; \
                  nothing was changed",
                 Some(error),
             );

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{db::Connection, error::Result};
 
-/// Who does something, in which request.
+/// Who makes a change, in which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Who: the name of the key.
@@ -28,7 +28,7 @@ pub struct Caller {
 pub struct Event<'a> {
     /// Such as `allocation.create`.
     pub action: &'static str,
-    /// Id of what it was done to.
+    /// Id of what it was applied to.
     pub subject: Uuid,
     /// Who did it.
     pub caller: &'a Caller,
@@ -91,7 +91,7 @@ pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// A statement that changes rows, and appends the events that tell of it. Its own parameters begin with `$6`.
+/// A statement that changes rows, and appends the events that record it. Its own parameters begin with `$6`.
 macro_rules! recorded {
     ($events:expr, $statement:literal $(+ $more:literal)* $(, $value:expr)*) => {{
         let events = $crate::db::event::Columns::of($events);
@@ -111,8 +111,8 @@ macro_rules! recorded {
 }
 pub(super) use recorded;
 
-/// A statement that makes one row, unless there is one of that name already, and only then appends the events that tell of
-/// it; whether it did. More can be made of `made`. Its own parameters begin with `$6`.
+/// A statement that makes one row, unless there is one of that name already, and only then appends the events that record
+/// it; returns whether it did. More can be made of `made`. Its own parameters begin with `$6`.
 macro_rules! made {
     ($db:expr, $events:expr, $statement:literal $(+ $more:literal)? $(, $value:expr)*) => {{
         let events = $crate::db::event::Columns::of($events);
@@ -151,7 +151,8 @@ pub async fn is_known(db: &mut Connection, event: &api::event::Event) -> Result<
     Ok(row.known)
 }
 
-/// When an allocation was released and by whom, if it was. The past of an imported plan says that it was, and not by whom.
+/// When an allocation was released and by whom, if it was. The history of an imported plan says that it was, but not by
+/// whom.
 pub async fn release_of(
     db: &mut Connection,
     id: AllocationId,
@@ -171,7 +172,7 @@ pub async fn release_of(
     Ok(row.map(|row| (row.at, row.actor)))
 }
 
-/// When something came to its end by that action, and by whom, if it did.
+/// When something ended by that action, and by whom, if it did.
 pub async fn end_of(
     db: &mut Connection,
     id: Uuid,
@@ -282,18 +283,18 @@ pub async fn names_at(
         .collect())
 }
 
-/// So many events are looked through for one page.
+/// How many events are examined for one page.
 const LOOKED_THROUGH: i64 = 50_000;
 
 /// A page of events, the newest first, from before `before`, and where the next one begins. There is no index on actions
-/// and actors, which every change would pay for: a page that finds too few of them among the next events ends early.
+/// and actors, since it would slow down every change: a page that finds too few of them among the next events ends early.
 pub async fn list(
     db: &mut Connection,
     filter: &EventFilter,
     before: Option<i64>,
     limit: u16,
 ) -> Result<(Vec<api::event::Event>, Option<i64>)> {
-    // The last event that is looked at. Those of a subject are found by index, and without a filter each is one.
+    // The last event that is examined. Those of a subject are found by index, and without a filter each one matches.
     let is_filtered = filter.action.is_some() || filter.actor.is_some() || filter.after.is_some();
     let last = if is_filtered && filter.subject.is_none() {
         query!(
@@ -336,7 +337,8 @@ pub async fn list(
         .collect();
     let next = match events.last() {
         Some(event) if events.len() == usize::from(limit) => Some(event.id),
-        // Events are numbered and dated at nearly the same moment, so a little later none is younger any more.
+        // An event gets its number and its time at nearly the same moment, so a little further down there is none that is
+        // recent enough.
         _ => last
             .filter(|last| {
                 filter

@@ -1,5 +1,5 @@
-//! Whether the database is where it was made, or was restored from a dump somewhere else. Looked at on each new connection,
-//! before anything else is done on it, and now and then by [`look`].
+//! Whether the database is where it was created, or was restored from a dump somewhere else. Checked on each new
+//! connection, before anything else is done on it, and periodically by [`look`].
 
 use std::{
     collections::HashSet,
@@ -10,7 +10,7 @@ use sqlx::{Executor, Postgres, postgres::types::Oid, query};
 
 use crate::db::Connection;
 
-/// A database: its cluster, itself, and the table that remembers where it was made.
+/// A database: its cluster, itself, and the table that records where it was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// None if the role may not read it.
@@ -19,17 +19,17 @@ pub struct Place {
     relation: Oid,
 }
 
-/// What a look found.
+/// What a check found.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
     /// Where the database is.
     pub here: Place,
-    /// Whether it remembers another place.
+    /// Whether it was created somewhere else.
     pub is_restored: bool,
 }
 
-/// The places that connections of this server lead to and that hold a restored database; usually none. A place is struck
-/// off only by a look at that very place, for other connections may lead elsewhere.
+/// The places that connections of this server lead to and that hold a restored database; usually none. An entry is removed
+/// only by a check of that very location, since other connections may lead elsewhere.
 #[derive(Debug, Default)]
 pub struct Standing(RwLock<HashSet<Place>>);
 
@@ -40,7 +40,7 @@ impl Standing {
         !places.is_empty()
     }
 
-    /// Notes what was found, and says in the log what is new.
+    /// Records what was found, and logs changes.
     fn note(&self, found: Found) {
         let mut places = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if found.is_restored && places.insert(found.here) {
@@ -51,7 +51,7 @@ impl Standing {
     }
 }
 
-/// Looks where the database is, and notes it.
+/// Checks where the database is, and records it.
 pub async fn look<'c>(
     db: impl Executor<'c, Database = Postgres>,
     standing: &Standing,
@@ -62,7 +62,7 @@ pub async fn look<'c>(
     Ok(())
 }
 
-/// Where the database is; none if its schema does not know of such things yet.
+/// Where the database is; none if its schema is too old to tell.
 pub async fn find<'c>(db: impl Executor<'c, Database = Postgres>) -> sqlx::Result<Option<Found>> {
     let row = query!(
         r#"select here.system_identifier, here.database_id as "database_id!", here.relation_id as "relation_id!",
@@ -79,7 +79,7 @@ pub async fn find<'c>(db: impl Executor<'c, Database = Postgres>) -> sqlx::Resul
     .await;
     let row = match row {
         Ok(row) => row,
-        // Neither the function nor the table, or not all of its columns, before the schema is brought up to date.
+        // Before the schema is brought up to date, the function, the table or some of its columns may be missing.
         Err(sqlx::Error::Database(error))
             if matches!(error.code().as_deref(), Some("42883" | "42P01" | "42703")) =>
         {
@@ -97,7 +97,7 @@ pub async fn find<'c>(db: impl Executor<'c, Database = Postgres>) -> sqlx::Resul
     }))
 }
 
-/// Remembers that the database was made here, unless it remembers a place already.
+/// Records that the database was created here, unless a location is recorded already.
 pub async fn insert(db: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     query!(
         "insert into origin (system_identifier, database_id, relation_id, written_by)
@@ -109,7 +109,7 @@ pub async fn insert(db: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// From now on the database is at home here.
+/// From now on this counts as the place where the database was created.
 pub async fn update(db: &mut Connection) -> sqlx::Result<()> {
     query!(
         "update origin set (system_identifier, database_id, relation_id, noted_at, written_by) =

@@ -1,9 +1,9 @@
 //! The ledger: the one way for blocks to come and go.
 //!
 //! A change says which blocks end, which begin, which of those cool down, and what becomes of the free list. All of it is
-//! written in one statement, together with the events that tell of it and with the row of what the blocks belong to: `ledger!`
-//! takes that row's own statement. So a block never moves without the log, and a change costs one round trip however much it
-//! moves. The hot path has a statement of its own (`allocate`), since it never ends a block.
+//! written in one statement, together with the events that tell of it and with the row of what the blocks belong to:
+//! `ledger!` takes that row's own statement. So a block never changes without an event, and a change costs one round trip
+//! however many blocks it touches. The hot path has a statement of its own (`allocate`), since it never ends a block.
 
 use ipam_shared::{
     cidr::Cidr,
@@ -28,7 +28,7 @@ pub struct Ledger {
     pub begun: Vec<NewBlock>,
     /// Blocks that begin to cool down, likewise.
     pub cooling: Vec<NewCooldown>,
-    /// What leaves the free list and what comes to it.
+    /// What leaves the free list and what is added to it.
     pub free: Changes,
 }
 
@@ -43,7 +43,7 @@ pub struct NewBlock {
     pub holder: Holder,
 }
 
-/// Who has a block.
+/// Who holds a block.
 #[derive(Clone, Debug)]
 pub enum Holder {
     /// An allocation.
@@ -176,7 +176,7 @@ impl Columns {
         self.range_cidr.push(range_cidr.into());
     }
 
-    /// What the blocks so far do not have.
+    /// Fields that the blocks so far do not have.
     fn fill(&mut self) {
         let rows = self.range.len();
         self.allocation.resize(rows, None);
@@ -199,8 +199,8 @@ macro_rules! ledger {
         let events = $crate::db::event::Columns::of($events);
         let blocks = $crate::db::ledger::Columns::of($ledger);
         sqlx::query!(
-            // A block begins after the one before has ended and become history: by the clock, and so that the constraint
-            // against overlaps finds its place empty.
+            // A block begins after the previous one has ended and become history: so that the times are in order, and so
+            // that the constraint against overlaps finds its place empty.
             "with new_event as (
                 insert into event (action, subject, actor, request_id, detail)
                 select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[])

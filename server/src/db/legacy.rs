@@ -1,4 +1,4 @@
-//! Pages of the original API: by VPC name and address, with the number of all.
+//! Pages of the original API: by VPC name and address, with the total number.
 
 use ipam_shared::ids::AllocationId;
 use sqlx::{Postgres, QueryBuilder, Row as _};
@@ -8,8 +8,8 @@ use crate::{db::Connection, error::Result};
 /// Ids of one page, and how many allocations there are in all. Only those with a block in each of the two roles are
 /// listed, since every item there has both.
 ///
-/// The statements are planned for their values each time. A plan that is kept for any limit and any VPC reads
-/// everything for every page. What stays is what the original's pages cost: counting, and skipping `offset`.
+/// The statements are planned for their values each time. A cached generic plan would read everything for every page. What
+/// remains is the inherent cost of the original's pages: counting, and skipping `offset`.
 pub async fn page(
     db: &mut Connection,
     roles: (&str, &str),
@@ -27,7 +27,7 @@ pub async fn page(
         .map(|row| Ok(AllocationId(row.try_get(0)?)))
         .collect::<Result<Vec<_>>>()?;
 
-    // A page that is not full is the last one, and tells the number by itself.
+    // A page that is not full is the last one, and so gives the total.
     let shown = i64::try_from(ids.len()).unwrap_or(limit);
     if shown < limit && (shown > 0 || offset == 0) {
         return Ok((offset + shown, ids));

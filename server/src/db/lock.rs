@@ -1,10 +1,10 @@
-//! What a change locks before it reads anything: one text that begins the transaction and takes all locks, since each round
-//! trip counts. What is locked is read afterwards, by statements that see everything that was committed until then.
+//! What a change locks before it reads anything: one query that begins the transaction and takes all locks, since each
+//! round trip counts. What is locked is read afterwards, by statements that see everything that was committed until then.
 //!
-//! Everybody locks in one order, so that no two changes wait for each other: the VRF, profiles, reservations, pools by id,
-//! VPCs, allocations. The functions here are the only ones who know it.
+//! All code locks in one order, so that changes can't deadlock: the VRF, profiles, reservations, pools by id,
+//! VPCs, allocations. Only the functions here know that order.
 //!
-//! The texts hold ids and nothing that anybody wrote.
+//! The query texts contain ids and no user input.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use ipam_shared::ids::{AllocationId, PoolId, ProfileId, ReservationId, VpcId, Vr
 pub struct Locks {
     /// Statements behind the one that begins.
     text: String,
-    /// Whether blocks may move: then the change has connections of the hot path, whose statements go by an index whatever the
+    /// Whether blocks may move: then the change has connections of the hot path, whose statements use an index whatever the
     /// tables hold.
     pub is_hot: bool,
 }
@@ -44,7 +44,7 @@ impl Locks {
         format!("begin{}", self.text)
     }
 
-    /// Nothing: what is there already is found by name.
+    /// No locks: what is there already is found by name.
     pub fn none() -> Self {
         Self::of([])
     }
@@ -56,8 +56,8 @@ impl Locks {
         )])
     }
 
-    /// A VRF that is to be deleted, also against new VPCs; and those that would go with it, so that an allocation that is
-    /// being made in one of them is waited for.
+    /// A VRF that is to be deleted, also against new VPCs; and those that would go with it, so that we wait for an
+    /// allocation that is being made in one of them.
     pub fn vrf_to_delete(id: VrfId) -> Self {
         Self::of([
             format!("select from vrf where vrf_id = '{id}' for update"),
@@ -137,8 +137,8 @@ impl Locks {
         .hot()
     }
 
-    /// An allocation, against changes. It joins nothing: one that was moved while the lock was waited for would not match
-    /// its old VPC any more, and seem not to exist.
+    /// An allocation, against changes. It joins nothing: an allocation that was moved while we waited for the lock would no
+    /// longer match its old VPC, and seem not to exist.
     pub fn allocation(id: AllocationId) -> Self {
         Self::of([allocation(id)]).hot()
     }

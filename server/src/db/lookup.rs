@@ -1,6 +1,7 @@
-//! Who holds a network, and who held it: blocks and reservations that are, and blocks that are no more.
+//! Who holds a network, and who held it: current blocks and reservations, and past blocks.
 //!
-//! The statements are put together from parts, since a condition that is not asked for would cost a plan by index.
+//! The statements are assembled from parts, since an optional condition in the text would keep the planner from using an
+//! index.
 
 use ipam_shared::{
     api::lookup::{Holder, HolderKind, PoolRange},
@@ -25,7 +26,7 @@ pub type HeldKey = (Cidr, VrfId, RangeId);
 pub struct Held {
     /// Who.
     pub holder: Holder,
-    /// Its place in the order of all.
+    /// Its position in the overall order.
     pub key: HeldKey,
     /// The VPC, of an allocation.
     pub vpc: Option<VpcId>,
@@ -67,8 +68,8 @@ pub async fn held(
 ) -> Result<Vec<Held>> {
     let net = IpNet::from(cidr);
     let limit = i64::from(limit);
-    // In its range, the last one of the page before is read again; without one more, a page would lack one and the next
-    // begin behind it.
+    // The last row of the previous page is read again; without one extra row, a page would lack one and the next would
+    // begin after it.
     let read = limit + i64::from(after.is_some());
     // What lies inside comes from the order of the primary key, range by range, so that a page of a large network costs a
     // page. What contains it comes through the tag, since that is what the other index is on.
@@ -216,7 +217,7 @@ pub struct Past {
     pub id: i64,
 }
 
-/// Who held a part of `cidr` and does so no more, what ended last first, before `before`; with `at`, only who held it then.
+/// Past holders of a part of `cidr`, most recently ended first, before `before`; with `at`, only who held it then.
 pub async fn past(
     db: &mut Connection,
     cidr: Cidr,
@@ -300,7 +301,7 @@ fn holder(row: &PgRow) -> Result<Holder> {
         "other" => HolderKind::Other,
         kind => return Err(Error::bug(format!("a holder of kind {kind:?}"))),
     };
-    // The house's own words say no more than the kind does.
+    // Built-in reasons say no more than the kind does.
     let reason = row.try_get::<Option<String>, _>("reason")?;
     Ok(Holder {
         kind,

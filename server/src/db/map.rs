@@ -1,4 +1,4 @@
-//! Where in a pool what is, in address order, and how full its parts are: reads for its address map. The cost is bounded
+//! What lies where in a pool, in address order, and how full its parts are: reads for its address map. The cost is bounded
 //! by what is drawn, not by what is allocated.
 
 use ipam_shared::{
@@ -86,10 +86,10 @@ pub async fn blocks(
         .collect())
 }
 
-/// What was seen of one part of a range.
+/// What was found in one part of a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Blocks that begin in it and were looked at.
+    /// Blocks that begin in it and were examined.
     pub blocks: u32,
     /// The part of it that they take, from 0 to 1.
     pub used: f64,

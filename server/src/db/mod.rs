@@ -95,7 +95,7 @@ pub async fn unsafe_settings(db: &mut Connection) -> crate::error::Result<Vec<St
 
 /// The newest migration that was applied to the database, by whatever release.
 pub async fn schema_version(db: &mut sqlx::PgConnection) -> crate::error::Result<i64> {
-    // Unchecked: the table is the migrator's, which makes it.
+    // Unchecked: the table is created by the migrator.
     let version = sqlx::query_scalar("select max(version) from _sqlx_migrations")
         .fetch_one(db)
         .await?;

@@ -242,7 +242,7 @@ pub async fn update(
     Ok(())
 }
 
-/// The first allocations from a profile, as people call them, and how many there are.
+/// The first allocations from a profile, by their names for people, and how many there are.
 pub async fn users(db: &mut Connection, id: ProfileId, limit: i64) -> Result<(Vec<String>, i64)> {
     let rows = query!(
         r#"select vpc.name as vpc, allocation.name, allocation_id,
@@ -263,7 +263,7 @@ pub async fn users(db: &mut Connection, id: ProfileId, limit: i64) -> Result<(Ve
     Ok((names.collect(), users))
 }
 
-/// Deletes a locked profile that no allocation uses, with all the members that it has and ever had.
+/// Deletes a locked profile that no allocation uses, with all its current and past members.
 pub async fn delete(db: &mut Connection, id: ProfileId, events: &[Event<'_>]) -> Result<()> {
     recorded!(
         events,

@@ -1,4 +1,4 @@
-//! Ranges of pools: their rows, the blocks that they are in a parent, and what is in the way of new ones.
+//! Ranges of pools: their rows, the blocks that they are in a parent, and what conflicts with new ones.
 
 use ipam_shared::{
     cidr::Cidr,
@@ -89,7 +89,7 @@ pub async fn in_parent(db: &mut Connection, pool: PoolId) -> Result<Vec<InParent
         .collect())
 }
 
-/// A range in the way of a new one.
+/// A range that conflicts with a new one.
 #[derive(Clone, Debug)]
 pub struct Overlap {
     /// The new one.
@@ -231,7 +231,7 @@ pub async fn delete(db: &mut Connection, ranges: &[RangeId]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes blocks that have cooled down but that nobody has freed yet.
+/// Deletes blocks that have cooled down but have not been freed yet.
 pub async fn delete_cooled(db: &mut Connection, ranges: &[RangeId]) -> Result<()> {
     query!(
         "with ended as (

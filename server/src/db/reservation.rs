@@ -65,11 +65,11 @@ pub struct Seen {
     pub free: Vec<Place>,
 }
 
-/// Looks whether a network can be taken out of circulation, once its VRF and the pools of these places are locked.
+/// Checks whether a network can be taken out of circulation, once its VRF and the pools of these places are locked.
 pub async fn look(db: &mut Connection, vrf: VrfId, cidr: Cidr, places: &[Place]) -> Result<Seen> {
     let (ranges, sizes, nets) = free::columns(places);
     let row = query!(
-        // By the index of the constraint, which knows overlaps and not equality.
+        // By the constraint's index, which supports overlap but not equality.
         r#"select revision,
             (select reservation_id from reservation where vrf_id = $1 and cidr && $2 and cidr = $2) as existing,
             exists (select from reservation where vrf_id = $1 and cidr && $2) as "overlaps!",
@@ -216,8 +216,8 @@ pub async fn list(
     let after = cursor.map(|id| id.0).unwrap_or_default();
     let narrowed = label.is_some() || filter.contains.is_some() || filter.within.is_some();
     match (&filter.pool, &filter.vrf) {
-        // Few are left by the other conditions, and each of those is looked at. A value, since a join may be planned the
-        // other way around, through all that is allocated in the pool.
+        // The other conditions leave few rows, and each of those is checked. A value, since a join may be planned the other
+        // way round, through everything that is allocated in the pool.
         (Some(pool), vrf) if narrowed => {
             sql.push(
                 " and (select true from block where block.reservation_id = reservation.reservation_id
@@ -231,7 +231,7 @@ pub async fn list(
             convert::push_named(&mut sql, "vrf", vrf);
             sql.push(" limit 1)");
         }
-        // Else the page is read from where it begins, in each range, or in the VRF.
+        // Otherwise the page is read from where it begins, in each range, or in the VRF.
         (Some(pool), vrf) => {
             sql.push(" and reservation_id in (select page.reservation_id from (");
             ranges(&mut sql, pool, vrf.as_deref());

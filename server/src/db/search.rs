@@ -1,4 +1,4 @@
-//! What people look for on a page: the newest first, by parts of names.
+//! Searches of the dashboard: newest first, by parts of names.
 
 use ipam_shared::{
     api::allocation::AllocationFilter,
@@ -13,12 +13,12 @@ use crate::{
     error::Result,
 };
 
-/// In so many of the newest allocations a part of a name is looked for. Beyond, a search has to be narrowed to a VPC:
-/// there is no index on parts of names, which every allocation would pay for.
+/// How many of the newest allocations are searched for a part of a name. Beyond that, a search has to be narrowed to a VPC:
+/// there is no index on parts of names, since it would slow down every allocation.
 pub const NEWEST: i64 = 50_000;
 
-/// Up to so many VPCs are asked one by one for what they have. If the name of more of them matches, the newest
-/// allocations are looked through instead, which soon finds a page full.
+/// Up to this many VPCs are searched one by one. If the names of more of them match, the newest allocations are scanned
+/// instead, which soon fills a page.
 const FEW_VPCS: usize = 200;
 
 /// Ids of the allocations that pass a filter, and that have `text` in their name or in that of their VPC, the newest

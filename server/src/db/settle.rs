@@ -1,16 +1,16 @@
-//! What makes sure that an answer may rest on what others have committed.
+//! Makes sure that an answer may rely on what others have committed.
 
 use super::{Connection, commit};
 
-/// Writes something that nobody reads: once it is committed, so is all that was committed before it, also where a standby
-/// had not said so.
+/// Writes something that nobody reads: once it is committed, everything committed before it is safe too, even if a standby
+/// had not yet confirmed it.
 pub async fn settle(db: &mut Connection) -> Result<(), sqlx::Error> {
     // Unchecked: it has neither parameters nor an answer.
     let message = sqlx::query("select pg_logical_emit_message(true, 'ipam', '')");
     message.execute(db).await.map(drop)
 }
 
-/// Whether warnings arrive at all: a setting of the database, of its role or of a proxy may keep them from us.
+/// Whether warnings arrive at all: a setting of the database or its role, or a proxy, may suppress them.
 pub async fn is_warned(db: &mut Connection) -> Result<bool, sqlx::Error> {
     // Unchecked: it is no query.
     let warn =

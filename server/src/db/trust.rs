@@ -7,15 +7,15 @@ use std::{
 
 /// Whether connections that are idle can be believed to work.
 ///
-/// When one gave no answer, or turned out to lead to a standby, all that became idle before are closed instead of used: they
-/// go through the same network to the same host.
+/// When one gave no answer, or turned out to lead to a standby, all that became idle before it are closed instead of used:
+/// they go through the same network to the same host.
 ///
 /// When one gave no answer, it is also in doubt whether the database takes changes at all: commits that wait for a standby
-/// may wait for hours. Each that is given up goes on waiting in the database and holds its locks, so there should be few.
+/// may wait for hours. Each one we give up on keeps waiting in the database and holds its locks, so there should be few.
 #[derive(Debug, Default)]
 pub(super) struct Trust(Mutex<Lost>);
 
-/// When what was lost.
+/// When trust was lost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lost {
     idle: Option<Instant>,
@@ -23,12 +23,12 @@ pub(super) struct Lost {
 }
 
 impl Trust {
-    /// From now on only those are used that were of use later than now.
+    /// From now on only connections that work after this moment are used.
     pub(super) fn lose(&self) {
         self.lost().idle = Some(Instant::now());
     }
 
-    /// And changes are in doubt.
+    /// And it is in doubt whether changes work.
     pub(super) fn lose_all(&self) {
         let now = Some(Instant::now());
         *self.lost() = Lost {

@@ -7,7 +7,7 @@ use sqlx::query;
 use crate::{db::Connection, error::Result};
 
 /// Networks in use or free that overlap another one of their VRF. Aligned networks only nest, and in address order a
-/// network comes directly before the first one inside it, so that looking at neighbours finds every overlap.
+/// network comes directly before the first one inside it, so that comparing neighbours finds every overlap.
 pub async fn overlaps(db: &mut Connection) -> Result<Vec<String>> {
     let rows = query!(
         r#"select format('%s overlaps %s in VRF %s', cidr, before, vrf.name) as "finding!"

@@ -139,8 +139,8 @@ pub async fn manage(db: &mut Connection, ids: &[Uuid]) -> Result<()> {
     Ok(())
 }
 
-/// VPCs that pass a condition. Each has a statement of its own, so that each is planned for itself: conditions that may or
-/// may not apply would read the whole table.
+/// VPCs that pass a condition. Each has a statement of its own, so that each is planned for itself: optional conditions
+/// would read the whole table.
 macro_rules! vpcs {
     ($db:expr, $condition:literal, $($value:expr),+) => {
         query!(

@@ -16,7 +16,7 @@ use crate::{
     error::Result,
 };
 
-/// Locks the VRF of that name against every other change of what is in it; its id.
+/// Locks the VRF of that name against every other change of its contents; returns its id.
 pub async fn lock_named(db: &mut Connection, name: &str) -> Result<Option<VrfId>> {
     let row = query!(
         "select vrf_id from vrf where name = $1 for no key update",
@@ -172,7 +172,7 @@ pub async fn delete(
 /// What is in a VRF.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    /// What it can't be deleted with: the first ten, by kind and name.
+    /// What prevents its deletion: the first ten, by kind and name.
     pub titles: Vec<String>,
     /// How many of those there are.
     pub count: i64,

@@ -1,9 +1,9 @@
-//! How many requests are worked on at a time. Beyond that more of them would only wait for each other, for connections and
-//! for locks, and all would be answered late; so some are told at once to come back.
+//! How many requests are processed concurrently. More of them would only wait for each other, for connections and for
+//! locks, and all would be answered late; so some are told at once to retry later.
 //!
-//! Who finds all places taken waits for one for a moment, in the order of arrival, so that a burst loses nobody. Reads have
-//! places of their own, changes have, and so do the requests for space of each queue: what waits for one pool, or for a
-//! lock, takes nothing from the others. Work of the server's own and questions after its health never come here.
+//! A request that finds all slots taken waits for one for a moment, in the order of arrival, so that a burst loses none.
+//! Reads have slots of their own, so have changes, and so have the requests for space of each queue: what waits for one
+//! pool, or for a lock, takes nothing from the others. The server's own background work and health checks take no slots.
 
 use std::{
     collections::HashMap,
@@ -20,20 +20,20 @@ use crate::{
     metrics::Shed,
 };
 
-/// Requests for space of one queue that are worked on at a time, if nothing else is said: as many as one transaction
-/// decides at most. The other numbers are parts or multiples of it.
+/// Default number of concurrent requests for space of one queue: as many as one transaction decides at most. The other
+/// limits are fractions or multiples of it.
 pub const IN_FLIGHT: u32 = 64;
-/// Reads wait for nobody's locks and are soon over.
+/// Reads wait for no locks and are short.
 const READS: u32 = 4;
-/// Each of the other changes takes a connection and its locks for itself.
+/// Each of the other changes takes a connection and locks of its own.
 const CHANGES: u32 = 4;
-/// Those of allocations hold the locks of pools for some round trips, and a batch of requests for space waits behind all of
-/// them: by default they get half of the connections that both use.
+/// Changes of allocations hold the locks of pools for several round trips, and a batch of requests for space waits behind
+/// all of them: by default they get half of the connections that both use.
 const ALLOCATIONS: u32 = 16;
-/// How long a request waits for a place.
+/// How long a request waits for a slot.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a request does.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It reads.
@@ -44,7 +44,7 @@ pub enum Kind {
     Change,
 }
 
-/// The places of a server.
+/// The slots of a server.
 #[derive(Debug)]
 pub(super) struct Admission {
     most: u32,
@@ -63,39 +63,39 @@ impl Admission {
     pub(super) fn new(most: u32) -> Self {
         Self {
             most,
-            reads: places(most.saturating_mul(READS)),
-            allocations: places(most.div_ceil(ALLOCATIONS)),
-            changes: places(most.div_ceil(CHANGES)),
+            reads: slots(most.saturating_mul(READS)),
+            allocations: slots(most.div_ceil(ALLOCATIONS)),
+            changes: slots(most.div_ceil(CHANGES)),
         }
     }
 }
 
-fn places(most: u32) -> Arc<Semaphore> {
+fn slots(most: u32) -> Arc<Semaphore> {
     Arc::new(Semaphore::new((most as usize).min(Semaphore::MAX_PERMITS)))
 }
 
-/// A place, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "its end is what counts")] OwnedSemaphorePermit);
+pub struct Slot(#[expect(dead_code, reason = "its end is what counts")] OwnedSemaphorePermit);
 
-async fn enter(places: Arc<Semaphore>) -> Option<Place> {
-    let permit = tokio::time::timeout(PATIENCE, places.acquire_owned()).await;
-    permit.ok()?.ok().map(Place)
+async fn enter(slots: Arc<Semaphore>) -> Option<Slot> {
+    let permit = tokio::time::timeout(PATIENCE, slots.acquire_owned()).await;
+    permit.ok()?.ok().map(Slot)
 }
 
 impl Ipam {
-    /// A place to work on a request, once there is one.
+    /// Waits for a slot for a request.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when there is none in time.
-    pub async fn admit(&self, kind: Kind) -> Result<Place> {
-        let (places, shed) = match kind {
+    /// [`Error::Overloaded`] when none is free in time.
+    pub async fn admit(&self, kind: Kind) -> Result<Slot> {
+        let (slots, shed) = match kind {
             Kind::Read => (&self.admission.reads, Shed::Read),
             Kind::Allocation => (&self.admission.allocations, Shed::Allocation),
             Kind::Change => (&self.admission.changes, Shed::Change),
         };
-        let place = enter(Arc::clone(places)).await;
-        place.ok_or_else(|| self.overloaded(shed))
+        let slot = enter(Arc::clone(slots)).await;
+        slot.ok_or_else(|| self.overloaded(shed))
     }
 
     fn overloaded(&self, shed: Shed) -> Error {
@@ -104,7 +104,7 @@ impl Ipam {
     }
 }
 
-/// Places of their own for each of many things; those of which none is taken are forgotten.
+/// Separate slots for each key; those of keys without a taken slot are dropped.
 #[derive(Debug)]
 pub(super) struct Rooms<K: Eq + Hash>(Mutex<HashMap<K, Arc<Semaphore>>>);
 
@@ -114,18 +114,18 @@ impl<K: Eq + Hash> Default for Rooms<K> {
     }
 }
 
-/// A place in the room of `key`.
-pub(super) struct RoomPlace<'r, K: Eq + Hash> {
+/// A slot of `key`.
+pub(super) struct RoomSlot<'r, K: Eq + Hash> {
     rooms: &'r Rooms<K>,
     key: K,
-    place: Option<Place>,
+    slot: Option<Slot>,
 }
 
-impl<K: Eq + Hash> Drop for RoomPlace<'_, K> {
+impl<K: Eq + Hash> Drop for RoomSlot<'_, K> {
     fn drop(&mut self) {
-        self.place = None;
+        self.slot = None;
         let mut rooms = self.rooms.lock();
-        // Whoever waits or has a place there keeps a reference, and takes it under this lock.
+        // Every waiter and holder of a slot there keeps a reference, and takes it under this lock.
         if rooms
             .get(&self.key)
             .is_some_and(|room| Arc::strong_count(room) == 1)
@@ -140,8 +140,8 @@ impl<K: Eq + Hash> Rooms<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a request for space.
-    pub(super) async fn admit(&self, ipam: &Ipam, key: K) -> Result<RoomPlace<'_, K>>
+    /// A slot for a request for space.
+    pub(super) async fn admit(&self, ipam: &Ipam, key: K) -> Result<RoomSlot<'_, K>>
     where
         K: Clone,
     {
@@ -149,17 +149,17 @@ impl<K: Eq + Hash> Rooms<K> {
             let mut rooms = self.lock();
             let room = rooms
                 .entry(key.clone())
-                .or_insert_with(|| places(ipam.admission.most));
+                .or_insert_with(|| slots(ipam.admission.most));
             Arc::clone(room)
         };
-        // From here on its end looks after the room, also when nobody waits for the answer any more.
-        let mut taken = RoomPlace {
+        // From here on, dropping it cleans up the room, even if nobody waits for the answer any longer.
+        let mut taken = RoomSlot {
             rooms: self,
             key,
-            place: None,
+            slot: None,
         };
-        taken.place = enter(room).await;
-        if taken.place.is_none() {
+        taken.slot = enter(room).await;
+        if taken.slot.is_none() {
             return Err(ipam.overloaded(Shed::Space));
         }
         Ok(taken)
@@ -182,13 +182,13 @@ mod tests {
         assert!(one.is_some() && other.is_some());
         let refused = rooms.admit(&ipam, "a").await;
         assert!(matches!(refused, Err(Error::Overloaded)));
-        // Who waits gets the place of who leaves.
+        // A waiter gets the slot of a request that ends.
         let (waits, ()) = tokio::join!(rooms.admit(&ipam, "a"), async {
             tokio::task::yield_now().await;
             drop(one);
         });
         assert!(waits.is_ok());
-        // Who does not wait for the answer any more leaves nothing behind.
+        // A caller that stops waiting leaves nothing behind.
         let gone = tokio::time::timeout(PATIENCE / 50, rooms.admit(&ipam, "a")).await;
         assert!(gone.is_err());
         assert_eq!(rooms.lock().len(), 2);

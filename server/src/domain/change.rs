@@ -1,13 +1,14 @@
-//! The one way to change a thing.
+//! The only way to change a thing.
 //!
 //! [`Ipam::change`] begins a transaction that holds its locks already, runs the change in a task of its own, so that a
-//! caller that leaves never leaves it half done, and takes it for done only once it was committed: there is no other way to
-//! a [`Done`]. The statements of `db` that write take the events that tell of it, so that there is no way around the log.
+//! caller that disconnects never leaves it half done, and treats it as done only once it is committed: there is no other
+//! way to get a [`Done`]. The statements of `db` that write require the events that record the change, so nothing bypasses
+//! the log.
 //!
 //! Requests for space, which share transactions (`batch`), imports (`transfer`), and what runs in the background begin and
 //! commit by themselves.
 //!
-//! What a change decides it decides in memory, on what it read under its locks; then it writes in one statement, if it can.
+//! A change decides in memory, on what it read under its locks; then it writes in one statement, if possible.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// A change that is under way.
+/// A change in progress.
 pub(super) struct Change {
     /// Where it reads and writes.
     pub(super) db: Transaction,
@@ -26,11 +27,11 @@ pub(super) struct Change {
     pub(super) caller: Caller,
 }
 
-/// What a change that is over answers.
+/// The result of a completed change.
 pub(super) struct Done<T>(T);
 
 impl Ipam {
-    /// Runs a change to its end, whoever waits for it. If it fails, or ends without a commit, nothing has changed.
+    /// Runs a change to its end, even if nobody waits for it. If it fails, or ends without a commit, nothing has changed.
     pub(super) async fn change<T, F>(
         &self,
         caller: Caller,
@@ -67,14 +68,14 @@ impl Change {
         Ok(Done(answer))
     }
 
-    /// Ends with nothing changed, and an answer that does not rest on what others have just committed.
+    /// Ends with nothing changed, and an answer that does not rely on what others have just committed.
     pub(super) async fn undo<T>(self, answer: T) -> Result<Done<T>> {
         self.db.rollback().await?;
         Ok(Done(answer))
     }
 
-    /// Ends with nothing changed, and an answer that rests on what others have committed: once it is given, that is as safe
-    /// as what is committed now, which with a synchronous standby is when that has it.
+    /// Ends with nothing changed, and an answer that relies on what others have committed: it is given only once that is as
+    /// safe as a commit made now, which with a synchronous standby means that the standby has it.
     pub(super) async fn settle<T>(self, answer: T) -> Result<Done<T>> {
         settle_with(self.db).await?;
         Ok(Done(answer))
@@ -82,7 +83,7 @@ impl Change {
 }
 
 impl Caller {
-    /// What the log tells of something that this caller does.
+    /// The event for something that this caller does.
     pub(super) fn event(
         &self,
         action: &'static str,
@@ -114,7 +115,7 @@ pub(super) fn of_commit(error: sqlx::Error) -> Error {
     }
 }
 
-/// Runs something to its end even when the one who asked for it is gone.
+/// Runs something to its end even when the caller is gone.
 pub(super) async fn detached<T: Send + 'static>(
     change: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
@@ -139,11 +140,10 @@ pub(super) fn set<T>(field: &mut T, new: Option<T>) {
 }
 
 impl Ipam {
-    /// Returns once all that was committed before is as safe as what is committed now: a fail-over loses none of it any
-    /// more.
+    /// Returns once everything committed before is as safe as a commit made now: a failover no longer loses any of it.
     ///
-    /// What a change that is repeated finds done already may be from a commit of which nobody knows whether the standby has
-    /// it. Whoever is told that it is done, or that something exists, relies on it.
+    /// What a repeated change finds already done may stem from a commit that the standby may not have. A caller that is
+    /// told that it is done, or that something exists, relies on it.
     pub async fn settle(&self) -> Result<()> {
         settle_with(self.begin(&Locks::none()).await?).await
     }

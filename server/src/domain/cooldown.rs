@@ -1,4 +1,4 @@
-//! Ends cooldowns whose time is over, in the background.
+//! Ends expired cooldowns in the background.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::{
     error::Result,
 };
 
-/// How often it is looked. Released space is out of circulation for at most so much longer.
+/// How often to check. Released space stays out of circulation for at most this much longer.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Blocks that are freed in one transaction, so that allocations from the pool are not kept waiting.
+/// Blocks that are freed in one transaction, so that allocations from the pool don't have to wait long.
 const AT_ONCE: i64 = 500;
 
 impl Ipam {
@@ -56,7 +56,7 @@ impl Ipam {
         Ok(due.len())
     }
 
-    /// Frees what has cooled down, for ever. Several servers may do so: the lock of the pool decides.
+    /// Frees what has cooled down, forever. Several servers may do this: the pool's lock arbitrates.
     pub async fn end_cooldowns_forever(self) {
         loop {
             tokio::time::sleep(PAUSE).await;

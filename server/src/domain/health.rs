@@ -1,6 +1,6 @@
-//! Whether the database can be read and written. However many ask, it is looked at once a second.
+//! Whether the database can be read and written. It is checked at most once a second, however many ask.
 //!
-//! Once an answer did not come in time, changes are refused at once until one look finds that they are taken again.
+//! Once an answer did not come in time, changes are refused at once until a check finds that they work again.
 
 use std::{
     sync::Arc,
@@ -18,14 +18,14 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long an answer holds.
+/// How long a result is valid.
 const KEPT: Duration = Duration::from_secs(1);
-/// Time for each of the two looks, waiting for a connection included.
+/// Timeout of each of the two checks, including the wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const NOT_TAKEN: Error = Error::Unavailable(
-    "the database does not take changes at the moment, such as for want of a standby that its commits wait for; nothing \
-     was changed; try again",
+    "the database does not take changes at the moment, for example because commits wait for a standby that is missing; \
+     nothing was changed; try again",
     None,
 );
 
@@ -50,15 +50,15 @@ struct Look {
 }
 
 impl Ipam {
-    /// What reads and changes would meet, as it was at most a second ago.
+    /// Whether reads and changes work, as of at most a second ago.
     pub async fn health(&self) -> Arc<Health> {
         let ipam = self.clone();
-        // Whoever gives up waiting does not end the look: the next one would begin it again.
+        // A caller that gives up waiting does not cancel the check: the next one would have to start it again.
         let looked = detached(async move {
             let mut last = ipam.health.0.lock().await;
             if let Some(look) = &*last
                 && look.ended.elapsed() < KEPT
-                // All was well before the answer that did not come: that says nothing.
+                // A result from before the missing answer says nothing.
                 && ipam.db.in_doubt_since().is_none_or(|since| since < look.began)
             {
                 return Ok(Arc::clone(&look.health));
@@ -83,8 +83,8 @@ impl Ipam {
         })
     }
 
-    /// Takes a connection for a change, and refuses the change if it is in doubt whether the database takes any and it was
-    /// found not to, or if that came into doubt while the connection was waited for.
+    /// Takes a connection for a change, and refuses the change if the database was found not to take changes, or if that
+    /// came into doubt while waiting for the connection.
     pub(super) async fn unless_in_doubt<T>(
         &self,
         taken: impl Future<Output = sqlx::Result<T>>,
@@ -120,7 +120,7 @@ impl Ipam {
         }
     }
 
-    /// Commits something, unless commits are known to wait: each that is given up goes on waiting in the database.
+    /// Commits something, unless commits are known to wait: each one we give up on keeps waiting in the database.
     async fn look_at_writes(&self) -> Result<()> {
         let mut connection = self.read().await?;
         if db::commits_wait(&mut connection).await? {
@@ -130,7 +130,7 @@ impl Ipam {
             ));
         }
         drop(connection);
-        // Past what refuses changes while that is in doubt.
+        // Bypasses the check that refuses changes while that is in doubt.
         settle_with(self.db.begin_change("begin").await?).await
     }
 }

@@ -1,7 +1,7 @@
 //! Who holds a network, now or at any time before.
 //!
-//! Blocks say who holds it now and since when; blocks that are no more say who held it and until when. Both carry the
-//! names of today, or of the end. What an allocation and its VPC were called at some time before is in the audit log.
+//! Current blocks say who holds it and since when; past blocks say who held it and until when. Both carry the current
+//! names, or those at their end. What an allocation and its VPC were called at some time before is in the audit log.
 //!
 //! A VPC that is gone, or that an allocation left, goes by the name that it had when the allocation was made or moved there:
 //! a later change of its name is found only as long as there is a VPC of the name that it had last.
@@ -30,12 +30,12 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Where a page of a history ends: who holds it still comes first.
+/// Where a page of a history ends: current holders come first.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum HistoryCursor {
-    /// After this one of those who hold it still.
+    /// After this current holder.
     Held(HeldKey),
-    /// Before this one of those who held it.
+    /// Before this past holder.
     Past(i64),
 }
 
@@ -53,7 +53,7 @@ impl Ipam {
         let now = OffsetDateTime::now_utc();
         if at.is_some_and(|at| at > now) {
             return Err(Error::Invalid(
-                "at lies in the future, which nobody knows; leave it out for now".to_owned(),
+                "at is in the future; leave it out to ask about the present".to_owned(),
             ));
         }
         let vrf = match vrf {
@@ -80,7 +80,7 @@ impl Ipam {
         }
         let pools = lookup::ranges(db, cidr, vrf).await?;
         transaction.rollback().await?;
-        // The range of a child pool takes it from the parent, and not from who asks the child for it.
+        // The range of a child pool takes it from the parent, but it may still be free within the child.
         let free = found
             .iter()
             .all(|(holder, _)| holder.kind == HolderKind::ChildPool && holder.cidr.contains(cidr));
@@ -146,7 +146,8 @@ async fn name_as_of(db: &mut Connection, found: &mut [Found], at: OffsetDateTime
         .collect();
     let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
     let then = event::names_at(db, "allocation", &ids, at).await?;
-    // Its VPC is known by its id if it is there still and was so then. Otherwise it is looked for by its name.
+    // Its VPC is known by its id if it still exists and the allocation was in it then. Otherwise it is looked for by its
+    // name.
     let mut guessed = Vec::new();
     for (id, (holder, vpc)) in &mut found {
         let Some(then) = then.get(id) else { continue };
@@ -173,7 +174,7 @@ async fn name_as_of(db: &mut Connection, found: &mut [Found], at: OffsetDateTime
     let names = event::names_at(db, "vpc", &ids, at).await?;
     for (id, (holder, vpc)) in found {
         let named = vpc.and_then(|vpc| names.get(&vpc.0)?.name.clone());
-        // It is gone: what it was called when the allocation was made or moved there.
+        // It is gone: use its name from when the allocation was made or moved there.
         let gone = || {
             then.get(&id)
                 .and_then(|then| then.vpc.clone())

@@ -1,8 +1,8 @@
 //! The rules, and the only place that begins and commits a transaction. Knows nothing of HTTP.
 //!
-//! Everything that changes goes through `change`. Locks are taken in one order everywhere (`db::lock`), so that no two changes
-//! wait for each other. An import that holds VPCs against deletion before it asks for its pools is the exception: PostgreSQL
-//! ends one of the two, and the import, which is tried again, asks for its pools first in the end.
+//! Everything that changes goes through `change`. Locks are taken in one order everywhere (`db::lock`), so that no two
+//! changes wait for each other. An import that holds VPCs against deletion before it asks for its pools is the exception:
+//! PostgreSQL aborts one of the two, and the import is retried and finally locks its pools first.
 
 pub(crate) mod address_plan;
 pub mod admission;
@@ -71,7 +71,7 @@ impl Ipam {
         }))
     }
 
-    /// With so many requests for space of each queue at a time, and of others in proportion.
+    /// With that many concurrent requests for space per queue, and others in proportion.
     #[must_use]
     pub fn with_requests_in_flight(self, most: u32) -> Self {
         Self(Arc::new(Parts {
@@ -80,22 +80,22 @@ impl Ipam {
         }))
     }
 
-    /// A connection for reads that carry no rule.
+    /// A connection for reads without rules.
     pub async fn read(&self) -> Result<Connection> {
         Ok(self.db.read().await?)
     }
 
-    /// The connections, for what watches them.
+    /// The connections, for monitoring.
     pub fn connections(&self) -> &Connections {
         &self.db
     }
 
-    /// What is counted.
+    /// The metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Begins a transaction that sees one moment, and writes nothing.
+    /// Begins a transaction that sees one snapshot, and writes nothing.
     async fn begin_snapshot(&self) -> Result<Transaction> {
         let statement = "begin isolation level repeatable read, read only";
         Ok(self.db.begin_read(statement).await?)
@@ -110,18 +110,18 @@ impl std::ops::Deref for Ipam {
     }
 }
 
-/// How often a creation begins anew because what had its name came or went meanwhile.
+/// How often a creation starts over because something of its name appeared or disappeared meanwhile.
 const TRIES: usize = 10;
 
-/// What had its name came and went too often while something was made.
+/// Something of its name appeared and disappeared too often during a creation.
 fn too_fast() -> Error {
     Error::Unavailable(
-        "somebody makes and deletes the same at the same moment; try again",
+        "somebody creates and deletes the same thing at this moment; try again",
         None,
     )
 }
 
-/// Refuses a name that something new is to have and that would pass for another one.
+/// Refuses a name for something new that would look like another name.
 fn check_new_name(name: &Name) -> Result<()> {
     let checked = name.check_new();
     checked.map_err(|error| Error::Invalid(error.to_string()))

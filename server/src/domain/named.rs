@@ -107,8 +107,8 @@ impl Ipam {
         }
     }
 
-    /// Something by id or name. With a claim, whoever asks must be its owner, and is confirmed as such: nobody is given it
-    /// for asking for the same afterwards.
+    /// Something by id or name. With a claim, the caller must be its owner, and is confirmed as such: afterwards nobody can
+    /// adopt it by repeating the request.
     ///
     /// # Errors
     /// As [`Ipam::find`]; claimed, if the claim is not that of the thing.
@@ -124,7 +124,7 @@ impl Ipam {
         self.shown(connection, caller, thing, claim).await
     }
 
-    /// Whether all that a filter names exists. A list that found something need not ask.
+    /// Checks that everything a filter names exists. A list that found something need not ask.
     ///
     /// # Errors
     /// Not found, with the name; gone, if an id was deleted.
@@ -158,7 +158,7 @@ pub enum Filter<'a> {
     Pool(&'a str),
 }
 
-/// What has that id; under its lock, it is there or it was deleted before.
+/// The thing with that id. Called under its lock, so if it is missing, it was deleted before.
 pub(super) async fn there<T: Named>(db: &mut Connection, id: T::Id) -> Result<T> {
     match T::get(db, id).await? {
         Some(thing) => Ok(thing),
@@ -171,8 +171,8 @@ pub(super) async fn missing_id(db: &mut Connection, noun: Noun, id: Uuid) -> Err
     missing(db, noun, Some(id), "").await
 }
 
-/// Why nothing has that id or name. Deleted is not unknown: a client may forget what was deleted, but not what a wrong
-/// database never knew.
+/// Why nothing has that id or name. Deleted differs from unknown: a client may forget what was deleted, but not what a
+/// wrong database never knew.
 async fn missing(db: &mut Connection, noun: Noun, id: Option<Uuid>, key: &str) -> Error {
     let Some(id) = id else {
         return Error::NotFound(format!("there is no {} \"{key}\"", noun.word()));
@@ -195,7 +195,7 @@ async fn missing(db: &mut Connection, noun: Noun, id: Option<Uuid>, key: &str) -
     }
 }
 
-/// The action that ends a thing.
+/// The action that deletes a thing.
 pub(super) fn end(noun: Noun) -> &'static str {
     match noun {
         Noun::Vrf => "vrf.delete",

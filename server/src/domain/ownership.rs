@@ -1,8 +1,8 @@
-//! Who owns what: a creation happens once for its owner, however often it is asked for.
+//! Who owns what: a creation happens once for its owner, however often it is repeated.
 //!
-//! Whoever asks for the same again is given what exists, with a new claim, as long as no owner has shown the claim before,
-//! and only as the same principal and for the same owner. All nouns share the rules, which are here; which creations ask for
-//! the same is for each noun to say. Labels and free text never make a difference: the last one who asks has it their way.
+//! A caller that repeats a creation is given what exists, with a new claim, as long as no owner has shown the claim yet,
+//! and only as the same principal and for the same owner. All nouns share these rules; which creations count as the same is
+//! defined by each noun. Labels and free text never make a difference: the latest request wins.
 
 use std::collections::HashMap;
 
@@ -27,14 +27,14 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Who makes something.
+/// Who creates something.
 #[derive(Clone, Debug)]
 pub struct Maker {
-    /// Who asks, in which request.
+    /// The caller, in which request.
     pub caller: Caller,
     /// For whom.
     pub owner: Option<Owner>,
-    /// Whether it may be something that is there already.
+    /// Whether it may adopt something that already exists.
     pub adopts: bool,
 }
 
@@ -49,7 +49,7 @@ impl From<Caller> for Maker {
 }
 
 impl Maker {
-    /// What is kept of it.
+    /// What is stored of it.
     pub(super) fn made(&self, claim: Claim) -> Made<'_> {
         Made {
             by: &self.caller.actor,
@@ -59,7 +59,7 @@ impl Maker {
     }
 }
 
-/// What is done to a thing that makes or proves it somebody's.
+/// What gives a thing an owner or proves ownership.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Act {
     Adopt,
@@ -84,7 +84,7 @@ pub(super) fn action(noun: Noun, act: Act) -> &'static str {
     }
 }
 
-/// What exists, as people call it and as Terraform imports it.
+/// What exists, by its name for people and its Terraform import id.
 #[derive(Clone, Debug)]
 pub(super) struct Title {
     noun: Noun,
@@ -105,7 +105,7 @@ impl Title {
         }
     }
 
-    /// What to do instead of asking for it.
+    /// What to do instead.
     fn advice(&self) -> String {
         let other = match self.noun {
             Noun::Reservation => "choose another network",
@@ -124,12 +124,12 @@ impl Title {
         }
     }
 
-    /// Nothing that exists is to be given to this request.
+    /// This request must not adopt what exists.
     pub(super) fn forbidden(&self) -> Error {
-        self.claimed("this request is not to be given what exists (Ipam-Adopt: never)")
+        self.claimed("this request does not adopt what exists (Ipam-Adopt: never)")
     }
 
-    /// It was asked for in another way than now.
+    /// It was requested differently before.
     pub(super) fn differs(&self, how: &str) -> Error {
         Error::NameTaken {
             message: format!(
@@ -142,7 +142,7 @@ impl Title {
     }
 }
 
-/// Whether what exists may be given to whoever asks for the same.
+/// Whether what exists may be adopted by a request for the same.
 pub(super) fn judge(maker: &Maker, standing: &Standing, title: &Title) -> Result<()> {
     let of_owner = |owner: &Option<Owner>| match owner {
         Some(owner) => format!("for the owner \"{owner}\""),
@@ -152,11 +152,11 @@ pub(super) fn judge(maker: &Maker, standing: &Standing, title: &Title) -> Result
         let owner = standing.owner.as_ref();
         let owner = owner.map_or_else(String::new, |owner| format!(" (\"{owner}\")"));
         return Err(title.claimed(&format!(
-            "its owner{owner} has confirmed to own it, so a second owner is not let in by asking for the same"
+            "its owner{owner} has confirmed it, so asking for the same does not adopt it"
         )));
     }
     match &standing.created_by {
-        None => return Err(title.claimed("nobody knows any more who made it")),
+        None => return Err(title.claimed("it is no longer known who created it")),
         Some(by) if *by != maker.caller.actor => {
             return Err(title.claimed(&format!(
                 "it was made with another key, {}",
@@ -178,7 +178,7 @@ pub(super) fn judge(maker: &Maker, standing: &Standing, title: &Title) -> Result
     Ok(())
 }
 
-/// Whether what exists, and whose row is locked, may be given to whoever asks for the same.
+/// Whether what exists, whose row is locked, may be adopted by a request for the same.
 pub(super) async fn may_adopt<T: Owned>(
     db: &mut Connection,
     maker: &Maker,
@@ -190,7 +190,7 @@ pub(super) async fn may_adopt<T: Owned>(
     judge(maker, &standing, &Title::of(thing))
 }
 
-/// Gives what exists, and whose row is locked, to whoever asked for the same: a new claim, which its reply shows.
+/// Lets the caller adopt what exists, whose row is locked: it gets a new claim, which the reply shows.
 pub(super) async fn adopt<T: Owned>(
     db: &mut Connection,
     maker: &Maker,
@@ -204,12 +204,12 @@ pub(super) async fn adopt<T: Owned>(
     Ok(())
 }
 
-/// The claim that was shown is not that of the thing.
+/// The claim that was shown is not the thing's.
 fn lost(title: &Title) -> Error {
     Error::Claimed {
         message: format!(
             "the {} was adopted by somebody else since this claim was given, such as a copy of the same configuration with \
-             another state; if it is yours all the same, take it over with: terraform import <address> '{}'",
+             another state; if it is yours anyway, take it over with: terraform import <address> '{}'",
             title.text, title.import_id
         ),
         import_id: title.import_id.clone(),
@@ -217,8 +217,8 @@ fn lost(title: &Title) -> Error {
 }
 
 impl Ipam {
-    /// What was read. With a claim, its reader must be its owner, and is confirmed as such: from now on nobody is given it
-    /// for asking for the same.
+    /// What was read. With a claim, the reader must be its owner, and is confirmed as such: from now on nobody can adopt it
+    /// by asking for the same.
     pub(super) async fn shown<T: Owned + Send + 'static>(
         &self,
         mut connection: Connection,
@@ -243,7 +243,7 @@ impl Ipam {
                 let shown = ([id], [claim.0]);
                 let new = ownership::confirm(&mut change.db, T::NOUN, &shown.0, &shown.1).await?;
                 if new.is_empty() {
-                    // Somebody was faster: confirmed it, adopted it or deleted it.
+                    // Another request was faster: it confirmed, adopted or deleted it.
                     return match ownership::standing(&mut change.db, T::NOUN, id).await? {
                         None => Err(missing_id(&mut change.db, T::NOUN, id).await),
                         Some(now) if now.claim != claim => Err(lost(&title)),
@@ -260,7 +260,7 @@ impl Ipam {
         Ok(thing)
     }
 
-    /// Confirms many claims at once; what became of each, in their order.
+    /// Confirms many claims at once; returns the outcome of each, in their order.
     pub async fn confirm(
         &self,
         caller: Caller,
@@ -269,8 +269,8 @@ impl Ipam {
         self.settle_claims(caller.into(), claims, false).await
     }
 
-    /// Makes these things the caller's, whoever had them, with the claims that are given; what became of each, in their
-    /// order. Who had one learns that when they show their claim.
+    /// Transfers these things to the caller, whoever had them, with the given claims; returns the outcome of each, in their
+    /// order. A previous owner learns of it when showing the old claim.
     pub async fn take_over(
         &self,
         maker: Maker,
@@ -297,7 +297,7 @@ impl Ipam {
             move |mut change| async move {
                 let mut events = Vec::new();
                 let mut known: HashMap<(Noun, Uuid), Claim> = HashMap::new();
-                // In the order in which everybody locks: by noun, and the rows of each by id.
+                // In the global lock order: by noun, and the rows of each by id.
                 for noun in Noun::ALL {
                     let shown = claims.iter().filter(|shown| shown.kind == noun);
                     let (ids, shown): (Vec<_>, Vec<_>) =
@@ -322,7 +322,7 @@ impl Ipam {
                         let new = ownership::confirm(&mut change.db, noun, &ids, &shown).await?;
                         events.extend(new.into_iter().map(|id| confirmed(noun, id, &maker.caller)));
                     }
-                    // Seen after the locks: what was adopted while they were waited for has another claim now.
+                    // Read after locking: what was adopted while we waited for the locks has another claim now.
                     let now = ownership::claims(&mut change.db, noun, &ids).await?;
                     known.extend(now.into_iter().map(|(id, claim)| ((noun, id), claim)));
                 }

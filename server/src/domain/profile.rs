@@ -1,5 +1,5 @@
-//! Profiles: create, update, delete. A change is for allocations from then on; what exists keeps its blocks and the
-//! members that they were cut for.
+//! Profiles: create, update, delete. A change applies to later allocations; existing ones keep their blocks and the members
+//! that these were cut for.
 
 use std::collections::HashSet;
 
@@ -26,13 +26,13 @@ use crate::{
 
 /// Longest prefix of any family.
 const LONGEST: u8 = 128;
-/// Longest role, in characters.
+/// Maximum length of a role, in characters.
 const MAX_ROLE: usize = 63;
-/// So many users are named when something can't be deleted for them.
+/// How many users are named when they prevent a deletion.
 const NAMED: i64 = 10;
 
 impl Ipam {
-    /// Makes a profile, or answers what its owner made before by asking for the same; whether it was made now.
+    /// Creates a profile, or returns what its owner created before by the same request; and whether it was created now.
     pub async fn create_profile(
         &self,
         maker: impl Into<Maker>,
@@ -109,7 +109,7 @@ impl Ipam {
         self.change(caller, Locks::profile(id), move |mut change| async move {
             let profile: Profile = there(&mut change.db, id).await?;
             check_revision(if_match, profile.revision)?;
-            // It counts what was made from it, to which nothing comes under its lock.
+            // It counts the allocations made from it; none can be added under its lock.
             if profile.allocations > 0 {
                 let (first, users) = profile::users(&mut change.db, id, NAMED).await?;
                 return Err(in_use(
@@ -127,7 +127,7 @@ impl Ipam {
     }
 }
 
-/// Gives a locked profile to whoever asked for the same again.
+/// Lets the caller adopt a locked profile.
 async fn take(
     change: &mut Change,
     maker: &Maker,
@@ -165,7 +165,7 @@ async fn take(
     Ok(profile)
 }
 
-/// What a change makes of a profile.
+/// The result of a change.
 fn apply(profile: &mut Profile, patch: ProfilePatch) {
     set(&mut profile.name, patch.name);
     set(&mut profile.description, patch.description);
@@ -183,7 +183,7 @@ fn taken(error: Error, name: &Name) -> Error {
     }
 }
 
-/// Checks all that can be known without the pools, which need not exist yet.
+/// Checks everything that can be checked without the pools, which need not exist yet.
 pub(super) fn check_members(members: &[Member]) -> Result<()> {
     if members.is_empty() || members.len() > MAX_MEMBERS {
         return Err(Error::Invalid(format!(
@@ -237,12 +237,12 @@ fn check_role(role: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::Invalid(format!(
-        "{role:?} is no role: a lower-case letter, then at most {} of a-z, 0-9, \"_\" and \"-\"",
+        "{role:?} is not a role: a lower-case letter, then at most {} of a-z, 0-9, \"_\" and \"-\"",
         MAX_ROLE - 1
     )))
 }
 
-/// Some size can be asked for with which every member is within its bounds, so that the profile is of use at all.
+/// There must be a size with which every member is within its bounds; otherwise the profile is useless.
 /// Members with one length only always have that length, whatever was asked for.
 fn check_offsets(members: &[Member]) -> Result<()> {
     let sizes = |member: &Member| {
@@ -312,7 +312,7 @@ mod tests {
         let node = member("node", 0, (20, 26));
         for fine in [
             vec![node.clone(), member("pod", -5, (15, 21))],
-            // One size only is enough.
+            // A single size is enough.
             vec![node.clone(), member("pod", -5, (21, 28))],
             vec![node.clone(), member("service", 0, (16, 16))],
             vec![node.clone(), member("six", 40, (0, 128))],
@@ -351,7 +351,7 @@ mod tests {
         assert!(refused(&[member("a", -128, (0, 128))]).contains("-127 to 127"));
         for role in ["", "A", "1a", "-a", "a b", "ä", "a.b", &"a".repeat(64)] {
             assert!(
-                refused(&[member(role, 0, (0, 32))]).contains("is no role"),
+                refused(&[member(role, 0, (0, 32))]).contains("is not a role"),
                 "{role}"
             );
         }

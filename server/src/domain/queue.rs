@@ -1,8 +1,8 @@
-//! Group commit: what waits is decided together, in one transaction.
+//! Group commit: waiting requests are decided together, in one transaction.
 //!
-//! A request never waits for others to arrive: if nobody works on its queue, it starts at once and alone, without a lock to
-//! wait for. While one batch is at work, a second transaction waits for its turn, that is for the pools that the first one
-//! holds, and what arrives until then is its batch. So the pools are never idle while somebody waits, and the answers of one
+//! A request never waits for others to arrive: if its queue is idle, it starts at once and alone, without waiting for a
+//! lock. While one batch is running, a second transaction waits for its turn, that is for the pools that the first one
+//! holds, and what arrives until then is its batch. So the pools are never idle while requests wait, and the answers of one
 //! batch are sent while the next is decided.
 //!
 //! Requests for the same profile, or from the same pools, in the same VRF would wait for each other's locks anyway; others
@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Most requests in one transaction: enough that the commit is shared, few enough that the first is not kept waiting.
+/// Maximum number of requests in one transaction: enough to share the commit, few enough not to keep the first one waiting.
 const LARGEST_BATCH: usize = 64;
 
 struct Waiting {
@@ -36,16 +36,16 @@ struct Waiting {
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
-/// What requests of one queue have in common.
+/// Identifies a queue.
 type Key = (Recipe, Option<String>, Option<VrfId>);
 
-/// What waits.
+/// Waiting requests.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    /// Whether a task is on its way to take what waits.
+    /// Whether a task has been started to take the waiting requests.
     is_attended: bool,
-    /// Batches that have their turn and are not done.
+    /// Batches that have had their turn and are not done yet.
     at_work: usize,
 }
 
@@ -55,7 +55,7 @@ impl Queue {
     }
 }
 
-/// The queues in which something waits or is at work.
+/// The queues in which requests wait or are processed.
 #[derive(Default)]
 pub(super) struct Queues {
     queues: Mutex<HashMap<Key, Queue>>,
@@ -69,10 +69,10 @@ impl std::fmt::Debug for Queues {
 }
 
 impl Queues {
-    /// Queues a request, once there is a place for it, and waits for its answer.
+    /// Queues a request, once there is a slot for it, and waits for its answer.
     pub(super) async fn submit(&self, ipam: &Ipam, request: Request) -> Result<Outcome> {
         let key = request.queue(ipam);
-        let _place = self.rooms.admit(ipam, key.clone()).await?;
+        let _slot = self.rooms.admit(ipam, key.clone()).await?;
         self.wait(ipam, key, request).await
     }
 
@@ -86,7 +86,7 @@ impl Queues {
         self.change(ipam, &key, |queue| {
             queue.waiting.push_back(Waiting { request, reply });
         });
-        // Without an answer the batch panicked; whether it had committed is not known here.
+        // If there is no answer, the batch panicked; whether it had committed is not known here.
         answer
             .await
             .map_err(|_| Error::bug("the batch of this request failed"))?
@@ -115,7 +115,7 @@ impl Queues {
         let locked = if is_idle {
             Ok(Ok(None))
         } else {
-            // A task of its own, so that a panic never leaves the queue without anybody who works on it.
+            // A separate task, so that a panic never leaves the queue without a worker.
             let worker = ipam.clone();
             tokio::spawn(async move { batch::lock_pools(&worker, &request).await }).await
         };
@@ -125,14 +125,14 @@ impl Queues {
                 tracing::error!(error = %panic, "waiting for a turn panicked");
                 None
             }
-            // Whoever waits would learn the same.
+            // All waiting requests would get the same error.
             Ok(Err(Error::Unavailable(message, source))) => {
                 let is_away = source.as_ref().is_some_and(is_connection);
                 tracing::warn!(error = ?source, "a queue did not get its turn");
                 return self.refuse(ipam, &key, message, is_away);
             }
             Ok(Err(error)) => {
-                // Whoever waits gets an error of its own, from a try of its own.
+                // Each waiting request gets its own error, from its own attempt.
                 tracing::warn!(%error, "a queue did not get its turn");
                 None
             }
@@ -153,7 +153,7 @@ impl Queues {
             .into_iter()
             .map(|waiting| (waiting.request, waiting.reply))
             .unzip();
-        // A task of its own, for the same reason.
+        // A separate task, for the same reason.
         let worker = ipam.clone();
         let steps = tokio::spawn(run(worker, locked, requests)).await;
         let mut later = Vec::new();
@@ -161,7 +161,7 @@ impl Queues {
             Ok(steps) => {
                 for (step, reply) in steps.into_iter().zip(replies) {
                     match step {
-                        // A caller that has gone finds the allocation under its name.
+                        // A caller that is gone will find the allocation under its name.
                         Step::Done(answer) => drop(reply.send(*answer)),
                         Step::Later(request) => later.push(Waiting {
                             request: *request,
@@ -187,7 +187,7 @@ impl Queues {
         });
     }
 
-    /// Changes a queue, and sees to it that somebody comes for what waits in it.
+    /// Changes a queue, and makes sure that a task will take what waits in it.
     fn change(&self, ipam: &Ipam, key: &Key, change: impl FnOnce(&mut Queue)) {
         let mut queues = self.lock();
         let queue = queues.entry(key.clone()).or_default();
@@ -198,7 +198,7 @@ impl Queues {
         }
     }
 
-    /// The next batch. Of requests for the same name only the first is taken, so that the others find what it made.
+    /// The next batch. Of requests for the same name only the first is taken, so that the others find what it created.
     fn take(&self, key: &Key) -> Vec<Waiting> {
         let mut queues = self.lock();
         let Some(queue) = queues.get_mut(key) else {
@@ -225,10 +225,10 @@ impl Queues {
         batch
     }
 
-    /// Answers all who wait that it can't be done at the moment.
+    /// Tells all waiting requests to try again later.
     fn refuse(&self, ipam: &Ipam, key: &Key, message: &'static str, is_away: bool) {
         for waiting in self.take(key) {
-            // There is one cause for all, which has been logged.
+            // All share one cause, which has been logged.
             let cause = is_away.then_some(sqlx::Error::WorkerCrashed);
             drop(waiting.reply.send(Err(Error::Unavailable(message, cause))));
         }

@@ -1,8 +1,8 @@
-//! After a restore: what was allocated since the backup is taken out of circulation, as far as a newer record knows it, and
-//! then the database counts as being at home where it is.
+//! After a restore: what was allocated since the backup is taken out of circulation, as far as a newer record knows it;
+//! then the database is marked as belonging where it is.
 //!
-//! Nothing is handed out until then, so that the steps need not be one transaction: what is reserved by a run that did not
-//! come to its end is found by the next.
+//! Nothing is handed out until then, so the steps need not be one transaction: what an interrupted run reserved is found by
+//! the next.
 
 mod events;
 
@@ -38,7 +38,7 @@ pub struct Evidence {
     pub export: Option<(Vec<u8>, Format)>,
     /// The audit log since before the backup, as pages of `GET /api/v1/events`.
     pub events: Option<Vec<u8>>,
-    /// Whether what nobody knows of may be lost.
+    /// Whether it is accepted that unknown allocations may be lost.
     pub accept_loss: bool,
     /// Whether nothing was changed after the backup, because the database was moved on purpose.
     pub moved: bool,
@@ -51,8 +51,8 @@ pub struct Reconciled {
     pub was_restored: bool,
     /// Networks that were taken out of circulation.
     pub reserved: u64,
-    /// What the export or the events know and could not be taken out of circulation, in sentences. Unless a loss is accepted, nothing was
-    /// done then.
+    /// What the export or the events contain but could not be taken out of circulation, in sentences. Then nothing was
+    /// done, unless a loss is accepted.
     pub conflicts: Vec<String>,
 }
 
@@ -81,8 +81,8 @@ impl Ipam {
         self.db.standing.is_restored()
     }
 
-    /// Looks where the database is now and then, for a restore into a database that stays connected, and for the end of a
-    /// reconciliation.
+    /// Periodically checks where the database is, to detect a restore into a database that stays connected, and the end of
+    /// a reconciliation.
     pub async fn look_at_origin_forever(self) {
         loop {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -92,7 +92,7 @@ impl Ipam {
                 Ok::<_, Error>(())
             };
             if let Err(error) = look.await {
-                tracing::debug!(%error, "could not look whether the database was restored; trying again");
+                tracing::debug!(%error, "could not check whether the database was restored; trying again");
             }
         }
     }
@@ -201,7 +201,7 @@ fn wanted(records: &[Record]) -> Result<Vec<Wanted>> {
             Kind::Allocation => {
                 let own = name(&record.vrf);
                 let pool = record.pool.as_ref().map(ToString::to_string);
-                // As the address plan does: that of the VPC's VRF, else that of `default`.
+                // Resolved as the address plan does: the pool of the VPC's VRF, else that of `default`.
                 let vrf = match pool.as_deref().map(|pool| (pool, pool.split_once('/'))) {
                     Some((_, Some((vrf, _)))) => vrf.to_owned(),
                     Some((pool, None)) if !pools.contains(&(own.clone(), pool.to_owned())) => {
@@ -239,7 +239,7 @@ fn wanted(records: &[Record]) -> Result<Vec<Wanted>> {
             "the export has no allocation and no reservation; is it the right file?".to_owned(),
         ));
     }
-    // What lies in something larger comes after it.
+    // A network comes after those that contain it.
     found.sort_by_key(|one| one.cidr.prefix_length());
     Ok(found)
 }
@@ -250,7 +250,7 @@ fn made_for(record: &Record) -> String {
     owner.map_or_else(String::new, |owner| format!(", made for \"{owner}\""))
 }
 
-/// What of that is not out of circulation here, and what can't be taken out because somebody else has it here.
+/// What is still in circulation here, and what can't be reserved because somebody else has it here.
 fn missing(wanted: Vec<Wanted>, taken: &HashMap<String, Vec<Taken>>) -> (Vec<Wanted>, Vec<String>) {
     let (mut missing, mut conflicts) = (Vec::new(), Vec::new());
     for one in wanted {
@@ -372,18 +372,19 @@ mod tests {
         ];
         let none: Vec<String> = Vec::new();
         for (wanted, missing, conflicts) in [
-            // The same, a part of it after it shrank, and the rest of it after it grew.
+            // The same network, a part of it after it shrank, or the rest of it after it grew.
             (("10.0.0.0/24", 1), none.clone(), 0),
             (("10.0.0.0/25", 1), none.clone(), 0),
             (("10.0.0.0/23", 1), vec!["10.0.1.0/24".to_owned()], 0),
-            // What is reserved is out of circulation, also by a run that did not come to its end.
+            // A reservation keeps it out of circulation, even one by an interrupted run.
             (("10.0.3.0/24", 9), none.clone(), 0),
             (("10.0.0.0/22", 1), vec!["10.0.1.0/24".to_owned()], 0),
-            // In the range of a child pool only what is in there counts; around it the pool is in the way.
+            // In the range of a child pool only its contents count; a network that contains the range conflicts with the
+            // pool.
             (("10.1.1.0/24", 9), vec!["10.1.1.0/24".to_owned()], 0),
             (("10.1.0.0/25", 9), none.clone(), 1),
             (("10.0.0.0/15", 9), none.clone(), 3),
-            // Somebody else has it, or a part of it, here.
+            // Somebody else has it or a part of it here.
             (("10.2.0.0/24", 9), none.clone(), 1),
             (("10.2.0.0/26", 9), none.clone(), 1),
             (("10.3.0.0/24", 9), vec!["10.3.0.0/24".to_owned()], 0),

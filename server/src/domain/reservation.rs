@@ -1,8 +1,8 @@
-//! Reservations: create, update, delete. A reservation takes the place of what could be allocated there: where a range
+//! Reservations: create, update, delete. A reservation occupies what could be allocated there: where a range
 //! contains it, a block of exactly its network in the deepest such range; where it contains whole ranges, a block of each.
-//! Outside of all ranges it has no block, and waits for a range to be added.
+//! Outside all ranges it has no block until a range is added.
 //!
-//! The VRF is locked first, so that ranges and reservations of one VRF stand still; then the pools, as for allocations.
+//! The VRF is locked first, so that ranges and reservations of one VRF can't change; then the pools, as for allocations.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -35,12 +35,12 @@ use crate::{
     network::{Place, Range},
 };
 
-/// So many of those in the way are named.
+/// How many conflicts are named.
 const NAMED: usize = 10;
 
 impl Ipam {
-    /// Takes a network out of circulation, or answers what its owner reserved before by asking for the same; whether it was
-    /// reserved now.
+    /// Takes a network out of circulation, or returns what its owner reserved before by the same request; and whether it
+    /// was reserved now.
     pub async fn reserve(
         &self,
         maker: impl Into<Maker>,
@@ -50,7 +50,7 @@ impl Ipam {
         self.take_out(maker.into(), new).await
     }
 
-    /// Reserves also in a database that was restored.
+    /// Reserves even in a restored database.
     pub(super) async fn take_out(
         &self,
         maker: Maker,
@@ -59,7 +59,7 @@ impl Ipam {
         check_reason(&new.reason)?;
         let mut plan = self.address_plan().await?;
         if plan.vrf(new.vrf.as_ref()).is_err() {
-            // It may have been made since the plan was read.
+            // It may have been created since the address plan was read.
             plan = self.current_address_plan(&mut self.read().await?).await?;
         }
         for _ in 0..TRIES {
@@ -97,7 +97,7 @@ impl Ipam {
         Err(too_fast())
     }
 
-    /// Changes what is said about a reservation. With `if_match`, only if it is at that revision.
+    /// Changes the attributes of a reservation. With `if_match`, only if it is at that revision.
     pub async fn update_reservation(
         &self,
         caller: Caller,
@@ -139,7 +139,7 @@ impl Ipam {
             let deleted: Reservation = there(&mut change.db, id).await?;
             check_revision(if_match, deleted.revision)?;
             let mut ledger = Ledger::default();
-            // One outside of all ranges has no space.
+            // A reservation outside all ranges has no space.
             if !deleted.pools.is_empty() {
                 let held = reservation::space(&mut change.db, id).await?;
                 let mut space = FreeSpace::new(held.blocks.iter().map(|(_, range)| *range));
@@ -187,7 +187,7 @@ async fn reserve(
     };
     let mut seen = reservation::look(&mut change.db, vrf, new.cidr, &around(&plan)).await?;
     if seen.plan != plan.revision {
-        // What is read now holds for this VRF, whatever changes elsewhere.
+        // What is read now stays valid for this VRF, whatever changes elsewhere.
         plan = ipam.current_address_plan(&mut change.db).await?;
         seen = reservation::look(&mut change.db, vrf, new.cidr, &around(&plan)).await?;
     }
@@ -235,7 +235,7 @@ async fn reserve(
     let mut made = Reservation {
         id,
         cidr: new.cidr,
-        vrf: (plan.vrf_name(vrf).parse()).map_err(|_| Error::bug("a stored name is none"))?,
+        vrf: (plan.vrf_name(vrf).parse()).map_err(|_| Error::bug("a stored name is not valid"))?,
         reason: new.reason.clone(),
         labels: new.labels.clone(),
         pools: pools.into_iter().collect(),
@@ -274,7 +274,7 @@ fn wanted(range: Range, cidr: Cidr) -> Place {
     }
 }
 
-/// Who is in the way: reservations wherever they lie, and what has the blocks that could not be taken.
+/// The conflicts: reservations wherever they lie, and the holders of blocks that could not be taken.
 async fn conflicts(
     db: &mut Connection,
     vrf: VrfId,
@@ -287,7 +287,7 @@ async fn conflicts(
             break;
         }
         let blocks = block::overlapping(db, place.range, place.cidr).await?;
-        // Those of reservations are there already.
+        // Those of reservations are already included.
         conflicts.extend(
             blocks
                 .into_iter()
@@ -298,7 +298,7 @@ async fn conflicts(
     Ok(conflicts)
 }
 
-/// Gives a locked reservation to whoever asked for the same again.
+/// Lets the caller adopt a locked reservation.
 async fn take(
     mut change: Change,
     maker: &Maker,
@@ -320,7 +320,7 @@ async fn take(
     change.commit(reservation).await
 }
 
-/// What a change makes of a reservation.
+/// The result of a change.
 fn apply(reservation: &mut Reservation, patch: ReservationPatch) {
     set(&mut reservation.reason, patch.reason);
     set(&mut reservation.labels, patch.labels);
@@ -346,12 +346,12 @@ pub(super) fn check_reason(reason: &str) -> Result<()> {
     let length = reason.chars().count();
     if reason.trim().is_empty() || length > MAX_REASON {
         return Err(Error::Invalid(format!(
-            "a reservation needs a reason of 1 to {MAX_REASON} characters, for those whose request it stands in the way \
-             of; this one has {length}{}",
+            "a reservation needs a reason of 1 to {MAX_REASON} characters, shown to everybody whose request it blocks; \
+             this one has {length}{}",
             if length > MAX_REASON {
                 ""
             } else {
-                ", all of them white space"
+                ", all whitespace"
             }
         )));
     }

@@ -1,8 +1,8 @@
 //! Seals the audit log in the background, and checks the seals.
 //!
-//! A seal covers the events up to an id, so that id must be one below which nothing can appear any more. Ids are handed
-//! out before commits, hence two looks: the first notes the last id `n` and then the next transaction number `x`. Every
-//! transaction that holds an id up to `n` is numbered below `x`. When a later look sees that all transactions below `x`
+//! A seal covers the events up to an id, so that id must be one below which nothing more can appear. Ids are handed out
+//! before commits, hence two steps: the first notes the last id `n` and then the next transaction number `x`. Every
+//! transaction that holds an id up to `n` is numbered below `x`. When a later step sees that all transactions below `x`
 //! have ended, the events up to `n` are final.
 
 use std::time::Duration;
@@ -15,17 +15,17 @@ use crate::{
     error::Result,
 };
 
-/// Most events under one seal.
+/// Maximum number of events per seal.
 const LARGEST_SEAL: i64 = 10_000;
 
-/// The sealer's memory between two looks.
+/// The sealer's state between two steps.
 #[derive(Debug, Default)]
 pub struct Sealer {
     noted: Option<(i64, i64)>,
 }
 
 impl Sealer {
-    /// Seals now and then, and forgets old Idempotency-Keys, until it is dropped.
+    /// Seals periodically, and deletes old Idempotency-Keys, until it is dropped.
     pub async fn run(mut self, ipam: Ipam, pause: Duration) {
         let mut rounds: u64 = 0;
         loop {
@@ -42,7 +42,7 @@ impl Sealer {
         }
     }
 
-    /// One look: seals what the look before noted, if it is final by now. The number of events sealed.
+    /// One step: seals what the previous step noted, if it is final by now. Returns the number of events sealed.
     pub async fn look(&mut self, ipam: &Ipam) -> Result<usize> {
         let mut connection = ipam.read().await?;
         let last = seal::last_id(&mut connection).await?;
@@ -71,7 +71,7 @@ impl Sealer {
 async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
     let mut transaction = ipam.begin(&Locks::none()).await?;
     if !seal::lock_seals(&mut transaction).await? {
-        // Another server is at it.
+        // Another server is doing it.
         return Ok(0);
     }
     let before = seal::last_seal(&mut transaction).await?;
@@ -92,7 +92,8 @@ async fn forget_keys(ipam: &Ipam) -> Result<()> {
     commit(transaction).await
 }
 
-/// SHA-256 over the digest before and each event's text with its length, so that texts can't be cut elsewhere.
+/// SHA-256 over the digest before and each event's text with its length, so that the boundaries between texts can't be
+/// shifted.
 fn chain(before: &[u8], texts: &[(i64, String)]) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(before);

@@ -17,7 +17,8 @@ pub(super) struct Lengths {
     pub(super) blocks: Vec<u8>,
 }
 
-/// Sizes every block, or says which bound is in the way. `sources` is not empty; the size is asked for the first.
+/// Sizes every block, or says which bound is violated. `sources` is not empty; the requested size is that of the first
+/// block.
 pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Lengths> {
     let Some(first) = sources.first() else {
         return Err(Error::bug(format!("{what} has no members")));

@@ -1,4 +1,4 @@
-//! Proves the invariants over the whole database, for when somebody wrote to it by hand, or for peace of mind.
+//! Verifies the invariants over the whole database, in case somebody changed it by hand, or for peace of mind.
 
 use serde::Serialize;
 
@@ -13,10 +13,10 @@ use crate::{
     error::{RESTORED, Result},
 };
 
-/// What was looked at and what was found.
+/// What was checked and what was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// How much there was to look at.
+    /// How much was checked.
     pub extent: Extent,
     /// Events of the audit log that a seal covers.
     pub sealed_events: i64,
@@ -34,7 +34,7 @@ pub struct Finding {
 }
 
 impl Ipam {
-    /// Looks at everything in one snapshot, so that changes meanwhile do no harm.
+    /// Reads everything in one snapshot, so that concurrent changes do no harm.
     pub async fn verify(&self) -> Result<Report> {
         let mut transaction = self.begin_snapshot().await?;
         let db = &mut *transaction;

@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl Ipam {
-    /// Makes a VPC ahead of its first allocation, or answers what its owner made before by asking for the same, or what was
-    /// made on first use and nobody manages; whether it was made now.
+    /// Creates a VPC ahead of its first allocation, or returns what its owner created before by the same request, or what
+    /// was created on first use and nobody manages; and whether it was created now.
     pub async fn create_vpc(&self, maker: impl Into<Maker>, new: NewVpc) -> Result<(Vpc, bool)> {
         check_new_name(&new.name)?;
         check_description(&new.description)?;
@@ -95,8 +95,8 @@ impl Ipam {
         cascade: bool,
         if_match: Option<i64>,
     ) -> Result<VpcDeleted> {
-        // Pools are locked before the VPC. An allocation that has come from yet another pool is seen under the lock of the
-        // VPC, and then it begins anew with that pool.
+        // Pools are locked before the VPC. A new allocation from yet another pool is seen under the lock of the VPC, and
+        // then the deletion starts over with that pool.
         let mut pools = allocation::pools_of_vpc(&mut self.read().await?, id).await?;
         for _ in 0..TRIES {
             let locks = Locks::vpc_to_delete(id, &pools);
@@ -121,9 +121,9 @@ impl Ipam {
     }
 }
 
-/// How far a deletion got.
+/// The outcome of an attempt to delete.
 enum Deletion {
-    /// So many allocations were released with the VPC.
+    /// This many allocations were released with the VPC.
     Done(u64),
     /// These pools have to be locked first.
     Needs(Vec<PoolId>),
@@ -149,7 +149,7 @@ async fn delete(
             users: vpc.allocations,
         });
     }
-    // The VPC counts what is in it, to which nobody adds any more.
+    // The VPC counts its contents, to which nothing can be added now.
     let allocations = if vpc.allocations > 0 {
         let ids = allocation::ids_of_vpc(&mut change.db, id).await?;
         allocation::with_space(&mut change.db, &ids).await?
@@ -171,7 +171,7 @@ async fn delete(
     change.commit(Deletion::Done(count)).await
 }
 
-/// Gives a locked VPC to whoever asked for the same again, or makes one managed that was made on first use.
+/// Lets the caller adopt a locked VPC, or makes one managed that was created on first use.
 async fn take(
     change: &mut Change,
     maker: &Maker,
@@ -190,7 +190,7 @@ async fn take(
         return Err(title.differs(&format!("in VRF \"{}\", not in \"{vrf}\"", before.vrf)));
     }
     let patch = VpcPatch {
-        // The case of its name does not make it another one.
+        // A name that differs only in case means the same VPC.
         name: (before.name != new.name).then(|| new.name.clone()),
         labels: (before.labels != new.labels).then(|| new.labels.clone()),
         description: (before.description != new.description).then(|| new.description.clone()),
@@ -207,7 +207,7 @@ async fn take(
     Ok(vpc)
 }
 
-/// What a change makes of a VPC.
+/// The result of a change.
 fn apply(vpc: &mut Vpc, patch: VpcPatch) {
     set(&mut vpc.name, patch.name);
     set(&mut vpc.labels, patch.labels);

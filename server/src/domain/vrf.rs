@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Ipam {
-    /// Makes a VRF, or answers what its owner made before by asking for the same; whether it was made now.
+    /// Creates a VRF, or returns what its owner created before by the same request; and whether it was created now.
     pub async fn create_vrf(&self, maker: impl Into<Maker>, new: NewVrf) -> Result<(Vrf, bool)> {
         check_new_name(&new.name)?;
         check_description(&new.description)?;
@@ -71,7 +71,7 @@ impl Ipam {
                 && name.as_str() != DEFAULT_VRF
             {
                 return Err(Error::Invalid(format!(
-                    "the VRF \"{DEFAULT_VRF}\" keeps its name, for it is where everything is that names no VRF"
+                    "the VRF \"{DEFAULT_VRF}\" keeps its name, because everything that names no VRF is in it"
                 )));
             }
             if patch == VrfPatch::default() {
@@ -104,7 +104,7 @@ impl Ipam {
                 }
                 let mut events = Vec::new();
                 let mut vpcs = Vec::new();
-                // What the VRF counts itself is all that could be in it.
+                // Its own counts cover everything that can be in it.
                 if before.pools + before.vpcs + before.reservations > 0 {
                     let users = vrf::users(&mut change.db, id).await?;
                     if users.count > 0 {
@@ -131,7 +131,7 @@ impl Ipam {
     }
 }
 
-/// Gives a locked VRF to whoever asked for the same again.
+/// Lets the caller adopt a locked VRF.
 async fn take(change: &mut Change, maker: &Maker, id: VrfId, new: &NewVrf) -> Result<Vrf> {
     let before: Vrf = there(&mut change.db, id).await?;
     may_adopt(&mut change.db, maker, &before).await?;
@@ -150,7 +150,7 @@ async fn take(change: &mut Change, maker: &Maker, id: VrfId, new: &NewVrf) -> Re
     Ok(vrf)
 }
 
-/// What a change makes of a VRF.
+/// The result of a change.
 fn apply(vrf: &mut Vrf, patch: VrfPatch) {
     set(&mut vrf.name, patch.name);
     set(&mut vrf.labels, patch.labels);

@@ -1,5 +1,5 @@
-//! What those who watch the server see of the database. However many ask, and however often, the database is asked once
-//! in a few seconds, and has little time for its answer.
+//! What monitoring sees of the database. However many ask, and however often, the database is asked only once in a few
+//! seconds, with a short timeout.
 
 use std::{
     sync::Arc,
@@ -15,9 +15,9 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long an answer, or that there was none, holds.
+/// How long a result is valid, including that there was no answer.
 const KEPT: Duration = Duration::from_secs(5);
-/// Time for the answer, waiting for a connection included. The database itself gives up before.
+/// Timeout for the answer, including the wait for a connection. The database itself gives up earlier.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The last answer.
@@ -27,15 +27,15 @@ pub(super) struct Watch(Mutex<Option<Answer>>);
 #[derive(Debug)]
 struct Answer {
     at: Instant,
-    /// All pools, or none if the database was away.
+    /// All pools, or none if the database was unavailable.
     pools: Option<Arc<[Pool]>>,
 }
 
 impl Ipam {
-    /// All pools as they were at most a few seconds ago; none if the database is away, too slow, or takes no writes.
+    /// All pools as they were at most a few seconds ago; none if the database is unavailable, too slow, or takes no writes.
     pub async fn watched_pools(&self) -> Option<Arc<[Pool]>> {
         let ipam = self.clone();
-        // Whoever gives up waiting does not end the question: the next one would ask it again.
+        // A caller that gives up waiting does not cancel the query: the next one would have to repeat it.
         let watched = detached(async move {
             let mut last = ipam.watch.0.lock().await;
             if let Some(answer) = &*last

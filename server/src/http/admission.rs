@@ -1,26 +1,25 @@
-//! A place for each request that needs the database, among those that are worked on. Only whoever is known takes one:
-//! strangers are sent away without.
+//! A slot for each request that needs the database. Only authenticated requests take one: others are rejected without.
 
 use axum::extract::Request;
 
 use crate::{
     app::App,
-    domain::admission::{Kind, Place},
+    domain::admission::{Kind, Slot},
     error::Result,
 };
 
-/// Where one request for space is made. These take their places in the queue of what they ask for.
+/// Paths of single requests for space. These take a slot in their queue.
 const FOR_SPACE: [&str; 3] = ["/api/v1/allocations", "/allocate", "/ui/allocations/new"];
 
 const BATCH: &str = "/api/v1/allocations/batch";
-/// Where allocations are changed.
+/// Paths under which allocations are changed.
 const OF_ALLOCATIONS: [&str; 3] = ["/api/v1/allocations/", "/allocations/", "/ui/allocations/"];
 
 fn is_of_allocation(path: &str) -> bool {
     path != BATCH && OF_ALLOCATIONS.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// Which places a request is for; none for a request for space.
+/// The kind of slot that a request needs; none for a request for space.
 fn kind(request: &Request) -> Option<Kind> {
     let path = request.uri().path();
     if request.method().is_safe() {
@@ -34,14 +33,14 @@ fn kind(request: &Request) -> Option<Kind> {
     }
 }
 
-/// A place to work on a request, once there is one, if it needs one.
+/// Waits for a slot for a request, if it needs one.
 ///
 /// # Errors
-/// When there is none in time.
+/// When none is free in time.
 pub(crate) fn admit(
     app: &App,
     request: &Request,
-) -> impl Future<Output = Result<Option<Place>>> + Send + use<> {
+) -> impl Future<Output = Result<Option<Slot>>> + Send + use<> {
     let (app, kind) = (app.clone(), kind(request));
     async move {
         match kind {

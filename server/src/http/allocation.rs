@@ -32,8 +32,8 @@ use crate::{
 
 /// Allocate
 ///
-/// Takes one block per member of the profile, all or none. With a `name` the request may be repeated: the same request
-/// answers the same allocation. Without one, send an `Idempotency-Key` to make it repeatable.
+/// Takes one block per member of the profile, all or none. With a `name` the request is idempotent: the same request
+/// returns the same allocation. Without one, send an `Idempotency-Key` to make it so.
 #[utoipa::path(post, path = "/allocations", tag = "allocations", operation_id = "create_allocation",
     request_body = NewAllocation,
     params(
@@ -42,7 +42,7 @@ use crate::{
     ),
     responses(
         (status = 201, body = Allocation, description = "Allocated"),
-        (status = 200, body = Allocation, description = "Allocated by an earlier try, or a dry run"),
+        (status = 200, body = Allocation, description = "Allocated by an earlier attempt, or a dry run"),
         (status = 404, description = "No such VRF, profile or pool"),
         (status = 410, description = "What the Idempotency-Key made was released, or a pool that is named by its id was deleted"),
         (status = 409, description = "pool_exhausted, overlap, name_taken or claimed"),
@@ -59,9 +59,9 @@ pub(super) async fn create(
 
 /// Allocate for several requests at once
 ///
-/// All or nothing, unless `atomic` is false; then each for itself. If an atomic batch can't be met, nothing is written, and
-/// the refusal is that of the first request that is in the way, with all of them in `details.refused`, counted from 0.
-/// Named requests may be repeated as by themselves; an `Idempotency-Key` makes the unnamed ones repeatable.
+/// All or nothing, unless `atomic` is false; then each on its own. If an atomic batch can't be satisfied, nothing is
+/// written, and the refusal is that of the first request that failed, with all of them in `details.refused`, counted from
+/// 0. Named requests are idempotent as usual; an `Idempotency-Key` makes the unnamed ones so.
 #[utoipa::path(post, path = "/allocations/batch", tag = "allocations", operation_id = "create_allocations",
     request_body = NewBatch,
     params(
@@ -69,7 +69,7 @@ pub(super) async fn create(
         OfCreation,
     ),
     responses(
-        (status = 200, body = Batch, description = "What became of each request"),
+        (status = 200, body = Batch, description = "The outcome of each request"),
         (status = 404, description = "No such VRF, profile or pool; nothing was written"),
         (status = 410, description = "What the Idempotency-Key made was released, or a pool that is named by its id was deleted"),
         (status = 409, description = "pool_exhausted, overlap, name_taken or claimed; nothing was written"),
@@ -101,7 +101,7 @@ pub(super) async fn create_batch(
                 .map(|(index, error)| (index, *Refusal::from(error).0))
                 .collect();
             let Some((first, problem)) = refused.first() else {
-                return Err(Error::bug("a batch was refused for nothing").into());
+                return Err(Error::bug("a batch was refused without a reason").into());
             };
             let mut whole = Problem::new(
                 problem.code,
@@ -125,7 +125,7 @@ pub(super) async fn create_batch(
     }
 }
 
-/// What became of one request of a batch.
+/// The outcome of one request of a batch.
 fn result(answer: Result<Outcome, Error>) -> BatchResult {
     match answer {
         Ok(outcome) => BatchResult {
@@ -146,7 +146,7 @@ fn result(answer: Result<Outcome, Error>) -> BatchResult {
 
 /// List allocations
 ///
-/// In the order in which they were made.
+/// In the order in which they were created.
 #[utoipa::path(get, path = "/allocations", tag = "allocations", operation_id = "list_allocations",
     params(AllocationFilter), responses(
         (status = 200, body = Page<Allocation>),
@@ -203,8 +203,8 @@ pub(super) async fn get(
 
 /// Change an allocation
 ///
-/// What is missing from the body stays as it is. Another size grows or shrinks every block in place, or is refused with
-/// who is in the way.
+/// What is missing from the body stays as it is. Another size grows or shrinks every block in place, or is refused with the
+/// conflicts.
 #[utoipa::path(patch, path = "/allocations/{id}", tag = "allocations", operation_id = "update_allocation",
     request_body = AllocationPatch,
     params(("id" = AllocationId, Path), OfChange),
@@ -224,7 +224,7 @@ pub(super) async fn update(
 
 /// Release an allocation
 ///
-/// Its blocks are free when this answers, or when the cooldown of their pools is over.
+/// Its blocks are free when this returns, or when the cooldown of their pools is over.
 #[utoipa::path(delete, path = "/allocations/{id}", tag = "allocations", operation_id = "delete_allocation",
     params(("id" = AllocationId, Path), OfChange),
     responses(

@@ -1,4 +1,4 @@
-//! What happens around every request: it is counted, named, logged and bounded, and its caller is looked at.
+//! What happens around every request: it is counted, given an id, logged and limited, and its caller is authenticated.
 //!
 //! This is one layer, and that of `/api` another one. Each layer of a router clones and boxes all those below it for every
 //! request; a dozen and a half of them took a third of the server's own time.
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::app::App;
 
-/// Around whatever is asked for, from the outside in.
+/// Around every request, from the outside in.
 pub(crate) async fn everything(
     State(app): State<App>,
     mut request: Request,
@@ -46,32 +46,32 @@ async fn from_somebody(app: &App, request: Request, next: Next) -> Response {
         Err(refusal) => refusal.into_response(),
     };
     if app.is_draining() {
-        // A connection that is kept would be closed under a request that is on its way.
+        // A kept connection would be closed while a request is on its way.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
     response
 }
 
-/// Around what `/api` describes: a key, a place, and no answer to a change that could still be lost.
+/// Around the routes under `/api`: a key, a slot, and no answer to a change that could still be lost.
 pub(super) async fn api(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().copied();
     let mut response = match key::require(&mut request) {
-        Ok(()) => with_place(&app, request, next).await,
+        Ok(()) => with_slot(&app, request, next).await,
         Err(denied) => Refusal::from(denied).into_response(),
     };
-    // Here, since what is compressed further out can't get the id any more.
+    // Here, since it can't be added to a body that is compressed further out.
     if let Some(id) = id {
         error::finish(&mut response, id);
     }
     response
 }
 
-async fn with_place(app: &App, request: Request, next: Next) -> Response {
+async fn with_slot(app: &App, request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    // A reply that is a stream goes on after its place is given back.
-    let _place = match admission::admit(app, &request).await {
-        Ok(place) => place,
+    // A streamed reply goes on after its slot is given back.
+    let _slot = match admission::admit(app, &request).await {
+        Ok(slot) => slot,
         Err(error) => return Refusal::from(error).into_response(),
     };
     let response = next.run(request).await;

@@ -1,5 +1,5 @@
-//! What all operations of the OpenAPI document have in common, added in one place: the refusals that anybody can meet, the
-//! headers of replies, the bounds of names and pages. Handlers say only what is their own.
+//! What all operations of the OpenAPI document have in common, added in one place: the refusals that any request can get,
+//! the headers of replies, the bounds of names and pages. Handlers document only what is specific to them.
 
 mod examples;
 mod schemas;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 /// Where a problem is described.
 const PROBLEM: &str = "#/components/schemas/Problem";
 
-/// Completes the document that was made from the handlers.
+/// Completes the document that was generated from the handlers.
 pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     for (path, item) in fields(&mut document["paths"]) {
@@ -26,14 +26,14 @@ pub(super) fn complete(document: &mut Value) {
             parameters(operation);
             if operation["operationId"] == "import_plan" {
                 let schema = &mut operation["requestBody"]["content"]["application/json"]["schema"];
-                // One record after the other will do as well.
+                // A sequence of records is accepted too.
                 *schema = json!({ "oneOf": [schema.clone(), schema["items"].clone()] });
             }
             refusals(operation, path.contains('{'));
             replies(operation, &schemas);
             examples::add(operation);
             let allow = header(
-                "The methods that this path has",
+                "The methods of this path",
                 json!({ "type": "string", "const": allowed }),
             );
             operation["responses"]["405"]["headers"]["Allow"] = allow;
@@ -43,14 +43,14 @@ pub(super) fn complete(document: &mut Value) {
     schemas::complete(document);
 }
 
-/// The members of an object; none of anything else.
+/// The members of an object; none for any other value.
 fn fields(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
 }
 
-/// The methods of a path, as the header `Allow` has them.
+/// The methods of a path, as in the header `Allow`.
 fn allowed(item: &Value) -> String {
-    // In the order in which the router knows them.
+    // In the router's order.
     [
         ("get", "GET,HEAD"),
         ("post", "POST"),
@@ -98,7 +98,7 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["minLength"] = json!(1);
                 parameter["schema"]["maxLength"] = json!(longest);
             }
-            // Not by its format: a header is a text, and generated clients would put an object into it.
+            // Without a format: a header is text, and generated clients would put an object into it.
             Some("ipam-claim") => {
                 parameter["schema"]["pattern"] =
                     json!("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
@@ -128,7 +128,7 @@ fn parameters(operation: &mut Value) {
     }
 }
 
-/// Takes null out of the types of a schema.
+/// Removes null from the types of a schema.
 fn not_null(schema: &mut Value) {
     if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|kind| kind != "null");
@@ -230,7 +230,7 @@ fn replies(operation: &mut Value, schemas: &Value) {
             "503" | "504" => names.push("Retry-After"),
             _ => {}
         }
-        // Looking for a body that is not there left null.
+        // Looking up a missing body left null.
         if response["content"].is_null() {
             response
                 .as_object_mut()
@@ -259,11 +259,11 @@ fn headers() -> Value {
     let mut headers = json!({
         "X-Request-Id": header("Finds the request in the server's log", json!({ "type": "string" })),
         "ETag": header("The revision, for If-Match", json!({ "type": "string", "examples": ["\"1\""] })),
-        "Location": header("Path of what was made", json!({ "type": "string", "format": "uri-reference" })),
+        "Location": header("Path of what was created", json!({ "type": "string", "format": "uri-reference" })),
         "WWW-Authenticate": header("How to show a key", json!({ "type": "string", "examples": ["Bearer"] })),
         "Retry-After": header("Seconds to wait before the next try", json!({ "type": "integer", "minimum": 0 })),
     });
-    // A restored database waits for an operator, and nobody knows for how long.
+    // A restored database waits for an operator, for an unknown time.
     headers["Retry-After"]["required"] = json!(false);
     headers
 }
@@ -308,7 +308,7 @@ mod tests {
         resolve(&document, &document);
     }
 
-    /// Every reference leads to something.
+    /// Every reference resolves.
     fn resolve(document: &Value, value: &Value) {
         if let Some(reference) = value["$ref"].as_str() {
             let place = reference.trim_start_matches('#');

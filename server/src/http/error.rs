@@ -38,8 +38,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Writes what operators must see, with everything behind it, once and here. Also for the callers that word the answer
-/// themselves.
+/// Logs what operators must see, with all its causes, once and here. Also used by callers that word the answer themselves.
 pub(crate) fn log(error: &Error) {
     let mut chain = Vec::new();
     let mut source = error.source();
@@ -56,7 +55,7 @@ pub(crate) fn log(error: &Error) {
     }
 }
 
-/// What programs get beside the code.
+/// What programs get besides the code.
 fn details(error: &Error) -> serde_json::Value {
     match error {
         Error::Gone { at, by, .. } => {
@@ -79,7 +78,7 @@ fn details(error: &Error) -> serde_json::Value {
     }
 }
 
-/// As a value in memory, which holds no integer of 2^64 and more: such numbers of addresses, which only IPv6 has, are
+/// As an in-memory value, which can't hold integers of 2^64 and more: such numbers of addresses, which only IPv6 has, are
 /// rounded.
 fn rounded(value: &impl serde::Serialize) -> serde_json::Value {
     let text = serde_json::to_string(value).unwrap_or_default();
@@ -106,10 +105,10 @@ pub(super) fn respond(problem: &Problem) -> Response {
     response
 }
 
-/// Seconds to wait for what passes by itself.
+/// Seconds to wait for temporary problems.
 pub(super) const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// Whether a repetition may soon have another answer.
+/// Whether a retry may soon have another answer.
 pub(super) fn is_worth_repeating(code: Code) -> bool {
     matches!(
         code,
@@ -117,11 +116,11 @@ pub(super) fn is_worth_repeating(code: Code) -> bool {
     )
 }
 
-/// The body is larger than any request's has to be.
+/// The body is too large.
 pub(super) fn body_too_large(limit: usize) -> Problem {
     Problem::new(
         Code::BodyTooLarge,
-        format!("a body has at most {limit} bytes"),
+        format!("a body may have at most {limit} bytes"),
     )
 }
 
@@ -139,18 +138,18 @@ pub(super) fn finish(response: &mut Response, id: RequestId) {
     }
 }
 
-/// A change that is refused because it was done before, or because something exists: whoever repeats a change, after an
-/// answer that was lost or said that the outcome is not known, takes that for the answer. So it is given only when what it
-/// says can't be lost any more, as every other answer to a change.
+/// A change that is refused because it was done before, or because something exists: a caller that repeats a change, after
+/// an answer that was lost or said that the outcome is not known, takes the refusal for the answer. So it is given only
+/// when what it says can no longer be lost, like every other answer to a change.
 pub(super) async fn settle(app: &App, method: &Method, response: Response) -> Response {
     let is_relied_on = match response.extensions().get::<Code>() {
         Some(Code::Gone | Code::NameTaken | Code::Claimed) => !method.is_safe(),
-        // By name, what was deleted is not known any more.
+        // A deleted thing can no longer be found by name.
         Some(Code::NotFound) => *method == Method::DELETE,
         _ => false,
     };
     if is_relied_on {
-        // Also when the client is gone meanwhile, so that its connection is not left in the middle of a commit.
+        // Even if the client is gone meanwhile, so that the database connection is not left in the middle of a commit.
         let ipam = app.ipam.clone();
         let settled = tokio::spawn(async move { ipam.settle().await }).await;
         let settled = settled.unwrap_or_else(|error| Err(Error::Internal(error.into())));

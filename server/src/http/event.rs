@@ -14,8 +14,8 @@ use crate::{
 
 /// List events
 ///
-/// The audit log, the newest first. A page may hold fewer events than it could, even none, and still not be the last: only
-/// a null `next_cursor` ends the list.
+/// The audit log, newest first. A page may hold fewer events than asked for, even none, without being the last: only a null
+/// `next_cursor` ends the list.
 #[utoipa::path(get, path = "/events", tag = "history", operation_id = "list_events", params(EventFilter), responses(
     (status = 200, body = Page<Event>),
 ))]

@@ -21,7 +21,7 @@ use crate::{
     json::Strict,
 };
 
-/// A JSON body. Unknown fields and wrong types are refused with their place, and arrays where objects are meant.
+/// A JSON body. Unknown fields and wrong types are refused with their location, and so are arrays in place of objects.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -41,7 +41,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 const SEND_JSON: &str = "send the body as JSON, with \"Content-Type: application/json\"";
 
-/// Whether the body is JSON and nothing built upon it: a JSON Patch, for one, means something else.
+/// Whether the body is plain JSON, not a format based on it: a JSON Patch, for example, means something else.
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers
         .get(header::CONTENT_TYPE)
@@ -50,7 +50,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// Refuses a body that is compressed, which would be taken for broken.
+/// Refuses a compressed body, which would otherwise look malformed.
 pub(super) fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -71,7 +71,7 @@ fn body_refusal(rejection: &JsonRejection) -> Refusal {
         JsonRejection::BytesRejection(bytes) if bytes.status().as_u16() == 413 => {
             Refusal(Box::new(error::body_too_large(super::limits::BODY)))
         }
-        // Serde's words name the field and what was expected of it.
+        // Serde's message names the field and what was expected.
         other => Refusal::new(Code::InvalidRequest, other.body_text()),
     }
 }
@@ -90,7 +90,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// The last part of the path: an id, or what stands for one.
+/// The last part of the path: an id, or a name in place of it.
 pub(super) struct Key<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Key<T> {
@@ -108,7 +108,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        // Put there by `key::require`; without it the route was registered outside of that layer, which is a bug that
+        // Put there by `key::require`; if it is missing, the route was registered outside that layer, which is a bug that
         // must not let anybody in.
         parts
             .extensions
@@ -118,21 +118,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// What creations take as headers.
+/// The headers of creations.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what `Maker` is made of")]
 pub(super) struct OfCreation {
-    /// For whom it is made, such as a workspace of a pipeline: 1 to 255 characters. Only the same owner is given the same
-    /// thing for asking again.
+    /// For whom it is created, such as a workspace of a pipeline: 1 to 255 characters. Only the same owner gets the same
+    /// thing when the request is repeated.
     #[param(rename = "ipam-owner")]
     owner: Option<String>,
-    /// `never`: refuse to be given what is there already.
+    /// `never`: refuse to adopt what already exists.
     #[param(rename = "ipam-adopt")]
     adopt: Option<String>,
 }
 
-/// What changes and deletions take as headers.
+/// The headers of changes and deletions.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes `IfMatch`")]
@@ -142,12 +142,12 @@ pub(super) struct OfChange {
     if_match: Option<String>,
 }
 
-/// What readers of one thing take as headers.
+/// The headers of reading one thing.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes `ShownClaim`")]
 pub(super) struct OfReader {
-    /// The claim of the reply that created it: confirms its owner
+    /// The claim from the reply that created it: confirms its owner
     #[param(rename = "ipam-claim")]
     claim: Option<String>,
 }
@@ -163,7 +163,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Maker {
             // Names of workspaces need not be ASCII.
             Some(value) => {
                 let text = std::str::from_utf8(value.as_bytes())
-                    .map_err(|_| invalid("Ipam-Owner is no UTF-8".to_owned()))?;
+                    .map_err(|_| invalid("Ipam-Owner is not UTF-8".to_owned()))?;
                 let owner = text.parse();
                 Some(owner.map_err(|error| invalid(format!("Ipam-Owner: {error}")))?)
             }
@@ -173,7 +173,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Maker {
             Some(text) if text.eq_ignore_ascii_case(NEVER) => false,
             Some(other) => {
                 return Err(invalid(format!(
-                    "Ipam-Adopt takes \"{NEVER}\" or is left out, and not {other:?}"
+                    "Ipam-Adopt must be \"{NEVER}\" or left out, not {other:?}"
                 )));
             }
         };
@@ -213,7 +213,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
-/// The claim that a reader shows, if any.
+/// The claim that a read shows, if any.
 pub(super) struct ShownClaim(pub(super) Option<Claim>);
 
 impl<S: Send + Sync> FromRequestParts<S> for ShownClaim {

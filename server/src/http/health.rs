@@ -12,13 +12,13 @@ use serde_json::json;
 
 use crate::{app::App, error::RESTORED};
 
-/// `GET /healthz`: the process is alive. Says nothing of the database, so that nobody restarts a server for its sake.
+/// `GET /healthz`: the process is alive. Says nothing about the database, so that nobody restarts a server because of it.
 pub(super) async fn alive() -> Response {
     Json(json!({ "status": "ok", "timestamp": now() })).into_response()
 }
 
-/// `GET /readyz`: requests can be answered. Says no when nothing can be read; that nothing can be changed is trouble that all
-/// servers share, so that the body says it and reads go on.
+/// `GET /readyz`: requests can be answered. Fails if nothing can be read. If only changes fail, all servers share the
+/// problem, so the body says it and reads go on.
 pub(super) async fn ready(State(app): State<App>) -> Response {
     if app.is_draining() {
         let body = json!({ "code": "SERVICE_UNAVAILABLE", "message": "The server is stopping", "details": null });
@@ -26,11 +26,11 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     }
     let health = app.ipam.health().await;
     if health.reads.is_some() {
-        // 500 and these words are what the original answers.
+        // 500 and this message are what the original returns.
         let body = json!({ "code": "SERVICE_UNAVAILABLE", "message": "Database not ready", "details": null });
         return (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response();
     }
-    // What the original answers, and more only where something is not well.
+    // What the original returns, and more only if something is wrong.
     let mut body = json!({ "status": "ready", "timestamp": now() });
     if let Some(why) = &health.writes {
         body["parts"] = json!({ "reads": "ok", "writes": why });

@@ -1,5 +1,5 @@
-//! Whom a request is for is said once (RFC 9112, section 3.2). Of a request that names no host, or two, a proxy may have
-//! read another one than we would.
+//! A request names its host exactly once (RFC 9112, section 3.2). If it names none or two, a proxy may have used a
+//! different one than we would.
 
 use axum::{
     extract::Request,
@@ -9,15 +9,16 @@ use ipam_shared::error::Code;
 
 use super::{error::Refusal, listen::Peer};
 
-/// Refuses requests without exactly one host that can be one. HTTP/1.0 has no such header, but may not have two either.
+/// Refuses requests without exactly one valid host. HTTP/1.0 has no such header, but may not have two either.
 pub(super) fn check(request: &Request) -> Result<(), Refusal> {
-    // What did not come over a socket was made by ourselves.
+    // A request that did not come over a socket is one of our own.
     if request.extensions().get::<Peer>().is_some()
         && !is_named(request.headers(), request.version())
     {
         return Err(Refusal::new(
             Code::InvalidRequest,
-            "a request of HTTP/1.1 has exactly one header Host, with the name or address of the server and perhaps a port",
+            "an HTTP/1.1 request needs exactly one Host header, with the name or address of the server and optionally a \
+             port",
         ));
     }
     Ok(())
@@ -32,7 +33,7 @@ fn is_named(headers: &HeaderMap, version: Version) -> bool {
     }
 }
 
-/// Whether it is a host, perhaps with a port, or empty, as for a target that has none.
+/// Whether it is a host, optionally with a port, or empty, as for a target without one.
 fn is_host(text: &str) -> bool {
     text.is_empty()
         || text.parse::<Authority>().is_ok_and(|authority| {

@@ -1,4 +1,4 @@
-//! The key of a request: looked at once, whatever is asked for, and needed for all that `/api` describes.
+//! The key of a request: checked once, for every path, and required under `/api`.
 
 use axum::{
     extract::Request,
@@ -11,7 +11,7 @@ use ipam_shared::error::Code;
 use super::{error::Refusal, listen::Peer, request_id::RequestId};
 use crate::{app::App, auth::Denied, domain::Caller};
 
-/// What [`recognise`] found out of the caller, in the extensions of every request.
+/// What [`recognise`] found out about the caller, in the extensions of every request.
 #[derive(Clone, Copy, Debug)]
 struct Shown(Result<&'static str, Denied>);
 
@@ -22,9 +22,9 @@ pub(crate) fn shown(request: &Extensions) -> Result<&'static str, Denied> {
         .map_or(Err(Denied::Missing), |Shown(key)| *key)
 }
 
-/// Looks at the key of each request, once. Whoever shows the right one, to whatever it is sent, is trusted to be no part of
-/// a crowd. Wrong keys cost time, and are counted and logged with their address. The right key is never held up, so nobody
-/// is locked out by what others of the same address do.
+/// Checks the key of each request, once. A connection that shows the right one, on whatever path, is kept when others have
+/// to make room. Wrong keys cost time, and are counted and logged with their address. The right key is never delayed, so
+/// nobody is locked out by others at the same address.
 pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Response {
     let checked = app.auth.check(request.headers());
     request.extensions_mut().insert(Shown(checked));
@@ -41,7 +41,7 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
     response
 }
 
-/// Somebody sent a wrong key: says so in the log, never the key, and keeps the answer back.
+/// Handles a wrong key: logs it, without the key, and holds the answer back.
 pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
     app.ipam.metrics().wrong_key();
     let Some(peer) = peer else {
@@ -52,7 +52,7 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
     peer.delay(app.auth.delay(peer.address())).await;
 }
 
-/// Lets nobody pass without a key, and says who it is.
+/// Rejects requests without a key, and returns whose it is.
 pub(super) fn require(request: &mut Request) -> Result<(), Denied> {
     let actor = shown(request.extensions())?;
     let request_id = request

@@ -1,8 +1,8 @@
-//! The original API, at the root, for the scripts and clients that exist.
+//! The original API, at the root, for existing scripts and clients.
 //!
-//! It translates to the same domain calls as `/api/v1` and has no rules of its own but the original's bounds. What it
-//! accepts and answers was recorded from the original: do not tidy it up. Not everything can be told in it; whatever
-//! the original did not know, such as profiles, is simply not shown.
+//! It translates to the same domain calls as `/api/v1` and has no rules of its own except the original's bounds. What it
+//! accepts and returns was recorded from the original: do not tidy it up. It can't express everything; whatever the
+//! original did not know, such as profiles, is simply not shown.
 
 mod ask;
 mod handlers;
@@ -46,11 +46,11 @@ pub fn routes(app: &App) -> Router<App> {
         .layer(middleware::from_fn_with_state(app.clone(), admit))
 }
 
-/// A place for each request of somebody who is known.
+/// A slot for each authenticated request.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
-    let _place = match key::shown(request.extensions()) {
+    let _slot = match key::shown(request.extensions()) {
         Ok(_) => match admission::admit(&app, &request).await {
-            Ok(place) => place,
+            Ok(slot) => slot,
             Err(error) => return refuse(error),
         },
         Err(_) => None,
@@ -58,7 +58,7 @@ async fn admit(State(app): State<App>, request: Request, next: Next) -> Response
     next.run(request).await
 }
 
-/// What is not there, for everything outside of `/api`. A slash too many is redirected, as it was.
+/// Not found, for everything outside `/api`. A surplus slash is redirected, as in the original.
 pub async fn not_found(uri: Uri) -> Response {
     let fixed = [
         "/allocate",
@@ -85,7 +85,7 @@ pub async fn not_found(uri: Uri) -> Response {
     }
 }
 
-/// A refusal before a request is looked at.
+/// A refusal before a request is read.
 pub(super) fn refuse(error: Error) -> Response {
     Refusal::from(error).into_response()
 }
@@ -95,7 +95,7 @@ pub async fn method_not_allowed() -> Response {
     Refusal::Detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").into_response()
 }
 
-/// Whoever showed a valid key. The key is looked at before anything else of the request is.
+/// The caller with a valid key. The key is checked before anything else in the request.
 struct Keyed(Caller);
 
 impl FromRequestParts<App> for Keyed {
@@ -127,7 +127,7 @@ impl FromRequestParts<App> for Keyed {
 type Pairs = Query<Vec<(String, String)>>;
 type Body = Result<Bytes, BytesRejection>;
 
-/// The last of equal keys counts.
+/// The last of several equal keys counts.
 fn last<'a>(query: &'a Pairs, key: &str) -> Option<&'a str> {
     query
         .0

@@ -1,9 +1,9 @@
-//! What no single client may do: send huge bodies, send them for ever, keep a request running without end, or take the
-//! server down with a panic. Headers and connections are limited in `listen`.
+//! What no single client may do: send huge bodies, send them endlessly, keep a request running forever, or take the server
+//! down with a panic. Headers and connections are limited in `listen`.
 //!
-//! Files that are imported are larger than any other body. They have a limit of their own, by the path, and are read only
-//! when the key is known. The reply to an import that says how far it is begins at once, so that the limit for answers
-//! does not end it.
+//! Files that are imported are larger than any other body. They have a limit of their own, by path, and are read only if
+//! the key is valid. An import that reports its progress starts its reply at once, so that the timeout for answers does not
+//! end it.
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
@@ -27,9 +27,9 @@ use super::error::{self, Refusal};
 pub const BODY: usize = 1 << 20;
 /// Where the limit is [`MAX_IMPORT`].
 const IMPORT_PATH: &str = "/api/v1/import";
-/// Longest pause between two pieces of a body.
+/// Timeout between two pieces of a body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
-/// Longest time for an answer. A change goes on to its end all the same.
+/// Timeout for an answer. A change continues to its end anyway.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Answers a request within the limits.
@@ -47,13 +47,13 @@ pub(super) async fn within<F: Future<Output = Response>>(
         Ok(Err(panic)) => panicked(&*panic),
         Err(_) => error::respond(&Problem::new(
             Code::UnknownOutcome,
-            "the server did not get an answer from its database in time, and goes on trying; repeat the same request \
+            "the server did not get an answer from its database in time, and keeps trying; repeat the same request \
              with the same name or Idempotency-Key to learn the outcome",
         )),
     }
 }
 
-/// Refuses a body that says beforehand that it is too large, and ends one that turns out to be, or that stops to arrive.
+/// Refuses a body that announces that it is too large, and ends one that turns out to be, or that stops arriving.
 fn limit_body(request: Request) -> Result<Request, Refusal> {
     let limit = if request.uri().path() == IMPORT_PATH {
         MAX_IMPORT

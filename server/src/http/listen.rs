@@ -1,12 +1,12 @@
 //! The accept loop: limits on connections and headers, and a stop that loses no request.
 //!
-//! It is our own because the framework's limits neither heads nor replies, so that a few hundred clients that send nothing,
+//! It is our own because the framework limits neither heads nor replies, so that a few hundred clients that send nothing,
 //! or read nothing, could keep everybody else out.
 
 mod arriving;
 mod connection;
 mod leaving;
-mod places;
+mod slots;
 
 use std::{
     io,
@@ -35,25 +35,25 @@ use self::{
     arriving::Arriving,
     connection::{Connection, Watched},
     leaving::Leaving,
-    places::Places,
+    slots::Slots,
 };
 use crate::metrics::Metrics;
 
-/// Most connections at a time, if there are files for so many.
+/// Maximum number of connections, if the limit of open files allows it.
 const CONNECTIONS: usize = 4096;
-/// Files for all that is no connection of a client: the log, the runtime, the listener, a client that was just accepted and
-/// one that is being closed, and a new connection to the database beside one that broke.
+/// File descriptors for everything other than clients' connections: the log, the runtime, the listener, a client that was
+/// just accepted and one that is being closed, and a new connection to the database next to one that broke.
 const OTHER_FILES: usize = 96;
-/// How long an idle connection is kept, if nothing else is said. Proxies that keep theirs for longer than that now and
-/// then send a request into one that closes; most keep them for a minute.
+/// Default for how long an idle connection is kept. Proxies that keep theirs for longer occasionally send a request into
+/// one that is closing; most keep them for a minute.
 pub const KEEP_ALIVE: u16 = 75;
-/// What the kernel keeps of a reply that is not read yet, in bytes. Left to itself it takes megabytes for each client.
+/// How much of an unread reply the kernel buffers, in bytes. By default that is megabytes for each client.
 const SEND_BUFFER: u32 = 64 << 10;
-/// Pause between two looks for a connection that can make room.
+/// Interval at which to look for a connection that can make room.
 const CROWDED: Duration = Duration::from_millis(20);
-/// Most headers of a request.
+/// Maximum number of headers of a request.
 const HEADER_COUNT: usize = 100;
-/// Largest request line and headers together, in bytes; somewhat more passes when it arrives at once.
+/// Maximum size of request line and headers together, in bytes; slightly more passes if it arrives at once.
 const HEADER_BYTES: usize = 64 << 10;
 /// Time for running requests to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -62,7 +62,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 const ARRIVAL: Duration = Duration::from_millis(100);
 
 /// Connections that the kernel keeps until they are accepted. Its default of 128 is less than what a few dozen Terraform
-/// runs open at once, and who does not fit is kept waiting for seconds.
+/// runs open at once, and connections that do not fit wait for seconds.
 const BACKLOG: u32 = 4096;
 
 /// Listens on an address; port 0 takes a free one.
@@ -75,9 +75,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v6()?
     };
-    // A restart must not wait for the connections of the server before.
+    // A restart must not wait for the connections of the previous server.
     socket.set_reuseaddr(true)?;
-    // Connections inherit it.
+    // Accepted connections inherit it.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -86,18 +86,18 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// How many connections there may be, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Most connections at a time.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Most connections of one address.
+    /// Maximum number of connections from one address.
     pub per_address: usize,
-    /// How long a connection is kept that sends no further request.
+    /// How long an idle connection is kept.
     pub keep_alive: Duration,
 }
 
 impl Limits {
-    /// Raises this process's limit of open files as far as it may, and takes as many connections as there are files for
-    /// beside `reserved` ones of others. By default an address may have half of the connections: enough for a proxy, or for
-    /// everybody behind one address, and never all of them.
+    /// Raises this process's limit of open files as far as possible, and allows as many connections as there are file
+    /// descriptors left besides `reserved` ones. By default an address may have half of the connections: enough for a
+    /// proxy, or for everybody behind one address, and never all of them.
     pub fn of_this_process(
         reserved: usize,
         per_address: Option<usize>,
@@ -113,8 +113,8 @@ impl Limits {
             tracing::warn!(
                 files,
                 connections,
-                "fewer than {CONNECTIONS} connections are taken, because this process may open few files; raise its limit \
-                 (LimitNOFILE= of systemd, ulimit -n)"
+                "fewer than {CONNECTIONS} connections are accepted, because this process may open few files; raise its \
+                 limit (LimitNOFILE= of systemd, ulimit -n)"
             );
         }
         Self {
@@ -125,10 +125,10 @@ impl Limits {
     }
 }
 
-/// Files that this process may have open from now on.
+/// The number of files that this process may have open from now on.
 fn raise_file_limit() -> io::Result<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    // Systems that know a lower limit of their own refuse; then it stays as it is.
+    // Systems with a lower limit of their own refuse; then it stays as it is.
     let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
         Ok(()) => hard,
         Err(_) => soft,
@@ -146,12 +146,12 @@ impl Peer {
         self.0.peer
     }
 
-    /// Somebody showed the right key, so the connection is kept when others have to go.
+    /// The client showed the right key, so the connection is kept when others have to make room.
     pub(crate) fn trust(&self) {
         self.0.trust();
     }
 
-    /// Keeps an answer back. Meanwhile somebody else may get the place.
+    /// Holds an answer back. Meanwhile somebody else may get the slot.
     pub(crate) async fn delay(&self, duration: Duration) {
         self.0.delay();
         tokio::time::sleep(duration).await;
@@ -183,7 +183,7 @@ async fn answer(
     Ok(response.map(|body| Leaving(body, connection)))
 }
 
-/// Serves until `stop` resolves, then lets running requests end.
+/// Serves until `stop` resolves, then lets running requests finish.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -193,26 +193,26 @@ pub async fn serve(
 ) {
     metrics.most_connections(limits.connections);
     let free = Arc::new(Semaphore::new(limits.connections));
-    let places = Places::new(limits.per_address, metrics);
+    let slots = Slots::new(limits.per_address, metrics);
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    // How long a head may take is known better where its bytes arrive.
+    // The timeout for heads is enforced where their bytes arrive.
     http.header_read_timeout(None)
         .max_headers(HEADER_COUNT)
         .max_buf_size(HEADER_BYTES)
-        // Who closes its side after the request, as `nc` does, is answered all the same.
+        // A client that closes its side after the request, as `nc` does, is answered anyway.
         .half_close(true)
         .keep_alive(true);
     let handle = |stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit| {
-        let Some(place) = places.take(peer.ip()) else {
-            tracing::debug!(%peer, "an address has all the connections that it may have, and all are at work");
+        let Some(slot) = slots.take(peer.ip()) else {
+            tracing::debug!(%peer, "an address has all the connections that it may have, and all are busy");
             return;
         };
         // Replies are small and complete; waiting for more to send would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let connection = Arc::clone(&place.connection);
+        let connection = Arc::clone(&slot.connection);
         let watched = Watched::new(stream, Arc::clone(&connection), limits.keep_alive);
         let app = app.clone();
         let service =
@@ -224,14 +224,14 @@ pub async fn serve(
                 ended = served => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 },
-                () = place.connection.evicted() => tracing::debug!("a connection made room"),
+                () = slot.connection.evicted() => tracing::debug!("a connection made room"),
             }
         });
     };
     let mut stop = std::pin::pin!(stop);
     loop {
         let accept = async {
-            let permit = place(&free, &places).await;
+            let permit = slot(&free, &slots).await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -245,11 +245,11 @@ pub async fn serve(
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            // A client that left already. The semaphore is never closed.
+            // A client that is already gone. The semaphore is never closed.
             _ => {}
         }
     }
-    // Who is in the kernel's queue believes to be connected, and would be cut off with the listener.
+    // Clients in the kernel's queue believe that they are connected, and would be cut off with the listener.
     while let (Ok(permit), Some(Ok((stream, peer)))) = (
         Arc::clone(&free).try_acquire_owned(),
         listener.accept().now_or_never(),
@@ -257,7 +257,7 @@ pub async fn serve(
         handle(stream, peer, permit);
     }
     drop(listener);
-    // Requests that are on their way when connections are closed are lost, so those get the time to arrive.
+    // Requests that are on their way when connections are closed are lost, so they get time to arrive.
     if graceful.count() > 0 {
         tokio::time::sleep(ARRIVAL).await;
     }
@@ -272,14 +272,14 @@ pub async fn serve(
     }
 }
 
-/// Waits for a place, and makes room if all are taken: the last one too, so that whoever comes next is accepted at once.
-async fn place(free: &Arc<Semaphore>, places: &Places) -> Option<OwnedSemaphorePermit> {
+/// Waits for a slot, and makes room if all are taken: even for the last one, so that the next client is accepted at once.
+async fn slot(free: &Arc<Semaphore>, slots: &Slots) -> Option<OwnedSemaphorePermit> {
     loop {
         if let Ok(permit) = Arc::clone(free).try_acquire_owned() {
             return Some(permit);
         }
-        places.make_room();
-        // Those that were told to leave do so now; if nobody could be, somebody can be soon.
+        slots.make_room();
+        // Connections that were told to close do so now; if none could be, one may be closable soon.
         let freed = Arc::clone(free).acquire_owned();
         if let Ok(permit) = tokio::time::timeout(CROWDED, freed).await {
             return permit.ok();

@@ -19,8 +19,8 @@ use crate::{
 
 /// Who holds an address
 ///
-/// Or a network, now or at any time before: allocations, reservations, ranges of child pools, and what cools down after its
-/// release. Of an allocation at a time before, names are those of then, as far as the audit log tells.
+/// Or a network, now or at any earlier time: allocations, reservations, ranges of child pools, and what cools down after
+/// its release. For an earlier time, an allocation has the names of that time, as far as the audit log tells.
 #[utoipa::path(get, path = "/lookup", tag = "history", operation_id = "lookup", params(LookupQuery), responses(
     (status = 200, body = Lookup),
     (status = 404, description = "No such VRF"),
@@ -37,8 +37,8 @@ pub(super) async fn lookup(
 
 /// Who ever held an address
 ///
-/// Or a part of a network: first who holds it still, then who held it before, what ended last first. Names are those of
-/// today, or of the end.
+/// Or a part of a network: current holders first, then past ones, latest first. Names are the current ones, or those at the
+/// end.
 #[utoipa::path(get, path = "/history", tag = "history", operation_id = "list_history", params(HistoryQuery), responses(
     (status = 200, body = Page<Holder>),
     (status = 404, description = "No such VRF"),

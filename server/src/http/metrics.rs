@@ -15,8 +15,8 @@ use crate::{
     metrics::{InFlight, Metrics, TEXT_FORMAT, Watched, WatchedConnections},
 };
 
-/// `GET /metrics`: what Prometheus reads. Names of pools are nobody's business, so that it takes the key unless the operator
-/// says otherwise. Answers whatever the database does.
+/// `GET /metrics`: what Prometheus reads. Names of pools are private, so it requires the key unless the operator says
+/// otherwise. It answers whatever the state of the database.
 pub(super) async fn scrape(State(app): State<App>, request: Extensions) -> Response {
     if !app.is_metrics_open
         && let Err(denied) = key::shown(&request)
@@ -82,7 +82,7 @@ impl Counted {
     }
 }
 
-/// Methods are what clients make of them; a label is one of these.
+/// Clients can invent methods; a label is one of these.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

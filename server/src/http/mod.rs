@@ -1,4 +1,4 @@
-//! HTTP: parse, authorize, call the domain, reply. Knows no SQL.
+//! HTTP: parse, authorise, call the domain, reply. Knows no SQL.
 //!
 //! Every route is on this screen; each file holds the handlers of one noun. Writes go to `domain`, plain reads to `db`.
 
@@ -47,7 +47,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
 
-/// Replies smaller than that, in bytes, fit into one packet anyway.
+/// Replies smaller than this, in bytes, fit into one packet anyway.
 const COMPRESSED: u64 = 1400;
 
 /// The routes that the OpenAPI document describes.
@@ -85,7 +85,7 @@ fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
 }
 
-/// Every route but those of pages.
+/// Every route except those of pages.
 pub(crate) fn routes(app: &App) -> Router<App> {
     let (api, _) = described().split_for_parts();
     let api = api

@@ -19,7 +19,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{contract, described};
 use crate::app::App;
 
-/// What the document says beside the routes.
+/// What the document says besides the routes.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -59,7 +59,7 @@ pub fn document() -> Value {
     document
 }
 
-/// `GET /api/v1/openapi.json`: the document, without a key. It is written once.
+/// `GET /api/v1/openapi.json`: the document, without a key. It is generated once.
 pub(super) async fn json() -> impl IntoResponse {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
     let json = HeaderValue::from_static("application/json");

@@ -14,11 +14,11 @@ use crate::{
 
 /// Confirm claims
 ///
-/// What reading each thing with its claim does, for up to 1,000 at once and of any kind: whoever shows the claim owns the
-/// thing, and from then on it is given to nobody for asking for the same. Repeating it is safe.
+/// Does what reading each thing with its claim does, for up to 1,000 at once and of any kind: whoever shows the claim owns
+/// the thing, and from then on nobody can adopt it by asking for the same. Repeating it is safe.
 #[utoipa::path(post, path = "/confirmations", tag = "confirmations", operation_id = "confirm_claims",
     request_body = Confirmations, responses(
-    (status = 200, body = ConfirmationResults, description = "What became of each claim, in their order"),
+    (status = 200, body = ConfirmationResults, description = "The outcome of each claim, in their order"),
 ))]
 pub(super) async fn confirm(
     State(app): State<App>,
@@ -31,11 +31,11 @@ pub(super) async fn confirm(
 
 /// Take things over
 ///
-/// What an import into a Terraform state does: each thing gets the claim that the caller has drawn for it, and the owner of
-/// this request, and is confirmed. Whoever had it before learns that when they show their claim. Repeating it is safe.
+/// Does what an import into a Terraform state does: each thing gets the claim that the caller has generated for it, and the
+/// owner of this request, and is confirmed. A previous owner learns of it when showing the old claim. Repeating it is safe.
 #[utoipa::path(post, path = "/claims", tag = "confirmations", operation_id = "take_over",
     request_body = Confirmations, params(OfCreation), responses(
-    (status = 200, body = ConfirmationResults, description = "What became of each claim, in their order"),
+    (status = 200, body = ConfirmationResults, description = "The outcome of each claim, in their order"),
 ))]
 pub(super) async fn take_over(
     State(app): State<App>,

@@ -19,14 +19,14 @@ use crate::{
     error::Error,
 };
 
-/// Make a pool
+/// Create a pool
 ///
 /// Ranges of one VRF never overlap. A pool with a parent has its ranges cut from that pool: as CIDRs that are free there,
 /// or by prefix length.
 #[utoipa::path(post, path = "/pools", tag = "pools", operation_id = "create_pool",
     request_body = NewPool, params(OfCreation), responses(
     (status = 201, body = Pool),
-    (status = 200, body = Pool, description = "Made by an earlier try"),
+    (status = 200, body = Pool, description = "Created by an earlier attempt"),
     (status = 404, description = "No such VRF or parent"),
     (status = 409, description = "name_taken, claimed, overlap or pool_exhausted"),
 ))]
@@ -41,7 +41,7 @@ pub(super) async fn create(
 
 /// List pools
 ///
-/// With what is left of them, free blocks by size included. By VRF, `default` first, and name.
+/// With what is left of them, including free blocks by size. Ordered by VRF, `default` first, and name.
 #[utoipa::path(get, path = "/pools", tag = "pools", operation_id = "list_pools", params(PoolFilter), responses(
     (status = 200, body = Page<Pool>),
 ))]
@@ -93,8 +93,8 @@ pub(super) async fn get(
 
 /// Change a pool
 ///
-/// Blocks that exist stay as they are. Of `ranges`, those that are new are added, and those that are not named are removed
-/// if nothing is in them.
+/// Existing blocks stay as they are. New `ranges` are added, and those that are not listed are removed if nothing is in
+/// them.
 #[utoipa::path(patch, path = "/pools/{pool}", tag = "pools", operation_id = "update_pool",
     request_body = PoolPatch,
     params(

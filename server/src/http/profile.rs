@@ -17,13 +17,13 @@ use crate::{
     domain::{Caller, ownership::Maker},
 };
 
-/// Make a profile
+/// Create a profile
 ///
 /// Its pools are looked up at each allocation and need not exist yet.
 #[utoipa::path(post, path = "/profiles", tag = "profiles", operation_id = "create_profile",
     request_body = NewProfile, params(OfCreation), responses(
     (status = 201, body = Profile),
-    (status = 200, body = Profile, description = "Made by an earlier try"),
+    (status = 200, body = Profile, description = "Created by an earlier attempt"),
     (status = 409, description = "name_taken or claimed"),
 ))]
 pub(super) async fn create(
@@ -75,7 +75,7 @@ pub(super) async fn get(
 
 /// Change a profile
 ///
-/// For allocations from now on: what exists stays as it is.
+/// This applies to later allocations: existing ones stay as they are.
 #[utoipa::path(patch, path = "/profiles/{profile}", tag = "profiles", operation_id = "update_profile",
     request_body = ProfilePatch,
     params(

@@ -1,4 +1,4 @@
-//! What the requests and replies of all nouns have in common: a thing with its ETag, where a new one is, pages.
+//! What the requests and replies of all nouns have in common: a thing with its ETag, the location of a new one, pages.
 
 use axum::{
     Json,
@@ -22,7 +22,7 @@ pub(super) fn shown<T: Owned + Serialize>(thing: &T) -> Response {
     response
 }
 
-/// The reply to a creation, which may have been one of before: where it is if it is new.
+/// The reply to a creation, which may return something that existed before; with its location if it is new.
 pub(super) fn made<T: Owned + Serialize>(thing: &T, is_new: bool) -> Response {
     let mut response = shown(thing);
     if is_new {
@@ -35,7 +35,7 @@ pub(super) fn made<T: Owned + Serialize>(thing: &T, is_new: bool) -> Response {
     response
 }
 
-/// Which part of a list is wanted.
+/// Which part of a list is requested.
 pub(super) struct Wanted<Id> {
     /// Items on a page.
     pub(super) limit: u16,
@@ -44,7 +44,7 @@ pub(super) struct Wanted<Id> {
 }
 
 impl<Id: std::str::FromStr> Wanted<Id> {
-    /// From what the query says.
+    /// From the query.
     pub(super) fn new(limit: Option<u16>, cursor: Option<&str>) -> Result<Self, Error> {
         let after = cursor.map(|text| text.parse().map_err(|_| not_a_cursor()));
         Ok(Self {
@@ -65,19 +65,19 @@ pub(super) fn limit(wanted: Option<u16>) -> Result<u16, Error> {
     }
 }
 
-/// Not the end of a page before.
+/// Not the end of a previous page.
 pub(super) fn not_a_cursor() -> Error {
     Error::Invalid("cursor takes the next_cursor of the page before".to_owned())
 }
 
-/// A page, and after what the next one begins: a page that is not full is the last.
+/// A page, and the cursor of the next one: a page that is not full is the last.
 pub(super) fn page<T>(items: Vec<T>, limit: u16, cursor: impl Fn(&T) -> String) -> Json<Page<T>> {
     let is_full = items.len() == usize::from(limit);
     let next_cursor = items.last().filter(|_| is_full).map(cursor);
     Json(Page { items, next_cursor })
 }
 
-/// The cursor of what is listed in the order of ids.
+/// The cursor of a list in the order of ids.
 pub(super) fn by_id<T: Owned>(thing: &T) -> String {
     thing.uuid().to_string()
 }

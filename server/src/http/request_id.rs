@@ -1,4 +1,4 @@
-//! An id for each request: in the reply's `X-Request-Id`, in the log, in the audit log and in problems.
+//! An id for each request: in the reply's `X-Request-Id`, in the log, in the audit log and in problem bodies.
 //!
 //! It is made here, whatever the client sends, so that two requests never share one.
 
@@ -20,7 +20,7 @@ pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 pub struct RequestId(pub Uuid);
 
 impl RequestId {
-    /// As it stands in headers and bodies: 32 hex digits.
+    /// As written in headers and bodies: 32 hex digits.
     pub fn text(self) -> String {
         self.0.simple().to_string()
     }
@@ -35,12 +35,12 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// Names a request.
+    /// Gives a request its id.
     pub(super) fn begin(request: &mut Request) -> Self {
         let id = RequestId(Uuid::new_v4());
         request.extensions_mut().insert(id);
         let text = id.text();
-        // The path without what people put into it, as far as a route was found; never the query, which may hold secrets.
+        // The path without its parameters, if a route was found; never the query, which may hold secrets.
         let route = request.extensions().get::<MatchedPath>();
         let span = tracing::info_span!(
             "request",

@@ -20,12 +20,12 @@ use crate::{
 
 /// Reserve a network
 ///
-/// Takes it out of circulation, inside of pools or outside. Until it is confirmed, repeating the request answers the same
+/// Takes it out of circulation, inside or outside of pools. Until it is confirmed, repeating the request returns the same
 /// reservation.
 #[utoipa::path(post, path = "/reservations", tag = "reservations", operation_id = "create_reservation",
     request_body = NewReservation, params(OfCreation), responses(
     (status = 201, body = Reservation, description = "Reserved"),
-    (status = 200, body = Reservation, description = "Reserved by an earlier try"),
+    (status = 200, body = Reservation, description = "Reserved by an earlier attempt"),
     (status = 404, description = "No such VRF"),
     (status = 409, description = "overlap or claimed"),
 ))]
@@ -40,7 +40,7 @@ pub(super) async fn create(
 
 /// List reservations
 ///
-/// In the order in which they were made.
+/// In the order in which they were created.
 #[utoipa::path(get, path = "/reservations", tag = "reservations", operation_id = "list_reservations",
     params(ReservationFilter), responses(
         (status = 200, body = Page<Reservation>),
@@ -119,7 +119,7 @@ pub(super) async fn update(
 
 /// Delete a reservation
 ///
-/// What it took is free when this answers.
+/// The space that it took is free when this returns.
 #[utoipa::path(delete, path = "/reservations/{id}", tag = "reservations", operation_id = "delete_reservation",
     params(
         ("id" = ReservationId, Path),

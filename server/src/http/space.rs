@@ -11,7 +11,7 @@ use crate::{app::App, domain::Caller};
 
 /// Ask a pool whether it has room
 ///
-/// And if a block of that size does not fit, why not, and the smallest change that would make one fit.
+/// If a block of that size does not fit, the answer says why, and names the smallest change that would make one fit.
 #[utoipa::path(get, path = "/pools/{pool}/free", tag = "pools", operation_id = "get_pool_free",
     params(("pool" = String, Path, description = "Id or name"), FreeQuery), responses(
         (status = 200, body = PoolFree),

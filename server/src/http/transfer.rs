@@ -28,7 +28,7 @@ use crate::{
     {domain::Caller, error::Error},
 };
 
-/// How often a reply says something, lest somebody on the way takes the connection for dead.
+/// How often a reply sends something, so that no proxy takes the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// JSON Lines, one object a line.
 const NDJSON: &str = "application/x-ndjson";
@@ -36,8 +36,8 @@ const NDJSON: &str = "application/x-ndjson";
 /// Import an address plan
 ///
 /// All or nothing. The body is a table (`text/csv`), JSON Lines (`application/x-ndjson`) or an array of records
-/// (`application/json`), at most 64 MiB; docs/IMPORT.md has every column. Conflicts are named all at once: a dry run
-/// answers them with status 200, an import refuses with them. With `Accept: application/x-ndjson` the reply is a stream
+/// (`application/json`), at most 64 MiB; docs/IMPORT.md has every column. All conflicts are reported at once: a dry run
+/// returns them with status 200, an import is refused with them. With `Accept: application/x-ndjson` the reply is a stream
 /// of lines `{"progress":...}` that ends with `{"result":...}` or `{"problem":...}`.
 #[utoipa::path(post, path = "/import", tag = "transfer", operation_id = "import_plan", params(ImportParams),
     request_body(content(
@@ -89,7 +89,7 @@ pub(super) async fn import(
     let (sender, receiver) = mpsc::channel(16);
     let metrics = Arc::clone(app.ipam.metrics());
     tokio::spawn(async move {
-        // The status of the reply does not say it.
+        // The status of the reply can't tell.
         let work = work.inspect_err(|refusal| metrics.refused(refusal.0.code));
         tell(work, watched, sender, request_id).await;
     });
@@ -104,7 +104,7 @@ pub(super) async fn import(
     Ok(response)
 }
 
-/// Marks a reply whose lines are of use when they are written, and that nothing may hold back.
+/// Marks a reply whose lines must be delivered as they are written, without buffering.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LineByLine;
 
@@ -122,8 +122,7 @@ fn refused(result: ImportResult) -> Refusal {
     Refusal(Box::new(problem))
 }
 
-/// Sends how far the work is whenever that changes, and in the end what became of it. If nobody listens any more, the work
-/// goes on all the same.
+/// Sends the progress whenever it changes, and finally the outcome. If the client is gone, the work goes on anyway.
 async fn tell(
     work: impl Future<Output = Result<ImportResult, Refusal>>,
     mut watched: watch::Receiver<Progress>,
@@ -139,7 +138,7 @@ async fn tell(
             () = tokio::time::sleep(HEARTBEAT) => {}
         }
         let progress = *watched.borrow_and_update();
-        // Who does not take the lines fast enough misses some.
+        // A client that does not read the lines fast enough misses some.
         _ = sender.try_send(line(&ImportLine::Progress(progress)));
     };
     let last = match result {
@@ -174,8 +173,8 @@ pub(super) async fn export(
     Params(params): Params<ExportParams>,
 ) -> Result<Response, Refusal> {
     let mut receiver = app.ipam.export(params.format);
-    // What fails before the first piece can still be a refusal. Later the connection breaks, so that nobody takes a part
-    // for the whole.
+    // A failure before the first piece can still be a refusal. Later the connection is broken off, so that nobody takes a
+    // part for the whole.
     let first = receiver.recv().await.transpose()?;
     let pieces = stream::unfold((first, receiver), async |(first, mut receiver)| {
         let piece = match first {
@@ -202,12 +201,12 @@ pub(super) async fn export(
     Ok(response)
 }
 
-/// A reply of which the length is not known yet.
+/// A reply whose length is not known yet.
 fn lines(
     kind: &'static str,
     pieces: impl stream::Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static,
 ) -> Response {
-    // Who compresses asks once more after the end.
+    // A compressing layer polls once more after the end.
     let mut response = Body::from_stream(pieces.fuse()).into_response();
     response
         .headers_mut()
@@ -215,7 +214,7 @@ fn lines(
     response
 }
 
-/// What the body is, by its content type.
+/// The format of the body, by its content type.
 fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
     let kind = headers
         .get(header::CONTENT_TYPE)

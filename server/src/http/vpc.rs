@@ -18,13 +18,13 @@ use crate::{
     domain::{Caller, ownership::Maker},
 };
 
-/// Make a VPC
+/// Create a VPC
 ///
-/// Not needed before allocating: a VPC is made on first use.
+/// Not needed before allocating: a VPC is created on first use.
 #[utoipa::path(post, path = "/vpcs", tag = "vpcs", operation_id = "create_vpc",
     request_body = NewVpc, params(OfCreation), responses(
     (status = 201, body = Vpc),
-    (status = 200, body = Vpc, description = "Made by an earlier try, or on first use, and now managed"),
+    (status = 200, body = Vpc, description = "Created by an earlier attempt, or on first use, and now managed"),
     (status = 404, description = "No such VRF"),
     (status = 409, description = "name_taken or claimed"),
 ))]
@@ -100,7 +100,7 @@ pub(super) async fn update(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deletion {
-    /// Release its allocations too; without it, a VPC that has any is not deleted.
+    /// Release its allocations too; otherwise, a VPC that has any is not deleted.
     #[serde(default)]
     cascade: bool,
 }

@@ -17,13 +17,13 @@ use crate::{
     domain::{Caller, ownership::Maker},
 };
 
-/// Make a VRF
+/// Create a VRF
 ///
-/// An address space of its own: the same network may exist once in each. `default` is there from the beginning.
+/// A separate address space: the same network may exist once in each. `default` always exists.
 #[utoipa::path(post, path = "/vrfs", tag = "vrfs", operation_id = "create_vrf",
     request_body = NewVrf, params(OfCreation), responses(
     (status = 201, body = Vrf),
-    (status = 200, body = Vrf, description = "Made by an earlier try"),
+    (status = 200, body = Vrf, description = "Created by an earlier attempt"),
     (status = 409, description = "name_taken or claimed"),
 ))]
 pub(super) async fn create(

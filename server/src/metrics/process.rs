@@ -1,4 +1,5 @@
-//! What Linux says about this process. Under the names that all programs use; elsewhere only when it began.
+//! What Linux says about this process. Under the names that are common to all programs; on other systems only its start
+//! time.
 
 use std::{
     fs,
@@ -6,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// When this program first looked, which the server does as it starts.
+/// The time of the first call, which the server makes as it starts.
 static START: LazyLock<f64> = LazyLock::new(|| {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -14,7 +15,7 @@ static START: LazyLock<f64> = LazyLock::new(|| {
         .as_secs_f64()
 });
 
-/// Remembers the time.
+/// Records the time.
 pub(super) fn begin() {
     LazyLock::force(&START);
 }
@@ -33,7 +34,7 @@ pub(super) fn read() -> Vec<(&'static str, &'static str, f64)> {
             bytes,
         ));
     }
-    // One of them is that of reading the directory.
+    // One of them is used for reading the directory.
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
         values.push((
             "process_open_fds",

@@ -1,16 +1,16 @@
-//! What is asked for when somebody scrapes: connections and pools.
+//! What is read at scrape time: connections and pools.
 
 use ipam_shared::{api::pool::Pool, cidr::Family};
 use prometheus::{GaugeVec, Opts, Registry};
 
 use super::registered;
 
-/// What the database says when somebody asks.
+/// The state of the database at scrape time.
 #[derive(Debug)]
 pub struct Watched<'a> {
     /// Whether something could be committed.
     pub takes_changes: bool,
-    /// All pools; none if the database is away.
+    /// All pools; none if the database is unavailable.
     pub pools: Option<&'a [Pool]>,
     /// The connections to the database, by what they are for.
     pub connections: &'a [WatchedConnections],
@@ -25,9 +25,9 @@ pub struct WatchedConnections {
     pub purpose: &'static str,
     /// Those that are open.
     pub open: u32,
-    /// Those of them that nobody uses.
+    /// Those of them that are idle.
     pub idle: usize,
-    /// Most that there may be.
+    /// The maximum.
     pub most: u32,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn write_connections(registry: &Registry, connections: &[WatchedConne
     };
     let most = gauges(
         "ipam_database_connections_max",
-        "Most connections of this server to the database",
+        "Maximum number of connections of this server to the database",
         &["purpose"],
     );
     let open = gauges(

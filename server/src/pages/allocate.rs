@@ -1,5 +1,4 @@
-//! `/ui/allocations/new`: the form that asks for space, with a preview. Whatever is wrong is said at the field, and what
-//! was typed is kept.
+//! `/ui/allocations/new`: the form that asks for space, with a preview. Problems are shown at the field, and input is kept.
 
 use std::fmt::Display;
 
@@ -66,7 +65,7 @@ pub(super) struct Ask {
     description: String,
     #[serde(default)]
     protect: String,
-    /// Makes a form that is sent twice allocate once.
+    /// Makes a form that is submitted twice allocate once.
     #[serde(default)]
     key: String,
     /// The button: `preview` or `allocate`.
@@ -80,7 +79,7 @@ impl Ask {
     }
 }
 
-/// What is wrong, by field.
+/// Problems by field.
 #[derive(Debug, Default)]
 struct Problems {
     vpc: Option<String>,
@@ -88,7 +87,7 @@ struct Problems {
     size: Option<String>,
     labels: Option<String>,
     description: Option<String>,
-    /// What belongs to no field.
+    /// Problems that belong to no field.
     form: Option<String>,
 }
 
@@ -139,7 +138,7 @@ pub(super) async fn submit(
         Err(problems) => return refuse(&app, &signed_in, form, *problems).await,
     };
     new.dry_run = preview;
-    // A preview is not what the key will be used for.
+    // The key is not used for a preview.
     let key = (!preview && !form.key.is_empty()).then(|| form.key.clone());
     match app.ipam.allocate(signed_in.caller.clone(), new, key).await {
         Ok(outcome) if preview => {
@@ -174,7 +173,7 @@ pub(super) async fn submit(
     }
 }
 
-/// The form again, with what is wrong.
+/// The form again, with its problems.
 async fn refuse(
     app: &App,
     signed_in: &SignedIn,
@@ -254,7 +253,7 @@ fn sizes(members: &[Source]) -> Vec<SizeOption> {
         .collect()
 }
 
-/// The request of a form, or what is wrong with it.
+/// The request of a form, or its problems.
 fn read(form: &Ask) -> Result<NewAllocation, Box<Problems>> {
     let mut problems = Problems::default();
     let said = |error: &dyn Display| Some(sentence(&error.to_string()));
@@ -307,7 +306,7 @@ fn size(form: &Ask) -> Result<Size, String> {
                 .map_err(|error: ipam_shared::cidr::CidrError| error.to_string())
         }
         _ => {
-            // As people write large numbers.
+            // With thousands separators.
             let digits = form.hosts.trim().replace([',', '_', ' '], "");
             let hosts = digits.parse().ok().filter(|hosts| *hosts > 0);
             hosts
@@ -327,7 +326,7 @@ fn place(error: &Error) -> Option<Problems> {
         }
         Error::KeyReused(_) => Problems {
             form: Some(
-                "This form was sent before and has allocated already; look at the list of allocations, and open a \
+                "This form has already been submitted and has allocated; look at the list of allocations, and open a \
                  new form for another one."
                     .to_owned(),
             ),

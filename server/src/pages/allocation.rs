@@ -1,4 +1,4 @@
-//! `/ui/allocations/{id}`: one allocation, what happened to it, and what can be done with it.
+//! `/ui/allocations/{id}`: one allocation, its history, and what can be done with it.
 
 use axum::{
     extract::{Path, Query, State},
@@ -53,7 +53,7 @@ struct Line {
     what: String,
 }
 
-/// What was typed into a form of this page, and why it was refused.
+/// The input of a form of this page, and why it was refused.
 enum Refused {
     Move { typed: String, problem: String },
     Labels { typed: String, problem: String },
@@ -180,7 +180,7 @@ pub(super) async fn label(
                 labels: Some(labels),
                 ..AllocationPatch::default()
             };
-            // All labels are written, so those that somebody else wrote meanwhile must not be lost.
+            // All labels are written, so labels that somebody else has set meanwhile must not be lost.
             app.ipam
                 .update(signed_in.caller, id, patch, form.revision)
                 .await?;
@@ -250,7 +250,7 @@ pub(super) async fn release(
     Path(id): Path<String>,
     Posted(signed_in, form): Posted<Release>,
 ) -> Result<Response, Failure> {
-    // What is released is what was shown.
+    // Releases only what was shown.
     app.ipam
         .release(signed_in.caller, id_of(&id)?, Some(form.revision))
         .await?;
@@ -266,7 +266,7 @@ impl Line {
     }
 }
 
-/// What an event of an allocation says to people.
+/// The text for an event of an allocation.
 fn words(action: &str, detail: &Value) -> String {
     match action {
         "allocation.create" => "allocated".to_owned(),

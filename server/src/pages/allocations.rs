@@ -1,4 +1,4 @@
-//! `/ui/allocations`: what is allocated, the newest first, and a box that finds it by name, label, address or network.
+//! `/ui/allocations`: all allocations, newest first, and a search by name, label, address or network.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ struct AllocationsPage {
     q: String,
     vpc_names: Vec<String>,
     allocations: Vec<Allocation>,
-    /// Why the search box was not understood.
+    /// Why the search was not understood.
     problem: Option<String>,
     /// The address of the next page.
     next: Option<String>,
@@ -95,7 +95,7 @@ pub(super) async fn list(
     }))
 }
 
-/// One page of what is looked for, and one more if there is more; or why the box was not understood.
+/// One page of what was searched for, plus one item if there is more; or why the search was not understood.
 async fn find(
     db: &mut Connection,
     vpc: &str,
@@ -117,7 +117,7 @@ async fn find(
     }
     let ids = db::search::allocations(db, &filter, label, text, before, ROWS + 1).await?;
     if let (true, None, Some(network)) = (ids.is_empty(), before, filter.within.take()) {
-        // Nothing lies inside it; it may lie inside a block itself.
+        // If nothing lies inside it, it may itself lie inside a block.
         filter.contains = Some(network.first());
         return Ok(Ok(db::search::allocations(
             db,
@@ -132,7 +132,7 @@ async fn find(
     Ok(Ok(ids))
 }
 
-/// What is in the search box.
+/// What the search box contains.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted<'a> {
     Nothing,
@@ -148,12 +148,12 @@ impl<'a> Wanted<'a> {
             return Ok(Self::Nothing);
         }
         if text.contains('\0') {
-            return Err("a NUL character is in no name".to_owned());
+            return Err("names have no NUL characters".to_owned());
         }
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
-        // Names have no slash.
+        // Names contain no slash.
         if text.contains('/') {
             return text
                 .parse()

@@ -1,5 +1,5 @@
-//! Style sheet, script and logo, from the binary. Each has its hash in its address, so that browsers keep it for ever
-//! and still get the new one after an upgrade.
+//! Style sheet, script and logo, from the binary. Each has its hash in its URL, so that browsers can cache it forever and
+//! still get the new one after an upgrade.
 
 use std::sync::OnceLock;
 
@@ -84,8 +84,8 @@ pub(super) async fn file(Path(file): Path<String>) -> Response {
     let Some(asset) = found else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    // The page may come from another version than the file, when a new version is being rolled out: then the file must
-    // not be kept under that address.
+    // During a rolling upgrade the page may come from another version than the file: then the file must not be cached under
+    // that URL.
     let keep = if asked == Some(hash(asset).as_str()) {
         "public, max-age=31536000, immutable"
     } else {

@@ -1,5 +1,5 @@
-//! What a page says when something can't be done: every error of the domain through one template. Internal text never
-//! leaves the log.
+//! What a page shows when something fails: every error of the domain through one template. Internal details stay in the
+//! log.
 
 use axum::{
     extract::Request,
@@ -29,11 +29,11 @@ impl Failure {
         Self::new(Code::InvalidRequest, message)
     }
 
-    /// The form is larger than any that a page of ours sends.
+    /// The form is larger than any of our pages sends.
     pub(super) fn too_large() -> Self {
         Self::new(
             Code::BodyTooLarge,
-            "this form is larger than any that is filled in on this page, or did not arrive whole",
+            "this form is larger than any form of this dashboard, or did not arrive completely",
         )
     }
 
@@ -42,11 +42,11 @@ impl Failure {
         Self::new(Code::NotFound, message)
     }
 
-    /// The form does not come from a page of this session.
+    /// The form was not sent from a page of this session.
     pub(super) fn forged() -> Self {
         Self::new(
             Code::Forbidden,
-            "This form was not sent from a page of this dashboard, or you have signed in anew since you opened it. \
+            "This form was not sent from a page of this dashboard, or you have signed in again since you opened it. \
              Nothing was changed; open the page again and repeat what you did.",
         )
     }
@@ -71,7 +71,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// A failure on its way to [`finish`], which knows the request.
+/// A failure for [`finish`], which knows the request.
 #[derive(Clone)]
 struct Pending(std::sync::Arc<Failure>);
 
@@ -118,7 +118,7 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
     page
 }
 
-/// The domain's words with a capital at the front and a full stop at the end.
+/// The domain's message with a capital letter at the start and a full stop at the end.
 pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let mut sentence: String = chars

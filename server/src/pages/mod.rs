@@ -70,8 +70,7 @@ async fn no_such_page() -> Failure {
     Failure::not_found("there is no such page")
 }
 
-/// What browsers must know about every page: nothing is loaded from or sent to elsewhere, nobody frames it, nothing of
-/// it is kept.
+/// Security headers of every page: nothing is loaded from or sent elsewhere, it can't be framed, and nothing is cached.
 async fn secure(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, HeaderValue); 7] = [
         (
@@ -113,7 +112,7 @@ fn page(template: &impl Template) -> Response {
     }
 }
 
-/// What is around every page of somebody who is signed in.
+/// What surrounds every page of a signed-in user.
 #[derive(Debug)]
 struct Shell {
     assets: &'static Assets,
@@ -121,7 +120,7 @@ struct Shell {
     section: Section,
     /// For the forms.
     csrf: String,
-    /// What was just done.
+    /// The result of the last action.
     notice: Option<&'static str>,
 }
 
@@ -154,14 +153,14 @@ impl Shell {
         }
     }
 
-    /// With the notice that a redirect asked for. Only texts of ours are shown, whatever a link says.
+    /// With the notice that a redirect asked for. Only our own texts are shown, whatever a link says.
     fn noting(mut self, notice: &Noted) -> Self {
         self.notice = notice.text();
         self
     }
 }
 
-/// What was done before this page was opened.
+/// The action before this page was opened.
 #[derive(Debug, Default, serde::Deserialize)]
 struct Noted {
     #[serde(default)]
@@ -173,7 +172,7 @@ impl Noted {
         Some(match self.notice.as_deref()? {
             "allocated" => "Allocated. The ranges are yours.",
             "existing" => {
-                "This allocation exists already: the same request was made before. Nothing new was taken."
+                "This allocation already exists: the same request was made before. Nothing new was allocated."
             }
             "moved" => "Moved to the VPC. The ranges stay the same.",
             "labelled" => "Saved.",
@@ -193,7 +192,7 @@ fn position<T: std::str::FromStr>(text: &str) -> Result<Option<T>, Failure> {
     }
     text.parse()
         .map(Some)
-        .map_err(|_| Failure::invalid("the address of this page is not complete"))
+        .map_err(|_| Failure::invalid("the address of this page is incomplete"))
 }
 
 /// A text as the value of a query parameter.
@@ -224,7 +223,9 @@ fn parse_labels(text: &str) -> Result<Labels, String> {
     let mut labels = std::collections::BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let Some((key, value)) = line.split_once('=') else {
-            return Err(format!("write a label as key=value; this is none: {line}"));
+            return Err(format!(
+                "write a label as key=value; this is not one: {line}"
+            ));
         };
         let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
         if labels.insert(key.clone(), value).is_some() {

@@ -1,4 +1,4 @@
-//! `/`: how much there is, how full the pools are, and what was allocated last.
+//! `/`: totals, how full the pools are, and the latest allocations.
 
 use axum::{extract::State, response::Response};
 use ipam_shared::api::{
@@ -13,7 +13,7 @@ use crate::{
     db::{self, total::Count},
 };
 
-/// Allocations that are shown as the last ones.
+/// How many of the latest allocations are shown.
 const RECENT: u16 = 8;
 
 #[derive(askama::Template)]
@@ -91,13 +91,13 @@ pub(super) async fn show(
     }))
 }
 
-/// What the blocks of a pool leave for hosts if each allocation has one there.
+/// The usable addresses of a pool's blocks if each allocation has one there.
 fn estimate(pool: &Pool, allocations: u64) -> u128 {
     let reserved = u128::from(pool.reserved_addresses) * u128::from(allocations);
     pool.used_addresses.saturating_sub(reserved)
 }
 
-/// The built-in roles by what they are for.
+/// The built-in roles by their purpose.
 fn role_label(role: &str) -> String {
     match role {
         profile::PRIMARY => "usable node addresses".to_owned(),

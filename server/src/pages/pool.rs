@@ -29,11 +29,11 @@ use crate::{
     text,
 };
 
-/// Most shapes of all maps together.
+/// Maximum number of shapes in all maps together.
 const SHAPES: u32 = 1024;
-/// Most ranges that get a map.
+/// Maximum number of ranges with a map.
 const MAPS: i64 = 16;
-/// Blocks that are looked at in a cell to tell how full it is.
+/// How many blocks of a cell are read to estimate how full it is.
 const SAMPLE: i64 = 48;
 /// Rows of the table.
 const ROWS: i64 = 50;
@@ -78,9 +78,9 @@ struct Size {
     addresses: u128,
     /// Free blocks of exactly this size.
     free: u64,
-    /// Blocks of this size that could be cut as the free space lies.
+    /// Blocks of this size that could be cut from the free space.
     fits: u128,
-    /// The one that would be given next.
+    /// The one that would be handed out next.
     next: Option<Cidr>,
 }
 
@@ -231,8 +231,8 @@ fn mark(used: &Used, classes: &BTreeMap<String, &'static str>) -> Mark {
     }
 }
 
-/// How full a cell is, by the blocks that were looked at: if there are more, the rest of the cell is taken to be like
-/// the part that was seen.
+/// How full a cell is, estimated from the blocks that were read: if there are more, the rest of the cell is assumed to be
+/// like the part that was read.
 fn fill(cell: Cidr, sample: Sample) -> Fill {
     if sample.covered {
         return Fill {
@@ -311,7 +311,7 @@ impl RangeMap {
 }
 
 impl Fill {
-    /// What a reader sees on pointing at it.
+    /// The tooltip.
     fn title(&self) -> String {
         let used = text::percent(self.used);
         match self.blocks {

@@ -1,5 +1,5 @@
-//! Who is signed in: a cookie that the server signs and does not keep, so that people stay signed in over restarts and
-//! whichever replica answers. Opens the pages only: `/api` and the original API never look at it.
+//! Sessions: a cookie that the server signs but does not store, so that people stay signed in across restarts and replicas.
+//! It gives access to the pages only: `/api` and the original API never look at it.
 //!
 //! ```text
 //! base64url(issued, 8 bytes | random id, 16 bytes | actor) "." base64url(HMAC-SHA256 of that)
@@ -29,14 +29,14 @@ use crate::{
     http::{admission::admit, key::wrong_key, listen::Peer, request_id::RequestId},
 };
 
-/// How long a sign-in lasts, whatever is done meanwhile.
+/// How long a session lasts, regardless of activity.
 const LIFETIME: Duration = Duration::from_hours(12);
-/// What a wrong key costs whoever types it, beside what it costs their address.
+/// Delay after a wrong key, in addition to the delay of its address.
 const WRONG_KEY_DELAY: Duration = Duration::from_millis(500);
 /// Largest form of somebody who signs in, in bytes.
 const SIGN_IN: usize = 4 << 10;
 
-/// Somebody who is signed in. As an argument of a handler it sends everybody else to the sign-in page.
+/// A signed-in user. As a handler argument it redirects everybody else to the sign-in page.
 #[derive(Clone, Debug)]
 pub(super) struct SignedIn {
     pub(super) caller: Caller,
@@ -44,7 +44,7 @@ pub(super) struct SignedIn {
     pub(super) csrf: String,
 }
 
-/// A form that somebody who is signed in sent from a page of ours.
+/// A form that a signed-in user sent from one of our pages.
 #[derive(Debug)]
 pub(super) struct Posted<T>(pub(super) SignedIn, pub(super) T);
 
@@ -74,7 +74,7 @@ impl Sessions {
         format!("{payload}.{}", URL_SAFE_NO_PAD.encode(mac))
     }
 
-    /// The actor of a cookie that is ours and has not run out.
+    /// The actor of a cookie that is ours and has not expired.
     fn open(&self, cookie: &str, now: u64) -> Option<String> {
         let (payload, mac) = cookie.split_once('.')?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
@@ -84,7 +84,7 @@ impl Sessions {
         let (issued, rest) = payload.split_first_chunk::<8>()?;
         let (_, actor) = rest.split_first_chunk::<16>()?;
         let issued = u64::from_be_bytes(*issued);
-        // A clock that is a little behind that of the replica which issued it is no reason to send people away.
+        // A clock slightly behind that of the issuing replica is no reason to reject a session.
         let young = now.saturating_sub(issued) < LIFETIME.as_secs() && issued <= now + 60;
         young
             .then(|| String::from_utf8(actor.to_vec()).ok())
@@ -115,7 +115,7 @@ pub(super) fn is_https(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
-/// With the prefix browsers let nobody else set it, not even a neighbour on a subdomain; it needs https.
+/// With the prefix, browsers let nobody else set it, not even a sibling subdomain; it requires https.
 fn cookie_name(headers: &HeaderMap) -> &'static str {
     if is_https(headers) {
         "__Host-ipam_session"
@@ -140,8 +140,8 @@ fn session_of(headers: &HeaderMap, app: &App) -> Option<(String, String)> {
     Some((cookie, actor))
 }
 
-/// Whoever is signed in is trusted to be no part of a crowd, and needs a place among the requests that are worked on.
-/// Everybody else is sent away without much work.
+/// Connections of signed-in users are kept when others have to make room, and their requests need a slot. Everybody else is
+/// rejected without much work.
 pub(super) async fn recognise(
     State(app): State<App>,
     request: Request,
@@ -153,8 +153,8 @@ pub(super) async fn recognise(
     if let Some(peer) = request.extensions().get::<Peer>() {
         peer.trust();
     }
-    let _place = match admit(&app, &request).await {
-        Ok(place) => place,
+    let _slot = match admit(&app, &request).await {
+        Ok(slot) => slot,
         Err(error) => return Failure::from(error).into_response(),
     };
     next.run(request).await
@@ -179,7 +179,7 @@ impl FromRequestParts<App> for SignedIn {
     }
 }
 
-/// To the sign-in page, and back here afterwards if here is a page.
+/// To the sign-in page, and back here afterwards if this is a page.
 fn sign_in_first(parts: &Parts) -> Response {
     let next = match parts.method.as_str() {
         "GET" | "HEAD" => parts.uri.path_and_query().map_or("/", |path| path.as_str()),
@@ -220,11 +220,13 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
                     .starts_with(b"application/x-www-form-urlencoded")
             });
         if !is_form {
-            return Err(Failure::invalid("this takes a form of the dashboard").into_response());
+            return Err(
+                Failure::invalid("only forms of the dashboard are accepted here").into_response(),
+            );
         }
         let body = axum::body::to_bytes(body, crate::http::limits::BODY)
             .await
-            .map_err(|_| Failure::invalid("the form did not arrive whole").into_response())?;
+            .map_err(|_| Failure::invalid("the form did not arrive completely").into_response())?;
         let token: Token = parse(body.clone(), app).await?;
         if !Sessions::new(&app.auth).is_csrf(&cookie, &token.csrf) {
             return Err(Failure::forged().into_response());
@@ -246,12 +248,12 @@ async fn parse<T: DeserializeOwned>(body: axum::body::Bytes, app: &App) -> Resul
     }
 }
 
-/// Whether the request comes from a page of this server, by what a browser says and no script can forge.
+/// Whether the request comes from a page of this server, according to a header that browsers set and scripts can't forge.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";
     }
-    // Browsers leave that header out on plain http except for localhost, and send this one with every form.
+    // Browsers omit that header on plain http except for localhost, and send this one with every form.
     let Some(origin) = headers
         .get(header::ORIGIN)
         .and_then(|value| value.to_str().ok())
@@ -265,7 +267,7 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     else {
         return false;
     };
-    // A proxy may call us by another name than the browser calls it; a form of another site can't add headers.
+    // A proxy may address us by another name than the browser uses; a form of another site can't add headers.
     [
         header::HOST,
         header::HeaderName::from_static("x-forwarded-host"),
@@ -317,12 +319,12 @@ pub(super) struct SignIn {
 pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    // There is no session yet that a token could belong to. That the form is ours keeps others from signing a browser
-    // in under a key of theirs.
+    // There is no session yet that a token could belong to. Requiring our own form keeps others from signing a browser in
+    // with their key.
     if !is_same_origin(headers) {
         return Failure::forged().into_response();
     }
-    // Nobody is known yet, so that nobody's megabytes are read.
+    // The user is not authenticated yet, so no large body is read.
     let Ok(body) = axum::body::to_bytes(body, SIGN_IN).await else {
         return Failure::too_large().into_response();
     };
@@ -365,7 +367,7 @@ pub(super) async fn sign_out(headers: HeaderMap, _: Posted<Nothing>) -> Response
     (CookieJar::new().add(gone), Redirect::to("/ui/sign-in")).into_response()
 }
 
-/// A page of ours, whatever a link asks for: nobody is sent elsewhere after signing in.
+/// One of our pages, whatever a link asks for: nobody is redirected elsewhere after signing in.
 fn local(next: &str) -> &str {
     let plain = next
         .bytes()
@@ -409,7 +411,7 @@ mod tests {
             let mut bytes = cookie.clone().into_bytes();
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(bytes).unwrap();
-            // The last digit of each half holds bits that mean nothing.
+            // The last digit of each half contains unused bits.
             let unchanged = |text: &str| {
                 text.split('.')
                     .map(|half| URL_SAFE_NO_PAD.decode(half).ok())

@@ -1,5 +1,5 @@
-//! Lines to copy: an allocation as Terraform configuration, its import, and a request with curl. What users typed is
-//! quoted, so that a pasted line does what it seems to do and nothing else.
+//! Snippets to copy: an allocation as Terraform configuration, its import, and a request with curl. User input is quoted,
+//! so that a pasted line does what it seems to do and nothing else.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use ipam_shared::api::{DEFAULT_VRF, allocation::Allocation, profile::DEFAULT_PRO
 
 use super::session::is_https;
 
-/// The lines of one allocation.
+/// The snippets of one allocation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Snippets {
     pub(super) hcl: String,

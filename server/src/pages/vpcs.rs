@@ -1,4 +1,4 @@
-//! `/ui/vpcs`: VPCs with how much they have, and their deletion.
+//! `/ui/vpcs`: VPCs with their number of allocations, and their deletion.
 
 use axum::{
     extract::{Path, Query, State},
@@ -55,7 +55,7 @@ pub(super) async fn list(
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
     let after = position::<VpcId>(&search.after)?;
-    // A NUL is in no name, and PostgreSQL takes none.
+    // No name contains a NUL, and PostgreSQL accepts none.
     let q = search.q.trim().replace('\0', "");
     let mut db = app.ipam.read().await?;
     let text = (!q.is_empty()).then_some(q.as_str());
@@ -82,7 +82,7 @@ struct DeletePage {
     shell: Shell,
     vpc: Vpc,
     allocations: Vec<Allocation>,
-    /// How many are not named.
+    /// How many are not listed.
     more: i64,
     /// Whether the number has changed since it was shown.
     changed: bool,
@@ -131,7 +131,7 @@ async fn find(app: &App, id: &str) -> Result<Vpc, Failure> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Delete {
     revision: i64,
-    /// How many allocations the confirmation named.
+    /// How many allocations the confirmation showed.
     allocations: i64,
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn delete(
     if vpc.allocations != form.allocations {
         return confirm(&app, &signed_in, vpc, true).await;
     }
-    // Nothing was to be released, so what comes in between stays.
+    // Nothing was to be released, so what was added in between stays.
     let cascade = form.allocations > 0;
     app.ipam
         .delete_vpc(signed_in.caller, vpc.id, cascade, Some(form.revision))

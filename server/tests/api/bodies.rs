@@ -320,7 +320,7 @@ async fn new_names_look_like_what_they_are() {
             ),
         ]
     };
-    let says = "which can't be seen";
+    let says = "which is invisible";
     for ((path, odd), (_, plain)) in made(odd).into_iter().zip(made("plain")) {
         let refused = api.post(path, &odd).await;
         let (detail, _) = refused.problem(400, "invalid_request");

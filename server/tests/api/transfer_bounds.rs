@@ -25,8 +25,8 @@ async fn numbers_and_times_have_bounds() {
         pool,,late,172.16.0.0/16,,,,,,,2999-01-01T00:00:00Z,,\n\
         profile_member,,primary,,,,late,main,,,2999-01-01T00:00:00Z,,\n\
         profile_member,,primary,,,,node-pod,old,,,,,2999-01-01T00:00:00Z\n";
-    let number = "number is 1 to 9007199254740991";
-    let created = "created_at is after 1970-01-01 and not in the future";
+    let number = "number must be 1 to 9007199254740991";
+    let created = "created_at must be after 1970-01-01 and not in the future";
     let found = conflicts(&api, file).await;
     check(
         &found,
@@ -39,7 +39,7 @@ async fn numbers_and_times_have_bounds() {
             (
                 7,
                 "bad_value",
-                "since is after 1970-01-01 and not in the future",
+                "since must be after 1970-01-01 and not in the future",
             ),
             (8, "bad_value", created),
             (9, "bad_value", created),
@@ -51,7 +51,7 @@ async fn numbers_and_times_have_bounds() {
             (
                 15,
                 "bad_value",
-                "retired_at is after 1970-01-01 and not in the future",
+                "retired_at must be after 1970-01-01 and not in the future",
             ),
         ],
     );

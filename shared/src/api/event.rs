@@ -1,4 +1,4 @@
-//! The audit log: who did what when.
+//! The audit log: who did what, and when.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -17,16 +17,16 @@ pub struct Event {
     pub actor: String,
     /// What was done, such as `allocation.create`.
     pub action: String,
-    /// Id of what it was done to.
+    /// Id of what it was applied to.
     pub subject: Uuid,
     /// The request, in the server's log.
     pub request_id: Uuid,
-    /// More about it; what it holds depends on the action.
+    /// Details; their shape depends on the action.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub detail: serde_json::Value,
 }
 
-/// What a list can be narrowed to: `GET /api/v1/events`.
+/// Filters of a list: `GET /api/v1/events`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
@@ -51,7 +51,7 @@ pub struct EventFilter {
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Who holds an address or a network, now and at any time before.
+//! Who holds an address or a network, now and at any earlier time.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::{
     ids::{AllocationId, PoolId, ReservationId},
 };
 
-/// Most holders that one look-up names.
+/// Maximum number of holders in one lookup.
 pub const MAX_HOLDERS: u16 = 1000;
 
 /// What to look up: `GET /api/v1/lookup`.
@@ -28,7 +28,7 @@ pub struct LookupQuery {
     /// Only in the VRF with this id or name, 404 if there is none; in all of them if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf: Option<String>,
-    /// The time that is asked about (RFC 3339); now if not given.
+    /// The time to ask about (RFC 3339); now if not given.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -42,12 +42,12 @@ pub struct LookupQuery {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Lookup {
-    /// The network that was asked about; an address is one of a single address.
+    /// The network that was asked about; an address counts as a network of one address.
     pub cidr: Cidr,
-    /// The time that the answer is about.
+    /// The time that the answer refers to.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// Who held a part of it at that time, in address order and what contains others first; no more than 1,000 of them.
+    /// Who held a part of it at that time, in address order, containing networks first; at most 1,000 of them.
     pub holders: Vec<Holder>,
     /// Whether there are more holders than these.
     pub more: bool,
@@ -80,16 +80,17 @@ pub enum HolderKind {
     Allocation,
     /// It is taken out of circulation by hand.
     Reservation,
-    /// It was released a short while ago: `allocation_id`, `vpc` and `name` are whose it was, `until` is when it is free.
+    /// It was released recently: `allocation_id`, `vpc` and `name` are those of its last holder, `until` is when it is
+    /// free.
     Cooldown,
     /// It is a range of another pool, named in `name`.
     ChildPool,
-    /// It is out of circulation for the reason that is given.
+    /// It is out of circulation for the given reason.
     Other,
 }
 
 impl HolderKind {
-    /// As it stands in a body.
+    /// As written in a body.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allocation => "allocation",
@@ -107,13 +108,13 @@ impl HolderKind {
 pub struct Holder {
     /// What it is.
     pub kind: HolderKind,
-    /// All of the network, also what lies outside of what was asked about.
+    /// The whole network, including what lies outside of what was asked about.
     pub cidr: Cidr,
     /// Name of the VRF.
     pub vrf: String,
     /// Name of the pool that it is cut from; null for a reservation outside of all pools.
     pub pool: Option<String>,
-    /// What the block is for, of an allocation.
+    /// What the block is for, if it is of an allocation.
     pub role: Option<String>,
     /// The allocation.
     pub allocation_id: Option<AllocationId>,
@@ -128,13 +129,13 @@ pub struct Holder {
     /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub since: OffsetDateTime,
-    /// Until when; null for what is held until somebody gives it up.
+    /// Until when; null for what is held until it is given up.
     #[serde(with = "time::serde::rfc3339::option")]
     pub until: Option<OffsetDateTime>,
 }
 
 impl Holder {
-    /// Whose it is, for people: `team-x/web`, or what takes its place.
+    /// The holder, for people: `team-x/web`, or a substitute.
     pub fn owner(&self) -> String {
         let vpc = self.vpc.as_deref().unwrap_or_default();
         match (self.kind, &self.name, &self.reason) {
@@ -168,12 +169,12 @@ pub struct HistoryQuery {
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
-/// The network that a query is about: an address is one of a single address.
+/// The network that a query is about: an address counts as a network of one address.
 pub fn target(ip: Option<IpAddr>, cidr: Option<Cidr>) -> Result<Cidr, TargetError> {
     match (ip, cidr) {
         (Some(IpAddr::V6(ip)), None) if ip.to_ipv4_mapped().is_some() => {
@@ -185,13 +186,13 @@ pub fn target(ip: Option<IpAddr>, cidr: Option<Cidr>) -> Result<Cidr, TargetErro
     }
 }
 
-/// Why it is not known what a query is about.
+/// Why a query is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// None of the two, or both.
+    /// Neither or both of the two.
     #[error("give ip, such as 10.0.0.1, or cidr, such as 10.0.0.0/24")]
     One,
-    /// It can't be meant.
+    /// It is not a valid network.
     #[error(transparent)]
     Cidr(#[from] CidrError),
 }

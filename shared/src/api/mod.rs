@@ -1,9 +1,9 @@
 //! Bodies of requests and replies of `/api/v1`, a module per noun.
 //!
-//! What is, is called by its noun (`Pool`); what is asked for is `New…`; what changes is `…Patch`. In a patch a missing
-//! field means "leave it", and null is refused where the field can't be without a value. In what is asked for, null stands
-//! for a field that is not given, so that a null of a reply can be sent back. Unknown fields are refused everywhere, so that
-//! a misspelt one is never silently ignored.
+//! An existing thing has the name of its noun (`Pool`); a creation is `New…`, and a change is `…Patch`. In a patch a
+//! missing field means "leave it", and null is refused where the field must have a value. In requests, null stands for a
+//! field that is not given, so that a null of a reply can be sent back. Unknown fields are refused everywhere, so that a
+//! misspelt one is never silently ignored.
 
 pub mod allocation;
 pub mod event;
@@ -16,19 +16,19 @@ pub mod transfer;
 pub mod vpc;
 pub mod vrf;
 
-/// Name of the header that carries the [`crate::ids::Claim`] of what is read.
+/// Name of the header with the [`crate::ids::Claim`] of what is read.
 pub const CLAIM_HEADER: &str = "ipam-claim";
-/// Name of the header that makes an unnamed creation repeatable.
+/// Name of the header that makes an unnamed creation idempotent.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 /// Longest Idempotency-Key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
-/// Longest Idempotency-Key of a batch, in bytes: each of its requests gets one of its own, with its number behind.
+/// Longest Idempotency-Key of a batch, in bytes: each of its requests gets one of its own, with its number appended.
 pub const MAX_BATCH_IDEMPOTENCY_KEY: usize = 250;
 
 /// The VRF that always exists.
 pub const DEFAULT_VRF: &str = "default";
 
-/// Reads a field of what is asked for: null is the default, as if the field was not there.
+/// Reads a field of a request: null means the default, as if the field was missing.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -47,7 +47,7 @@ where
     Ok(given.unwrap_or_else(default))
 }
 
-/// Reads a field of a patch that is there: null, which would be taken for a field that is missing, is refused.
+/// Reads a field that is present in a patch: null, which would be taken for a missing field, is refused.
 fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,

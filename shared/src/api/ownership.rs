@@ -1,9 +1,9 @@
-//! Who owns what was made: the protocol by which a creation happens exactly once, whatever was made.
+//! Ownership: the protocol by which a creation happens exactly once, for every kind of thing.
 //!
-//! A creation answers a [`Claim`]. Whoever asks for the same again, as the same principal and for the same [`Owner`], is
-//! given the same thing and a new claim, until an owner has shown the claim: when reading the thing by id, with the header
-//! [`super::CLAIM_HEADER`], or with many others in a [`Confirmations`]. From then on it is confirmed, and given to nobody for
-//! asking.
+//! A creation returns a [`Claim`]. Whoever asks for the same again, as the same principal and for the same [`Owner`], gets
+//! the same thing and a new claim, until an owner has shown the claim: when reading the thing by id, with the header
+//! [`super::CLAIM_HEADER`], or with many others in a [`Confirmations`]. From then on it is confirmed, and nobody can adopt
+//! it by asking.
 
 use std::{fmt, str::FromStr};
 
@@ -13,35 +13,35 @@ use uuid::Uuid;
 
 use crate::ids::Claim;
 
-/// Name of the header that says for whom something is made: an [`Owner`].
+/// Name of the header that says for whom something is created: an [`Owner`].
 pub const OWNER_HEADER: &str = "ipam-owner";
-/// Name of the header that forbids, with the value [`NEVER`], to be given what is there already.
+/// Name of the header that, with the value [`NEVER`], forbids adopting what already exists.
 pub const ADOPT_HEADER: &str = "ipam-adopt";
 /// The value of [`ADOPT_HEADER`].
 pub const NEVER: &str = "never";
 /// Longest owner, in characters.
 pub const MAX_OWNER: usize = 255;
-/// Most claims that are confirmed at once.
+/// Maximum number of claims that are confirmed at once.
 pub const MAX_CONFIRMATIONS: usize = 1000;
 
-/// For whom something is made, such as a workspace of a pipeline: 1 to 255 characters, no control characters, no white
-/// space at either end. Only the same owner is given the same thing for asking again.
+/// For whom something is created, such as a workspace of a pipeline: 1 to 255 characters, no control characters, no
+/// whitespace at either end. Only the same owner gets the same thing when asking again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Owner(String);
 
-/// Why a text is no owner.
+/// Why a text is not a valid owner.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnerError {
-    /// Nothing there, or too much.
+    /// Empty or too long.
     #[error("an owner has 1 to {MAX_OWNER} characters, this one has {0}")]
     Length(usize),
     /// A control character.
     #[error("an owner can't contain {0:?}")]
     Character(char),
-    /// White space around it.
-    #[error("an owner can't begin or end with white space")]
+    /// Whitespace around it.
+    #[error("an owner can't begin or end with whitespace")]
     Space,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// A kind of thing that is made once and owned.
+/// A kind of thing that is created once and owned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -97,7 +97,7 @@ pub enum Noun {
     Reservation,
     /// Ranges to cut from.
     Pool,
-    /// Who space is for.
+    /// A consumer of space.
     Vpc,
     /// Space.
     Allocation,
@@ -114,7 +114,7 @@ impl Noun {
         Self::Allocation,
     ];
 
-    /// As it stands in a body, and before the dot of an event's action.
+    /// As written in a body, and before the dot of an event's action.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vrf => "vrf",
@@ -126,7 +126,7 @@ impl Noun {
         }
     }
 
-    /// As it stands in a sentence.
+    /// As written in a sentence.
     pub fn word(self) -> &'static str {
         match self {
             Self::Vrf => "VRF",
@@ -136,7 +136,7 @@ impl Noun {
     }
 }
 
-/// Something that is made once and owned.
+/// Something that is created once and owned.
 pub trait Owned {
     /// What it is.
     const NOUN: Noun;
@@ -144,7 +144,7 @@ pub trait Owned {
     /// Its id.
     fn uuid(&self) -> Uuid;
 
-    /// For whom it was made.
+    /// For whom it was created.
     fn owner(&self) -> Option<&Owner>;
 
     /// Whether an owner has shown its claim.
@@ -168,14 +168,14 @@ pub trait Owned {
     /// When it was made.
     fn created_at(&self) -> OffsetDateTime;
 
-    /// What people call it, such as `VRF "dev"`.
+    /// Its name for people, such as `VRF "dev"`.
     fn title(&self) -> String;
 
-    /// What `terraform import` takes for it: its name where that says which one it is.
+    /// Its id for `terraform import`: its name, if that is unambiguous.
     fn import_id(&self) -> String;
 }
 
-/// Makes a noun one that is owned: what people call one, and what an import takes for it.
+/// Implements `Owned` for a noun: its name for people, and its import id.
 macro_rules! owned {
     ($type:ident: |$it:ident| $title:expr, $import_id:expr) => {
         impl $crate::api::ownership::Owned for $type {
@@ -250,7 +250,7 @@ pub struct Confirmation {
     pub kind: Noun,
     /// Id of the thing.
     pub id: Uuid,
-    /// The claim of the reply that created it.
+    /// The claim from the reply that created it.
     pub claim: Claim,
 }
 
@@ -263,14 +263,14 @@ pub struct Confirmations {
     pub claims: Vec<Confirmation>,
 }
 
-/// What became of a claim.
+/// The outcome of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConfirmationStatus {
-    /// It is that of the thing, which is confirmed from now on, or was before.
+    /// It is the thing's claim; the thing is confirmed now, or was before.
     Confirmed,
-    /// Somebody else was given the thing since, with another claim.
+    /// Somebody else has been given the thing since, with another claim.
     Claimed,
     /// The thing was deleted.
     Gone,
@@ -278,19 +278,19 @@ pub enum ConfirmationStatus {
     Unknown,
 }
 
-/// What became of one of the claims.
+/// The outcome of one of the claims.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConfirmationResult {
     /// Id of the thing.
     pub id: Uuid,
-    /// What became of the claim.
+    /// The outcome of the claim.
     pub status: ConfirmationStatus,
     /// Why it was not confirmed and what to do, for people; null if it was.
     pub detail: Option<String>,
 }
 
-/// What became of claims, in their order.
+/// The outcomes of claims, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConfirmationResults {

@@ -22,7 +22,7 @@ pub const CGNAT_OFFSET: i8 = -5;
 pub const MIN_PREFIX_LENGTH: u8 = 20;
 /// Longest prefix (smallest block) of the built-in profile.
 pub const MAX_PREFIX_LENGTH: u8 = 26;
-/// Most members of one profile.
+/// Maximum number of members of one profile.
 pub const MAX_MEMBERS: usize = 32;
 
 /// One block of the recipe.
@@ -34,15 +34,15 @@ pub struct Member {
     pub role: String,
     /// Name of the pool that it is cut from: that of the VPC's VRF, or else that of `default`.
     pub pool: Name,
-    /// Bits added to the prefix length that was asked for: -5 makes a block 32 times as large. The size is asked for the
-    /// first member; its own offset counts too.
+    /// Bits added to the requested prefix length: -5 makes a block 32 times as large. The requested size is that
+    /// of the first member; its own offset counts too.
     #[serde(default, deserialize_with = "super::or_default")]
     pub size_offset: i8,
-    /// Shortest prefix, that is the largest block. If it is the same as `max_prefix_length`, the block always has that
-    /// length, whatever was asked for and whatever the offset.
+    /// Shortest prefix length, that is the largest block. If it equals `max_prefix_length`, the block always has that
+    /// length, whatever was requested and whatever the offset.
     #[serde(default, deserialize_with = "super::or_default")]
     pub min_prefix_length: u8,
-    /// Longest prefix, that is the smallest block; 128 if not given. The pool's own bounds hold too.
+    /// Longest prefix length, that is the smallest block; 128 if not given. The pool's own bounds apply too.
     #[serde(default = "longest", deserialize_with = "or_longest")]
     pub max_prefix_length: u8,
 }
@@ -69,7 +69,7 @@ pub struct NewProfile {
     pub members: Vec<Member>,
 }
 
-/// A change: `PATCH /api/v1/profiles/{id}`. What is missing stays as it is. Allocations that exist stay as they are.
+/// A change: `PATCH /api/v1/profiles/{id}`. What is missing stays as it is. Existing allocations stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -88,7 +88,7 @@ pub struct ProfilePatch {
         deserialize_with = "super::given"
     )]
     pub description: Option<String>,
-    /// All members, for allocations from now on.
+    /// All members, for later allocations.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -109,35 +109,35 @@ pub struct Profile {
     pub description: String,
     /// In the order of the blocks.
     pub members: Vec<Member>,
-    /// How many allocations were made from it and still exist.
+    /// How many existing allocations were created from it.
     pub allocations: i64,
-    /// Who made it; null if that is not known.
+    /// Who created it; null if that is not known.
     #[serde(default)]
     pub created_by: Option<String>,
-    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    /// For whom it was created: the `Ipam-Owner` of its creation; null if there was none.
     #[serde(default)]
     pub owner: Option<Owner>,
-    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    /// Whether an owner has shown its claim; from then on nobody can adopt it by asking for the same.
     #[serde(default)]
     pub confirmed: bool,
-    /// What everybody may see of its claim: whoever holds the claim can tell that it is still the one, by the UUID of version 5
-    /// of `ipam claim` in the name space that is the claim.
+    /// A public digest of its claim, by which the holder of the claim can tell that it is still valid: the version 5 UUID
+    /// of `ipam claim` in the namespace given by the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_digest: Option<Uuid>,
     /// Counts the changes; the ETag.
     pub revision: i64,
-    /// When it was made.
+    /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
-    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    /// Proof of ownership, only in the reply to a creation. Send it in the header `Ipam-Claim` when reading by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on nobody can adopt it by asking for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
 
 owned!(Profile: |profile| format!("profile \"{}\"", profile.name), by_name(profile.name.as_str(), profile.id.0));
 
-/// What a list can be narrowed to: `GET /api/v1/profiles`.
+/// Filters of a list: `GET /api/v1/profiles`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
@@ -145,7 +145,7 @@ pub struct ProfileFilter {
     /// Only with this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Only what was made for this owner; empty for what was made for none.
+    /// Only what was created for this owner; empty for what was created for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Only what an owner has confirmed, or only what none has.
@@ -154,7 +154,7 @@ pub struct ProfileFilter {
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before. Items are in the order of their ids, so any id will do, also one that is not
+    /// The `next_cursor` of the previous page. Items are in the order of their ids, so any id works, even one that is not
     /// in the list: the page begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

@@ -17,19 +17,19 @@ use crate::{
 /// Longest reason, in characters.
 pub const MAX_REASON: usize = 1000;
 
-/// A network that must not be handed out: `POST /api/v1/reservations`. It may lie inside a range of a pool, contain
-/// whole ranges, or lie outside of all; a range that is added later respects it. Repeating the same request answers the
-/// same reservation.
+/// A network that must not be handed out: `POST /api/v1/reservations`. It may lie inside a range of a pool, contain whole
+/// ranges, or lie outside of all; a range that is added later respects it. Repeating the same request returns the same
+/// reservation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewReservation {
-    /// The network. Nothing of it may be allocated or reserved.
+    /// The network. No part of it may be allocated or reserved.
     pub cidr: Cidr,
     /// Name of its VRF; `default` if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vrf: Option<Name>,
-    /// Why, 1 to 1,000 characters: shown to everybody whose request it stands in the way of.
+    /// Why, 1 to 1,000 characters: shown to everybody whose request it blocks.
     pub reason: String,
     /// Key-value pairs.
     #[serde(default, deserialize_with = "super::or_default")]
@@ -48,7 +48,7 @@ pub struct ReservationPatch {
         deserialize_with = "super::given"
     )]
     pub reason: Option<String>,
-    /// All labels; those that are not named are removed.
+    /// All labels; those that are not listed are removed.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -71,27 +71,27 @@ pub struct Reservation {
     pub reason: String,
     /// Key-value pairs.
     pub labels: Labels,
-    /// Names of the pools that it takes space from; none if it lies outside of all.
+    /// Names of the pools that it takes space from; empty if it lies outside of all.
     pub pools: Vec<String>,
     /// Counts the changes; the ETag.
     pub revision: i64,
-    /// Who asked.
+    /// Who requested it.
     pub created_by: String,
-    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    /// For whom it was created: the `Ipam-Owner` of its creation; null if there was none.
     #[serde(default)]
     pub owner: Option<Owner>,
-    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    /// Whether an owner has shown its claim; from then on nobody can adopt it by asking for the same.
     #[serde(default)]
     pub confirmed: bool,
-    /// What everybody may see of its claim: whoever holds the claim can tell that it is still the one, by the UUID of version 5
-    /// of `ipam claim` in the name space that is the claim.
+    /// A public digest of its claim, by which the holder of the claim can tell that it is still valid: the version 5 UUID
+    /// of `ipam claim` in the namespace given by the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_digest: Option<Uuid>,
-    /// When it was made.
+    /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
-    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    /// Proof of ownership, only in the reply to a creation. Send it in the header `Ipam-Claim` when reading by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on nobody can adopt it by asking for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
@@ -99,7 +99,7 @@ pub struct Reservation {
 owned!(Reservation: |reservation| format!("reservation {} of VRF \"{}\"", reservation.cidr, reservation.vrf),
     format!("{}/{}", reservation.vrf, reservation.cidr));
 
-/// What a list can be narrowed to: `GET /api/v1/reservations`.
+/// Filters of a list: `GET /api/v1/reservations`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
@@ -120,7 +120,7 @@ pub struct ReservationFilter {
     /// Only those inside this network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Cidr>,
-    /// Only what was made for this owner; empty for what was made for none.
+    /// Only what was created for this owner; empty for what was created for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Only what an owner has confirmed, or only what none has.
@@ -129,7 +129,7 @@ pub struct ReservationFilter {
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before. Items are in the order of their ids, so any id will do, also one that is not
+    /// The `next_cursor` of the previous page. Items are in the order of their ids, so any id works, even one that is not
     /// in the list: the page begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

@@ -1,4 +1,4 @@
-//! VPCs: who the space is for.
+//! VPCs: the consumers of space.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -11,7 +11,7 @@ use crate::{
     name::Name,
 };
 
-/// A VPC to be made ahead of its first allocation: `POST /api/v1/vpcs`.
+/// A VPC to be created ahead of its first allocation: `POST /api/v1/vpcs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -41,7 +41,7 @@ pub struct VpcPatch {
         deserialize_with = "super::given"
     )]
     pub name: Option<Name>,
-    /// All labels; those that are not named are removed.
+    /// All labels; those that are not listed are removed.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -57,7 +57,7 @@ pub struct VpcPatch {
     pub description: Option<String>,
 }
 
-/// Who the space is for.
+/// A consumer of space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Vpc {
@@ -73,37 +73,37 @@ pub struct Vpc {
     pub description: String,
     /// How many allocations it has.
     pub allocations: i64,
-    /// Whether it was made on first use and nobody has managed it since: then it goes with its VRF once it is empty, and
-    /// whoever makes it is given it as it is.
+    /// Whether it was created on first use and nobody has managed it since: then it is deleted with its VRF once it is
+    /// empty, and whoever creates it takes it over as it is.
     #[serde(default)]
     pub implicit: bool,
-    /// Who made it; null if that is not known.
+    /// Who created it; null if that is not known.
     #[serde(default)]
     pub created_by: Option<String>,
-    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    /// For whom it was created: the `Ipam-Owner` of its creation; null if there was none.
     #[serde(default)]
     pub owner: Option<Owner>,
-    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    /// Whether an owner has shown its claim; from then on nobody can adopt it by asking for the same.
     #[serde(default)]
     pub confirmed: bool,
-    /// What everybody may see of its claim: whoever holds the claim can tell that it is still the one, by the UUID of version 5
-    /// of `ipam claim` in the name space that is the claim.
+    /// A public digest of its claim, by which the holder of the claim can tell that it is still valid: the version 5 UUID
+    /// of `ipam claim` in the namespace given by the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_digest: Option<Uuid>,
     /// Counts the changes; the ETag.
     pub revision: i64,
-    /// When it was made.
+    /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
-    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    /// Proof of ownership, only in the reply to a creation. Send it in the header `Ipam-Claim` when reading by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on nobody can adopt it by asking for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
 
 owned!(Vpc: |vpc| format!("VPC \"{}\"", vpc.name), by_name(vpc.name.as_str(), vpc.id.0));
 
-/// What a list can be narrowed to: `GET /api/v1/vpcs`.
+/// Filters of a list: `GET /api/v1/vpcs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
@@ -111,7 +111,7 @@ pub struct VpcFilter {
     /// Only with this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Only what was made for this owner; empty for what was made for none.
+    /// Only what was created for this owner; empty for what was created for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Only what an owner has confirmed, or only what none has.
@@ -120,7 +120,7 @@ pub struct VpcFilter {
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before. Items are in the order of their ids, so any id will do, also one that is not
+    /// The `next_cursor` of the previous page. Items are in the order of their ids, so any id works, even one that is not
     /// in the list: the page begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

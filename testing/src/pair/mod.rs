@@ -25,7 +25,7 @@ pub struct Pair {
     primary: usize,
     /// Leads to the primary.
     address: Link,
-    /// Each leads to one of the two for ever.
+    /// Each leads to one of the two forever.
     fixed: [Link; 2],
     replication: Link,
 }
@@ -121,7 +121,7 @@ impl Pair {
     pub async fn fail_over(&mut self) {
         let standby = 1 - self.primary;
         self.nodes[self.primary].kill_9();
-        // Cuts what is under way. Nobody listens there any more.
+        // Cuts open connections. Nobody listens there any longer.
         self.replication
             .point_to(&self.nodes[self.primary].socket());
         let mut connection = connect(&self.nodes[standby].options()).await;

@@ -14,7 +14,7 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// Reads the JSON text `bytes` as a value of type `ty`. Attributes that the type does not have are dropped and missing
-/// ones are null, so that a state survives a schema that gained or lost attributes.
+/// ones are null, so a state survives added or removed attributes.
 ///
 /// The text is read along the type, without an untyped value in between, because that would round long numbers.
 pub(crate) fn decode(bytes: &[u8], ty: &Type) -> Result<Value, Diagnostic> {
@@ -42,7 +42,7 @@ fn from_raw(raw: &RawValue, ty: &Type, path: &Path) -> Result<Value, Diagnostic>
         let found = serde_json::from_str(raw.get()).unwrap_or(Json::Null);
         mismatch(&ty.describe(), &found.into(), path)
     };
-    // The first character tells what it is.
+    // The first character tells its type.
     let start = raw.get().bytes().next().unwrap_or(b'n');
     let is_number = start == b'-' || start.is_ascii_digit();
     match (ty, start) {

@@ -1,4 +1,4 @@
-//! Values on the wire and in state files. Both formats are read along a type; neither knows schemas.
+//! Values on the wire and in state files. Both formats are read according to a type; neither knows schemas.
 
 pub(crate) mod json;
 pub(crate) mod msgpack;

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(encode(&number(&big), &Type::Number).unwrap(), big);
     }
 
-    /// Terraform sends 0.1 as text, and takes a float of 0.1 for a change.
+    /// Terraform sends 0.1 as text, and treats a float of 0.1 as a change.
     #[test]
     fn inexact_fractions_go_as_text() {
         let tenth = [0xa3, b'0', b'.', b'1'];
@@ -306,7 +306,7 @@ mod tests {
         let value = decode(&bytes, &Type::Dynamic).unwrap();
         assert_eq!(value.as_list().unwrap(), [Value::from("x")]);
         assert_eq!(encode(&value, &Type::Dynamic).unwrap(), bytes);
-        // A value made by the provider gets the type that a literal would have.
+        // A value from the provider gets the type that a literal would have.
         let made = encode(&Value::from(vec![Value::from(true)]), &Type::Dynamic).unwrap();
         let Value::Dynamic(ty, _) = decode(&made, &Type::Dynamic).unwrap() else {
             panic!("not dynamic")

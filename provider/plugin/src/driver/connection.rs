@@ -1,4 +1,4 @@
-//! The connection to a provider: its socket, and TLS as Terraform does it or should not.
+//! The connection to a provider: its socket, and TLS, done properly or, for tests, wrongly.
 
 use std::io;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub enum Security {
     /// Not at all.
     #[default]
     Plaintext,
-    /// As Terraform does: each side knows the other's certificate.
+    /// As in Terraform: each side knows the other's certificate.
     MutualTls,
     /// The provider expects a certificate and the driver shows none. The provider must refuse.
     NoCertificate,
@@ -37,7 +37,7 @@ pub enum Security {
     StolenCertificate,
 }
 
-/// Shows a certificate and signs with whatever key there is.
+/// Presents a certificate and signs with any key.
 #[derive(Debug)]
 struct Shown(Arc<CertifiedKey>);
 

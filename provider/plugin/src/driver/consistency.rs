@@ -1,5 +1,5 @@
 //! Terraform's rules: a plan keeps what is configured, and an apply does what was planned. A provider that breaks them
-//! is refused by Terraform with an error that its users can do nothing about.
+//! is refused by Terraform with an error that users can't fix.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ fn check_attributes(
     }
 }
 
-/// Visits elements that have a key. Those of sets are found by their order, which the layer keeps.
+/// Visits elements that have a key. Those of sets are matched by their order, which the layer keeps.
 fn check_elements(values: [&Value; 3], path: &Path, check: &mut dyn FnMut([&Value; 3], &Path)) {
     match values[0] {
         Value::List(elements) => {
@@ -93,7 +93,7 @@ fn check_elements(values: [&Value; 3], path: &Path, check: &mut dyn FnMut([&Valu
     }
 }
 
-/// Checks that all that was planned has come true, and that nothing is unknown any more.
+/// Checks that everything came out as planned, and that nothing is unknown any longer.
 pub(super) fn check_applied(ty: &Type, planned: &Value, actual: &Value) -> Result<(), Diagnostics> {
     let mut errors = Diagnostics::new();
     compare(ty, planned, actual, &Path::root(), &mut errors);
@@ -133,7 +133,7 @@ fn compare(ty: &Type, planned: &Value, actual: &Value, path: &Path, errors: &mut
                 compare(element, a, b, &path.index(i), errors);
             }
         }
-        // Which element became which can't be told in a set with unknown parts.
+        // In a set with unknown parts, elements can't be matched.
         (Type::Set(_), Value::List(a), Value::List(b))
             if !planned.is_wholly_known() && a.len() == b.len() => {}
         _ if same(ty, planned, actual) => {}

@@ -9,7 +9,7 @@ pub enum StartError {
     #[error("the provider did not start: {0}")]
     Process(String),
     /// The first line was not a handshake.
-    #[error("this is no handshake: {0:?}")]
+    #[error("this is not a handshake: {0:?}")]
     Handshake(String),
     /// The connection was refused, or broke.
     #[error("no connection: {0}")]

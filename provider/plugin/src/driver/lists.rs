@@ -1,4 +1,4 @@
-//! Lists of what there is, and configurations for it.
+//! Lists of existing things, and configurations for them.
 
 use serde_json::Value as Json;
 use tonic::Request;
@@ -11,10 +11,10 @@ use crate::value::Value;
 
 impl Driver {
     /// Lists at most `limit` things of a resource type, with all their attributes if `include` says so. Validates first, as
-    /// Terraform does, and stops reading when it has as many.
+    /// Terraform does, and stops reading when it has that many.
     ///
     /// # Errors
-    /// What the provider answers; what was found before is forgotten then, as Terraform does.
+    /// What the provider answers; results so far are then discarded, as in Terraform.
     pub async fn list(
         &self,
         type_name: &str,

@@ -64,7 +64,7 @@ pub struct Driver {
     capabilities: tf::ClientCapabilities,
 }
 
-/// What the provider says it has.
+/// What the provider offers.
 #[derive(Debug, Default)]
 pub struct Schemas {
     /// The settings of the `provider` block.
@@ -101,7 +101,7 @@ pub struct Stored {
     pub type_name: String,
     /// The attributes.
     pub values: Json,
-    /// The provider's private notes.
+    /// The provider's private state.
     pub private: Vec<u8>,
     /// The identity, if the type has one.
     pub identity: Option<Json>,
@@ -118,7 +118,7 @@ pub struct Planned {
     pub prior: Option<Stored>,
     /// The planned attributes; null for a deletion.
     pub values: Json,
-    /// The provider's private notes.
+    /// The provider's private state.
     pub private: Vec<u8>,
     /// The identity after, if the plan knows it.
     pub identity: Option<Json>,
@@ -128,7 +128,7 @@ pub struct Planned {
     pub warnings: Diagnostics,
 }
 
-/// What an apply left behind, also if it failed.
+/// What an apply left behind, even if it failed.
 #[derive(Debug, Clone)]
 pub struct Applied {
     /// The state after; `None` if there is none (deleted, or never created).
@@ -142,20 +142,20 @@ pub struct Applied {
 pub struct Item {
     /// The identity.
     pub identity: Json,
-    /// What people call it.
+    /// Its name for people.
     pub display_name: String,
     /// The attributes, if they were asked for.
     pub values: Option<Json>,
 }
 
-/// A secret that an ephemeral resource made.
+/// A secret from an ephemeral resource.
 #[derive(Debug, Clone)]
 pub struct OpenedSecret {
     /// The type.
     pub type_name: String,
     /// The attributes.
     pub values: Json,
-    /// The provider's private notes.
+    /// The provider's private state.
     pub private: Vec<u8>,
     /// When to renew it, in seconds since 1970.
     pub renew_at: Option<i64>,
@@ -170,7 +170,7 @@ impl Driver {
         Launch::new(binary).start().await
     }
 
-    /// What the provider says it has.
+    /// What the provider offers.
     pub fn schemas(&self) -> &Schemas {
         &self.schemas
     }
@@ -200,7 +200,7 @@ impl Driver {
     }
 }
 
-/// Makes a call and takes the answer out of its wrapping.
+/// Makes a call and unwraps the response.
 macro_rules! call {
     ($driver:expr, $rpc:ident, $request:expr) => {
         $driver

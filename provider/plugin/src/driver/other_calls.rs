@@ -119,7 +119,7 @@ impl Driver {
     /// Reads a data source.
     ///
     /// # Errors
-    /// What the provider answers, or the rule of Terraform's that it breaks.
+    /// What the provider answers, or the Terraform rule that it breaks.
     pub async fn read_data(&self, type_name: &str, config: Json) -> Result<Json> {
         let schema = self
             .schemas
@@ -147,7 +147,7 @@ impl Driver {
         Ok(to_json(&state))
     }
 
-    /// Makes a secret.
+    /// Opens an ephemeral resource.
     ///
     /// # Errors
     /// What the provider answers.
@@ -172,7 +172,7 @@ impl Driver {
         })
     }
 
-    /// Makes a secret last longer.
+    /// Renews an ephemeral resource.
     ///
     /// # Errors
     /// What the provider answers.
@@ -189,7 +189,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Destroys a secret.
+    /// Closes an ephemeral resource.
     ///
     /// # Errors
     /// What the provider answers.

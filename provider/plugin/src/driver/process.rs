@@ -68,7 +68,7 @@ impl Launch {
         self
     }
 
-    /// Behaves like Terraform before 1.11, which knows no write-only attributes.
+    /// Behaves like Terraform before 1.11, which does not support write-only attributes.
     #[must_use]
     pub fn without_write_only(mut self) -> Self {
         self.capabilities.write_only_attributes_allowed = false;
@@ -171,7 +171,7 @@ impl Driver {
     /// Ends the provider as Terraform does, and waits for it.
     ///
     /// # Errors
-    /// If it does not end by itself in time. It is killed then.
+    /// If it does not end in time. Then it is killed.
     pub async fn shutdown(&self) -> io::Result<ExitStatus> {
         let answer = GrpcControllerClient::new(self.process.channel.clone())
             .shutdown(Empty {})
@@ -183,7 +183,7 @@ impl Driver {
     /// Waits for the end of the provider.
     ///
     /// # Errors
-    /// If it does not end by itself in time. It is killed then.
+    /// If it does not end in time. Then it is killed.
     pub async fn ended(&self) -> io::Result<ExitStatus> {
         let child = self
             .process
@@ -200,7 +200,7 @@ impl Driver {
     }
 }
 
-/// The line with which a plugin introduces itself.
+/// The handshake line of a plugin.
 struct Handshake {
     socket: PathBuf,
     certificate: Option<CertificateDer<'static>>,

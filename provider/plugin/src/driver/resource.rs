@@ -1,4 +1,4 @@
-//! Calls about resources, as a test wants to make them.
+//! Calls about resources, in the form that tests need.
 
 use serde_json::Value as Json;
 use tonic::Request;
@@ -62,7 +62,7 @@ impl Driver {
     /// Plans a creation, or with `prior` an update. Validates first, as Terraform does.
     ///
     /// # Errors
-    /// What the provider answers, or the rule of Terraform's that the plan breaks.
+    /// What the provider answers, or the Terraform rule that the plan breaks.
     pub async fn plan(
         &self,
         type_name: &str,
@@ -180,10 +180,10 @@ impl Driver {
         })
     }
 
-    /// Applies a plan and tells what is left, whether it worked or not.
+    /// Applies a plan and returns what is left, whether it succeeded or not.
     ///
     /// # Errors
-    /// If the plugin does not answer, or breaks one of Terraform's rules. What it answers itself is in the result.
+    /// If the plugin does not answer, or breaks one of Terraform's rules. The provider's own errors are in the result.
     pub async fn apply(&self, planned: &Planned) -> Result<Applied> {
         let type_name = &planned.type_name;
         let schema = self.resource(type_name)?;
@@ -250,7 +250,7 @@ impl Driver {
     /// Plans and creates.
     ///
     /// # Errors
-    /// What the provider answers, or the rule of Terraform's that it breaks.
+    /// What the provider answers, or the Terraform rule that it breaks.
     pub async fn create(&self, type_name: &str, config: Json) -> Result<Stored> {
         let planned = self.plan(type_name, None, config).await?;
         let nothing =

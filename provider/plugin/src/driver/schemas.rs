@@ -1,4 +1,4 @@
-//! Schemas from the wire: only what the protocol carries, so nothing of how the provider plans.
+//! Schemas from the wire: only what the protocol carries, so nothing about how the provider plans.
 
 use tonic::transport::Channel;
 
@@ -44,7 +44,7 @@ fn convert<A, B: From<A>>(
         .collect()
 }
 
-/// A type that can't be read is taken for any type; values of it then say what is wrong.
+/// A type that can't be read is treated as any type; reading its values then reports the problem.
 fn ty(json: &[u8]) -> Type {
     serde_json::from_slice(json)
         .ok()

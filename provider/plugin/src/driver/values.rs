@@ -10,7 +10,7 @@ use crate::schema::Body;
 use crate::types::{Nesting, Type};
 use crate::value::Value;
 
-/// What a test wrote down.
+/// The input of a test.
 pub(super) fn from_json(json: Json) -> Value {
     match json {
         Json::String(text) if text == UNKNOWN => Value::Unknown,
@@ -25,7 +25,7 @@ pub(super) fn from_json(json: Json) -> Value {
     }
 }
 
-/// What a test reads.
+/// The output for a test.
 pub(super) fn to_json(value: &Value) -> Json {
     match value {
         Value::Unknown => UNKNOWN.into(),

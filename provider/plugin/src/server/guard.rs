@@ -1,4 +1,4 @@
-//! Runs a handler so that whatever happens, the call gets an answer that says what happened.
+//! Runs a handler so that whatever happens, the call gets a meaningful answer.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -9,7 +9,7 @@ use futures::FutureExt;
 use crate::context::Context;
 use crate::diagnostic::{Diagnostic, Diagnostics, Result};
 
-/// What came out of a handler: a value unless it failed, and what to tell the user.
+/// The outcome of a handler: a value unless it failed, and messages for the user.
 pub(super) struct Outcome<T> {
     pub(super) value: Option<T>,
     pub(super) diagnostics: Diagnostics,

@@ -1,4 +1,4 @@
-//! Lists of what there is of a resource type, as streams.
+//! Lists of the existing resources of a type, as streams.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl<P: Provider> Server<P> {
         }
     }
 
-    /// Starts a list. What is not read from the stream is not looked for, and a stream that is dropped ends the search.
+    /// Starts a list. The search only proceeds as the stream is read, and dropping the stream ends it.
     pub(super) fn list(
         &self,
         request: tf::list_resource::Request,
@@ -70,7 +70,7 @@ impl<P: Provider> Server<P> {
     }
 }
 
-/// Looks for what is wanted as long as somebody listens.
+/// Searches as long as somebody listens.
 async fn search<C: Send + Sync + 'static>(
     resource: Result<Arc<dyn ListResource<C>>, Diagnostic>,
     ctx: Context<C>,

@@ -1,4 +1,4 @@
-//! The provider as a gRPC service: decodes each request along the schema, calls the handler, encodes its answer.
+//! The provider as a gRPC service: decodes each request according to the schema, calls the handler, encodes its answer.
 //!
 //! One file per noun; `rpc` is the table of calls. Knows no socket (that is `serve`) and plans nothing itself (that is
 //! `planning`).
@@ -86,7 +86,7 @@ impl<P: Provider> Server<P> {
         }
     }
 
-    /// Lets the provider end what it has begun.
+    /// Lets the provider finish what it has begun.
     pub(crate) async fn finish(&self) {
         if let Some(client) = self.client() {
             self.provider.finish(&client).await;
@@ -148,7 +148,7 @@ impl<P: Provider> Server<P> {
     }
 }
 
-/// Warns of what is configured and should not be used any more; Terraform itself only warns of what is read.
+/// Warns of deprecated attributes in the configuration; Terraform itself only warns of those that are read.
 fn warn_of_deprecated<C>(ctx: &Context<C>, schema: &Schema, config: &Value) {
     if let Some(reason) = &schema.body.deprecated {
         ctx.report(Diagnostic::warning(

@@ -116,8 +116,8 @@ impl<P: Provider> Server<P> {
         }
     }
 
-    /// The identity in the state before a change, which the host does not send. It may differ from the planned one: what is
-    /// part of it may be about to get another name.
+    /// The identity in the state before a change, which the host does not send. It may differ from the planned one: a part
+    /// of it may be about to be renamed.
     fn identity_before(
         &self,
         request: &tf::apply_resource_change::Request,
@@ -187,7 +187,7 @@ impl<P: Provider> Server<P> {
         let outcome = guard(&format!("reading {}", request.type_name), &ctx, async {
             let (resource, states) = self.resource(&request.type_name)?;
             if ctx.try_client().is_none() {
-                // Nobody to ask: the provider's settings are not known yet. What was true last time has to do.
+                // The server can't be asked: the provider's settings are not known yet. Keep the last known state.
                 return Ok(tf::read_resource::Response {
                     new_state: request.current_state,
                     private: request.private,
@@ -299,7 +299,7 @@ impl<P: Provider> Server<P> {
                     Diagnostic::error("No identity", "This type has no identity.")
                 })?;
                 let mut identity = request.raw_identity.unwrap_or_default().json;
-                // A host that knew no identities wrote none, and one that does asks all the same.
+                // A host without support for identities wrote none, and one with support asks anyway.
                 if matches!(identity.as_slice(), b"" | b"null") {
                     return Ok(None);
                 }

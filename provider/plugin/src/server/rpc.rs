@@ -18,7 +18,8 @@ const CAPABILITIES: tf::ServerCapabilities = tf::ServerCapabilities {
     generate_resource_config: true,
 };
 
-/// The calls that only hand on to a method of [`Server`]. Written out as `async_trait` does, which can't see into macros.
+/// The calls that only hand on to a method of [`Server`]. Expanded by hand as `async_trait` would, since it can't see into
+/// macros.
 macro_rules! calls {
     ($($rpc:ident => $work:ident;)*) => {$(
         fn $rpc<'a, 'b>(
@@ -165,19 +166,19 @@ impl<P: Provider> tf::provider_server::Provider for Server<P> {
         Ok(Response::new(Self::call_function(self, request.get_ref())))
     }
 
-    /// Ctrl-C: tells the handlers, and leaves the server up so that calls under way can answer.
+    /// Ctrl-C: tells the handlers, and keeps the server up so that running calls can answer.
     async fn stop_provider(
         &self,
         _: Request<tf::stop_provider::Request>,
     ) -> Result<Response<tf::stop_provider::Response>, Status> {
-        tracing::info!("asked to stop: calls under way are told to finish soon");
+        tracing::info!("asked to stop: running calls are told to finish soon");
         self.stop.cancel();
         Ok(Response::new(tf::stop_provider::Response::default()))
     }
 }
 
 impl<P: Provider> Server<P> {
-    /// A schema with mistakes is not worth Terraform's time.
+    /// A schema with mistakes is not sent to Terraform.
     fn schema_errors(&self) -> Diagnostics {
         let problems = self.description.problems().into_iter();
         problems

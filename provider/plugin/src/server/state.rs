@@ -54,8 +54,8 @@ impl States<'_> {
         })
     }
 
-    /// Writes what was created or changed, come what may: the thing exists now, so a value that does not fit its
-    /// schema is left out and reported rather than losing the whole.
+    /// Writes what was created or changed in any case: the thing exists now, so a value that does not fit its schema is
+    /// left out and reported rather than losing everything.
     pub(super) fn write_applied(
         &self,
         mut instance: Instance,

@@ -1,5 +1,5 @@
-//! A size that is given in more than one way, as in configuration that Terraform writes itself. All that are given have to
-//! mean the same; then the allocation is asked for by the most exact of them, and the others stay as they are written.
+//! A size that is given in more than one way, as in configuration that Terraform generates. All of them have to mean the
+//! same; then the allocation is requested by the most exact of them, and the others stay as written.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ impl fmt::Display for Given {
     }
 }
 
-/// What a configuration gives, as far as it is known.
+/// What a configuration gives, as far as known.
 fn given(config: &Value) -> Result<Vec<Given>> {
     let cidr: Field<Text<Cidr>> = config.attribute("cidr")?;
     let hosts: Field<u64> = config.attribute("hosts")?;
@@ -57,7 +57,7 @@ fn given(config: &Value) -> Result<Vec<Given>> {
     .collect())
 }
 
-/// Whether the size is given in more than one way, so that somebody has to say whether all mean the same.
+/// Whether the size is given in more than one way, so that it has to be checked whether all mean the same.
 pub(super) fn is_redundant(config: &Value) -> Result<bool> {
     Ok(given(config)?.len() > 1)
 }
@@ -120,7 +120,7 @@ pub(super) fn check_found(config: &Value, found: &Found) -> Result<()> {
     Err(disagreement(&all, &text))
 }
 
-/// Whether the allocation has the size that it would have if it had been asked for by so many hosts.
+/// Whether the allocation has the size that it would have if it had been requested with this number of hosts.
 pub(super) fn means(found: &Found, hosts: u64) -> bool {
     if found.requested_hosts == Some(hosts) {
         return true;
@@ -132,7 +132,7 @@ pub(super) fn means(found: &Found, hosts: u64) -> bool {
         == Some(found.cidr.prefix_length())
 }
 
-/// Keeps one size in a configuration: as the allocation was asked for, and no network, which would be another one elsewhere.
+/// Keeps one size in a configuration: the requested one, but never a network, which would be a different one elsewhere.
 pub(super) fn keep_one(config: &mut Value) {
     config.set("cidr", Value::Null);
     if !config.get("hosts").is_null() {
@@ -140,8 +140,7 @@ pub(super) fn keep_one(config: &mut Value) {
     }
 }
 
-/// Keeps the number of hosts that the configuration has, where the allocation was asked for in another way that means the
-/// same.
+/// Keeps the number of hosts of the configuration if the allocation was requested in another way that means the same.
 pub(super) fn settle(found: &Found, known: &Value, state: &mut Value) -> Result<()> {
     let hosts: Field<u64> = known.attribute("hosts")?;
     if let Field::Known(hosts) = hosts

@@ -96,27 +96,29 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
         ("cidr", text("The first block.")),
         (
             "hosts",
-            number("Number of hosts, if the size was asked for that way."),
+            number("Number of hosts, if the size was requested that way."),
         ),
         ("prefix_length", number("Prefix length of the first block.")),
         ("vrf", text("Name of the VPC's VRF.")),
         (
             "profile",
-            text("Name of the profile that it was made from; null if it was asked for from pools."),
+            text(
+                "Name of the profile that it was created from; null if it was requested from pools.",
+            ),
         ),
         (
             "pools",
             texts(
-                "The pools that were asked for, in the order of preference; null if it was not so.",
+                "The requested pools, in the order of preference; null if it was requested otherwise.",
             ),
         ),
         (
             "pool_selector",
-            pairs("The labels that the pool was selected by; null if it was not so."),
+            pairs("The labels that the pool was selected by; null if it was requested otherwise."),
         ),
         (
             "exclude_cidrs",
-            texts("Networks that its blocks keep away from."),
+            texts("Networks that its blocks must not overlap."),
         ),
         ("labels", pairs("All labels that it has.")),
         (
@@ -130,7 +132,7 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
         ("description", text("Free text.")),
         (
             "owner",
-            text("For whom it was made; null for nobody in particular."),
+            text("For whom it was created; null for nobody in particular."),
         ),
         (
             "deletion_protection",

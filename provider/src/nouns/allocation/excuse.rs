@@ -1,4 +1,4 @@
-//! Why a refusal of the server says less than it seems to: this run is about to change what it is about.
+//! Why a refusal of the server may not be final: this run is about to change what it depends on.
 
 use ipam_client::Error;
 use ipam_shared::{
@@ -12,7 +12,7 @@ use crate::{
     run::{key::Key, notes::Run},
 };
 
-/// Whether this run makes or changes what the request names, so that the server can't say yet what it would get.
+/// Whether this run creates or changes what the request names, so that the server can't tell yet what it would get.
 pub(super) fn is_ahead_of_server(run: &Run, request: &NewAllocation) -> bool {
     let vpc = vpc::key(request.vpc.as_str());
     let is_named = |key: &Key| {
@@ -29,7 +29,7 @@ pub(super) fn is_ahead_of_server(run: &Run, request: &NewAllocation) -> bool {
     run.moves_any(is_named)
 }
 
-/// Why the refusal of a request for something called `key` says less than it seems to, if it does.
+/// Why the refusal of a request for something with the name `key` may not be final, if so.
 pub(super) fn excuse(
     run: &Run,
     request: &NewAllocation,
@@ -40,7 +40,7 @@ pub(super) fn excuse(
         return Some(Verdict::None);
     }
     match error.code()? {
-        // Of this name the state has one, which goes, is replaced, or gets another name.
+        // The state has one with this name, which is deleted, replaced, or renamed.
         Code::NameTaken | Code::Claimed if key.is_some_and(|key| run.is_present(key)) => {
             Some(Verdict::None)
         }

@@ -48,12 +48,12 @@ pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<(
     try_out(ctx, plan).await
 }
 
-/// Asks the server what the creation would get, and says so if that is nothing.
+/// Asks the server what the creation would get, and reports if that is nothing.
 async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     let Some(connection) = ctx.try_client() else {
         return Ok(());
     };
-    // While the apply goes on, the creation itself finds out.
+    // During an apply, the creation itself will tell.
     if is_destroy() || !plan.config.is_wholly_known() || connection.run.is_applying() {
         return Ok(());
     }
@@ -63,7 +63,7 @@ async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
         .as_ref()
         .is_some_and(|key| connection.run.is_present(key))
     {
-        // Planned as the successor of what has the name now: what else is wrong is asked without it.
+        // Planned as the successor of what has the name now: ask without the name whether anything else is wrong.
         wanted.name = None;
     }
     if is_ahead_of_server(&connection.run, &wanted) {
@@ -89,13 +89,13 @@ async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
             refusal = Diagnostic {
                 severity: Severity::Warning,
                 summary: format!(
-                    "Perhaps the allocation {} can't be made",
+                    "Perhaps the allocation {} can't be created",
                     title(&plan.planned)
                 ),
                 ..refusal
             };
             refusal.detail.push_str(
-                "\n\nSo it is now. What else this run changes may make it possible before.",
+                "\n\nThis is the current state. Other changes of this run may make it possible first.",
             );
         }
         Verdict::Certain => refusal.detail.push_str("\n\nNothing was changed."),
@@ -104,7 +104,7 @@ async fn try_out(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Plans what nobody but the configuration decides: the roles of the blocks, and what it says of the first one.
+/// Plans what the configuration alone decides: the roles of the blocks, and what it says of the first one.
 async fn promise(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     let (roles, pool) = match request::is_from_pools(&plan.config) {
         Some(true) => (Some(vec![MAIN.to_owned()]), only_pool(&plan.config)),
@@ -136,7 +136,7 @@ async fn promise(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
-/// The roles of the blocks that the planned profile gives, as far as it is known.
+/// The roles of the blocks of the planned profile, as far as known.
 async fn roles_of_profile(ctx: &Context<Connection>, plan: &Plan) -> Result<Option<Vec<String>>> {
     let profile: Field<Text<Name>> = plan.planned("profile")?;
     match (ctx.try_client(), profile) {
@@ -153,7 +153,7 @@ fn only_pool(config: &Value) -> Value {
     let pools: std::result::Result<Field<Vec<Field<String>>>, _> = config.attribute("pools");
     match pools {
         Ok(Field::Known(pools)) => match pools.as_slice() {
-            // An id says nothing of the name.
+            // An id does not tell the name.
             [Field::Known(name)] if name.parse::<PoolId>().is_err() => name.as_str().into(),
             _ => Value::Null,
         },

@@ -1,4 +1,4 @@
-//! What identifies an allocation, and finding what an import names.
+//! What identifies an allocation, and how an import finds it.
 
 use ipam_client::{Client, Error};
 use ipam_shared::{api::allocation::Allocation, error::Code, ids::AllocationId, name::Name};
@@ -37,7 +37,7 @@ pub(super) fn text(request: &Import) -> Result<String> {
     }
 }
 
-/// Finds what an import names. An identity tells an id from names and networks, however they look.
+/// Finds what an import names. An identity distinguishes an id from names and networks, however they look.
 pub(super) async fn find(
     client: &Client,
     request: &Import,
@@ -64,7 +64,7 @@ pub(super) async fn find(
     Ok(found.into_iter().collect())
 }
 
-/// Refuses what was found by one part of an identity while another part is about something else.
+/// Refuses what was found by one part of an identity while another part refers to something else.
 pub(super) fn check(request: &Import, found: &Value) -> Result<()> {
     match request {
         Import::Id(_) => Ok(()),

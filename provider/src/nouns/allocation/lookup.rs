@@ -1,4 +1,4 @@
-//! Finding allocations by what people know them by.
+//! Finding allocations by name, id or block.
 
 use ipam_client::{Client, Error};
 use ipam_shared::{

@@ -36,7 +36,7 @@ impl Listing for Allocations {
             by("vrf", "Only those of VPCs in the VRF of this name."),
             by(
                 "profile",
-                "Only those that were made from the profile of this name.",
+                "Only those that were created from the profile of this name.",
             ),
             by(
                 "pool",

@@ -1,4 +1,4 @@
-//! Whether a changed request would have been content with the blocks that are there, and if not, why.
+//! Whether the existing blocks satisfy a changed request, and if not, why.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ pub(super) async fn not_from_pools(
     if wanted.iter().any(|wanted| wanted == pool) {
         return Ok(None);
     }
-    // In the words of the state, and as this run renames it.
+    // By its name in the state, and by its new name in this run.
     let is_renamed = |wanted: &String| {
         let key = |name: &str| scoped(Noun::Pool, vrf, name);
         connection.run.is_renamed(&key(pool), &key(wanted))
@@ -89,8 +89,8 @@ pub(super) async fn not_from_pools(
     Ok(Some(not_among(prior, pool)))
 }
 
-/// Whether the pool may get one of the names although this run has not told: it has it already, or nothing has it and
-/// nothing new is to have it. The apply looks again.
+/// Whether the pool may get one of the names although this run has not said so: it has it already, or nothing has it and
+/// nothing new is to have it. The apply checks again.
 async fn is_renamed_elsewhere(
     ctx: &Context<Connection>,
     connection: &Connection,
@@ -127,7 +127,7 @@ fn not_among(allocation: &Value, pool: &str) -> String {
     format!("It has {cidr} from the pool {pool}, which is not among them.")
 }
 
-/// Refuses pools that were taken for new names of those before, where the block is from none of them.
+/// Refuses pools that were assumed to be new names of the previous ones, if the block is from none of them.
 pub(super) fn check_pools(found: &Value, planned: &Value) -> Result<()> {
     let wanted: Vec<String> = planned.attribute("pools")?;
     let first = found.get("blocks").get(MAIN).get("pool");
@@ -185,7 +185,7 @@ pub(super) async fn not_selected(
     }))
 }
 
-/// Why a block is where none may be.
+/// Why a block is where it must not be.
 pub(super) fn excluded(plan: &Plan, prior: &Value) -> Result<Option<String>> {
     let planned = plan.planned.get("exclude_cidrs");
     if !plan.changes("exclude_cidrs") || planned.is_null() || !planned.is_wholly_known() {
@@ -202,7 +202,7 @@ pub(super) fn excluded(plan: &Plan, prior: &Value) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// A block that overlaps what the plan says to keep away from, and that.
+/// A block that overlaps an excluded network of the plan, and that network.
 pub(super) fn first_excluded(plan: &Plan, found: &Allocation) -> Result<Option<(Cidr, Cidr)>> {
     if !plan.planned.get("exclude_cidrs").is_wholly_known() {
         return Ok(None);

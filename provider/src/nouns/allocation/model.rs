@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipam_shared::{api::allocation::Allocation, cidr::Cidr, ids::AllocationId, name::Name};
 use tfplugin::{Attribute, Diagnostic, Number, Text, ToValue, Type, Value};
 
-/// What one is called in a sentence.
+/// What it is called in a sentence.
 pub(super) const WORD: &str = "allocation";
 
 /// The attributes in common that are only ever computed.
@@ -92,7 +92,7 @@ fn texts(cidrs: &[Cidr]) -> Option<Vec<String>> {
     (!cidrs.is_empty()).then(|| cidrs.iter().map(ToString::to_string).collect())
 }
 
-/// The name that an attribute has.
+/// The name of an attribute.
 pub(super) fn name_of(values: &Value, attribute: &str) -> Result<Name, Diagnostic> {
     values
         .attribute::<Text<Name>>(attribute)

@@ -1,4 +1,4 @@
-//! What an allocation is called: which is unique, changes in place, and is what a creation is repeated by.
+//! The name of an allocation: it is unique, changes in place, and makes a creation idempotent.
 
 use ipam_client::Error;
 use ipam_shared::name::fold;
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// What people call it: `vpc/name`, or its id while the names are not known.
+/// Its name for people: `vpc/name`, or its id while the names are not known.
 pub(crate) fn title(values: &Value) -> String {
     match (values.get("vpc").as_str(), values.get("name").as_str()) {
         (Some(vpc), Some(name)) => format!("{vpc}/{name}"),
@@ -38,14 +38,14 @@ pub(crate) fn title(values: &Value) -> String {
     }
 }
 
-/// What tells it from all others; nothing while that is not known.
+/// What distinguishes it from all others; nothing while that is not known.
 pub(super) fn key(values: &Value) -> Option<Key> {
     let (vpc, name) = (values.get("vpc").as_str()?, values.get("name").as_str()?);
     let text = format!("{}/{name}", fold(vpc));
     Some(Key::new(Noun::Allocation, text))
 }
 
-/// Notes what is wanted, and refuses a second one of the same name.
+/// Notes the wanted name, and refuses a second resource with it.
 pub(super) async fn note(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     let (Some(connection), Some(wanted)) = (ctx.try_client(), key(&plan.planned)) else {
         return Ok(());
@@ -69,7 +69,7 @@ pub(super) async fn note(ctx: &Context<Connection>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Plans another name, which the ranges go along with. Returns whether it gets new ones instead.
+/// Plans a new name, which keeps the ranges. Returns whether it gets new ones instead.
 pub(super) fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<bool> {
     let Some(prior) = plan.prior.clone() else {
         return Ok(false);
@@ -81,7 +81,7 @@ pub(super) fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<bool> {
     rename::plan(ctx, plan, WORD, [&before, &after], &ranges(&prior))
 }
 
-/// Changes it, also if somebody else is about to give up the name that it is to have.
+/// Changes it, even if another resource is about to give up its new name.
 pub(super) async fn updating(
     ctx: &Context<Connection>,
     connection: &Connection,
@@ -109,12 +109,12 @@ pub(super) async fn updating(
     .await
 }
 
-/// Why it was not made.
+/// Why it was not created.
 pub(super) fn refused(what: &str, error: &Error) -> Diagnostic {
     if error.code() != Some(Code::NameTaken) {
         return not_made(what, error);
     }
-    let advice = "An allocation of this name was asked for differently before. Change the name; or, if it is the one that \
+    let advice = "An allocation of this name was requested differently before. Change the name; or, if it is the one that \
                   you mean, import it by vpc/name. A resource that is replaced with create_before_destroy needs a name \
                   that changes with its size, because for a while both exist.";
     explained(what, error, Some(advice.to_owned()))

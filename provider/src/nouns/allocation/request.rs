@@ -1,8 +1,8 @@
-//! What an allocation's blocks are cut from: a profile, or pools; in which VRF; away from what.
+//! What an allocation's blocks are cut from: a profile, or pools; in which VRF; excluding which networks.
 //!
-//! The server keeps the request that an allocation was made with, and blocks never move. So a changed request changes
-//! nothing where it would have been content with the blocks that are there: then only the state notes it. Otherwise the
-//! allocation is replaced, and the plan says which block does not fit and why.
+//! The server keeps the request that an allocation was made with, and blocks never move. So if the existing blocks satisfy
+//! a changed request, only the state records it. Otherwise the allocation is replaced, and the plan says which block does
+//! not fit and why.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ const CONSEQUENCE: &str =
 /// The three ways to say what blocks are cut from.
 const RECIPES: [&str; 3] = ["profile", "pools", "pool_selector"];
 
-/// Refuses requests that can't be.
+/// Refuses invalid requests.
 pub(super) fn check(config: &Value) -> Result<()> {
     for name in ["vrf", "profile"] {
         config.attribute::<Field<Text<Name>>>(name)?;
@@ -77,7 +77,8 @@ pub(super) fn check(config: &Value) -> Result<()> {
         .is_some_and(BTreeMap::is_empty)
     {
         let detail =
-            "pool_selector takes at least one label; none would select every pool.".to_owned();
+            "pool_selector needs at least one label; without any it would select every pool."
+                .to_owned();
         return refuse("Unsuitable selector", detail, "pool_selector");
     }
     labels::check(config, "pool_selector")?;
@@ -104,7 +105,7 @@ pub(super) fn is_from_pools(config: &Value) -> Option<bool> {
     Some(!pools.is_null() || !selector.is_null())
 }
 
-/// Fills in the profile that is not configured.
+/// Fills in the default profile.
 pub(super) fn fill_in(plan: &mut Plan) {
     if !plan.config.get("profile").is_null() {
         return;
@@ -150,7 +151,7 @@ pub(super) async fn plan_moved(ctx: &Context<Connection>, plan: &mut Plan) -> Re
     Ok(())
 }
 
-/// The request with what the configuration says beside the size.
+/// The request with what the configuration says besides the size.
 pub(super) fn asked(wanted: NewAllocation, config: &Value) -> Result<NewAllocation> {
     let name = |name: &str| -> Result<Option<Name>> {
         let text: Option<Text<Name>> = config.attribute(name)?;
@@ -175,7 +176,7 @@ fn selector_labels(labels: labels::LabelMap) -> std::result::Result<Labels, Diag
     })
 }
 
-/// Replaces the allocation where the changed request would not have been content with its blocks. Returns whether it does.
+/// Replaces the allocation if its blocks do not satisfy the changed request. Returns whether it does.
 pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<bool> {
     let Some(prior) = plan.prior.clone() else {
         return Ok(false);
@@ -210,8 +211,8 @@ pub(super) async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<b
     Ok(replaced)
 }
 
-/// The places that the plan changes the name of, which is right only if they have got that name. The VRF that comes with
-/// another VPC is none of them.
+/// The places whose names change in the plan, which is right only if they were renamed. The VRF of another VPC is not among
+/// them.
 fn renamed(request: &Update) -> impl Iterator<Item = &'static str> + '_ {
     ["vrf", "profile"].into_iter().filter(|name| {
         let is_asked = *name == "profile" || !request.config.get(name).is_null();
@@ -224,7 +225,7 @@ pub(super) fn may_be_renamed(request: &Update) -> bool {
     renamed(request).next().is_some() || may_be_from_renamed(request)
 }
 
-/// Refuses a change of place that turns out to be no renaming.
+/// Refuses a change of place that turns out not to be a renaming.
 pub(super) fn check_renamed(request: &Update, found: &Value) -> Result<()> {
     for name in renamed(request) {
         place::check(WORD, name, found, &request.planned)?;
@@ -235,7 +236,7 @@ pub(super) fn check_renamed(request: &Update, found: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out of a configuration what is so without saying.
+/// Leaves defaults out of a configuration.
 pub(super) fn keep_needful(config: &mut Value) {
     for (name, usual) in [("profile", DEFAULT_PROFILE), ("vrf", DEFAULT_VRF)] {
         if config.get(name).as_str() == Some(usual) {
@@ -244,7 +245,7 @@ pub(super) fn keep_needful(config: &mut Value) {
     }
 }
 
-/// Whether the pools are other ones by their names, and no ids.
+/// Whether the pools differ, and are given by names, not ids.
 fn may_be_from_renamed(request: &Update) -> bool {
     let names = request.planned.get("pools").as_list();
     request.changes("pools")
@@ -257,7 +258,7 @@ fn may_be_from_renamed(request: &Update) -> bool {
         })
 }
 
-/// Keeps the request as the configuration has it; the server knows the one that the allocation was made with.
+/// Keeps the request of the configuration; the server knows the one that the allocation was created with.
 pub(super) fn settle(known: &Value, state: &mut Value) {
     if known.as_map().is_none() {
         return;

@@ -1,9 +1,9 @@
 //! The resource `ipam_allocation`: when it changes in place, when it is replaced, and who owns it.
 //!
-//! Creation is exactly-once because of the name: whoever asks again for the same under the same name gets the same
-//! allocation. So that two configurations can't both own it for ever, the server draws a claim for each creation. It is
-//! kept in private state and shown at each read; the first read confirms it, and from then on nobody adopts the
-//! allocation by its name. What the server says it deleted leaves the state; what it merely doesn't know stays.
+//! Creation is exactly-once because of the name: a repeated request with the same name gets the same allocation. So that
+//! two configurations can't both own it forever, the server generates a claim for each creation. It is kept in private
+//! state and shown at each read; the first read confirms it, and from then on nobody can adopt the allocation by its name.
+//! What the server reports as deleted is removed from the state; what it merely doesn't know stays.
 
 use ipam_shared::name::fold;
 use ipam_shared::{
@@ -72,7 +72,7 @@ impl Resource<Connection> for Allocation {
         request::fill_in(plan);
         naming::note(ctx, plan).await?;
         if plan.config.get("hosts").is_null() {
-            // Not asked for, or asked for before in a way that means the same size.
+            // Not requested, or requested before in a way that means the same size.
             let before: Value = plan.prior("hosts")?;
             plan.set("hosts", &before);
         }
@@ -283,7 +283,7 @@ impl Resource<Connection> for Allocation {
     }
 }
 
-/// The attributes of what was found by somebody who knows nothing of it.
+/// The attributes for something that was just found.
 pub(crate) fn imported(found: &Found, connection: &Connection) -> Result<Value> {
     state(found, &Value::Null, connection)
 }
@@ -296,7 +296,7 @@ fn check_protection(state: &Value) -> Result<()> {
     Err(Diagnostic::error(
         format!("The allocation {} is protected from deletion", title(state)),
         format!(
-            "It holds {}, which somebody may be using. To destroy or replace it all the same, set \
+            "It holds {}, which somebody may be using. To destroy or replace it anyway, set \
              deletion_protection = false, apply that, and then repeat this.",
             ranges(state)
         ),
@@ -305,8 +305,8 @@ fn check_protection(state: &Value) -> Result<()> {
     .into())
 }
 
-/// The attributes of what was found. `known` is the plan or the state from before: what the server spells in its own
-/// way stays as the configuration has it.
+/// The attributes of what was found. `known` is the plan or the prior state: what the server spells differently stays as
+/// configured.
 fn state(found: &Found, known: &Value, connection: &Connection) -> Result<Value> {
     let mut state = model::attributes(found);
     labels::settle(&found.labels, known, connection, &mut state)?;

@@ -31,10 +31,10 @@ pub(super) fn schema() -> Schema {
     .attribute(
         "hosts",
         Attribute::number().optional().computed().use_state_for_unknown().describe(
-            "Number of hosts that the first block must hold, beside its reserved addresses: 1 to 4091 with \
-             `node-pod`, where [`prefix_for_hosts`](../functions/prefix_for_hosts.md) tells the size. A change that \
-             needs another size resizes every block in place: the plan shows the new networks, or who stands in the \
-             way. Null if the size was asked for in another way.",
+            "Number of hosts that the first block must hold, in addition to its reserved addresses: 1 to 4091 with \
+             `node-pod`, where [`prefix_for_hosts`](../functions/prefix_for_hosts.md) tells the size. A change that needs \
+             another size resizes every block in place: the plan shows the new networks, or what blocks it. Null if the \
+             size was asked for in another way.",
         ),
     )
     .attribute(
@@ -42,15 +42,15 @@ pub(super) fn schema() -> Schema {
         Attribute::number().optional().computed().use_state_for_unknown().describe(
             "Prefix length of the first block: 20 to 26 with `node-pod`. A change resizes every block in place, by as \
              many bits: one that grows becomes the network around it, one that shrinks keeps its lower end. The plan \
-             shows the new networks, or who stands in the way.",
+             shows the new networks, or what blocks it.",
         ),
     )
     .attribute(
         "cidr",
         Attribute::string().optional().computed().use_state_for_unknown().describe(
-            "The first block. Set it to ask for that network and no other, for instance to take in one that is in \
-             use already. A change to the network around it, or to the lower end of it, is made in place; any other \
-             forces replacement.",
+            "The first block. Set it to ask for that network and no other, for instance to register one that is already in \
+             use. A change to the network around it, or to the lower end of it, is made in place; any other forces \
+             replacement.",
         ),
     )
     .attribute(
@@ -77,7 +77,7 @@ pub(super) fn schema() -> Schema {
         })
 }
 
-/// What a request says beside its size.
+/// What a request says besides its size.
 fn request() -> Vec<(&'static str, Attribute)> {
     vec![
         (
@@ -87,7 +87,7 @@ fn request() -> Vec<(&'static str, Attribute)> {
                 .computed()
                 .use_state_for_unknown()
                 .describe(
-                    "Name of the VPC's VRF, in which the VPC is made if it does not exist yet. If left out: that of the \
+                    "Name of the VPC's VRF, in which the VPC is created if it does not exist yet. If left out: that of the \
                      VPC, or `default` for a new one. Another VRF forces replacement, a new name of the same VRF does not.",
                 ),
         ),

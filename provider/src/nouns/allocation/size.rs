@@ -1,7 +1,7 @@
-//! The size of an allocation: the three ways to ask for it, and what a change of it makes of the blocks.
+//! The size of an allocation: the three ways to ask for it, and what a change does to the blocks.
 //!
-//! Blocks are resized where they are. The server says in a dry run what comes of it, so that the plan shows the new networks
-//! or, as an error, who stands in the way; both before anything is changed.
+//! Blocks are resized where they are. The server computes the result in a dry run, so the plan shows the new networks or,
+//! as an error, the conflicts; both before anything is changed.
 
 use ipam_shared::{
     api::{
@@ -33,7 +33,7 @@ use crate::{
 /// The three ways to ask for a size.
 const SIZES: [&str; 3] = ["hosts", "prefix_length", "cidr"];
 
-/// Refuses no size at all, unless pools may have a default. One that is not known yet counts as given.
+/// Refuses a missing size, unless pools may have a default. One that is not known yet counts as given.
 pub(super) fn check_given(ctx: &Context<Connection>, config: &Value) {
     let is_given = SIZES.iter().any(|name| !config.get(name).is_null());
     if !is_given && is_from_pools(config) == Some(false) {
@@ -48,7 +48,7 @@ pub(super) fn check_given(ctx: &Context<Connection>, config: &Value) {
     }
 }
 
-/// Refuses sizes that can't be, and those that the built-in profile does not give.
+/// Refuses invalid sizes, and those that the built-in profile does not offer.
 pub(super) fn check_value(config: &Value) -> Result<()> {
     let profile: Field<String> = config.attribute("profile")?;
     let built_in = match &profile {
@@ -108,8 +108,8 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
     }
 }
 
-/// Plans a change of size in place, with the networks that come of it; or replaces the allocation if another network is
-/// wanted than it can become, and says why. Returns whether the allocation is replaced; with `elsewhere` it is anyway.
+/// Plans a change of size in place, with the resulting networks; or replaces the allocation if it can't become the wanted
+/// network, and says why. Returns whether the allocation is replaced; with `elsewhere` it is anyway.
 pub(super) async fn plan(
     ctx: &Context<Connection>,
     plan: &mut Plan,
@@ -170,7 +170,7 @@ fn resized(plan: &Plan) -> impl Iterator<Item = &'static str> + use<> {
 }
 
 /// The change of size that is asked for, and the attribute that asks for it; without a change if another network is wanted
-/// than the block can become. Of several that ask, a network comes first, since only that may be out of reach.
+/// than the block can become. Of several, a network comes first, since only that may be impossible.
 fn wanted(plan: &Plan, now: Cidr) -> Result<Option<(&'static str, Option<AllocationPatch>)>> {
     let asked = |name: &str| !plan.config.get(name).is_null() && plan.changes(name);
     let mut patch = AllocationPatch {
@@ -199,7 +199,7 @@ fn wanted(plan: &Plan, now: Cidr) -> Result<Option<(&'static str, Option<Allocat
     Ok(attribute.map(|attribute| (attribute, Some(patch))))
 }
 
-/// Asks the server what comes of the change, and who stands in its way.
+/// Asks the server for the result of the change, and what conflicts with it.
 async fn dry_run(
     ctx: &Context<Connection>,
     connection: &Connection,
@@ -213,7 +213,7 @@ async fn dry_run(
     let outcome = until_stopped(ctx, &what, call).await?;
     let found = match outcome.map_err(|error| {
         let advice = (error.code() == Some(Code::Overlap)).then(|| {
-            "Blocks are resized where they are or not at all, and nothing was changed. Release what stands in the way \
+            "Blocks are resized where they are or not at all, and nothing was changed. Release what blocks it \
              first, and apply that; or leave this allocation as it is and add another one for the rest."
                 .to_owned()
         });
@@ -226,10 +226,9 @@ async fn dry_run(
             return Ok(());
         }
     };
-    // The server knows those of the request that the allocation was made with.
+    // The server knows those of the request that the allocation was created with.
     if let Some((block, excluded)) = misfit::first_excluded(plan, &found)? {
-        let reason =
-            format!("{block} overlaps {excluded}, which exclude_cidrs says to keep away from.");
+        let reason = format!("{block} overlaps {excluded}, which exclude_cidrs excludes.");
         let obstacle = Diagnostic::error(format!("Can't {what}"), reason).at(size);
         report_obstacle(ctx, obstacle);
     }
@@ -241,8 +240,8 @@ async fn dry_run(
     agreement::check_found(&plan.config, &found)
 }
 
-/// Pools and VRFs as the state calls them: by the time of the apply this run may have renamed them, and what it plans then
-/// has to be what is planned now.
+/// Pools and VRFs by their names in the state: by the time of the apply this run may have renamed them, and it must then
+/// plan the same as now.
 fn keep_names(plan: &Plan, values: &mut Value) {
     let before = plan.prior.as_ref().map(|prior| prior.get("blocks"));
     let Some(mut blocks) = values.get("blocks").as_map().cloned() else {
@@ -258,7 +257,7 @@ fn keep_names(plan: &Plan, values: &mut Value) {
     values.set("blocks", blocks);
 }
 
-/// What can be said without the server: the first block. Others may be of members that always have one size.
+/// What is known without the server: the first block. Others may belong to members with a fixed size.
 fn compute(plan: &mut Plan, prior: &Value, now: Cidr, patch: &AllocationPatch) -> Result<()> {
     let length = match (patch.prefix_length, patch.hosts) {
         (None, Some(hosts)) => {

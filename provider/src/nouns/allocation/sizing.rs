@@ -1,16 +1,16 @@
-//! How large a block the built-in profile gives for a number of hosts. Arithmetic only; nobody is asked.
+//! How large a block the built-in profile gives for a number of hosts. Arithmetic only; no server is asked.
 
 use ipam_shared::{
     api::profile::{DEFAULT_PROFILE, MAX_PREFIX_LENGTH, MIN_PREFIX_LENGTH},
     cidr::{Cidr, Family, RESERVED_ADDRESSES, prefix_length_for_hosts, usable_hosts},
 };
 
-/// The most hosts that a block of the built-in profile holds.
+/// The maximum number of hosts that a block of the built-in profile holds.
 pub(crate) fn most_hosts() -> u128 {
     usable_hosts(Family::Ipv4, MIN_PREFIX_LENGTH, RESERVED_ADDRESSES)
 }
 
-/// Prefix length of the node range that the built-in profile gives for that many hosts, or why it gives none.
+/// Prefix length of the node range that the built-in profile gives for that many hosts, or why there is none.
 pub(crate) fn node_prefix_length(hosts: u64) -> Result<u8, String> {
     if hosts == 0 {
         return Err("There must be at least 1 host.".to_owned());

@@ -76,7 +76,7 @@ fn ranges() -> Vec<AttributeSpec> {
             "range_prefix_lengths",
             Attribute::list(Type::Number).optional().computed().use_state_for_unknown(),
             "Prefix lengths of the ranges of a pool with a parent, largest range first; null without a parent.",
-            "Set it instead of `ranges` to have ranges of these sizes cut from the parent, wherever it has them free; \
+            "Set it instead of `ranges` to have ranges of these sizes cut from the parent, wherever it has room; \
              their order does not matter. Changed in place: a length more adds a range, one less removes the range of \
              that size with the highest addresses.",
         )
@@ -92,8 +92,8 @@ fn bounds() -> Vec<AttributeSpec> {
         length(
             "min_prefix_length",
             Attribute::number().default(0_i64),
-            "Shortest prefix, that is the largest block, that it gives.",
-            "Default: `0`, so that a block may be a whole range. Changed in place: blocks that exist stay.",
+            "Shortest prefix length, that is the largest block, that it hands out.",
+            "Default: `0`, so that a block may be a whole range. Changed in place: existing blocks stay.",
         ),
         length(
             "max_prefix_length",
@@ -101,13 +101,13 @@ fn bounds() -> Vec<AttributeSpec> {
                 .optional()
                 .computed()
                 .use_state_for_unknown(),
-            "Longest prefix, that is the smallest block, that it gives.",
-            "If left out: 32 or 128. Changed in place: blocks that exist stay.",
+            "Longest prefix length, that is the smallest block, that it hands out.",
+            "If left out: 32 or 128. Changed in place: existing blocks stay.",
         ),
         length(
             "default_prefix_length",
             Attribute::number().optional(),
-            "Prefix length when a request from pools does not say; null if it must say.",
+            "Prefix length for requests from pools that give none; null if they must give one.",
             "Changed in place.",
         ),
     ]
@@ -149,7 +149,7 @@ fn policies() -> Vec<AttributeSpec> {
     ]
 }
 
-/// All that the resource has.
+/// All attributes of the resource.
 pub(super) fn specs() -> Vec<AttributeSpec> {
     let place = [
         name("Name, unique within the VRF."),
@@ -164,11 +164,11 @@ pub(super) fn specs() -> Vec<AttributeSpec> {
                 .computed()
                 .use_state_for_unknown()
                 .requires_replace_because(
-                    "A pool has addresses of one family. This one is deleted, which takes that nothing is in it any \
-                     more, and a new one is made.",
+                    "A pool has addresses of one family. This one is deleted, which requires that nothing is in it any \
+                     more, and a new one is created.",
                 ),
             "`ipv4` or `ipv6`.",
-            "Only needed while neither a range nor the parent tells it. A change forces replacement.",
+            "Only needed if neither a range nor the parent tells it. A change forces replacement.",
         )
         .is::<KnownFamily>()
         .place(),
@@ -195,7 +195,7 @@ pub(super) fn specs() -> Vec<AttributeSpec> {
         .collect()
 }
 
-/// What changes by itself.
+/// Attributes that change by themselves.
 pub(super) fn only_looked_up() -> Vec<AttributeSpec> {
     vec![
         count("total_addresses", "Addresses in all ranges."),
@@ -206,7 +206,7 @@ pub(super) fn only_looked_up() -> Vec<AttributeSpec> {
         AttributeSpec::shown(
             "utilisation",
             Attribute::number(),
-            "Used part of the total, from 0 to 1.",
+            "Fraction of the total that is used, from 0 to 1.",
         ),
         count(
             "largest_free_prefix_length",

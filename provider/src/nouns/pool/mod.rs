@@ -1,8 +1,8 @@
 //! Pools.
 //!
-//! The ranges of a child pool may be asked for by size. The server finds room for them in the parent, so that they are
-//! known after apply, and what the configuration says is compared with the sizes of the ranges that are there: more of a
-//! size adds ranges, fewer removes those with the highest addresses.
+//! The ranges of a child pool may be asked for by size. The server finds room for them in the parent, so they are known
+//! after apply, and the configuration is compared with the sizes of the existing ranges: more of a size adds ranges, fewer
+//! removes those with the highest addresses.
 
 mod attributes;
 pub(crate) mod many;
@@ -101,7 +101,7 @@ impl Noun for Pool {
         }
         if !given("ranges") && !given("parent") && !given("family") {
             return Err(Diagnostic::error(
-                "Which family?",
+                "Unknown family",
                 "Neither ranges nor a parent tells whether the pool is for ipv4 or ipv6. Set family, or give ranges.",
             )
             .at("family")
@@ -137,8 +137,8 @@ impl Noun for Pool {
     }
 
     async fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> tfplugin::Result<()> {
-        let consequence = "A pool does not move between address spaces: this one is deleted, which takes that nothing is \
-            in it any more, and a new one is made.";
+        let consequence = "A pool does not move between address spaces: this one is deleted, which requires that nothing \
+            is in it any more, and a new one is created.";
         place::plan_vrf(ctx, plan, consequence).await?;
         plan::parent(ctx, plan).await?;
         plan::ranges(plan)?;
@@ -146,17 +146,17 @@ impl Noun for Pool {
         plan::name(ctx, plan)
     }
 
-    /// The plan has the sizes of ranges that are named; they are no further ones.
+    /// The plan contains the sizes of listed ranges; they are not additional ones.
     fn creation(config: &Value, fields: &mut Fields) {
         if !config.get("ranges").is_null() {
             fields.remove("range_prefix_lengths");
         }
     }
 
-    /// Ranges are sent as those that are to stay, and the lengths of those that are to be added.
+    /// Sends the ranges that stay, and the lengths of those to be added.
     fn patch(request: &Update, patch: &mut Fields) -> tfplugin::Result<()> {
         patch.remove("range_prefix_lengths");
-        // Null says that there is no default any more; it was left out because the plan has no value.
+        // Null removes the default; it was left out because the plan has no value.
         if request.changes("default_prefix_length") {
             let value = request.planned.get("default_prefix_length").to_json();
             patch.insert("default_prefix_length".to_owned(), value);
@@ -217,7 +217,7 @@ impl Noun for Pool {
             None => Value::Null,
             Some(_) => {
                 let lengths = lengths(&found.ranges);
-                // In the order of the configuration, if it is only an order.
+                // In the order of the configuration, if only the order differs.
                 let before: Field<Vec<u8>> = known.attribute("range_prefix_lengths")?;
                 match before.known() {
                     Some(before) if sorted(before.clone()) == lengths => before.to_value(),

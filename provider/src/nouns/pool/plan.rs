@@ -1,4 +1,4 @@
-//! What the plan of a pool can know ahead: whether it is another parent, and what becomes of the ranges.
+//! What the plan of a pool can know in advance: whether the parent changes, and what happens to the ranges.
 
 use ipam_shared::{
     api::ownership::Noun,
@@ -18,7 +18,7 @@ use crate::{
     run::key::scoped,
 };
 
-/// Keeps the parent that is only said in another way, and replaces the pool if it is another one.
+/// Keeps a parent that is only named differently, and replaces the pool if it is another one.
 pub(super) async fn parent(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     if plan.config.get("parent").is_null() {
         plan.set("parent_id", &Value::Null);
@@ -32,11 +32,11 @@ pub(super) async fn parent(ctx: &Context<Connection>, plan: &mut Plan) -> Result
     let before = prior.get("parent").clone();
     let id = prior.get("parent_id").clone();
     let wanted = plan.planned.get("parent").clone();
-    let reason = "The ranges of a pool are cut from the parent that it was made with. This one is deleted, which takes \
-        that nothing is in it any more, and a new one is made.";
+    let reason = "The ranges of a pool are cut from the parent that it was created with. This one is deleted, which \
+        requires that nothing is in it any more, and a new one is created.";
     match (wanted.as_str(), id.as_str()) {
         (Some(wanted), Some(id)) if wanted == id => {
-            // The id of what the state knows by its name, or it was imported so.
+            // The id of a parent that the state has by name, or it was imported that way.
             plan.keep("parent");
             plan.keep("parent_id");
         }
@@ -70,12 +70,12 @@ pub(super) async fn parent(ctx: &Context<Connection>, plan: &mut Plan) -> Result
                     }
                     plan.keep("parent_id");
                 }
-                // Maybe it is about to get that name; the apply looks again.
+                // It may be about to get that name; the apply checks again.
                 None => plan.keep("parent_id"),
                 Some(_) => plan.replace("parent", reason),
             }
         }
-        // From none to some or the other way, or to a pool that is yet to be made.
+        // From none to some or vice versa, or to a pool that is yet to be created.
         _ => plan.replace("parent", reason),
     }
     Ok(())
@@ -111,7 +111,7 @@ pub(super) fn ranges(plan: &mut Plan) -> Result<()> {
         return Ok(());
     }
     if !plan.config.get(sizes).is_null() {
-        // Both, which may differ in their order.
+        // Both are given, and may differ in their order.
         check_agreement(&plan.config)?;
         if !plan.changes(ranges) && plan.planned.get(sizes).is_wholly_known() {
             plan.keep(sizes);
@@ -136,7 +136,7 @@ pub(super) fn ranges(plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
-/// What becomes of the ranges that were cut by size, and so belong to nothing but the name, if that changes.
+/// What happens to ranges that were cut by size, and so belong only to the name, if that changes.
 pub(super) fn name(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     if plan.is_create()
         || !plan.changes("name")

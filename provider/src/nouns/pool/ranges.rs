@@ -1,4 +1,4 @@
-//! Ranges by size: which stay, and what is missing. Arithmetic only.
+//! Ranges by size: which stay, and which are missing. Arithmetic only.
 
 use ipam_shared::cidr::Cidr;
 use tfplugin::{Diagnostic, Field, Result, Text, Value};
@@ -7,7 +7,7 @@ use tfplugin::{Diagnostic, Field, Result, Text, Value};
 #[derive(Debug, PartialEq)]
 pub(super) struct BySize {
     pub(super) kept: Vec<Cidr>,
-    /// Whether any goes.
+    /// Whether any is removed.
     pub(super) removes: bool,
     /// Prefix lengths of those that are to be cut.
     pub(super) added: Vec<u8>,
@@ -17,7 +17,7 @@ pub(super) fn by_size(mut ranges: Vec<Cidr>, wanted: &[u8]) -> BySize {
     ranges.sort_unstable_by_key(|range| range.number());
     let count = ranges.len();
     let mut added = wanted.to_vec();
-    // In address order, so that those with the highest addresses find nothing left that wants them.
+    // In address order, so that those with the highest addresses are the surplus ones.
     ranges.retain(|range| {
         let wanting = added
             .iter()
@@ -41,8 +41,8 @@ pub(super) fn sorted(mut lengths: Vec<u8>) -> Vec<u8> {
     lengths
 }
 
-/// Refuses ranges and sizes of ranges that are not the same, in a configuration that gives both, as those that Terraform
-/// writes itself do. Their order does not matter.
+/// Refuses ranges and sizes of ranges that are not the same, in a configuration that gives both, as generated ones do.
+/// Their order does not matter.
 pub(super) fn check_agreement(config: &Value) -> Result<()> {
     let ranges: Field<Vec<Text<Cidr>>> = config.attribute("ranges")?;
     let sizes: Field<Vec<u8>> = config.attribute("range_prefix_lengths")?;

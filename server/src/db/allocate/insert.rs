@@ -73,9 +73,9 @@ pub struct Inserted {
     pub created_at: OffsetDateTime,
 }
 
-/// The statement that inserts a batch, changes the free list, and appends the events. The pieces make sure that what was read
-/// still holds: what comes first, a condition for all else, what is made of the blocks that left the free list, and a
-/// condition for the allocations, on which nothing else depends.
+/// The statement that inserts a batch, changes the free list, and appends the events. The arguments make sure that what was
+/// read still holds: leading expressions, a condition for everything else, what is done with the blocks that left the free
+/// list, and a condition for the allocations, on which nothing else depends.
 macro_rules! insert {
     ($rows:ident, $changes:ident, $events:ident, [$first:literal, $hold:literal, $removed:literal, $all:literal]
         $(, $more:expr)*) => {{
@@ -185,11 +185,11 @@ pub async fn insert(
         .await
 }
 
-/// Inserts what was decided without a lock, as a transaction of its own. It locks the pools in the order of their ids, before
-/// all else, and does nothing if one of them has not the revision any more that was read, or if something is gone that is to
-/// be removed from the free list: that is a lost race (40001).
+/// Inserts what was decided without a lock, as a transaction of its own. It first locks the pools in the order of their
+/// ids, and does nothing if one of them no longer has the revision that was read, or if a block to be removed from the free
+/// list is gone: that is a lost race (40001).
 ///
-/// All that the database answers is read to its end, which comes after the commit.
+/// The database's answer is read to its end, which comes after the commit.
 pub async fn insert_unlocked(
     db: &mut Connection,
     pools: &[(PoolId, i64)],
@@ -203,7 +203,7 @@ pub async fn insert_unlocked(
         changes,
         events,
         [
-            // A row that changed while its lock was waited for is joined anew.
+            // A row that changed while we waited for its lock is joined again.
             "pools as materialized (
                 select case when count(*) = cardinality($48::uuid[]) then true else ipam_lost_race() end as hold
                 from (

@@ -43,7 +43,7 @@ pub struct Existing {
 /// What a batch has to know before it decides.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// By the place of the request: its VPC, if there is one, and the VPC's allocation of the wanted name.
+    /// By the request's index: its VPC, if there is one, and the VPC's allocation of the wanted name.
     pub owners: Vec<(usize, Owner, Option<Existing>)>,
     /// Free blocks.
     pub free: Vec<Place>,
@@ -81,7 +81,7 @@ pub async fn look(
         .map(|(range, bits)| (*range, i16::from(*bits)))
         .unzip();
     let rows = query!(
-        // The subquery takes both columns into the index, whatever the planner thinks of a join.
+        // The subquery makes the planner use the index on both columns.
         r#"select place as "place?", vpc.vpc_id as "vpc_id?", vpc.name as "vpc?", vrf_id as "vrf_id?",
             allocation_id as "allocation_id?",
             existing.name as "name?", profile as "profile?", request as "request?", requested_hosts as "requested_hosts?",

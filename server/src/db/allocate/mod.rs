@@ -1,4 +1,4 @@
-//! What the creation of allocations reads and writes: earlier tries of the same request, and the rows of a batch.
+//! What the creation of allocations reads and writes: earlier attempts of the same request, and the rows of a batch.
 
 mod insert;
 mod look;

@@ -127,7 +127,7 @@ pub(in crate::db) fn conditions(
         // Through the tag, since that is what the index is on.
         let host = IpNet::from(address);
         sql.push(
-            // An array is looked up by its few ids; a subquery would be merged with all allocations in their order.
+            // An array is looked up by its few ids; a subquery would be merged with an ordered scan of all allocations.
             " and allocation_id = any(array(select block.allocation_id from pool_range join block
                 on block.range_id = pool_range.range_id
                 and ipam_tag(block.range_id, block.cidr) >>= ipam_tag(pool_range.range_id, ",

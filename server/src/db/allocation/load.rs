@@ -128,7 +128,7 @@ pub struct WithSpace {
     pub vrf: VrfId,
     /// Its blocks, in the order of those of the allocation.
     pub blocks: Vec<Held>,
-    /// What it gave up a short while ago and is still its own.
+    /// What it gave up recently and can still take back.
     pub cooling: Vec<Place>,
     /// Free networks that its blocks could be merged with, or what it gave up.
     pub free: Vec<Place>,

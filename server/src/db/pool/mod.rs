@@ -67,8 +67,8 @@ pub struct Inserted {
     pub has_reservations: bool,
 }
 
-/// Makes a pool with ranges that are cut from no other, unless its VRF has one of that name, or is not called so any more.
-/// Each range is one free block then.
+/// Makes a pool with ranges that are cut from no other, unless its VRF has one of that name, or no longer has that name
+/// itself. Each range is one free block then.
 pub async fn insert(
     db: &mut Connection,
     id: PoolId,
@@ -186,8 +186,8 @@ pub async fn update(
     Ok(())
 }
 
-/// Deletes a pool with ranges in which nothing is but what has cooled down, and that are no other pool's parent. What is in the
-/// way is refused by the constraints. The blocks that its ranges are in a parent are ended by the ledger.
+/// Deletes a pool with ranges in which nothing is but what has cooled down, and that are no other pool's parent. The
+/// constraints refuse anything else. The blocks that its ranges are in a parent are ended by the ledger.
 pub async fn delete(
     db: &mut Connection,
     id: PoolId,

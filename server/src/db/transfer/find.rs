@@ -18,7 +18,7 @@ use crate::{
     network::{Place, RangeId},
 };
 
-/// The server may think for a while between two statements.
+/// The server may compute for a while between two statements.
 pub async fn be_patient(db: &mut Connection) -> Result<()> {
     db.set_patience(LONG_PATIENCE);
     query!("set local idle_in_transaction_session_timeout = '10min'")
@@ -70,7 +70,7 @@ pub async fn vpc_ids(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>> {
     Ok(found.fetch_all(db).await?)
 }
 
-/// What an allocation of a file may be known by here.
+/// What may identify an allocation of the file here.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct KnownBy<'a> {
     /// Its id.
@@ -209,7 +209,7 @@ pub async fn free(db: &mut Connection, ranges: &[RangeId]) -> Result<Vec<Place>>
         .collect())
 }
 
-/// Counts anew what the planner knows of the tables that an import fills.
+/// Refreshes the planner's statistics of the tables that an import fills.
 pub async fn analyze(db: &mut Connection) -> Result<()> {
     query!("analyze allocation, block, event, free_block, vpc")
         .execute(db)

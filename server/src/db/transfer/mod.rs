@@ -4,7 +4,7 @@ pub mod find;
 pub mod read;
 pub mod write;
 
-/// A place among what was asked for, which SQL counts from 1.
+/// An index into what was asked for, which SQL counts from 1.
 fn place(ordinality: i64) -> usize {
     usize::try_from(ordinality - 1).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use crate::{
 /// A record as SQL builds it. The query macros call their own rows `Record`.
 type JsonRecord = Json<Record>;
 
-/// The records of some rows that are nothing else.
+/// Records built from rows.
 fn records(rows: Vec<JsonRecord>) -> Vec<Record> {
     rows.into_iter().map(|Json(record)| record).collect()
 }

@@ -1,7 +1,7 @@
 //! What an import writes: many rows a statement, in JSON. Most of them are records as a file has them, with every default
 //! filled in and with an id; a statement names the columns that it takes of them.
 //!
-//! Without rows there is no statement: its triggers would tell everybody that the address plan has changed.
+//! Without rows there is no statement: its triggers would signal that the address plan has changed.
 
 use ipam_shared::{
     api::transfer::{At, Record},
@@ -213,8 +213,8 @@ pub async fn vpcs(db: &mut Connection, rows: &[&Record]) -> Result<()> {
     )
 }
 
-/// Inserts reservations in VRFs that are there; their blocks come with [`blocks`]. Those that nobody is said to have made
-/// were made by `actor`.
+/// Inserts reservations in VRFs that are there; their blocks come with [`blocks`]. Those whose record names no creator get
+/// `actor`.
 pub async fn reservations(db: &mut Connection, rows: &[&Record], actor: &str) -> Result<()> {
     insert!(
         db,
@@ -243,7 +243,7 @@ pub struct Allocation<'a> {
     pub request: Option<&'a serde_json::Value>,
 }
 
-/// Inserts allocations; their blocks come with [`blocks`]. Those that nobody is said to have made were made by `actor`.
+/// Inserts allocations; their blocks come with [`blocks`]. Those whose record names no creator get `actor`.
 pub async fn allocations(
     db: &mut Connection,
     rows: &[Allocation<'_>],
@@ -351,11 +351,11 @@ pub async fn past(db: &mut Connection, rows: &[Record]) -> Result<()> {
     )
 }
 
-/// Numbers that are skipped one by one; further away is further than others get meanwhile.
+/// How many numbers are skipped one by one; others can't advance further than that meanwhile.
 const NEAR: i64 = 10_000;
 
-/// Makes the numbers that are given from now on larger than `most`. Nobody waits for that, and it is not undone by a
-/// rollback: numbers that nobody got are no loss. In a transaction of its own, in turns with other imports.
+/// Makes the numbers that are given from now on larger than `most`. Nothing waits for that, and a rollback does not undo
+/// it: unused numbers are no loss. In a transaction of its own, serialised with other imports.
 pub async fn reserve_numbers(db: &mut Connection, most: i64) -> Result<()> {
     query!("select pg_advisory_xact_lock(hashtext('ipam allocation number'))")
         .execute(&mut *db)
@@ -365,8 +365,8 @@ pub async fn reserve_numbers(db: &mut Connection, most: i64) -> Result<()> {
     )
     .fetch_one(&mut *db)
     .await?;
-    // Others may be given numbers between these two statements. Setting the sequence could then set it back, if they got
-    // as far as that; taking numbers never does.
+    // Others may be given numbers between these two statements. Setting the sequence could then move it back, if they got
+    // that far; drawing numbers never does.
     match most.saturating_sub(last) {
         ..=0 => {}
         skipped @ 1..=NEAR => {

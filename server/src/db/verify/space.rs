@@ -1,4 +1,4 @@
-//! Questions about how ranges, reservations, cooldowns and owners hang together, whose right answer is "nothing".
+//! Queries about how ranges, reservations, cooldowns and owners relate, whose correct result is empty.
 //!
 //! Each goes once through its tables, or from each range by index: their cost grows with what there is, not faster.
 
@@ -102,7 +102,7 @@ question!(
 );
 
 question!(
-    /// Blocks that cool down for nobody, and cooldowns of what does not cool down.
+    /// Cooling blocks without a cooldown row, and cooldown rows without a cooling block.
     cooldowns,
     r"select format('%s of pool %s cools down, and nothing says until when', block.cidr, pool.name) as finding
     from block join pool_range using (range_id) join pool using (pool_id)
@@ -151,10 +151,10 @@ question!(
 );
 
 question!(
-    /// Past that can't have been: before it began, in the future, of nobody, or of two at once.
+    /// Impossible history: ended before it began, in the future, without an owner, or with two at once.
     ///
-    /// When another machine takes over, or the clock is set back, one may seem to begin before the one before it ended: a
-    /// few minutes are no finding.
+    /// When another machine takes over, or the clock is set back, one may seem to begin before the previous one ended: a
+    /// few minutes are not reported.
     past,
     r"select format('past block %s of %s was held from %s until %s', past_block_id, cidr, since, until) as finding
     from past_block where since > until or until > now() + interval '1 minute'

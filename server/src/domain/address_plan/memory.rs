@@ -17,7 +17,7 @@ use crate::{
     error::Result,
 };
 
-/// Most VPCs whose VRF is remembered.
+/// How many VPCs have their VRF remembered.
 const MOST_HINTS: usize = 100_000;
 
 /// What servers remember between requests; each piece is checked before it is relied on.
@@ -29,7 +29,7 @@ pub(in crate::domain) struct Memory {
 }
 
 impl Ipam {
-    /// The address plan, read if need be.
+    /// The address plan, read if necessary.
     pub(crate) async fn address_plan(&self) -> Result<Arc<AddressPlan>> {
         match self.known_address_plan() {
             Some(plan) => Ok(plan),
@@ -68,14 +68,14 @@ impl Ipam {
         Ok(plan)
     }
 
-    /// Forgets a plan that is out of date.
+    /// Drops a plan that is out of date.
     pub(in crate::domain) fn forget_address_plan(&self, old: &Arc<AddressPlan>) {
         let mut known = self
             .memory
             .plan
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        // Somebody else may have read a newer one meanwhile.
+        // Another request may have read a newer one meanwhile.
         if known.as_ref().is_some_and(|plan| Arc::ptr_eq(plan, old)) {
             *known = None;
         }

@@ -2,7 +2,7 @@
 //!
 //! VRFs, pools and profiles change rarely, and every allocation needs them. So they are read once, and again when their
 //! revision has moved on, which is checked under the lock of the pools: a plan that is out of date decides nothing. A
-//! fail-over may take a change back, and another one get its revision; so after one the plan is read again.
+//! failover may undo a change, and another change may get its revision; so the plan is read again after each failover.
 
 mod memory;
 
@@ -91,7 +91,7 @@ impl Source {
     }
 }
 
-/// What a request can be met with: the first of these that fits, each of which has one source per block.
+/// What can satisfy a request: the first of these that fits, each of which has one source per block.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
     /// The profile that it comes from.
@@ -122,7 +122,7 @@ pub(crate) struct AddressPlan {
 }
 
 impl AddressPlan {
-    /// The revision is read first: what changes meanwhile makes the plan out of date, never wrong.
+    /// The revision is read first: a concurrent change makes the plan out of date, never wrong.
     async fn read(db: &mut Connection, timeline: u32) -> Result<Self> {
         let revision = address_plan::revision(db).await?;
         let vrfs: HashMap<_, _> = address_plan::vrfs(db)
@@ -181,7 +181,7 @@ impl AddressPlan {
         match name {
             None => Ok(self.default),
             Some(name) => self.vrfs.get(name.as_str()).copied().ok_or_else(|| {
-                Error::NotFound(format!("there is no VRF \"{name}\"; make it first"))
+                Error::NotFound(format!("there is no VRF \"{name}\"; create it first"))
             }),
         }
     }
@@ -229,7 +229,7 @@ impl AddressPlan {
             .find_map(|vrf| self.by_name.get(vrf)?.get(name))
     }
 
-    /// What a request of a VPC in that VRF can be met with.
+    /// What can satisfy a request of a VPC in that VRF.
     pub(crate) fn choice(&self, recipe: &Recipe, vrf: VrfId) -> Result<Choice> {
         match recipe {
             Recipe::Profile(name) => {
@@ -244,7 +244,7 @@ impl AddressPlan {
                         let pool = self.pool_named(vrf, member.pool.as_str()).ok_or_else(|| {
                             Error::NotFound(format!(
                                 "profile \"{name}\" takes \"{role}\" from pool \"{}\", which exists neither in VRF \
-                                 \"{}\" nor in \"{DEFAULT_VRF}\"; make the pool or change the profile",
+                                 \"{}\" nor in \"{DEFAULT_VRF}\"; create the pool or change the profile",
                                 member.pool,
                                 self.vrf_name(vrf)
                             ))
@@ -280,13 +280,13 @@ impl AddressPlan {
                     if pool.vrf != vrf && pool.vrf != self.default {
                         return Err(Error::Invalid(format!(
                             "pool \"{}\" is in VRF \"{}\", where a VPC of VRF \"{}\" gets nothing; only its own pools and \
-                             those of \"{DEFAULT_VRF}\" will do",
+                             those of \"{DEFAULT_VRF}\" can be used",
                             pool.name,
                             pool.vrf_name,
                             self.vrf_name(vrf)
                         )));
                     }
-                    // Named twice is meant once.
+                    // A pool that is named twice counts once.
                     if options.iter().all(|option| option[0].pool.id != pool.id) {
                         options.push(vec![single(pool)]);
                     }
@@ -344,7 +344,7 @@ fn single(pool: &Arc<PoolSnapshot>) -> Source {
     }
 }
 
-/// Whether an allocation with these labels gets space in a pool that requires some.
+/// Whether an allocation with these labels may get space in a pool that requires some.
 pub(crate) fn check_required(pool: &str, required: &RequiredLabels, labels: &Labels) -> Result<()> {
     for (key, allowed) in required {
         let wanted = || {

@@ -1,4 +1,5 @@
-//! Allocate, one by one or many at once: what holds whatever is stored is checked here, the rest is decided in batches.
+//! Allocate, one by one or many at once: rules that do not depend on what is stored are checked here, the rest is decided
+//! in batches.
 
 use std::collections::HashMap;
 
@@ -25,12 +26,12 @@ use crate::{
     metrics::Allocated,
 };
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub enum BatchOutcome {
     /// An answer for each request, in their order.
     Done(Vec<Result<Outcome>>),
-    /// Nothing was written, since these requests, counted from 0, can't be met.
+    /// Nothing was written, since these requests, counted from 0, can't be satisfied.
     Refused(Vec<(usize, Error)>),
 }
 
@@ -43,7 +44,7 @@ fn refused<T>(answers: Vec<Result<T>>) -> Vec<(usize, Error)> {
 }
 
 impl Ipam {
-    /// Allocates, or answers what an earlier try of the same request made. Returns after the commit.
+    /// Allocates, or returns what an earlier attempt of the same request created. Returns after the commit.
     pub async fn allocate(
         &self,
         maker: impl Into<Maker>,
@@ -58,7 +59,7 @@ impl Ipam {
             self.count(&answer, false);
             return answer;
         }
-        let _place = self.admit(Kind::Allocation).await?;
+        let _slot = self.admit(Kind::Allocation).await?;
         let ipam = self.clone();
         let answers = detached(async move { batch::together(&ipam, vec![request], true).await });
         let answer = answers
@@ -69,7 +70,7 @@ impl Ipam {
         answer
     }
 
-    /// Counts a request for space that was met.
+    /// Counts a request for space that succeeded.
     fn count(&self, answer: &Result<Outcome>, is_dry: bool) {
         if let Ok(outcome) = answer {
             self.metrics.allocated(match (is_dry, outcome.created) {
@@ -103,7 +104,7 @@ impl Ipam {
         for (index, request) in new.requests.into_iter().enumerate() {
             if request.dry_run {
                 return Err(Error::Invalid(format!(
-                    "request {index} says dry_run; say it of the whole batch"
+                    "request {index} sets dry_run; set it for the whole batch"
                 )));
             }
             // Each request has a key of its own, so that a repeated batch finds what each of them made.
@@ -113,7 +114,7 @@ impl Ipam {
                 for identity in request.identities() {
                     if let Some(other) = seen.insert(identity, index) {
                         return Err(Error::Invalid(format!(
-                            "requests {other} and {index} request for the same name in the same VPC; give each its own"
+                            "requests {other} and {index} ask for the same name in the same VPC; give each its own"
                         )));
                     }
                 }
@@ -161,7 +162,7 @@ impl Ipam {
     }
 }
 
-/// Checks what holds whatever is stored.
+/// Checks rules that do not depend on what is stored.
 fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Request> {
     let invalid = |error: AskError| Error::Invalid(error.to_string());
     let size = new.size().map_err(invalid)?;
@@ -193,7 +194,7 @@ fn check_key(key: &str, longest: usize) -> Result<()> {
     Ok(())
 }
 
-/// The request, boiled down: serialising the same struct always gives the same text.
+/// A fingerprint of the request: serialising the same struct always gives the same text.
 fn fingerprint(new: &NewAllocation) -> Result<Vec<u8>> {
     let text = serde_json::to_vec(new).map_err(|error| Error::Internal(error.into()))?;
     Ok(Sha256::digest(text).to_vec())

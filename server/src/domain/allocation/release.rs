@@ -42,7 +42,8 @@ impl Ipam {
     }
 }
 
-/// What becomes of the space of allocations that go, which was read under the locks of their pools; and what the log tells.
+/// What happens to the space of released allocations, which was read under the locks of their pools; and what the audit log
+/// records.
 pub(in crate::domain) fn release<'a>(
     caller: &'a Caller,
     allocations: &[WithSpace],

@@ -1,7 +1,7 @@
 //! Resize in place: every block of an allocation at once, or none.
 //!
 //! A block grows into the network that contains it, if all the rest of that network is free. One that shrinks keeps its
-//! lower end. Nothing moves, so hosts that are there keep their addresses.
+//! lower end. Nothing moves, so existing hosts keep their addresses.
 
 use ipam_shared::{
     api::allocation::Allocation,
@@ -40,7 +40,7 @@ impl NewSize {
     }
 }
 
-/// What blocks become.
+/// The result for all blocks.
 #[derive(Debug)]
 pub(super) struct Resized {
     /// The new size of the allocation.
@@ -126,7 +126,7 @@ pub(super) enum Obstacle {
         target: Cidr,
         rule: String,
     },
-    /// Something that has a part of the target.
+    /// Something that holds a part of the target.
     Taken { block: Place, target: Cidr },
 }
 
@@ -134,7 +134,7 @@ pub(super) enum Obstacle {
 pub(super) fn decide(held: &WithSpace, resized: &Resized) -> Result<Ledger, Obstacle> {
     let mut space = space_of(std::slice::from_ref(held));
     let mut ledger = Ledger::default();
-    // What it gave up itself a short while ago is in nobody else's way, also if the pool has no cooldown any more.
+    // What it gave up itself recently is no conflict, even if the pool no longer has a cooldown.
     for place in &held.cooling {
         if resized.blocks.iter().any(|(block, target)| {
             block.place.range == place.range
@@ -160,7 +160,7 @@ pub(super) fn decide(held: &WithSpace, resized: &Resized) -> Result<Ledger, Obst
                 member: block.member,
                 size_offset: block.size_offset,
                 bounds: block.bounds,
-                // What does not change is there since it was.
+                // A block that does not change keeps its time.
                 since: (cidr == *target).then_some(block.since),
             },
         });
@@ -179,7 +179,7 @@ pub(super) fn decide(held: &WithSpace, resized: &Resized) -> Result<Ledger, Obst
                 range_cidr: block.range_cidr,
                 allocation: held.allocation.id,
                 vpc: held.allocation.vpc.folded(),
-                // Only the allocation itself gets it back, by growing.
+                // Only the allocation itself can get it back, by growing.
                 name: None,
                 role: known.role.clone(),
                 seconds: block.cooldown_seconds,
@@ -227,7 +227,7 @@ fn grow(
 }
 
 impl Obstacle {
-    /// The error, with those who are in the way.
+    /// The error, with the conflicts.
     pub(super) async fn explain(self, db: &mut Connection, allocation: &Allocation) -> Error {
         let (cidr, target, message, conflicts) = match self {
             Self::Rule {
@@ -246,7 +246,7 @@ impl Obstacle {
                 let conflicts: Vec<_> = others.collect();
                 let Some(first) = conflicts.first() else {
                     return Error::bug(format!(
-                        "around {} the free list does not fit; see ipam verify",
+                        "the free list around {} is inconsistent; see ipam verify",
                         block.cidr
                     ));
                 };
@@ -256,7 +256,7 @@ impl Obstacle {
         };
         Error::Overlap {
             message: format!(
-                "{} can't grow in place from {cidr} to {target}: {message}; move what is in the way, or allocate the new \
+                "{} can't grow in place from {cidr} to {target}: {message}; move what blocks it, or allocate the new \
                  size under another name, move over, and release this one",
                 describe(allocation)
             ),
@@ -272,7 +272,7 @@ fn pool_name<'a>(held: &'a WithSpace, block: &Held) -> &'a str {
     same.next().map_or("", |(_, known)| &known.pool)
 }
 
-/// What has to be added to `small` to make it `large`, which contains it: the other halves on the way up.
+/// What has to be added to `small` to make it `large`, which contains it: the other half at each size in between.
 fn between(small: Cidr, large: Cidr) -> Vec<Cidr> {
     std::iter::successors(Some(small), |cidr| cidr.parent())
         .take_while(|cidr| *cidr != large)

@@ -1,6 +1,6 @@
-//! Update: what is said about an allocation, the VPC that it is in, its size.
+//! Update: an allocation's attributes, its VPC, and its size.
 //!
-//! What a change makes of an allocation is decided in memory. So a dry run decides the same without a lock, and writes nothing.
+//! The result of a change is decided in memory. So a dry run decides the same without a lock, and writes nothing.
 
 use ipam_shared::{
     api::{
@@ -63,7 +63,8 @@ impl Ipam {
             return self.preview(id, &patch, size, if_match).await;
         }
         let ipam = self.clone();
-        // Pools, the VPC, the allocation: a VPC is found by its name, after the pools and before the allocation.
+        // Lock order: pools, the VPC, the allocation. A VPC is found by its name, after the pools and before the
+        // allocation.
         let locks = match (&patch.vpc, size) {
             (None, None) => Locks::allocation(id),
             (None, Some(_)) => Locks::allocation_with_space(id),
@@ -130,7 +131,7 @@ impl Ipam {
         Ok(allocation)
     }
 
-    /// What a change would make of an allocation: a dry run, which locks and writes nothing.
+    /// What an allocation would be after a change: a dry run, which locks and writes nothing.
     async fn preview(
         &self,
         id: AllocationId,
@@ -141,7 +142,7 @@ impl Ipam {
         if size.is_some() {
             self.may_hand_out()?;
         }
-        // One of the hot path, whose statements go by an index whatever the tables hold.
+        // A connection of the hot path, whose statements use an index whatever the tables hold.
         let mut connection = self.connections().hot().await?;
         let db = &mut connection;
         let held = read(db, id).await?;
@@ -178,7 +179,7 @@ impl Ipam {
     }
 }
 
-/// What a change comes to.
+/// The result of a change.
 struct Decided {
     before: Allocation,
     /// All but the time.
@@ -203,7 +204,7 @@ fn is_empty(patch: &AllocationPatch) -> bool {
         }
 }
 
-/// Decides on what was read. The database is asked only for who is in the way.
+/// Decides on what was read. The database is asked only for the conflicts.
 async fn decide(
     db: &mut Connection,
     held: WithSpace,
@@ -242,7 +243,7 @@ async fn decide(
         after.vpc = owner
             .name
             .parse()
-            .map_err(|_| Error::bug("a stored name is none"))?;
+            .map_err(|_| Error::bug("a stored name is not valid"))?;
     }
     if let Some(name) = &patch.name {
         after.name = Some(name.clone());

@@ -67,8 +67,8 @@ pub(super) async fn answer(
     Ok(steps)
 }
 
-/// What is left in pools that had no room. It is looked up when the locks are gone, and once for all requests of a batch
-/// that got the same answer.
+/// What is left in pools that had no room. It is looked up after the locks are released, and once for all requests of a
+/// batch that got the same answer.
 async fn exhausted(
     ipam: &Ipam,
     full: Vec<(Source, u8)>,

@@ -1,4 +1,4 @@
-//! What becomes of each request of a batch, decided in memory over what was read under the lock.
+//! Decides each request of a batch in memory, on what was read under the lock.
 
 use ipam_shared::{
     api::{allocation::Size, ownership::Noun},
@@ -23,19 +23,19 @@ use crate::{
     network::Place,
 };
 
-/// What becomes of a request.
+/// The decision on a request.
 pub(super) enum Decided {
     /// It gets these blocks.
     Grant(Grant),
-    /// It gets what an earlier try of the same request made.
+    /// It gets what an earlier attempt of the same request created.
     Adopt(Existing),
-    /// It gets what the same Idempotency-Key made.
+    /// It gets what the same Idempotency-Key created.
     Replay(AllocationId),
     /// It gets an error.
     Refuse(Box<Error>),
     /// None of these pools had a block of that length.
     Full(Vec<(Source, u8)>),
-    /// Another request of this batch, or a change meanwhile, is in its way; or this pool has no room, and others may.
+    /// It conflicts with another request of this batch or a concurrent change; or this pool has no room, and others may.
     Later(Option<PoolId>),
 }
 
@@ -160,7 +160,7 @@ impl Batch<'_> {
                 Size::Cidr(cidr) if position == 0 => {
                     if let Some(other) = avoid.iter().find(|other| other.overlaps(cidr)) {
                         return Err(Error::Invalid(format!(
-                            "{cidr} is asked for, and overlaps {other} of exclude_cidrs"
+                            "{cidr} is asked for, but overlaps {other} of exclude_cidrs"
                         )));
                     }
                     self.space.take_exact(pool.id, cidr)
@@ -171,7 +171,7 @@ impl Batch<'_> {
                 pieces.push((source, place));
                 continue;
             }
-            // All or none: what the other members got goes back as if it had never been taken.
+            // All or none: what the other members got is given back as if it had never been taken.
             pieces
                 .drain(..)
                 .rev()
@@ -185,7 +185,7 @@ impl Batch<'_> {
         Ok(grant(pieces, false, lengths.allocation))
     }
 
-    /// What an earlier try of the same request made, or what is in its way.
+    /// What an earlier attempt of the same request created, or what conflicts with it.
     fn replay(&self, index: usize) -> Result<Option<Decided>> {
         let request = &self.requests[index];
         if let Some((key, fingerprint)) = &request.key
@@ -216,7 +216,7 @@ impl Batch<'_> {
         Ok(Some(Decided::Adopt(existing.clone())))
     }
 
-    /// Why an explicit CIDR could not be had.
+    /// Why an explicit CIDR could not be taken.
     async fn overlap(&self, db: &mut Connection, source: &Source, cidr: Cidr) -> Result<Decided> {
         let Some(range) = self.space.range_of(source.pool.id, cidr) else {
             let ranges: Vec<_> = source
@@ -244,7 +244,7 @@ impl Batch<'_> {
             }
             return Err(Error::Overlap {
                 message: format!(
-                    "{cidr} is not free: a request before it in this batch gets it, or a part of it"
+                    "{cidr} is not free: an earlier request of this batch gets it, or a part of it"
                 ),
                 conflicts,
             });
@@ -256,7 +256,7 @@ impl Batch<'_> {
     }
 }
 
-/// Whether a request asks for what there is.
+/// Whether a request asks for what exists.
 fn asks_for(request: &Request, existing: &Existing) -> bool {
     let new = &request.new;
     let profile = match &request.recipe {
@@ -276,7 +276,7 @@ fn asks_for(request: &Request, existing: &Existing) -> bool {
         && asked == existing.asked
 }
 
-/// How it was asked for, for people.
+/// How it was requested, for people.
 fn asked(existing: &Existing) -> String {
     let size = match (
         existing.requested_hosts,

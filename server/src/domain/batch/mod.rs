@@ -1,15 +1,15 @@
-//! Many requests, one transaction: they share the commit and not their fate.
+//! Many requests, one transaction: they share the commit, but succeed or fail individually.
 //!
-//! 1. Say what each can be met with (`prepare`), from the address plan in memory.
+//! 1. Find what can satisfy each (`prepare`), from the address plan in memory.
 //! 2. Lock the pools in the order of their ids.
 //! 3. Read, after the lock, whether the plan still holds, and as much of the free list as the requests can use.
 //! 4. Decide each request in memory (`decide`); one that does not fit leaves no trace.
 //! 5. Write what was decided in one statement, and commit.
 //!
-//! Nobody else can take a block between 3 and 5, since everybody locks the pool first; the exclusion constraint is there
-//! for who does not. A request that is alone skips step 2, and 5 looks whether what it read still holds (`optimistic`). If the
-//! database refuses a batch all the same, each of its requests is tried alone, so that only the
-//! one at fault gets the error.
+//! Nobody else can take a block between 3 and 5, since everybody locks the pool first; the exclusion constraint guards
+//! against those who do not. A request that is alone skips step 2, and 5 checks whether what it read still holds
+//! (`optimistic`). If the database refuses a batch anyway, each of its requests is tried alone, so that only the one at
+//! fault gets the error.
 
 mod answer;
 mod decide;
@@ -49,11 +49,11 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How often a batch begins anew because the address plan changed meanwhile, or somebody was faster.
+/// How often a batch starts over because the address plan changed meanwhile, or because it lost a race.
 const TRIES: usize = 10;
 
-/// A transaction that holds the pools of a queue. It is begun before it is known which requests it will serve, so that all
-/// that arrive while it waits for the one before are among them.
+/// A transaction that holds the pools of a queue. It begins before it is known which requests it will serve, so that it
+/// includes all that arrive while it waits for the previous one.
 pub(super) struct LockedPools {
     transaction: Transaction,
     plan: Arc<AddressPlan>,
@@ -66,7 +66,7 @@ async fn begin(ipam: &Ipam, pools: &BTreeSet<PoolId>) -> Result<Transaction> {
     ipam.begin(&Locks::pools(&pools)).await
 }
 
-/// Waits for the turn of requests like this one; none if each of them may want other pools.
+/// Waits for the turn of requests like this one; none if each of them may need different pools.
 pub(super) async fn lock_pools(ipam: &Ipam, request: &Request) -> Result<Option<LockedPools>> {
     if !request.is_of_profile() {
         return Ok(None);
@@ -111,7 +111,7 @@ pub(super) async fn run(
                 .map(|_| Step::Done(Box::new(Err(error()))))
                 .collect()
         }
-        // Whoever holds the pools, or keeps the database from answering, would be waited for as long once more for each.
+        // Each retry would wait just as long again for whoever holds the pools or blocks the database.
         Err(error) if let Some((message, is_away)) = waited(&error) => {
             tracing::warn!(cause = ?error, requests = requests.len(), "a batch was given up");
             let cause = || is_away.then_some(sqlx::Error::WorkerCrashed);
@@ -136,8 +136,8 @@ pub(super) async fn run(
     }
 }
 
-/// What to say if a request was not decided because something took as long as a request may wait: a lock, or an answer. And
-/// whether the database was away.
+/// The error for a request that was not decided because a lock or an answer took as long as a request may wait. And whether
+/// the database was away.
 fn waited(error: &Error) -> Option<(&'static str, bool)> {
     match error {
         Error::Unavailable(message, Some(cause)) if is_slow(cause) => {
@@ -166,7 +166,7 @@ async fn again(ipam: &Ipam, mut requests: Vec<Request>, mut error: Error) -> Res
     Err(error)
 }
 
-/// Whether a second try may succeed.
+/// Whether a retry may succeed.
 fn is_race(error: &Error) -> bool {
     matches!(
         error,
@@ -175,7 +175,7 @@ fn is_race(error: &Error) -> bool {
 }
 
 /// Decides requests all or nothing, or, in a dry run, says what they would get together. With `atomic`, nothing was written
-/// if one of the answers is an error; the others say what those requests would have got.
+/// if one of the answers is an error; the others show what those requests would have got.
 pub(super) async fn together(
     ipam: &Ipam,
     mut requests: Vec<Request>,
@@ -183,7 +183,7 @@ pub(super) async fn together(
 ) -> Result<Vec<Result<Outcome>>> {
     let mode = if is_dry { Mode::Dry } else { Mode::Atomic };
     let mut last = None;
-    // A list of pools is gone through one by one.
+    // The pools of a list are tried one by one.
     for _ in 0..TRIES + ipam_shared::api::allocation::MAX_POOLS {
         let steps = match decide(ipam, None, &requests, mode).await {
             Ok(steps) => steps,
@@ -214,7 +214,7 @@ pub(super) async fn together(
     )))
 }
 
-/// One transaction for all; that of a turn, if there is one and it holds what they need.
+/// One transaction for all; that of a turn, if there is one and it holds the necessary locks.
 async fn decide(
     ipam: &Ipam,
     mut locked: Option<LockedPools>,
@@ -250,7 +250,7 @@ async fn decide(
         )
         .await?;
         if matches!(read, Read::Stale) && requests.iter().all(Request::is_of_profile) {
-            // Read now, under the lock, the plan is right whatever changes elsewhere meanwhile. Beginning anew might go on
+            // Read now, under the lock, the plan is right whatever changes elsewhere meanwhile. Starting over might repeat
             // for as long as somebody changes pools.
             let plan = ipam.current_address_plan(&mut transaction).await?;
             let prepared = prepare::prepare(ipam, &plan, requests).await?;

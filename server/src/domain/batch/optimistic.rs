@@ -1,13 +1,13 @@
-//! One request that nobody competes with, in two round trips instead of four: what it needs is read without a lock, it is
+//! One request without competition, in two round trips instead of four: what it needs is read without a lock, it is
 //! decided, and written in one statement that is a transaction of its own. That statement locks the pools and does nothing
-//! if what was read does not hold any more ([`allocate::insert_unlocked`]).
+//! if what was read no longer holds ([`allocate::insert_unlocked`]).
 //!
 //! That is as safe as locking first. What a decision rests on is checked under the lock or by constraints: the revisions of
-//! the pools, which move on with their ranges; that each free block which is used up is still there; names and keys by being
-//! unique; VPC and profile by being referred to. What else may have changed, such as a free block that would have fitted
-//! better, is as if the request had come a moment earlier.
+//! the pools, which change with their ranges; that each free block which is used up is still there; names and keys by
+//! uniqueness; VPC and profile by foreign keys. Any other change, such as a free block that would have fitted better, is as
+//! if the request had come a moment earlier.
 //!
-//! Everything that is not simply a new allocation is left to a batch that locks first, also what loses a race.
+//! Everything that is not simply a new allocation is left to a batch that locks first, including requests that lose a race.
 
 use std::{
     collections::HashMap,
@@ -31,7 +31,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long to lock first after others were noticed.
+/// How long to lock first after contention was noticed.
 const CAUTION: Duration = Duration::from_secs(1);
 
 /// Whether others allocate at the same time: requests that waited here, or a race that was lost to another server. Then it is
@@ -40,20 +40,20 @@ const CAUTION: Duration = Duration::from_secs(1);
 pub(crate) struct Contention(Mutex<Option<Instant>>);
 
 impl Contention {
-    /// Whether others were noticed just now.
+    /// Whether contention was noticed recently.
     pub(crate) fn is_noticed(&self) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_some_and(|last| last.elapsed() < CAUTION)
     }
 
-    /// Others were noticed.
+    /// Notes contention.
     pub(crate) fn notice(&self) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(Instant::now());
     }
 }
 
-/// Decides a request without locking first; none if that can't be done, and then nothing was.
+/// Decides a request without locking first; none if that is not possible, in which case nothing was done.
 pub(super) async fn decide(ipam: &Ipam, request: &Request) -> Option<Step> {
     if ipam.contention.is_noticed() {
         return None;
@@ -64,9 +64,9 @@ pub(super) async fn decide(ipam: &Ipam, request: &Request) -> Option<Step> {
             tracing::error!(%error, "the outcome of a commit is not known");
             Some(Step::Done(Box::new(Err(Error::UnknownOutcome(error)))))
         }
-        // It would be waited for as long once more.
+        // A retry would wait just as long.
         Err(error) if super::waited(&error).is_some() => Some(Step::Done(Box::new(Err(error)))),
-        // The batch that locks first finds out, and says so.
+        // The batch that locks first will report the error.
         Err(error) => {
             tracing::debug!(%error, "a request was not decided without locking first");
             None
@@ -79,7 +79,7 @@ async fn try_decide(ipam: &Ipam, request: &Request) -> Result<Option<Step>> {
     let plan = ipam.address_plan().await?;
     let prepared = prepare::prepare(ipam, &plan, requests).await?;
     let mut connection = ipam.unless_in_doubt(ipam.db.hot()).await?;
-    // It may lead to another database than those before.
+    // It may lead to a different database than the previous ones.
     ipam.may_hand_out()?;
     let db = &mut connection;
     let Read::Ready(mut batch) =
@@ -98,7 +98,7 @@ async fn try_decide(ipam: &Ipam, request: &Request) -> Result<Option<Step>> {
     drop(connection);
     let inserted = match written {
         Ok(inserted) => inserted.into_iter().map(|row| (row.id, row)).collect(),
-        // Whoever holds the pools, such as an import, would be waited for as long once more.
+        // A retry would wait just as long for whoever holds the pools, such as an import.
         Err(error) if is_lock_timeout(&error) => {
             return Ok(Some(Step::Done(Box::new(Err(error.into())))));
         }

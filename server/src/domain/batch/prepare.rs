@@ -1,8 +1,8 @@
-//! What each request of a batch can be met with, before anything is locked: from the address plan, and, where there are
-//! several pools to choose from, from a glance at what is free in them.
+//! What can satisfy each request of a batch, before anything is locked: from the address plan, and, where there are several
+//! pools to choose from, from a quick look at what is free in them.
 //!
-//! Of several pools only one is locked, the first that seems to have room, so that pools don't wait for each other. Under
-//! the lock it is looked at again; if it has no room after all, the request comes back for the next.
+//! Of several pools only one is locked, the first that seems to have room, so that pools don't wait for each other. It is
+//! checked again under the lock; if it has no room after all, the request tries the next one.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ use crate::{
     network::{Place, Range},
 };
 
-/// A request with what it can be met with.
+/// A request with what can satisfy it.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The VRF that its VPC is in, as far as is known.
@@ -65,7 +65,7 @@ pub(super) enum Resolution {
     },
     /// None of these has room: the sources, and the length that was asked of each.
     Full(Vec<(Source, u8)>),
-    /// It can't be met, whatever is free.
+    /// It can't be satisfied, whatever is free.
     Refuse(Option<Error>),
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn prepare(
     requests: &[Request],
 ) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::with_capacity(requests.len());
-    // By the place of the request.
+    // By the request's index.
     let mut open: Vec<(usize, Vec<Candidate>)> = Vec::new();
     for (index, request) in requests.iter().enumerate() {
         let mut one = Prepared {
@@ -125,7 +125,7 @@ fn vrf(ipam: &Ipam, plan: &AddressPlan, request: &Request) -> Result<VrfId> {
     }
 }
 
-/// What a request can be met with, whatever its size.
+/// What can satisfy a request, whatever its size.
 pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, request: &Request) -> Result<Choice> {
     plan.choice(&request.recipe, vrf(ipam, plan, request)?)
 }
@@ -223,7 +223,7 @@ fn containing(options: Vec<Vec<Source>>, cidr: Cidr) -> Result<Vec<Vec<Source>>>
     }
 }
 
-/// Chooses, for requests that more than one pool suits, the first that seems to have room.
+/// For requests with more than one suitable pool, chooses the first that seems to have room.
 async fn choose(
     ipam: &Ipam,
     requests: &[Request],
@@ -261,7 +261,7 @@ async fn choose(
     };
     for (index, candidates) in open {
         let request = &requests[index];
-        // What the same name had until a short while ago comes first.
+        // What the same name had until recently comes first.
         let is_back = |candidate: &Candidate| {
             !request.tried.contains(&candidate.sources[0].pool.id)
                 && cooling.get(&index).is_some_and(|cooling| {
@@ -301,7 +301,7 @@ async fn choose(
     Ok(())
 }
 
-/// The blocks that the same name had, if they are what is asked for now.
+/// The blocks that the same name had, if they match the request.
 pub(super) fn back(
     request: &Request,
     sources: &[Source],

@@ -32,13 +32,13 @@ use crate::{
     network::{Place, RangeId},
 };
 
-/// How far the reading for a batch got.
+/// The result of reading for a batch.
 pub(super) enum Read<'a> {
-    /// It can be decided.
+    /// The batch can be decided.
     Ready(Box<Batch<'a>>),
     /// The address plan is out of date.
     Stale,
-    /// A VPC is in another VRF than was thought.
+    /// A VPC is in a different VRF than assumed.
     Elsewhere,
 }
 
@@ -49,28 +49,28 @@ enum Look {
     Elsewhere,
 }
 
-/// What was read for a batch, and what was decided so far.
+/// What was read for a batch, and what has been decided so far.
 pub(super) struct Batch<'a> {
     pub(super) requests: &'a [Request],
     pub(super) plan: Arc<AddressPlan>,
     pub(super) mode: Mode,
     pub(super) prepared: Vec<Prepared>,
-    /// By the place of the request.
+    /// By the request's index.
     pub(super) owners: HashMap<usize, Owner>,
     /// VPCs that are used for the first time, by lower-case name, with their VRF.
     pub(super) new_vpcs: HashMap<String, (VpcId, VrfId)>,
-    /// What has the name already, by the place of the request.
+    /// What already has the name, by the request's index.
     pub(super) existing: HashMap<usize, Existing>,
     pub(super) keys: Vec<UsedKey>,
-    /// What the name had until a short while ago, by the place of the request.
+    /// What the name had until recently, by the request's index.
     pub(super) cooling: HashMap<usize, Vec<Cooling>>,
     pub(super) space: FreeSpace,
     pub(super) claims: HashMap<AllocationId, Claim>,
 }
 
 impl<'a> Batch<'a> {
-    /// Reads what the requests need, once their pools are locked. A plan that was read after that needs no more than the
-    /// right revisions of these pools.
+    /// Reads what the requests need, once their pools are locked. For a plan that was read after locking, the revisions of
+    /// these pools are all that must match.
     pub(super) async fn read(
         db: &mut Connection,
         ipam: &Ipam,
@@ -166,7 +166,7 @@ impl<'a> Batch<'a> {
             self.existing.extend(found.map(|found| (place, found)));
             self.owners.insert(place, owner);
         }
-        // A VPC that was thought to be somewhere and is gone is made anew in `default`.
+        // A VPC that has been deleted since is created again in `default`.
         for (place, request) in self.requests.iter().enumerate() {
             let default = self.plan.vrf(None)?;
             if !self.owners.contains_key(&place)
@@ -251,7 +251,7 @@ impl<'a> Batch<'a> {
         reading
     }
 
-    /// What the names that are asked for had until a short while ago. Only pools with a cooldown keep it.
+    /// What the requested names had until recently. Only pools with a cooldown keep it.
     async fn read_cooling(&mut self, db: &mut Connection) -> Result<()> {
         let mut wanted = Vec::new();
         for (index, one) in self.prepared.iter().enumerate() {

@@ -38,7 +38,7 @@ pub(in crate::domain) struct Request {
 }
 
 impl Request {
-    /// What no two requests of a batch may have in common.
+    /// What must be unique within a batch.
     pub(in crate::domain) fn identities(&self) -> Vec<(u8, String, String)> {
         let name = self
             .new
@@ -57,7 +57,7 @@ impl Request {
         matches!(self.recipe, Recipe::Profile(_))
     }
 
-    /// Requests that want the same pools, as far as is known: the recipe, and the VRF in which it is looked up.
+    /// Identifies requests that want the same pools, as far as known: the recipe, and the VRF in which it is looked up.
     pub(in crate::domain) fn queue(&self, ipam: &Ipam) -> (Recipe, Option<String>, Option<VrfId>) {
         let vrf = self.new.vrf.as_ref().map(ToString::to_string);
         let hint = match vrf {
@@ -72,14 +72,14 @@ impl Request {
 pub(in crate::domain) enum Step {
     /// Decided.
     Done(Box<Result<Outcome>>),
-    /// In the way of another one of the same batch, or of a change meanwhile; to be decided after it.
+    /// It conflicts with another one of the same batch or with a concurrent change; to be decided afterwards.
     Later(Box<Request>),
 }
 
-/// What becomes of what was decided.
+/// What to do with the decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Written, whatever becomes of the others.
+    /// Written, whatever happens to the others.
     Each,
     /// Written if every request gets what it asks for.
     Atomic,

@@ -37,8 +37,8 @@ pub(super) async fn load(
     Ok(())
 }
 
-/// Writes what was decided, and commits. Not if an atomic batch adopts what was changed since it was read: then nothing is
-/// written, and it has to be decided anew.
+/// Writes what was decided, and commits. Not if an atomic batch adopts something that was changed since it was read: then
+/// nothing is written, and the batch has to be decided again.
 pub(super) async fn write(
     mut transaction: Transaction,
     batch: &mut Batch<'_>,
@@ -59,7 +59,7 @@ pub(super) async fn write(
                     back.extend(grant.pieces.iter().map(|(_, place)| *place));
                 }
             }
-            // An answer that asserts ownership follows a commit of its own: this row makes it one.
+            // An answer that asserts ownership must follow a commit of its own: this row makes it one.
             Decided::Replay(id) => events.push(Event {
                 action: "allocation.replay",
                 subject: id.0,
@@ -88,7 +88,7 @@ pub(super) async fn write(
         if let Decided::Adopt(existing) = step {
             let (claim, new) = (Claim::generate(), &request.new);
             if !allocate::adopt(&mut transaction, existing, claim, new).await? {
-                // Its owner confirmed or changed it since it was read, so that it has to be looked at again.
+                // Its owner confirmed or changed it since it was read, so it has to be decided again.
                 if mode == Mode::Atomic {
                     transaction.rollback().await?;
                     return Ok(false);

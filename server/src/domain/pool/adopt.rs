@@ -1,4 +1,4 @@
-//! A pool that is asked for again: what must be the same for it to be the one that exists.
+//! A pool that is asked for again: what must match for it to be the existing one.
 
 use ipam_shared::{
     api::pool::{NewPool, Pool, PoolPatch},
@@ -18,7 +18,7 @@ use crate::{
     error::Result,
 };
 
-/// What is asked for, with what follows from it.
+/// The request, with its defaults filled in.
 struct Wanted<'a> {
     new: &'a NewPool,
     family: Family,
@@ -26,8 +26,8 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// In what a pool that is there differs from what is asked for: the fields. Ranges that were asked for by size are
-    /// compared by size, wherever they came to lie.
+    /// The fields in which an existing pool differs from the request. Ranges that were requested by size are compared by
+    /// size, wherever they lie.
     fn differences(&self, there: &Pool) -> Vec<&'static str> {
         let Self {
             new,
@@ -68,7 +68,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether a pool consists of the ranges that are named, and beside them of ranges of the sizes that are asked for.
+/// Whether a pool consists of the ranges that are named, and of further ranges of the requested sizes.
 fn has_ranges(there: &Pool, new: &NewPool) -> bool {
     let others = there
         .ranges
@@ -81,7 +81,7 @@ fn has_ranges(there: &Pool, new: &NewPool) -> bool {
     new.ranges.iter().all(|range| there.ranges.contains(range)) && others == sizes
 }
 
-/// Gives a pool, whose VRF is locked, to whoever asked for the same again.
+/// Lets the caller adopt a pool, whose VRF is locked.
 pub(super) async fn take(
     change: &mut Change,
     maker: &Maker,
@@ -92,7 +92,7 @@ pub(super) async fn take(
     pool::lock(&mut change.db, &[id]).await?;
     let mut pool: Pool = there(&mut change.db, id).await?;
     may_adopt(&mut change.db, maker, &pool).await?;
-    // Under the lock of the VRF it stands still.
+    // It can't change under the lock of the VRF.
     let parent = match &new.parent {
         Some(key) => {
             let id = pool::find_in(&mut change.db, vrf, key.parse().ok(), key).await?;

@@ -1,4 +1,4 @@
-//! Pools that are made, with their ranges.
+//! Creates pools, with their ranges.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ use crate::{
 };
 
 impl Ipam {
-    /// Makes a pool with its ranges, all or nothing, or answers what its owner made before by asking for the same; whether it
-    /// was made now.
+    /// Makes a pool with its ranges, all or nothing, or returns what its owner created before by the same request; and
+    /// whether it was created now.
     pub async fn create_pool(&self, maker: impl Into<Maker>, new: NewPool) -> Result<(Pool, bool)> {
         check_new_name(&new.name)?;
         check_description(&new.description)?;
@@ -46,7 +46,7 @@ impl Ipam {
         for _ in 0..TRIES {
             let vrf = match plan.vrf(new.vrf.as_ref()) {
                 Ok(vrf) => vrf,
-                // It may have been made since the plan was read.
+                // It may have been created since the address plan was read.
                 Err(_) => {
                     plan = self.current_address_plan(&mut self.read().await?).await?;
                     plan.vrf(new.vrf.as_ref())?
@@ -61,11 +61,11 @@ impl Ipam {
             });
             match made.await {
                 Ok(Some(made)) => return Ok(made),
-                // The VRF has another name by now, or what had the name of the pool went away.
+                // The VRF has been renamed, or what had the pool's name was deleted.
                 Ok(None) => {
                     plan = self.current_address_plan(&mut self.read().await?).await?;
                 }
-                // The constraint knows that ranges overlap, and not which.
+                // The constraint says that ranges overlap, but not which.
                 Err(Error::Overlap { conflicts, .. }) if conflicts.is_empty() => {
                     let mut connection = self.read().await?;
                     range::check_overlap(
@@ -89,7 +89,7 @@ fn vrf_name(new: &NewPool) -> &str {
     new.vrf.as_ref().map_or(DEFAULT_VRF, |name| name.as_str())
 }
 
-/// Makes a pool in a VRF that is locked; nothing, if that is not called as it was thought any more.
+/// Makes a pool in a VRF that is locked; nothing, if the VRF no longer has the expected name.
 async fn create(
     mut change: Change,
     vrf: VrfId,
@@ -105,7 +105,7 @@ async fn create(
         Err(error @ (Error::Invalid(_) | Error::NotFound(_))) => Some(error),
         Err(error) => return Err(error),
     };
-    // What has the name is answered as it is, whatever is wrong with the request.
+    // What has the name is returned as it is, whatever is wrong with the request.
     let name = new.name.as_str();
     match (
         pool::find_in(&mut change.db, vrf, None, name).await?,
@@ -120,7 +120,7 @@ async fn create(
     }
 }
 
-/// Whether there can be such a pool, and what its ranges have to know of it.
+/// Checks that such a pool is possible; returns what its ranges have to know of it.
 async fn check<'a>(
     db: &mut Connection,
     id: PoolId,
@@ -176,7 +176,7 @@ async fn insert(
     };
     let events = match parent {
         None => vec![tell(new.ranges.clone())?],
-        // Which ranges it gets is not known yet.
+        // Its ranges are not known yet.
         Some(_) => Vec::new(),
     };
     let inserted = pool::insert(

@@ -1,6 +1,6 @@
-//! Pools: create, update in place, delete. What happens to their ranges is in `range`.
+//! Pools: create, update in place, delete. Their ranges are handled in `range`.
 //!
-//! Every change locks the VRF first, so that changes of the pools of one VRF come one after the other, and then the pools
+//! Every change locks the VRF first, so that changes of the pools of one VRF are serialised, and then the pools
 //! whose free lists it touches: the pool itself and its parent. Allocations lock pools only.
 
 mod adopt;
@@ -118,7 +118,7 @@ impl Ipam {
                 change.commit(()).await
             });
             match deleted.await {
-                // A constraint knows that it is used, and not by what.
+                // A constraint says that it is used, but not by what.
                 Err(Error::InUse { users: 0, .. }) => {
                     let mut connection = self.read().await?;
                     let pool: Pool = there(&mut connection, id).await?;
@@ -131,7 +131,7 @@ impl Ipam {
     }
 }
 
-/// A locked pool as its ranges know it, with what a patch makes of it.
+/// A locked pool as `range` sees it, after a patch.
 async fn owner<'a>(
     db: &mut Connection,
     pool: &'a Pool,
@@ -174,7 +174,7 @@ fn no_parent(vrf: &str, key: &str) -> Error {
     ))
 }
 
-/// What a change that leaves the ranges makes of a pool.
+/// The result of a change that does not touch the ranges.
 fn apply(pool: &mut Pool, patch: PoolPatch) {
     if let Some(name) = patch.name {
         pool.name = name.to_string();
@@ -194,7 +194,7 @@ fn apply(pool: &mut Pool, patch: PoolPatch) {
     pool.revision += 1;
 }
 
-/// Makes the ranges those of the patch; which came and which went.
+/// Sets the ranges to those of the patch; returns which were added and which were removed.
 async fn change_ranges(
     db: &mut Connection,
     owner: &Owner<'_>,

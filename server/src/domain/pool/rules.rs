@@ -1,4 +1,4 @@
-//! What a pool can be, whatever is stored: family, bounds, policies. Pure.
+//! Rules for pools that do not depend on what is stored: family, bounds, policies. Pure.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,20 @@ pub(in crate::domain) fn family(new: &NewPool, parent: Option<&Pool>) -> Result<
     let parent_family = parent.map(|parent| parent.family);
     let family = new.family.or(parent_family).or(range).ok_or_else(|| {
         Error::Invalid(
-            "which address family? Give \"family\": \"ipv4\" or \"ipv6\", or a range".to_owned(),
+            "the address family is not known: give \"family\": \"ipv4\" or \"ipv6\", or a range"
+                .to_owned(),
         )
     })?;
     match parent {
         Some(parent) if parent.family != family => Err(Error::Invalid(format!(
-            "pool \"{}\" is of the other address family; a pool is of that of its parent",
+            "pool \"{}\" is of the other address family; a pool has the family of its parent",
             parent.name
         ))),
         _ => Ok(family),
     }
 }
 
-/// Whether blocks between these lengths can be.
+/// Whether blocks between these lengths are possible.
 pub(in crate::domain) fn check_bounds(
     family: Family,
     shortest: u8,
@@ -61,7 +62,7 @@ pub(in crate::domain) fn check_bounds(
     }
 }
 
-/// Checks what holds for a new pool and for a changed one, whatever is stored.
+/// Checks the rules for a new or changed pool that do not depend on what is stored.
 pub(in crate::domain) fn check_policies(
     reserved: Option<u32>,
     cooldown: Option<u32>,
@@ -88,7 +89,7 @@ pub(in crate::domain) fn check_policies(
         )));
     }
     for (key, values) in required {
-        // An allocation could not have a label that is none.
+        // An allocation could not have an invalid label.
         let values = values.iter().map(String::as_str);
         for value in std::iter::once("").chain(values) {
             Labels::new(BTreeMap::from([(key.clone(), value.to_owned())]))

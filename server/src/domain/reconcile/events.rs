@@ -1,4 +1,4 @@
-//! What the audit log says is taken: events from before the backup on, as the server that was lost gave them.
+//! What the audit log says is taken: events from before the backup on, as fetched from the lost server.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -28,7 +28,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Event>> {
     for piece in serde_json::Deserializer::from_slice(file).into_iter::<Piece>() {
         let piece = piece.map_err(|error| {
             Error::Invalid(format!(
-                "the file of events is not what GET /api/v1/events answers: {error}"
+                "the file of events is not what GET /api/v1/events returns: {error}"
             ))
         })?;
         let items = match piece {
@@ -38,11 +38,11 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Event>> {
         for event in items {
             match events.entry(event.id) {
                 Entry::Vacant(place) => drop(place.insert(event)),
-                // Pages that were read while more happened overlap.
+                // Pages that were fetched while new events arrived overlap.
                 Entry::Occupied(known) if *known.get() == event => {}
                 Entry::Occupied(_) => {
                     return Err(Error::Invalid(format!(
-                        "the file has two different events with the id {}: are they of one database?",
+                        "the file has two different events with the id {}: do they come from one database?",
                         event.id
                     )));
                 }
@@ -52,7 +52,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Event>> {
     Ok(events.into_values().collect())
 }
 
-/// Whether the events begin where the database ends, or before: otherwise nobody knows what happened in between.
+/// Whether the events begin where the database ends, or before: otherwise events in between may be missing.
 pub(super) async fn check_continues(db: &mut Connection, log: &[Event]) -> Result<()> {
     let Some(first) = log.first() else {
         return Err(Error::Invalid(
@@ -69,7 +69,7 @@ pub(super) async fn check_continues(db: &mut Connection, log: &[Event]) -> Resul
     )))
 }
 
-/// What is taken after all of that, and in sentences what is not clear.
+/// What is taken after all these events, and, in sentences, what is unclear.
 pub(super) fn wanted(log: &[Event]) -> (Vec<Wanted>, Vec<String>) {
     let mut held: BTreeMap<Uuid, Vec<Wanted>> = BTreeMap::new();
     let mut unclear: BTreeMap<Uuid, Vec<String>> = BTreeMap::new();
@@ -117,7 +117,7 @@ fn blocks(event: &Event) -> std::result::Result<Vec<Wanted>, Vec<String>> {
     });
     let vrfs: Option<Vec<String>> = serde_json::from_value(detail["vrfs"].clone()).ok();
     let Some(vrfs) = vrfs.filter(|vrfs| vrfs.len() == cidrs.len()) else {
-        // Of an earlier release. In which VRF a pool's name leads it depends on what there was at that time.
+        // Written by an earlier release. In which VRF a pool's name was resolved depends on what existed at that time.
         return Err(whats
             .map(|what| {
                 format!(
@@ -222,7 +222,7 @@ mod tests {
         assert!(found.is_empty());
         assert_eq!(unclear.len(), 2, "{unclear:?}");
         assert!(unclear[0].starts_with("10.0.0.0/23 of an allocation of VPC \"prod\""));
-        // What was released meanwhile needs no answer.
+        // What was released meanwhile is not reported.
         let file = file + &event(2, "allocation.release", 1, old).to_string();
         let (found, unclear) = wanted(&read(file.as_bytes()).unwrap());
         assert!(found.is_empty() && unclear.is_empty());

@@ -9,12 +9,13 @@
 //!                 ^^^   free          free
 //! ```
 //!
-//! To give a block back, merge it with its other half as long as that one is free. So giving back what was just taken
-//! restores the free list exactly, which is how a request that does not fit as a whole leaves no trace.
+//! To give a block back, merge it with its buddy (the other half of its parent) as long as that is free. So giving back
+//! what was just taken restores the free list exactly, which is how a request that does not fit as a whole leaves no trace.
 //!
 //! Only a part of the free list is in memory. That is enough: `n` requests for blocks of one size use at most the first
-//! `n` free blocks that hold that size, in the order of the pool's strategy, and merging needs only the other halves on the
-//! way up. A request that keeps away from `k` networks passes over at most `k` blocks more: those that contain one.
+//! `n` free blocks that hold that size, in the order of the pool's strategy, and merging needs only the buddies of the
+//! block and of the networks that contain it. A request that excludes `k` networks skips at most `k` more blocks: those
+//! that contain one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,7 @@ use crate::network::{Changes, Place, Range, RangeId};
 /// Host bits, first address and range of a free block.
 type Key = (u8, u128, RangeId);
 
-/// Free blocks of one pool by size, then address, which is the order of best fit.
+/// Free blocks of one pool by size, then address: the order of best fit.
 type BySize = BTreeSet<Key>;
 
 /// The part of the free list that was read, and what was taken from it and given back.
@@ -37,7 +38,7 @@ type BySize = BTreeSet<Key>;
 pub struct FreeSpace {
     ranges: BTreeMap<RangeId, Range>,
     pools: BTreeMap<PoolId, BySize>,
-    /// What was read, to tell in the end what changed.
+    /// What was read, to compute the changes at the end.
     read: BTreeSet<Place>,
 }
 
@@ -111,7 +112,7 @@ impl FreeSpace {
             Strategy::BestFit => free
                 .range((host_bits, 0, RangeId::MIN)..)
                 .find_map(|key| inside(*key)),
-            // Of each size the first that will do, and of those the first.
+            // The first suitable block of each size, and of those the first.
             Strategy::FirstFit => sizes(free, host_bits)
                 .filter_map(|size| of_size(free, size).find_map(|key| inside(*key)))
                 .min_by_key(|(_, cidr)| *cidr),
@@ -147,7 +148,7 @@ impl FreeSpace {
         Some(wanted)
     }
 
-    /// Halves `found` until `wanted` is left over.
+    /// Halves `found` until `wanted` is left.
     fn cut(&mut self, pool: PoolId, found: Place, wanted: Place) {
         let Some(free) = self.pools.get_mut(&pool) else {
             return;
@@ -166,7 +167,7 @@ impl FreeSpace {
         }
     }
 
-    /// Gives a block back and merges it with its free other halves.
+    /// Gives a block back and merges it with its free buddies.
     pub fn give_back(&mut self, place: Place) {
         let Some(range) = self.ranges.get(&place.range).copied() else {
             return;
@@ -251,7 +252,7 @@ fn of_size(free: &BySize, host_bits: u8) -> impl DoubleEndedIterator<Item = &Key
     free.range((host_bits, 0, RangeId::MIN)..=(host_bits, u128::MAX, RangeId::MAX))
 }
 
-/// Where in a free block one of `prefix_length` goes; none if there is no place that overlaps none of `avoid`.
+/// Where in a free block one of `prefix_length` goes; none if every position overlaps one of `avoid`.
 fn spot(free: Cidr, prefix_length: u8, strategy: Strategy, avoid: &[Cidr]) -> Option<Cidr> {
     let family = free.family();
     let at = |number: u128| Cidr::from_number(family, number, prefix_length);
@@ -268,7 +269,7 @@ fn spot(free: Cidr, prefix_length: u8, strategy: Strategy, avoid: &[Cidr]) -> Op
     };
     let mut turned = false;
     while let Some(other) = in_the_way(wanted) {
-        // Past whichever of the two reaches further; nothing of `other` can be used.
+        // Skips to the end of whichever of the two reaches further; nothing of `other` can be used.
         let next = if down {
             other.number().min(wanted.number()).checked_sub(1)
         } else {
@@ -276,7 +277,7 @@ fn spot(free: Cidr, prefix_length: u8, strategy: Strategy, avoid: &[Cidr]) -> Op
         };
         wanted = match next {
             Some(next) if (free.number()..=last(free)).contains(&next) => at(next),
-            // From the middle to the end nothing will do: from the beginning to the middle.
+            // Nothing fits between the middle and the end: try from the beginning to the middle.
             _ if strategy == Strategy::Sparse && !turned => {
                 turned = true;
                 at(free.number())
@@ -454,7 +455,7 @@ mod tests {
         assert_eq!(ancestors(whole, cidr(RANGE)).count(), 1);
     }
 
-    /// The slow and obvious allocator: one flag per address of a /24.
+    /// A naive reference allocator: one flag per address of a /24.
     struct Oracle([bool; 256]);
 
     impl Oracle {
@@ -541,7 +542,7 @@ mod tests {
                     }
                 } else {
                     let strategy = Strategy::ALL[usize::from(kind % 4)];
-                    // Every other request keeps away.
+                    // Every other request excludes networks.
                     let keeps_away = index.index(2) == 0;
                     let (away, networks) = if keeps_away { (&avoid[..], &networks[..]) } else { (&[][..], &[][..]) };
                     let taken = space.take(pool, length, strategy, networks);
@@ -553,7 +554,7 @@ mod tests {
                         live.push(place);
                     }
                 }
-                // What is free in the list is free in truth, to the address, and merged as far as can be.
+                // What is free in the list is free in the reference, address by address, and merged as far as possible.
                 let free: Vec<Cidr> = space.pools[&pool].iter().map(|k| place(Family::Ipv4, *k).cidr).collect();
                 prop_assert_eq!(
                     free.iter().map(|cidr| cidr.addresses()).sum::<u128>(),

@@ -1,8 +1,8 @@
 //! Whether a pool has room, and if not, why not and what to do: the smallest change after which a block fits.
 //!
-//! Of all networks of the wanted size in the ranges of the pool, the one with the most free addresses has the least in it
-//! that must go. Each free block that is too small lies in one such network, so adding them up finds it. Only the largest
-//! free blocks are added up, which bounds the cost; while there are no more than that, the answer is exact.
+//! Of all networks of the wanted size in the ranges of the pool, the one with the most free addresses needs the least to be
+//! moved. Each free block that is too small lies in one such network, so adding them up finds it. Only the largest free
+//! blocks are added up, which bounds the cost; while there are no more than that, the answer is exact.
 
 pub mod free_space;
 
@@ -30,15 +30,15 @@ use crate::{
     text::{addresses, moment},
 };
 
-/// So many pieces are looked at when somebody asks for an explanation.
+/// How many pieces are examined when an explanation is requested.
 const PIECES: i64 = 20_000;
-/// So many are looked at for a refusal, which nobody asked to be explained.
+/// How many are examined for a refusal, for which no explanation was requested.
 pub(super) const PIECES_OF_REFUSAL: i64 = 2_000;
-/// So many blocks are named in a sentence.
+/// How many blocks are named in a sentence.
 const NAMED: usize = 3;
 
 impl Ipam {
-    /// Whether a pool has room for a block of that length, or of its usual one, and what to do if it has not.
+    /// Whether a pool has room for a block of that length, or of its default length, and what to do if it does not.
     pub async fn free(&self, id: PoolId, prefix_length: Option<u8>) -> Result<PoolFree> {
         let mut transaction = self.begin_snapshot().await?;
         let pool = pool::get(&mut transaction, id)
@@ -60,8 +60,8 @@ impl Ipam {
     }
 }
 
-/// What is left in a pool, and what to do to get a block of `prefix_length`. Looks at no more than `limit` free blocks, as
-/// many that cool down, and as many that are in the way.
+/// What is left in a pool, and what to do to get a block of `prefix_length`. Examines no more than `limit` free blocks, as
+/// many that cool down, and as many that are in use.
 pub(super) async fn explain(
     db: &mut Connection,
     id: PoolId,
@@ -137,8 +137,8 @@ pub(super) async fn explain(
     })
 }
 
-/// As much of a pool's free list as tells which block of `prefix_length`, or of a shorter one, would be given next: of each
-/// size the first.
+/// As much of a pool's free list as is needed to tell which block of `prefix_length`, or of a shorter one, would be handed
+/// out next: the first of each size.
 pub(crate) async fn front(
     db: &mut Connection,
     pool: &Pool,
@@ -166,7 +166,7 @@ fn emptiest(
 ) -> Option<(Place, u128)> {
     let region = |place: &Place| match place.cidr.ancestor(length) {
         Some(cidr) => cidr,
-        // Larger than what is wanted: its first part does.
+        // Larger than wanted: its first part will do.
         None => Cidr::from_number(place.cidr.family(), place.cidr.number(), length),
     };
     let wide: Vec<_> = ranges
@@ -254,7 +254,7 @@ fn advice(fix: &Fix, pool: &str, cooldown: u32, now: OffsetDateTime) -> String {
     )
 }
 
-/// A block in the way, for people.
+/// A block that is in use, for people.
 fn named(holder: &Holder) -> String {
     let owner = match holder.kind {
         HolderKind::Allocation if holder.name.is_none() => {

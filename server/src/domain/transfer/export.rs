@@ -9,17 +9,17 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Things that are read at once.
+/// How many things are read at once.
 const CHUNK: i64 = 2_000;
 
-/// Sends the file in pieces, until it is whole or nobody takes it any more.
+/// Sends the file in pieces, until it is complete or the receiver is gone.
 pub(super) async fn export(
     db: &mut Connection,
     format: Format,
     sender: &Sender<Result<Vec<u8>>>,
 ) -> Result<()> {
     let mut first = true;
-    // Whether somebody still listens.
+    // Whether the receiver is still there.
     let mut send = async |records: Vec<Record>| {
         let piece = encode(&records, format, std::mem::take(&mut first))?;
         Ok::<_, Error>(piece.is_empty() || sender.send(Ok(piece)).await.is_ok())
@@ -76,7 +76,7 @@ pub(super) async fn export(
     }
 }
 
-/// Records as a piece of a file; the first begins with what the format wants to begin with.
+/// Records as a piece of a file; the first starts with the header of the format.
 fn encode(records: &[Record], format: Format, first: bool) -> Result<Vec<u8>> {
     let failed = |error: csv::Error| Error::Internal(error.into());
     match format {

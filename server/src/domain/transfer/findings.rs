@@ -1,5 +1,5 @@
-//! What is found out about a file: what stands in the way of it, gathered so that all of it is said at once, and how much of
-//! it is there already.
+//! What is found out about a file: all its conflicts, collected so that they are reported at once, and how much of it
+//! already exists.
 
 use ipam_shared::{
     api::transfer::{ConflictCode, ImportConflict, MAX_CONFLICTS},
@@ -16,7 +16,7 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// One of a kind, in words.
+    /// A problem with that code and text.
     pub(crate) fn new(code: ConflictCode, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -26,7 +26,7 @@ impl Problem {
         }
     }
 
-    /// A value that can't be.
+    /// A value that is not possible.
     pub(crate) fn bad_value(detail: impl ToString) -> Self {
         Self::new(ConflictCode::BadValue, detail.to_string())
     }
@@ -37,7 +37,7 @@ impl Problem {
         Self { cidr, ..self }
     }
 
-    /// It is between two records of the file, of which the other is on that line.
+    /// It is between two records of the file; the other is on that line.
     pub(crate) fn beside(self, line: impl Into<Option<u64>>) -> Self {
         let other_line = line.into();
         Self { other_line, ..self }
@@ -47,7 +47,7 @@ impl Problem {
 /// All conflicts found so far, and the records that say what is there already.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Those that may have to be named.
+    /// Those that may have to be reported.
     named: Vec<ImportConflict>,
     total: u64,
     /// Records that say what is there already, exactly the same.
@@ -55,7 +55,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Adds a conflict. A large file may have many times more than are named, so that not all are kept.
+    /// Adds a conflict. A large file may have many times more than are reported, so not all are kept.
     pub(crate) fn add(&mut self, line: u64, problem: Problem) {
         self.total += 1;
         self.named.push(ImportConflict {
@@ -70,7 +70,7 @@ impl Findings {
         }
     }
 
-    /// What was found, or else adds why not, unless that was said already.
+    /// The value, or else adds why there is none, unless that was reported already.
     pub(crate) fn ok<T>(
         &mut self,
         line: u64,
@@ -87,7 +87,7 @@ impl Findings {
         }
     }
 
-    /// Keeps the first by line. In a fixed order, so that the same file always gets the same reply.
+    /// Keeps the first ones by line, in a fixed order, so that the same file always gets the same reply.
     fn shorten(&mut self) {
         self.named
             .sort_by_key(|one| (one.line, one.other_line.is_none(), one.other_line));

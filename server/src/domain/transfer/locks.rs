@@ -1,4 +1,4 @@
-//! Which locks an import takes and when, and whether what it found without them is still so.
+//! Which locks an import takes and when, and whether what it found without them still holds.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -17,9 +17,9 @@ use crate::{
 /// When the locks are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Locks {
-    /// When what takes no space is written: what was found has to be looked at again.
+    /// After everything that takes no space is written: what was found has to be checked again.
     Late,
-    /// Before anything is looked at.
+    /// Before anything is read.
     First,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Locked {
     pub(super) pools: usize,
 }
 
-/// Locks all that a file may change, before anybody knows what it will.
+/// Locks everything that a file may change, before it is known what it will change.
 pub(super) async fn lock_all(db: &mut Connection, file: &File) -> Result<()> {
     let names = file.vpc_names().into_iter();
     let names: Vec<_> = names.map(|vpc| vpc.name.to_string()).collect();
@@ -69,7 +69,7 @@ pub(super) async fn lock(db: &mut Connection, import: &Import) -> Result<Locked>
     let plan = &import.plan;
     let (mut vrfs, mut pools) = (HashSet::new(), HashSet::new());
     if import.basis.clear {
-        // What is there gives way, and is not part of the plan.
+        // What exists is replaced, and is not part of the plan.
         vrfs.extend(read::vrfs(db).await?.into_iter().filter_map(|it| it.id));
         let stored = read::pools(db).await?.into_iter();
         pools.extend(stored.filter_map(|range| range.record.id));
@@ -96,8 +96,8 @@ pub(super) async fn lock(db: &mut Connection, import: &Import) -> Result<Locked>
     })
 }
 
-/// Whether all that a file was checked against is as it was, now that it is locked. What else could have come in between
-/// is found by constraints: names, ids and numbers.
+/// Whether everything that a file was checked against is unchanged, now that it is locked. What else could have come in
+/// between is found by constraints: names, ids and numbers.
 pub(super) async fn holds(db: &mut Connection, import: &Import) -> Result<bool> {
     let (basis, plan) = (&import.basis, &import.plan);
     if address_plan::revision(db).await? != basis.revision {

@@ -1,18 +1,18 @@
 //! Whole address plans: import of a file, all or nothing, and export of everything there is.
 //!
-//! An import says every conflict at once, and is written in one transaction:
+//! An import reports all conflicts at once, and is written in one transaction:
 //!
 //! 1. `read`: from bytes to records with their lines, what their values may be, and from records to pools, profiles, allocations.
 //! 2. `resolve`: each thing is new, or there already and the same, or in conflict.
 //! 3. `overlap`: overlaps within the file by a sweep over addresses, overlaps with what is there by the free list.
 //! 4. `write`: if there is no conflict, what takes no space, some thousand rows a statement.
-//! 5. `locks`: only now locks, of what the file takes space from, and a look whether all that was read still holds; else it
-//!    begins anew.
+//! 5. `locks`: only now locks what the file takes space from, and checks whether all that was read still holds; otherwise it
+//!    starts over.
 //! 6. `write::space`: what takes space.
 //!
-//! Steps 2 and 3 read a snapshot, and a dry run ends there. So who wants space waits only while blocks are written, and only
-//! for pools of the file. What an import finds there already, exactly the same, it leaves alone, so that a file may be
-//! imported again whatever became of the first time.
+//! Steps 2 and 3 read a snapshot, and a dry run ends there. So requests for space wait only while blocks are written, and
+//! only for pools of the file. What already exists exactly as in the file is left alone, so that a file may be imported
+//! again whatever the outcome of the first time.
 
 mod export;
 mod findings;
@@ -50,13 +50,13 @@ use crate::{
 /// One import at a time: each may hold a file of the largest size several times over in memory.
 static IMPORTS: Semaphore = Semaphore::const_new(1);
 
-/// How often an import looks at what is there before it gives up. The last time it holds its locks meanwhile.
+/// How often an import reads what exists before it gives up. The last time it holds its locks meanwhile.
 const TRIES: u32 = 4;
 
-/// In bytes: a file that takes memory worth giving back.
+/// Size in bytes from which it is worth giving the memory back.
 const LARGE: usize = 1 << 20;
 
-/// Whoever watches an import.
+/// The observer of an import.
 pub(super) struct Report(watch::Sender<Progress>);
 
 impl Report {
@@ -86,7 +86,7 @@ impl Ipam {
             let mut tries = 0;
             let result = loop {
                 tries += 1;
-                // In the end it looks under the locks, where nobody can be faster.
+                // The last time it checks under the locks, where nothing can interfere.
                 let locks = if tries < TRIES {
                     Locks::Late
                 } else {
@@ -97,9 +97,11 @@ impl Ipam {
                 match done.await {
                     Ok(Some(result)) => break Ok(result),
                     Ok(None) => {
-                        tracing::info!("what an import found has changed meanwhile; it looks again")
+                        tracing::info!(
+                            "what an import found has changed meanwhile; it checks again"
+                        )
                     }
-                    // Somebody made the same VPC or took the same number meanwhile, which a second look sees.
+                    // Somebody created the same VPC or took the same number meanwhile, which a second check will see.
                     Err(error) if is_race(&error) && tries < TRIES => {
                         tracing::info!(%error, "an import lost a race and is tried again");
                     }
@@ -108,7 +110,7 @@ impl Ipam {
             };
             if file.len() > LARGE {
                 drop(file);
-                // What was made of it is not needed again soon. Whether it can be given back is of no consequence.
+                // The memory is not needed again soon. It does not matter if it can't be given back.
                 _ = tokio::task::spawn_blocking(memory::give_back).await;
             }
             result
@@ -116,7 +118,7 @@ impl Ipam {
         .await
     }
 
-    /// One try; none if what it found has changed before it could be written.
+    /// One attempt; none if what it found has changed before it could be written.
     async fn try_import(
         &self,
         caller: &Caller,
@@ -194,7 +196,7 @@ impl Ipam {
         Ok(Some(result))
     }
 
-    /// Sees to it that nobody is given a number of the file.
+    /// Makes sure that nobody is given a number of the file.
     async fn reserve_numbers(&self, import: &Import) -> Result<()> {
         let numbers = import
             .allocations
@@ -208,7 +210,7 @@ impl Ipam {
         commit(transaction).await
     }
 
-    /// Tells the planner what there is now, before the database finds out by itself. Whether it can is of no consequence.
+    /// Refreshes the planner's statistics, before the database does so by itself. Failure does not matter.
     async fn refresh_statistics(&self) {
         let done = async {
             let mut connection = self.read().await?;
@@ -233,7 +235,7 @@ impl Ipam {
                 Ok(())
             };
             if let Err(error) = done.await {
-                // Nobody may be there to hear it.
+                // The receiver may be gone.
                 _ = sender.send(Err(error)).await;
             }
         });
@@ -248,7 +250,7 @@ fn is_race(error: &Error) -> bool {
     ) || matches!(error, Error::Unavailable(_, Some(error)) if crate::db::error::is_race(error))
 }
 
-/// Looks for everything that a file would make, and that stands in the way of it.
+/// Finds everything that a file would create, and everything that conflicts with it.
 async fn check(db: &mut Connection, file: File, findings: &mut Findings) -> Result<Import> {
     let mut import = resolve::resolve(db, file, findings).await?;
     overlap::resolve(db, &mut import, findings).await?;

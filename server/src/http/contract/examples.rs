@@ -29,7 +29,7 @@ pub(super) fn add(operation: &mut Value) {
     }
 }
 
-/// A refusal with that code. There is none of what only happens when something is broken.
+/// A refusal with that code. There is none for codes that only occur when something is broken.
 pub(super) fn problem(code: &str) -> Option<&'static Value> {
     EXAMPLES["problems"].get(code)
 }

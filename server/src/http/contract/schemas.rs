@@ -27,8 +27,8 @@ pub(super) fn complete(document: &mut Value) {
     nulls(schemas);
 }
 
-/// Calls schemas by their names: the items of pages, which would be written out again in each, and what has that of a type
-/// of the language.
+/// Names schemas: the items of pages, which would otherwise be repeated in each, and those that have the name of a Rust
+/// type.
 fn names(document: &mut Value) {
     let schemas = &mut document["components"]["schemas"];
     for (name, schema) in fields(schemas) {
@@ -49,7 +49,7 @@ fn names(document: &mut Value) {
     );
 }
 
-/// Leads all references to one place to another.
+/// Redirects all references from one target to another.
 fn rename(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) if text == from => *text = to.to_owned(),
@@ -61,9 +61,9 @@ fn rename(value: &mut Value, from: &str, to: &str) {
     }
 }
 
-/// The bounds that are checked when something is read, and when a request is looked at by itself.
+/// The bounds that are checked when a value is read, and when a request is checked by itself.
 fn bounds(schemas: &mut Value) {
-    // No slash, no control character, no white space at either end, and nothing of what new names can't have.
+    // No slash, no control character, no whitespace at either end, and no character that new names can't have.
     const DECEPTIVE: &str =
         r"\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff";
     let inside = format!(r"/\u0000-\u001f\u007f-\u009f{DECEPTIVE}");
@@ -140,14 +140,14 @@ fn bounds(schemas: &mut Value) {
     schemas["Code"]["examples"] = json!(["not_found"]);
 }
 
-/// Adds words to a schema.
+/// Adds a description to a schema.
 fn merge(schema: &mut Value, words: &Value) {
     for (word, value) in words.as_object().into_iter().flatten() {
         schema[word] = value.clone();
     }
 }
 
-/// In what is asked for, null stands for a field that is not given.
+/// In requests, null stands for a field that is not given.
 fn nulls(schemas: &mut Value) {
     // What a profile is made of looks the same in requests and replies, but a reply leaves nothing out.
     let mut member = schemas["Member"].clone();

@@ -18,7 +18,7 @@ use super::{ANY, lenient::Faults, reply::Refusal};
 const HOSTS: RangeInclusive<i128> = 1..=4000;
 const ENVIRONMENTS: [&str; 3] = ["dev", "stage", "prod"];
 
-/// The body of `POST /allocate`. What it does not know is ignored, as it was.
+/// The body of `POST /allocate`. Unknown fields are ignored, as in the original.
 pub(super) struct Ask {
     vpc: String,
     hosts: Option<i128>,
@@ -47,7 +47,7 @@ impl Ask {
         })
     }
 
-    /// The request as the domain takes it.
+    /// The request in terms of the domain.
     pub(super) fn request(&self, dry_run: bool) -> Result<NewAllocation, Refusal> {
         let size = match (self.hosts, self.prefix_length) {
             (Some(_), Some(_)) => {
@@ -101,7 +101,7 @@ pub(super) fn check_hosts(hosts: i128) -> Result<u64, Refusal> {
     })
 }
 
-/// White space around a name was not part of it on the original's page nor in its PUT.
+/// Whitespace around a name was not part of it on the original's page nor in its PUT.
 pub(super) fn name(text: &str) -> Result<Name, Refusal> {
     text.trim()
         .parse()

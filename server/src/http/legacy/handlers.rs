@@ -110,7 +110,7 @@ pub(super) async fn list(
     let vpc = last(&query, "vpc")
         .filter(|vpc| !vpc.is_empty())
         .map(str::trim);
-    // What is no name has no VPC.
+    // An invalid name has no VPC.
     let (total_count, found) = match vpc.map(str::parse::<Name>).transpose() {
         Err(_) => (0, Vec::new()),
         Ok(vpc) => {
@@ -222,7 +222,7 @@ pub(super) async fn release(
     }))
 }
 
-/// The original did not tell what was deleted from what never was.
+/// The original did not distinguish deleted from unknown.
 fn gone(number: i128, error: Error) -> Refusal {
     match error {
         Error::NotFound(_) | Error::Gone { .. } => Refusal::no_allocation(number),
@@ -236,7 +236,7 @@ pub(super) async fn delete_vpc(
     path: Result<Path<Name>, PathRejection>,
 ) -> Result<Json<Deleted>, Refusal> {
     let deleted = |deleted| Ok(Json(Deleted { ok: true, deleted }));
-    // What is no name has no VPC. White space is not cut off: what was not named exactly is not deleted.
+    // An invalid name has no VPC. Whitespace is not trimmed: what was not named exactly is not deleted.
     let Ok(Path(name)) = path else {
         return deleted(false);
     };
@@ -246,7 +246,7 @@ pub(super) async fn delete_vpc(
     };
     match app.ipam.delete_vpc(caller, id, true, None).await {
         Ok(_) => deleted(true),
-        // Somebody else was faster.
+        // Another request was faster.
         Err(Error::NotFound(_)) => deleted(false),
         Err(error) => Err(error.into()),
     }

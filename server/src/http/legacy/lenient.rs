@@ -12,7 +12,7 @@ use super::reply::{Fault, Refusal};
 
 const UNREADABLE: &str = "There was an error parsing the body";
 
-/// What is wrong with a value, before it is known where the value stood.
+/// What is wrong with a value, before its location is known.
 type Wrong = (&'static str, String, Option<Value>);
 
 /// Every fault of one request, so that a single reply names them all.
@@ -56,7 +56,7 @@ impl Faults {
         self.keep(loc, &json!(text), read)
     }
 
-    /// A yes or no from the query.
+    /// A boolean from the query.
     pub(super) fn boolean_text(&mut self, loc: &[&str], text: &str) -> Option<bool> {
         self.keep(loc, &json!(text), boolean_from_text(text))
     }
@@ -73,7 +73,7 @@ impl Faults {
         self.keep(&["body", key], value, read)
     }
 
-    /// A text that a body must have.
+    /// A required string of a body.
     pub(super) fn required_text(&mut self, body: &Map<String, Value>, key: &str) -> Option<String> {
         let Some(value) = body.get(key) else {
             self.add(&["body", key], Value::Object(body.clone()), missing());
@@ -82,7 +82,7 @@ impl Faults {
         self.keep(&["body", key], value, text_from_json(value))
     }
 
-    /// An object that a body may have.
+    /// An optional object of a body.
     pub(super) fn object<'a>(
         &mut self,
         body: &'a Map<String, Value>,
@@ -96,7 +96,7 @@ impl Faults {
         )
     }
 
-    /// A text that the object `parent` of a body may have.
+    /// An optional string of the object `parent` of a body.
     pub(super) fn text_in(
         &mut self,
         parent: &str,
@@ -107,7 +107,7 @@ impl Faults {
         self.keep(&["body", parent, key], value, text_from_json(value))
     }
 
-    /// One of a few words that the object `parent` of a body may have.
+    /// One of a few values that the object `parent` of a body may have.
     pub(super) fn word_in(
         &mut self,
         parent: &str,
@@ -123,8 +123,8 @@ impl Faults {
         self.keep(&["body", parent, key], value, read)
     }
 
-    /// The object that a body must be. Like the original, takes a body without a content type for JSON, and a body of
-    /// another type for a text.
+    /// The object that a body must be. Like the original, treats a body without a content type as JSON, and a body of
+    /// another type as a string.
     pub(super) fn body(
         &mut self,
         headers: &HeaderMap,
@@ -224,8 +224,8 @@ fn shown(bound: i128) -> i64 {
     i64::try_from(bound).unwrap_or(if bound < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// Digits with an optional sign, white space around them, single underscores between them and zeros behind a point.
-/// Numbers beyond 128 bits become the nearest that there is: they are out of every bound anyway.
+/// Digits with an optional sign, whitespace around them, single underscores between them and zeros behind a point.
+/// Numbers beyond 128 bits are clamped: they are out of every bound anyway.
 fn integer_from_text(text: &str) -> Result<i128, Wrong> {
     let wrong = || {
         let msg = "Input should be a valid integer, unable to parse string as an integer";
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn integers_are_read_as_the_original_read_them() {
-        // Each of these was put to the original's validation library.
+        // Each of these was tried with the original's validation library.
         for (text, number) in [
             ("50", 50),
             ("50.0", 50),

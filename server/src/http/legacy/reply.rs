@@ -1,4 +1,4 @@
-//! What the original API answers: bodies with its field names in its order, and refusals in its words.
+//! What the original API answers: bodies with its field names in its order, and refusals with its wording.
 
 use axum::{
     Json,
@@ -66,7 +66,7 @@ pub(super) struct Item {
     pub requested_hosts: Option<u64>,
     pub requested_prefix: Option<u8>,
     pub labels: Labels,
-    /// With dashes, other than in [`Allocated`].
+    /// With dashes, unlike in [`Allocated`].
     pub request_id: Uuid,
     pub created_at: String,
 }
@@ -102,7 +102,8 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// The sizes for a prefix length of 5 to 32. Blocks too small for the reserved addresses have less than none usable.
+    /// The sizes for a prefix length of 5 to 32. Blocks too small for the reserved addresses have a negative number of
+    /// usable ones.
     pub(super) fn new(requested_hosts: Option<u64>, prefix_length: u8) -> Self {
         let cgnat = prefix_length.saturating_add_signed(CGNAT_OFFSET);
         let addresses = |length: u8| 1_i64 << (Family::Ipv4.bits() - length);
@@ -207,7 +208,7 @@ impl From<Error> for Refusal {
         log(&error);
         let code = error.code();
         let refusal = match error {
-            // A profile is refused for one pool, the first that is full.
+            // The refusal names one pool of the profile, the first that is full.
             Error::Exhausted(pools) => {
                 let (mut message, mut details) = (String::new(), Map::new());
                 for pool in &pools {

@@ -1,5 +1,5 @@
-//! The body of a request. What a refusal left unread of it is read here after all, since otherwise the connection has to
-//! close, and clients that send head and body one after the other would find it closed under their next request.
+//! The body of a request. What a refusal left unread is read here after all; otherwise the connection would have to close,
+//! and clients that send head and body one after the other would find it closed during their next request.
 
 use std::{
     pin::Pin,
@@ -14,12 +14,12 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
 use super::connection::{Connection, State};
 
-/// Most bytes that are read only to be thrown away.
+/// Maximum number of bytes that are read only to be discarded.
 const REST: usize = 64 << 10;
-/// Longest time that the answer waits for them.
+/// How long the answer waits for them at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The body of a request, which says when it is awaited, and leaves what was not read of it.
+/// The body of a request, which notes when it is awaited, and hands over the part that was not read.
 pub(super) struct Arriving {
     /// None once it has ended.
     body: Option<Incoming>,
@@ -27,12 +27,12 @@ pub(super) struct Arriving {
     rest: Rest,
 }
 
-/// What was not read of a body.
+/// The unread rest of a body.
 #[derive(Clone, Default)]
 pub(super) struct Rest(Arc<Mutex<Option<Incoming>>>);
 
 impl Arriving {
-    /// A body, and where its rest will be.
+    /// A body, and the place for its unread rest.
     pub(super) fn new(body: Incoming, connection: Arc<Connection>) -> (Self, Rest) {
         let rest = Rest::default();
         let arriving = Self {
@@ -97,7 +97,7 @@ impl hyper::body::Body for Arriving {
             }
             Poll::Ready(frame) => {
                 this.connection.turn(&[State::Receiving], State::Working);
-                // After an error there is nothing to wait for either.
+                // After an error there is nothing to wait for.
                 if !matches!(frame, Some(Ok(_))) {
                     this.body = None;
                 }

@@ -25,9 +25,9 @@ use tokio::{
 
 /// Time for the head of a request, from its first byte, or from the connection for the first one.
 pub(super) const HEAD: Duration = Duration::from_secs(10);
-/// Longest time without any progress of a reply that somebody has to read.
+/// Timeout for a reply that makes no progress because the client does not read it.
 pub(super) const STALL: Duration = Duration::from_secs(10);
-/// Who has waited for less than that may just be slow.
+/// A client that has waited for less than this may just be slow.
 const YOUNG: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.
@@ -40,13 +40,13 @@ pub(super) enum State {
     Head,
     /// It was answered, and may send another request.
     Idle,
-    /// The body of a request is awaited.
+    /// The server waits for the body of a request.
     Receiving,
-    /// A request is worked on, or its reply is sent.
+    /// A request is being processed, or its reply is being sent.
     Working,
-    /// The answer to a wrong key is kept back.
+    /// The answer to a wrong key is held back.
     Delayed,
-    /// It has to make room. No request begins on it any more.
+    /// It has to make room. No further request begins on it.
     Evicted,
 }
 
@@ -60,7 +60,7 @@ const STATES: [State; 7] = [
     State::Evicted,
 ];
 
-/// Who makes room before whom: the smaller.
+/// The order in which connections make room: smallest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {
     /// Whether it showed the right key.
@@ -79,9 +79,9 @@ pub(super) struct Connection {
     state: AtomicU8,
     /// Since when it is in that state.
     since: AtomicU64,
-    /// Since when it reads nothing of its reply; 0 if it does.
+    /// Since when the client has not read its reply; 0 if it does.
     stalled: AtomicU64,
-    /// Whether it is known since then that nothing has come from the other end. Until somebody has looked, it is the server
+    /// Whether it is known that nothing has arrived from the other end since then. Until that was checked, it is the server
     /// that is late.
     waits: AtomicBool,
     /// Whether a request on it had the right key.
@@ -89,7 +89,7 @@ pub(super) struct Connection {
     evicted: Notify,
 }
 
-/// Milliseconds on a clock that never goes back, never 0.
+/// Milliseconds of a monotonic clock, never 0.
 fn now() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     1 + u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
@@ -115,7 +115,7 @@ impl Connection {
             .unwrap_or(State::Evicted)
     }
 
-    /// Goes over to another state, if it is in one of `from`. False if it was not.
+    /// Changes to another state, if it is in one of `from`; otherwise returns false.
     pub(super) fn turn(&self, from: &[State], to: State) -> bool {
         let turned = self
             .state
@@ -138,12 +138,12 @@ impl Connection {
         self.turn(&from, State::Working)
     }
 
-    /// The answer to a wrong key is kept back, and somebody else may have the place.
+    /// The answer to a wrong key is held back, and somebody else may have the slot.
     pub(super) fn delay(&self) {
         self.turn(&[State::Working, State::Receiving], State::Delayed);
     }
 
-    /// And is given now.
+    /// The held back answer is given now.
     pub(super) fn go_on(&self) {
         self.turn(&[State::Delayed], State::Working);
     }
@@ -164,13 +164,14 @@ impl Connection {
         self.waits.store(true, Ordering::Relaxed);
     }
 
-    /// Somebody showed the right key.
+    /// The client showed the right key.
     pub(super) fn trust(&self) {
         self.known.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the connection can make room for another, and its turn to do so. Strangers come first, of these who has waited
-    /// for a while, and then the oldest. Whose request may still be on its way is spared.
+    /// Whether the connection can make room for another, and its turn to do so. Connections without a key come first, of
+    /// these those that have waited for a while, and then the oldest. Those whose request may still be on its way are
+    /// spared.
     pub(super) fn spare(&self) -> Option<Turn> {
         let known = self.known.load(Ordering::Relaxed);
         let stalled = self.stalled.load(Ordering::Relaxed);
@@ -184,7 +185,7 @@ impl Connection {
             _ if stalled > 0 => true,
             State::Fresh | State::Head => !young && self.waits.load(Ordering::Relaxed),
             State::Receiving => !known,
-            // Until the next request is looked for, the last reply may not be written.
+            // Until the next request is awaited, the last reply may not have been written.
             State::Idle => self.waits.load(Ordering::Relaxed),
             State::Delayed => true,
             State::Working => false,
@@ -201,7 +202,7 @@ impl Connection {
         matches!(self.state(), State::Fresh | State::Head)
     }
 
-    /// Makes room, unless a request has begun since it was found spare.
+    /// Makes room, unless a request has begun since it was found to be closable.
     pub(super) fn evict(&self) -> bool {
         if self.spare().is_none() {
             return false;
@@ -219,12 +220,12 @@ impl Connection {
         self.evicted.notified().await;
     }
 
-    /// When it has waited for too long for what comes from the other end.
+    /// When it will have waited too long for the other end.
     fn end_of_patience(&self, keep_alive: Duration) -> Option<u64> {
         let patience = match self.state() {
             // A first request that is on its way has no more time than the connection.
             State::Fresh | State::Head => HEAD,
-            // Who still reads is not idle.
+            // A client that still reads is not idle.
             State::Idle if self.stalled.load(Ordering::Relaxed) == 0 => keep_alive,
             _ => return None,
         };
@@ -233,7 +234,7 @@ impl Connection {
     }
 }
 
-/// A timer that is only touched when it has to ring earlier than it is set to.
+/// A timer that is only touched if it has to fire earlier than it is set to.
 #[derive(Debug, Default)]
 struct Timer(Option<(u64, Pin<Box<Sleep>>)>);
 
@@ -248,7 +249,7 @@ impl Timer {
             match &mut self.0 {
                 Some((set, sleep)) if *set <= at => {
                     ready!(sleep.as_mut().poll(cx));
-                    // It rang for an earlier time that is not meant any more, or a millisecond early.
+                    // It fired for an earlier time that no longer applies, or a millisecond early.
                     self.0 = None;
                 }
                 timer => {
@@ -260,7 +261,7 @@ impl Timer {
     }
 }
 
-/// The bytes of a connection, read and written within its limits.
+/// The byte stream of a connection, read and written within its limits.
 #[derive(Debug)]
 pub(super) struct Watched {
     stream: TcpStream,
@@ -294,7 +295,7 @@ impl Watched {
         if result.is_ready() {
             if stalled.swap(0, Ordering::Relaxed) > 0 {
                 self.writing = Timer::default();
-                // The next request has its time from the moment at which this reply was taken.
+                // The time for the next request starts when this reply was written.
                 self.connection.turn(&[State::Idle], State::Idle);
             }
             return result;

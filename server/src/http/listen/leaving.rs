@@ -11,7 +11,7 @@ use hyper::body::{Frame, SizeHint};
 
 use super::connection::Connection;
 
-/// The body of a reply, with whose end the connection idles.
+/// The body of a reply; when it ends, the connection becomes idle.
 pub(super) struct Leaving(pub(super) Body, pub(super) Arc<Connection>);
 
 impl hyper::body::Body for Leaving {

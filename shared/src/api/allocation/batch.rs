@@ -15,10 +15,10 @@ pub const MAX_BATCH: usize = 1000;
 pub struct NewBatch {
     /// 1 to 1,000 requests, each as for `POST /api/v1/allocations`.
     pub requests: Vec<NewAllocation>,
-    /// All or nothing; if false, each for itself.
+    /// All or nothing; if false, each on its own.
     #[serde(default = "yes", deserialize_with = "or_yes")]
     pub atomic: bool,
-    /// Answer what would be allocated, and write nothing. Then no request may say otherwise.
+    /// Return what would be allocated, without writing anything. Then no request may set its own.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub dry_run: bool,
 }
@@ -31,7 +31,7 @@ fn or_yes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::
     or_else(deserializer, yes)
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Batch {
@@ -41,11 +41,11 @@ pub struct Batch {
     pub results: Vec<BatchResult>,
 }
 
-/// What became of one request of a batch: one of the two is there.
+/// The outcome of one request of a batch: one of the two is present.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchResult {
-    /// The status that it would have had by itself.
+    /// The status that it would have had on its own.
     pub status: u16,
     /// What it got.
     #[serde(default, skip_serializing_if = "Option::is_none")]

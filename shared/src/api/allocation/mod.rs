@@ -1,4 +1,4 @@
-//! Allocations: what a user asked for and owns.
+//! Allocations: the space that a user requested and owns.
 
 mod batch;
 mod request;
@@ -25,7 +25,7 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AllocationPatch {
-    /// Move to another VPC, which is created if need be. The blocks stay the same.
+    /// Move to another VPC, which is created if necessary. The blocks stay the same.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -39,8 +39,8 @@ pub struct AllocationPatch {
         deserialize_with = "crate::api::given"
     )]
     pub name: Option<Name>,
-    /// Another size, by number of hosts. Every block grows or shrinks in place, by as many bits as the first, or none
-    /// does: a block grows if the space beside it is free, and one that shrinks keeps its lower end.
+    /// Another size, by number of hosts. Every block grows or shrinks in place, by as many bits as the first, or none does:
+    /// a block grows if the space next to it is free, and one that shrinks keeps its lower end.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -54,7 +54,7 @@ pub struct AllocationPatch {
         deserialize_with = "crate::api::given"
     )]
     pub prefix_length: Option<u8>,
-    /// All labels; those that are not named are removed.
+    /// All labels; those that are not listed are removed.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -75,12 +75,12 @@ pub struct AllocationPatch {
         deserialize_with = "crate::api::given"
     )]
     pub deletion_protection: Option<bool>,
-    /// Answer what it would become, and write nothing.
+    /// Return what it would become, without writing anything.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// What a user asked for and owns.
+/// The space that a user requested and owns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Allocation {
@@ -96,28 +96,28 @@ pub struct Allocation {
     pub name: Option<Name>,
     /// Name of the VPC's VRF.
     pub vrf: String,
-    /// The profile that it was made from; null if it was asked for from pools.
+    /// The profile that it was created from; null if it was requested from pools.
     pub profile: Option<Name>,
-    /// The pools that were asked for, in the order of preference.
+    /// The requested pools, in the order of preference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_pools: Option<Vec<String>>,
     /// The labels that the pool was selected by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_pool_selector: Option<Labels>,
-    /// Networks that its blocks keep away from.
+    /// Networks that its blocks must not overlap.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_cidrs: Vec<Cidr>,
-    /// First block, for which the size was asked.
+    /// The first block, whose size was requested.
     pub cidr: Cidr,
     /// Prefix length of the first block.
     pub prefix_length: u8,
-    /// Number of hosts, if the size was asked that way.
+    /// Number of hosts, if the size was requested that way.
     pub requested_hosts: Option<u64>,
-    /// Prefix length, if the size was asked that way.
+    /// Prefix length, if the size was requested that way.
     pub requested_prefix_length: Option<u8>,
-    /// CIDR, if it was asked for.
+    /// CIDR, if it was requested.
     pub requested_cidr: Option<Cidr>,
-    /// One block per member of the profile, in the profile's order; one with the role `main` if it was asked for from
+    /// One block per member of the profile, in the profile's order; one with the role `main` if it was requested from
     /// pools.
     pub blocks: Vec<Block>,
     /// Key-value pairs.
@@ -128,16 +128,16 @@ pub struct Allocation {
     pub deletion_protection: bool,
     /// Counts the changes; the ETag.
     pub revision: i64,
-    /// Who asked.
+    /// Who requested it.
     pub created_by: String,
-    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    /// For whom it was created: the `Ipam-Owner` of its creation; null if there was none.
     #[serde(default)]
     pub owner: Option<Owner>,
-    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    /// Whether an owner has shown its claim; from then on nobody can adopt it by asking for the same.
     #[serde(default)]
     pub confirmed: bool,
-    /// What everybody may see of its claim: whoever holds the claim can tell that it is still the one, by the UUID of version 5
-    /// of `ipam claim` in the name space that is the claim.
+    /// A public digest of its claim, by which the holder of the claim can tell that it is still valid: the version 5 UUID
+    /// of `ipam claim` in the namespace given by the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_digest: Option<Uuid>,
     /// When it was allocated.
@@ -146,8 +146,8 @@ pub struct Allocation {
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
-    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
-    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    /// Proof of ownership, only in the reply to a creation. Send it in the header `Ipam-Claim` when reading by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on nobody can adopt it by asking for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
@@ -171,7 +171,7 @@ impl Allocation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Block {
-    /// The member of the profile that it was made for, such as `primary`.
+    /// The member of the profile that it was cut for, such as `primary`.
     pub role: String,
     /// The network.
     pub cidr: Cidr,
@@ -179,12 +179,12 @@ pub struct Block {
     pub pool: String,
     /// Name of the VRF in which it is unique.
     pub vrf: String,
-    /// Addresses left for hosts beside the pool's reserved ones.
+    /// Addresses left for hosts, without the pool's reserved ones.
     #[serde(deserialize_with = "crate::api::addresses")]
     pub usable: u128,
 }
 
-/// What a list can be narrowed to: `GET /api/v1/allocations`.
+/// Filters of a list: `GET /api/v1/allocations`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
@@ -211,7 +211,7 @@ pub struct AllocationFilter {
     /// Only with a block inside this network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Cidr>,
-    /// Only what was made for this owner; empty for what was made for none.
+    /// Only what was created for this owner; empty for what was created for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Only what an owner has confirmed, or only what none has.
@@ -220,7 +220,7 @@ pub struct AllocationFilter {
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before. Items are in the order of their ids, so any id will do, also one that is not
+    /// The `next_cursor` of the previous page. Items are in the order of their ids, so any id works, even one that is not
     /// in the list: the page begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

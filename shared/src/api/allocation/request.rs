@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{api::profile::DEFAULT_PROFILE, cidr::Cidr, labels::Labels, name::Name};
 
-/// How much space is asked for. Exactly one of the three is given.
+/// The requested size. Exactly one of the three is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Size {
-    /// The smallest block that holds that many hosts beside the reserved addresses.
+    /// The smallest block that holds that many hosts in addition to the reserved addresses.
     Hosts(u64),
     /// A block of that prefix length.
     PrefixLength(u8),
@@ -38,10 +38,10 @@ impl Default for Recipe {
 /// Role of the block of an allocation from pools.
 pub const MAIN: &str = "main";
 
-/// Most pools in a request.
+/// Maximum number of pools in a request.
 pub const MAX_POOLS: usize = 100;
 
-/// Most CIDRs to keep away from in a request.
+/// Maximum number of excluded CIDRs in a request.
 pub const MAX_EXCLUDE_CIDRS: usize = 100;
 
 /// A request for space: `POST /api/v1/allocations`.
@@ -51,7 +51,7 @@ pub const MAX_EXCLUDE_CIDRS: usize = 100;
 pub struct NewAllocation {
     /// Who the space is for. The VPC is created on first use; its name is compared without regard to case.
     pub vpc: Name,
-    /// Unique within the VPC. With a name the request may be repeated: the same request answers the same allocation.
+    /// Unique within the VPC. With a name the request is idempotent: the same request returns the same allocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
     /// Name of the VPC's VRF, in which a VPC that does not exist yet is created; `default` if not given. A VPC that exists
@@ -70,7 +70,7 @@ pub struct NewAllocation {
     /// before those of `default`, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_selector: Option<Labels>,
-    /// Networks that no block may overlap, such as ranges in use elsewhere that this request has to reach.
+    /// Networks that no block may overlap, such as ranges in use elsewhere that must stay reachable.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -93,21 +93,21 @@ pub struct NewAllocation {
     /// Free text, at most 1,000 characters.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub description: String,
-    /// Refuse the deletion until this is switched off.
+    /// Refuse deletion until this is switched off.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub deletion_protection: bool,
-    /// Answer what would be allocated, and write nothing.
+    /// Return what would be allocated, without writing anything.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub dry_run: bool,
 }
 
 fn default_profile() -> Name {
-    // The constant is a valid name; a test below says so.
+    // The constant is a valid name; a test below checks it.
     #[expect(clippy::expect_used, reason = "a constant that a test checks")]
     DEFAULT_PROFILE.parse().expect("a valid name")
 }
 
-/// What a request for space says too much or too little of.
+/// What is missing from a request for space or given too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// None or more than one of `hosts`, `prefix_length` and `cidr`.
@@ -119,7 +119,7 @@ pub enum AskError {
     /// An empty or very long list.
     #[error("pools takes 1 to {MAX_POOLS} names or ids")]
     Pools,
-    /// No label at all would select every pool.
+    /// Without labels every pool would be selected.
     #[error("pool_selector takes at least one label")]
     Selector,
     /// A very long list.
@@ -128,7 +128,7 @@ pub enum AskError {
 }
 
 impl NewAllocation {
-    /// A request with nothing but the needful.
+    /// A minimal request.
     pub fn new(vpc: Name, size: Size) -> Self {
         let (mut hosts, mut prefix_length, mut cidr) = (None, None, None);
         match size {
@@ -155,7 +155,7 @@ impl NewAllocation {
         }
     }
 
-    /// The size that was asked for.
+    /// The requested size.
     pub fn size(&self) -> Result<Size, AskError> {
         match (self.hosts, self.prefix_length, self.cidr) {
             (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),

@@ -1,21 +1,21 @@
-//! Whether a pool has room for a block, and what would make it.
+//! Whether a pool has room for a block, and what would make room.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{api::lookup::Holder, cidr::Cidr, ids::PoolId};
 
-/// What to ask a pool: `GET /api/v1/pools/{id}/free`.
+/// What to ask of a pool: `GET /api/v1/pools/{id}/free`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct FreeQuery {
-    /// Prefix length of the block that is wanted; the pool's default if not given, or else its longest.
+    /// Prefix length of the wanted block; the pool's default if not given, or else its longest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_length: Option<u8>,
 }
 
-/// Whether a pool has room for a block of some size, and what to do if it has not.
+/// Whether a pool has room for a block of some size, and what to do if it does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PoolFree {
@@ -27,9 +27,9 @@ pub struct PoolFree {
     pub vrf: String,
     /// The networks that it consists of, in address order.
     pub ranges: Vec<Cidr>,
-    /// Prefix length of the block that is wanted.
+    /// Prefix length of the wanted block.
     pub prefix_length: u8,
-    /// How many blocks of that size fit into the free space as it lies.
+    /// How many blocks of that size fit into the free space as it is.
     #[serde(deserialize_with = "crate::api::addresses")]
     pub fits: u128,
     /// Prefix length of the largest free block; null when it is full.
@@ -37,13 +37,13 @@ pub struct PoolFree {
     /// Free addresses.
     #[serde(deserialize_with = "crate::api::addresses")]
     pub free_addresses: u128,
-    /// Addresses that were released a short while ago, and are not free yet.
+    /// Addresses that were released recently and are not free yet.
     #[serde(deserialize_with = "crate::api::addresses")]
     pub cooling_addresses: u128,
-    /// How many blocks of that size the free addresses would make if they lay together.
+    /// How many blocks of that size would fit if the free addresses were contiguous.
     #[serde(deserialize_with = "crate::api::addresses")]
     pub fits_if_defragmented: u128,
-    /// The block that would be given next; null if none fits.
+    /// The block that would be handed out next; null if none fits.
     pub next: Option<Cidr>,
     /// The smallest change that would make one fit; null if one fits.
     pub fix: Option<Fix>,
@@ -55,18 +55,18 @@ pub struct PoolFree {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Fix {
-    /// The network of that size with the fewest used addresses: free once `blocks` are out of the way. Null if no range
+    /// The network of that size with the fewest used addresses: free once `blocks` are gone. Null if no range
     /// of the pool is large enough.
     pub region: Option<Cidr>,
     /// Addresses of the region that are used. Of a pool with very many free blocks only the largest are looked at, and
     /// then there may be fewer.
     #[serde(deserialize_with = "crate::api::addresses")]
     pub used_addresses: u128,
-    /// The first 10 of what is in the region.
+    /// The first 10 things in the region.
     pub blocks: Vec<Holder>,
     /// How many there are; no more than 20,000 are counted, 2,000 in a refusal.
     pub blocks_total: u64,
-    /// When the region is free by itself, if everything in it is cooling down.
+    /// When the region becomes free without action, if everything in it is cooling down.
     #[serde(with = "time::serde::rfc3339::option")]
     pub free_at: Option<OffsetDateTime>,
     /// Prefix length of the range that has to be added, if no range is large enough.

@@ -23,7 +23,7 @@ use crate::{
 
 /// Longest cooldown: a year, in seconds.
 pub const MAX_RELEASE_COOLDOWN_SECONDS: u32 = 31_536_000;
-/// Most ranges of one pool.
+/// Maximum number of ranges of one pool.
 pub const MAX_RANGES: usize = 1000;
 
 /// Labels that an allocation must have to get space: key to allowed values; no values means that any will do.
@@ -48,20 +48,20 @@ pub struct NewPool {
     /// The networks that it consists of; with a parent they must be free there. IPv6 ranges are /32 or longer.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub ranges: Vec<Cidr>,
-    /// Further ranges by prefix length, wherever the parent has them free. Only with a parent.
+    /// Further ranges by prefix length, wherever the parent has room. Only with a parent.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::api::or_default"
     )]
     pub range_prefix_lengths: Vec<u8>,
-    /// Shortest prefix, that is the largest block, that it gives.
+    /// Shortest prefix length, that is the largest block, that it hands out.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub min_prefix_length: u8,
-    /// Longest prefix, that is the smallest block, that it gives; 32 or 128 if not given.
+    /// Longest prefix length, that is the smallest block, that it hands out; 32 or 128 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_prefix_length: Option<u8>,
-    /// Prefix length when a request from pools does not say.
+    /// Prefix length for requests from pools that give none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_prefix_length: Option<u8>,
     /// Addresses of a block that are not for hosts; 5 if not given.
@@ -73,8 +73,8 @@ pub struct NewPool {
     /// How a free block is chosen.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub strategy: Strategy,
-    /// Seconds for which released blocks stay out of circulation, at most a year. The same name in the same VPC gets
-    /// them back meanwhile.
+    /// Seconds for which released blocks stay out of circulation, at most a year. Meanwhile the same name in the same VPC
+    /// gets them back.
     #[serde(default, deserialize_with = "crate::api::or_default")]
     pub release_cooldown_seconds: u32,
     /// Key-value pairs, for people and for requests that select pools by label.
@@ -112,7 +112,7 @@ pub struct PoolPatch {
         deserialize_with = "crate::api::given"
     )]
     pub name: Option<Name>,
-    /// All ranges: those that are new are added, those that are not named are removed if nothing is in them.
+    /// All ranges: new ones are added, and those that are not listed are removed if nothing is in them.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -136,7 +136,7 @@ pub struct PoolPatch {
         deserialize_with = "crate::api::given"
     )]
     pub max_prefix_length: Option<u8>,
-    /// Prefix length when a request from pools does not say; null for none.
+    /// Prefix length for requests from pools that give none; null for none.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -165,7 +165,7 @@ pub struct PoolPatch {
         deserialize_with = "crate::api::given"
     )]
     pub release_cooldown_seconds: Option<u32>,
-    /// All labels; those that are not named are removed.
+    /// All labels; those that are not listed are removed.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -188,7 +188,7 @@ pub struct PoolPatch {
     pub description: Option<String>,
 }
 
-/// A field that is there, even as null.
+/// A field that is present, even as null.
 fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -213,11 +213,11 @@ pub struct Pool {
     pub parent_id: Option<PoolId>,
     /// The networks that it consists of, in address order.
     pub ranges: Vec<Cidr>,
-    /// Shortest prefix, that is the largest block, that it gives.
+    /// Shortest prefix length, that is the largest block, that it hands out.
     pub min_prefix_length: u8,
-    /// Longest prefix, that is the smallest block, that it gives.
+    /// Longest prefix length, that is the smallest block, that it hands out.
     pub max_prefix_length: u8,
-    /// Prefix length when a request does not say.
+    /// Prefix length for requests that give none.
     pub default_prefix_length: Option<u8>,
     /// Addresses of a block that are not for hosts.
     pub reserved_addresses: u32,
@@ -231,22 +231,22 @@ pub struct Pool {
     pub required_labels: RequiredLabels,
     /// Free text.
     pub description: String,
-    /// Who made it; null if that is not known.
+    /// Who created it; null if that is not known.
     #[serde(default)]
     pub created_by: Option<String>,
-    /// For whom it was made: the `Ipam-Owner` of its creation; null if that said nothing.
+    /// For whom it was created: the `Ipam-Owner` of its creation; null if there was none.
     #[serde(default)]
     pub owner: Option<Owner>,
-    /// Whether an owner has shown its claim; from then on it is given to nobody for asking for the same.
+    /// Whether an owner has shown its claim; from then on nobody can adopt it by asking for the same.
     #[serde(default)]
     pub confirmed: bool,
-    /// What everybody may see of its claim: whoever holds the claim can tell that it is still the one, by the UUID of version 5
-    /// of `ipam claim` in the name space that is the claim.
+    /// A public digest of its claim, by which the holder of the claim can tell that it is still valid: the version 5 UUID
+    /// of `ipam claim` in the namespace given by the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_digest: Option<Uuid>,
     /// Counts the changes; the ETag.
     pub revision: i64,
-    /// When it was made.
+    /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// Addresses in all ranges.
@@ -255,14 +255,14 @@ pub struct Pool {
     /// Addresses in blocks, reservations, child pools, and blocks that are cooling down.
     #[serde(deserialize_with = "crate::api::addresses")]
     pub used_addresses: u128,
-    /// Used part of the total, from 0 to 1.
+    /// Fraction of the total that is used, from 0 to 1.
     pub utilisation: f64,
     /// Prefix length of the largest free block; null when it is full.
     pub largest_free_prefix_length: Option<u8>,
     /// Free blocks by size, largest first.
     pub free: Vec<FreeBlocks>,
-    /// Proof of ownership, only in the reply to a creation. Echo it in the header `Ipam-Claim` when reading it by id, or
-    /// confirm it with `POST /api/v1/confirmations`; from then on it is given to nobody for asking for the same.
+    /// Proof of ownership, only in the reply to a creation. Send it in the header `Ipam-Claim` when reading by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on nobody can adopt it by asking for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
 }
@@ -270,7 +270,7 @@ pub struct Pool {
 owned!(Pool: |pool| format!("pool \"{}\" of VRF \"{}\"", pool.name, pool.vrf), format!("{}/{}", pool.vrf, pool.name));
 
 impl Pool {
-    /// How many blocks of that prefix length could be cut from the free space as it lies.
+    /// How many blocks of that prefix length could be cut from the free space as it is.
     pub fn fits(&self, prefix_length: u8) -> u128 {
         self.free
             .iter()
@@ -301,14 +301,16 @@ pub struct FreeBlocks {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// The smallest free block that holds it; of those the lowest address. Keeps large blocks whole.
+    /// The smallest free block that is large enough, and of those the one with the lowest address. Keeps large blocks
+    /// whole.
     #[default]
     BestFit,
     /// The lowest address. Keeps the pool's upper end free.
     FirstFit,
     /// The highest address.
     LastFit,
-    /// The middle of the largest free block, of those the lowest: leaves neighbours free, so that allocations can grow.
+    /// The middle of the largest free block, of those the lowest one: keeps neighbouring space free, so that allocations
+    /// can grow.
     Sparse,
 }
 
@@ -316,7 +318,7 @@ impl Strategy {
     /// Every strategy.
     pub const ALL: [Self; 4] = [Self::BestFit, Self::FirstFit, Self::LastFit, Self::Sparse];
 
-    /// As it stands in a body.
+    /// As written in a body.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BestFit => "best_fit",
@@ -327,7 +329,7 @@ impl Strategy {
     }
 }
 
-/// What a list can be narrowed to: `GET /api/v1/pools`.
+/// Filters of a list: `GET /api/v1/pools`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
@@ -344,7 +346,7 @@ pub struct PoolFilter {
     /// Only children of the pool with this id, or of this name in any VRF; 404 if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// Only what was made for this owner; empty for what was made for none.
+    /// Only what was created for this owner; empty for what was created for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Only what an owner has confirmed, or only what none has.
@@ -353,7 +355,7 @@ pub struct PoolFilter {
     /// Items on a page, 1 to 1,000; 100 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u16>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! Values as text in one cell of a spreadsheet, for CSV files. Pure: knows nothing of files, columns or records.
 //!
-//! Lists and labels are written `a;b` and `key=value;key=value`; a backslash takes the meaning from the character behind
-//! it. Text that a spreadsheet program would take for a formula is written behind an apostrophe, which such programs
-//! take for "this is text"; reading takes it away again, so nothing is lost on the way.
+//! Lists and labels are written `a;b` and `key=value;key=value`; a backslash escapes the character after it. Text that a
+//! spreadsheet program would take for a formula is prefixed with an apostrophe, which such programs read as "this is text";
+//! reading removes it again, so nothing is lost.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -19,7 +19,7 @@ use crate::{
     name::Name,
 };
 
-/// A value that fits into a cell.
+/// A value that can be written in a cell.
 pub trait Cell: Sized {
     /// The value in a cell that is not empty; an error says what was expected.
     fn read(text: &str) -> Result<Self, String>;
@@ -28,10 +28,11 @@ pub trait Cell: Sized {
     fn write(&self) -> String;
 }
 
-/// Characters with which a formula begins, for one program or another, and the apostrophe, which has to be told from ours.
+/// Characters with which a formula begins, for one program or another, and the apostrophe, which has to be distinguished
+/// from ours.
 const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\''];
 
-/// Text that no spreadsheet program takes for a formula.
+/// Escapes text so that no spreadsheet program takes it for a formula.
 fn guard(text: String) -> String {
     if text.starts_with(FORMULA) {
         format!("'{text}")
@@ -40,7 +41,7 @@ fn guard(text: String) -> String {
     }
 }
 
-/// Takes the apostrophe of [`guard`] away.
+/// Removes the apostrophe of [`guard`].
 fn unguard(text: &str) -> &str {
     text.strip_prefix('\'')
         .filter(|rest| rest.starts_with(FORMULA))
@@ -81,7 +82,7 @@ impl Cell for Owner {
     }
 }
 
-/// Numbers and what else is read and written the way it prints.
+/// Numbers and other types that are read and written in their display form.
 macro_rules! plain {
     ($($type:ty: $what:literal),+ $(,)?) => {$(
         impl Cell for $type {
@@ -191,7 +192,7 @@ impl Cell for OffsetDateTime {
     }
 
     fn write(&self) -> String {
-        // A year of more than four digits has no such text; the database of such a plan would not take it either.
+        // A year of more than four digits has no such form; the database would not accept it either.
         self.format(&Rfc3339).unwrap_or_default()
     }
 }
@@ -299,7 +300,7 @@ impl Cell for Vec<Cidr> {
     }
 }
 
-/// The parts between separators that have no backslash before them; backslashes stay.
+/// The parts between unescaped separators; backslashes are kept.
 fn split(text: &str, separator: char) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut escaped = false;
@@ -316,10 +317,10 @@ fn split(text: &str, separator: char) -> Vec<String> {
     parts
 }
 
-/// Without the white space around it and without backslashes; what has a backslash before it stays.
+/// Removes surrounding whitespace and backslashes; escaped characters are kept.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    // Up to where something stands that must not be trimmed away.
+    // The end of what must not be trimmed.
     let mut keep = 0;
     let mut chars = text.trim_start().chars();
     while let Some(c) = chars.next() {
@@ -337,7 +338,7 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// With a backslash before everything that means something, and before white space at either end.
+/// Escapes every special character, and whitespace at either end.
 fn escape(text: &str) -> String {
     let last = text.chars().count().saturating_sub(1);
     let mut out = String::with_capacity(text.len());

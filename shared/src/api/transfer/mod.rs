@@ -1,4 +1,4 @@
-//! Whole address plans: the records of a file, and what became of an import. `docs/IMPORT.md` is the manual.
+//! Whole address plans: the records of a file, and the outcome of an import. `docs/IMPORT.md` is the manual.
 
 mod cell;
 mod record;
@@ -21,19 +21,19 @@ pub const MAX_IMPORT: usize = 64 << 20;
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct ImportParams {
-    /// Answer what would be imported, or every conflict, and write nothing.
+    /// Return what would be imported, or every conflict, without writing anything.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// How a plan is written.
+/// The format of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One table, for people and spreadsheets.
     Csv,
-    /// One JSON object a line (JSON Lines, NDJSON).
+    /// One JSON object per line (JSON Lines, NDJSON).
     #[default]
     Json,
 }
@@ -43,7 +43,7 @@ pub enum Format {
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct ExportParams {
-    /// How the plan is written; `json` if not given.
+    /// The format of the plan; `json` if not given.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", param(inline))]
     pub format: Format,

@@ -26,16 +26,16 @@ pub enum Kind {
     Pool,
     /// One member of a profile.
     ProfileMember,
-    /// A VPC; needed only if it has something to say beside its name.
+    /// A VPC; needed only if more than its name is to be given.
     Vpc,
     /// One block of an allocation.
     #[default]
     Allocation,
     /// A network out of circulation.
     Reservation,
-    /// A block that was released a short while ago, and cools down.
+    /// A block that was released recently and cools down.
     Cooldown,
-    /// A block of an allocation or a reservation that is no more.
+    /// A past block of an allocation or a reservation.
     PastBlock,
 }
 
@@ -52,7 +52,7 @@ impl Kind {
         Self::PastBlock,
     ];
 
-    /// As it stands in a file.
+    /// As written in a file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Vrf => "vrf",
@@ -109,10 +109,10 @@ pub struct Column {
     pub kinds: &'static [Kind],
 }
 
-/// The record, its columns, and the ways from one to the other, from one list.
+/// Generates the record, its columns, and the conversions between them from one list.
 macro_rules! columns {
     ($($(#[$doc:meta])* $name:ident: $type:ty, $($kind:ident)+;)+) => {
-        /// One record of an address plan: a line of a CSV file, or an object of a JSON file. What is not said is left out.
+        /// One record of an address plan: a line of a CSV file, or an object of a JSON file. What is not given is left out.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(deny_unknown_fields)]
@@ -149,7 +149,7 @@ macro_rules! columns {
                 vec![self.kind.write(), $(self.$name.as_ref().map(Cell::write).unwrap_or_default(),)+]
             }
 
-            /// The columns that are given here and are something else there.
+            /// The columns that are given here and differ there.
             pub fn differences(&self, there: &Self) -> Vec<&'static str> {
                 let mut found = Vec::new();
                 $(
@@ -160,7 +160,7 @@ macro_rules! columns {
                 found
             }
 
-            /// The columns that are given although records of this kind don't have them.
+            /// The columns that are given although this kind of record does not have them.
             pub fn misplaced(&self) -> Vec<&'static str> {
                 let mut found = Vec::new();
                 $(
@@ -186,7 +186,7 @@ columns! {
     vpc: Name, Vpc Allocation Cooldown PastBlock;
     /// Name of the allocation, unique within the VPC; of what is released, its name at that time.
     name: Name, Allocation Cooldown PastBlock;
-    /// What records of one allocation have in common that has no name: any text.
+    /// What the records of an allocation without a name have in common: any text.
     allocation: String, Allocation;
     /// Name of the profile.
     profile: Name, ProfileMember Allocation;
@@ -204,11 +204,11 @@ columns! {
     parent: Name, Pool;
     /// IPv4 or IPv6; told by the CIDR if there is one.
     family: Family, Pool;
-    /// Shortest prefix, that is the largest block. Of an allocation: the bound that applied when the block was cut.
+    /// Shortest prefix length, that is the largest block. Of an allocation: the bound that applied when the block was cut.
     min_prefix_length: u8, Pool ProfileMember Allocation;
-    /// Longest prefix, that is the smallest block. Of an allocation: the bound that applied when the block was cut.
+    /// Longest prefix length, that is the smallest block. Of an allocation: the bound that applied when the block was cut.
     max_prefix_length: u8, Pool ProfileMember Allocation;
-    /// Prefix length when a request from pools does not say.
+    /// Prefix length for requests from pools that give none.
     default_prefix_length: u8, Pool;
     /// Addresses of a block that are not for hosts.
     reserved_addresses: u32, Pool;
@@ -218,38 +218,38 @@ columns! {
     release_cooldown_seconds: u32, Pool;
     /// Labels that an allocation must have: key to allowed values.
     required_labels: RequiredLabels, Pool;
-    /// Place of the member in the profile, from 1; the order of the file if not given.
+    /// Position of the member in the profile, from 1; the order of the file if not given.
     position: i16, ProfileMember;
-    /// Bits added to the prefix length that is asked for. Of an allocation: the offset that applied when it was cut.
+    /// Bits added to the requested prefix length. Of an allocation: the offset that applied when it was cut.
     size_offset: i16, ProfileMember Allocation;
-    /// Size as it was asked for: hosts.
+    /// Requested size: hosts.
     requested_hosts: u64, Allocation;
-    /// Size as it was asked for: prefix length.
+    /// Requested size: prefix length.
     requested_prefix_length: u8, Allocation;
-    /// Size as it was asked for: the first block itself. That is what is taken if none of the three is given, unless the
-    /// pools that were asked for are: such a request left the size to the pool.
+    /// Requested size: the first block itself. This is the default if none of the three is given, unless the requested
+    /// pools are: such a request left the size to the pool.
     requested_cidr: Cidr, Allocation;
-    /// The pools that were asked for, by name or id, if there is no profile.
+    /// The requested pools, by name or id, if there is no profile.
     requested_pools: Vec<String>, Allocation;
     /// The labels that the pool was selected by, if there is no profile.
     requested_pool_selector: Labels, Allocation;
-    /// Networks that the blocks keep away from.
+    /// Networks that the blocks must not overlap.
     exclude_cidrs: Vec<Cidr>, Allocation;
     /// Id of the VRF, pool, profile, VPC, allocation or reservation; a new one if not given. Of a block that was released:
     /// of the allocation or the reservation that had it.
     id: Uuid, Vrf Pool ProfileMember Vpc Allocation Reservation Cooldown PastBlock;
     /// The integer id of the original API; a new one if not given.
     number: i64, Allocation;
-    /// Who made it. If not given, whoever imports it made allocations and reservations, and of the rest nobody knows.
+    /// Who created it. If not given: for allocations and reservations whoever imports them, for the rest unknown.
     created_by: String, Vrf Pool ProfileMember Vpc Allocation Reservation;
-    /// For whom it was made, such as a workspace of a pipeline.
+    /// For whom it was created, such as a workspace of a pipeline.
     owner: Owner, Vrf Pool ProfileMember Vpc Allocation Reservation;
-    /// When it was made; now if not given.
+    /// When it was created; now if not given.
     created_at: At, Vrf Pool ProfileMember Vpc Allocation Reservation;
-    /// Since when the allocation has the block; since it was made if not given. Of a range: since when it is cut from the
-    /// parent. Of a block that was released: since when it cools down, or since when it was had.
+    /// Since when the allocation has the block; since its creation if not given. Of a range: since when it is cut from the
+    /// parent. Of a released block: since when it cools down, or since when it was held.
     since: At, Pool Allocation Cooldown PastBlock;
-    /// Until when the block cools down, or was had.
+    /// Until when the block cools down, or was held.
     until: At, Cooldown PastBlock;
     /// When a block that cools down was released; `since` if not given.
     released_at: At, Cooldown;

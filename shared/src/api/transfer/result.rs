@@ -1,41 +1,41 @@
-//! How far an import is, and what became of it.
+//! The progress and the outcome of an import.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{cidr::Cidr, error::Problem};
 
-/// Most conflicts that one reply names.
+/// Maximum number of conflicts in one reply.
 pub const MAX_CONFLICTS: usize = 10_000;
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
-    /// What it is at.
+    /// The current phase.
     pub phase: Phase,
     /// How much of this phase is done.
     pub done: u64,
-    /// How much there is to do.
+    /// How much there is to do in total.
     pub total: u64,
 }
 
-/// What an import is at.
+/// A phase of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Reading the file, after other imports.
+    /// Reading the file, once other imports are done.
     #[default]
     Read,
     /// Looking for conflicts.
     Check,
     /// Writing.
     Write,
-    /// Making it last.
+    /// Committing.
     Commit,
 }
 
-/// How many things an import made, or would make.
+/// How many things an import created, or would create.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Imported {
@@ -58,22 +58,22 @@ pub struct Imported {
     /// Blocks that cool down.
     #[serde(default)]
     pub cooldowns: u64,
-    /// Blocks that are no more.
+    /// Past blocks.
     #[serde(default)]
     pub past_blocks: u64,
 }
 
-/// What became of an import. If there are conflicts, nothing was written.
+/// The outcome of an import. If there are conflicts, nothing was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImportResult {
-    /// Whether nothing was to be written.
+    /// Whether it was a dry run.
     pub dry_run: bool,
     /// How many records the file has.
     pub records: u64,
-    /// How many of them say what is there already, exactly the same.
+    /// How many of them match exactly what already exists.
     pub unchanged: u64,
-    /// What was made, or would be.
+    /// What was created, or would be.
     pub created: Imported,
     /// How many conflicts there are.
     pub total_conflicts: u64,
@@ -92,9 +92,9 @@ pub struct ImportConflict {
     /// The network that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidr: Option<Cidr>,
-    /// What is in the way and what to do, for people.
+    /// What conflicts and what to do, for people.
     pub detail: String,
-    /// The line of the other record, if the conflict is inside the file.
+    /// The line of the other record, if the conflict is within the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_line: Option<u64>,
 }
@@ -106,7 +106,7 @@ pub struct ImportConflict {
 pub enum ConflictCode {
     /// A value can't be understood, is missing, or has no place in this kind of record.
     BadValue,
-    /// Two records of the file say different things about one thing.
+    /// Two records of the file contradict each other.
     Contradiction,
     /// There is no such VRF, neither in the file nor in the database.
     UnknownVrf,
@@ -150,7 +150,7 @@ impl ConflictCode {
         Self::Incomplete,
     ];
 
-    /// As it stands in a reply.
+    /// As written in a reply.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BadValue => "bad_value",
@@ -170,14 +170,14 @@ impl ConflictCode {
     }
 }
 
-/// A line of the streamed reply to an import: progress any number of times, then one of the other two.
+/// A line of the streamed reply to an import: any number of progress lines, then one of the other two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ImportLine {
-    /// How far it is.
+    /// Its progress.
     Progress(Progress),
-    /// What became of it; what was imported is committed.
+    /// The outcome; what was imported is committed.
     Result(ImportResult),
     /// Why it was refused or failed; nothing was written, unless the code is `unknown_outcome`.
     Problem(Problem),

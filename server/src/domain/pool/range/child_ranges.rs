@@ -55,7 +55,7 @@ pub(super) async fn change(
         match space.take(parent.id, length, parent.strategy, &[]) {
             Some(place) => taken.push(place),
             None => {
-                // As it is by now, which is undone with everything else.
+                // From the current state, which is rolled back with everything else.
                 let ledger = Ledger {
                     free: space.changes(),
                     ..Ledger::default()
@@ -85,7 +85,7 @@ pub(super) async fn change(
     Ok(taken.into_iter().map(|place| place.cidr).collect())
 }
 
-/// Reads as much of the parent's free list as the change can use.
+/// Reads as much of the parent's free list as the change can need.
 async fn read_space(
     db: &mut Connection,
     space: &mut FreeSpace,
@@ -132,7 +132,7 @@ async fn read_space(
     Ok(())
 }
 
-/// Why a network can't be had from the parent.
+/// Why a network can't be taken from the parent.
 async fn not_free(
     db: &mut Connection,
     space: &FreeSpace,

@@ -1,7 +1,7 @@
-//! Ranges of pools: added and removed. Under the locks of the VRF and of the pools; knows nothing of what else a pool is.
+//! Ranges of pools: added and removed. Under the locks of the VRF and of the pools; knows nothing else of pools.
 //!
 //! The ranges of a pool without a parent overlap no other such range of the VRF. Those of a child pool are cut from its
-//! parent's, in `nest`.
+//! parent's, in `child_ranges`.
 
 mod child_ranges;
 
@@ -23,7 +23,7 @@ use crate::{
     network::{Place, Range},
 };
 
-/// IPv6 ranges are this long or longer: the key of the constraint on blocks keeps the rest of the address.
+/// Shortest prefix of an IPv6 range: the key of the constraint on blocks uses the rest of the address.
 const SHORTEST_IPV6: u8 = 32;
 
 /// The pool whose ranges change; its row is locked.
@@ -49,17 +49,17 @@ pub(in crate::domain) struct Parent {
 /// What changes.
 #[derive(Default)]
 pub(in crate::domain) struct RangeChange<'a> {
-    /// Ranges that go.
+    /// Ranges to remove.
     pub(in crate::domain) remove: &'a [Stored],
-    /// Ranges that come.
+    /// Ranges to add.
     pub(in crate::domain) add: &'a [Cidr],
-    /// Prefix lengths of ranges that are cut from the parent wherever it has them free.
+    /// Prefix lengths of ranges to cut from the parent wherever it has room.
     pub(in crate::domain) cut: &'a [u8],
     /// How many ranges stay.
     pub(in crate::domain) kept: usize,
 }
 
-/// Changes the ranges of a pool; those that it has now and had not before.
+/// Changes the ranges of a pool; returns the new ones.
 pub(in crate::domain) async fn change(
     db: &mut Connection,
     owner: &Owner<'_>,
@@ -82,7 +82,7 @@ pub(in crate::domain) async fn change(
     }
 }
 
-/// Rules that hold whatever is stored.
+/// Rules that do not depend on what is stored.
 pub(in crate::domain) fn check(owner: &Owner<'_>, change: &RangeChange<'_>) -> Result<()> {
     let count = change.kept + change.add.len() + change.cut.len();
     if count > MAX_RANGES {
@@ -183,7 +183,7 @@ async fn check_empty(db: &mut Connection, pool: &str, ranges: &[Stored]) -> Resu
     ))
 }
 
-/// Something is used: by the first ten of so many.
+/// The error for something that is used: names the first ten users of so many.
 pub(in crate::domain) fn in_use(what: &str, mut users: Vec<String>, count: i64) -> Error {
     users.truncate(10);
     let more = usize::try_from(count)
@@ -202,7 +202,7 @@ pub(in crate::domain) fn in_use(what: &str, mut users: Vec<String>, count: i64) 
     }
 }
 
-/// What becomes of the space of a pool that is deleted: the blocks that its ranges are in its parent go back to that.
+/// What happens to the space of a deleted pool: the blocks of its ranges in the parent are given back.
 pub(in crate::domain) async fn given_back(db: &mut Connection, pool: &Pool) -> Result<Ledger> {
     let mut ledger = Ledger::default();
     if pool.parent_id.is_some() && !pool.ranges.is_empty() {
@@ -219,7 +219,7 @@ pub(in crate::domain) async fn given_back(db: &mut Connection, pool: &Pool) -> R
     Ok(ledger)
 }
 
-/// Says by what a pool is used.
+/// Names what uses a pool.
 pub(in crate::domain) async fn check_unused(db: &mut Connection, pool: &Pool) -> Result<()> {
     let children = pool::children(db, pool.id).await?;
     if !children.is_empty() {
@@ -283,8 +283,8 @@ pub(in crate::domain) async fn check_overlap(
     })
 }
 
-/// Reservations that waited for a range become blocks of these new ones, of which nothing is in use yet. A range inside a
-/// reservation is refused. Ranges of child pools don't come here: what is reserved in the parent is not free for them.
+/// Reservations that lie in these new ranges, of which nothing is in use yet, become blocks of them. A range inside a
+/// reservation is refused. This is not for ranges of child pools: what is reserved in the parent is not free for them.
 pub(in crate::domain) async fn absorb_reservations(
     db: &mut Connection,
     vrf: VrfId,
@@ -297,7 +297,7 @@ pub(in crate::domain) async fn absorb_reservations(
     {
         return Err(Error::Overlap {
             message: format!(
-                "nothing of {} could be given away: {} is reserved ({}); choose another network, or delete the \
+                "nothing of {} could be handed out: {} is reserved ({}); choose another network, or delete the \
                  reservation first",
                 around.range.cidr, around.cidr, around.reason
             ),

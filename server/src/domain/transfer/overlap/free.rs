@@ -1,4 +1,4 @@
-//! Takes what a file wants from the free lists, and says what has the addresses that can't be taken.
+//! Takes what a file wants from the free lists, and names the holders of addresses that can't be taken.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,14 +18,14 @@ use crate::{
     network::{Changes, Place, Range, RangeId},
 };
 
-/// For up to so many networks the free blocks around each are read, for more those of the whole ranges.
+/// For up to this many networks the free blocks around each are read; for more, those of the whole ranges.
 const FEW: usize = 1_000;
 
 /// Something that wants addresses.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     place: Place,
-    /// None for a reservation that is there, of a range that is new.
+    /// None for an existing reservation in a new range.
     line: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn take(
         let of_range = free.get(&id).into_iter().flatten();
         of_range.for_each(|place| space.read(*place));
         if id < 0 {
-            // It will be one free block when it is made.
+            // It will be one free block when it is created.
             space.read(Place { range: id, cidr });
         }
         let mut is_blocked = |claim: &&Claim| space.take_exact(pool, claim.place.cidr).is_none();
@@ -103,7 +103,7 @@ fn claims(import: &Import) -> impl Iterator<Item = Claim> {
         .map(|(place, line)| Claim { place, line })
 }
 
-/// Finds what overlaps within the file, and leaves the first of each in the order of lines; answers the others.
+/// Finds what overlaps within the file, and keeps the first of each in the order of lines; returns the others.
 fn sweep(claims: &mut Vec<Claim>, findings: &mut Findings) -> Vec<Claim> {
     let networks = claims.iter().map(|it| ((), it.place.cidr, it.line));
     let lost = report(networks, findings, |cidr, _, line| match line {
@@ -145,7 +145,7 @@ async fn read_free(
     Ok(free)
 }
 
-/// Says what has the addresses that could not be taken, or perhaps could not.
+/// Names the holders of addresses that could not, or perhaps could not, be taken.
 async fn name_obstacles(
     db: &mut Connection,
     blocked: &[Claim],

@@ -1,7 +1,7 @@
-//! Who takes which addresses: ranges, reservations and blocks of a file against each other and against what is there.
+//! Who takes which addresses: ranges, reservations and blocks of a file against each other and against what exists.
 //!
-//! Within the file `sweep` finds what is in each other's way. Against the database the free list decides: what can't be taken
-//! from it is in use, and only then it is looked up by what.
+//! Within the file `sweep` finds the overlaps. Against the database the free list decides: what can't be taken from it is
+//! in use, and only then is the holder looked up.
 
 mod free;
 mod sweep;
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{db::Connection, error::Result, network::Place};
 
-/// Finds all that overlaps, and says in the import what reservations take and what changes in the free lists.
+/// Finds all overlaps, and stores in the import what reservations take and what changes in the free lists.
 pub(super) async fn resolve(
     db: &mut Connection,
     import: &mut Import,
@@ -33,8 +33,8 @@ pub(super) async fn resolve(
     Ok(())
 }
 
-/// Says which of the networks, each in a space of its own and said on a line, overlap. Answers the places of those that were
-/// said later, which lose. `describe` says what the other one is, by its network, place and line.
+/// Reports which of the networks, each with an address space and a line, overlap. Returns the indexes of the later ones,
+/// which lose. `describe` names the other one, by its network, index and line.
 fn report<S: Copy + Ord>(
     networks: impl Iterator<Item = (S, Cidr, Option<u64>)>,
     findings: &mut Findings,
@@ -116,7 +116,7 @@ fn reserved_blocks(plan: &Plan, findings: &mut Findings) -> Vec<ReservedBlock> {
         let around = plan.containing(vrf, cidr).next();
         if reservation.is_new() {
             match around {
-                // What a reservation that is in conflict stands in the way of is said of the other.
+                // What a conflicting reservation would block is reported for the other one.
                 _ if lost.contains(&place) => {}
                 Some(range) => reserved.push(block(range, cidr)),
                 None => {
@@ -137,7 +137,7 @@ fn reserved_blocks(plan: &Plan, findings: &mut Findings) -> Vec<ReservedBlock> {
     reserved
 }
 
-/// A range can't be made within a reservation.
+/// A range can't be created within a reservation.
 fn refuse_root(root: &Range, cidr: Cidr, reservation: &Reservation, findings: &mut Findings) {
     let reason = text(reservation.record.reason.as_ref());
     let detail = format!("{} lies in the reservation of {cidr} ({reason})", root.cidr);

@@ -1,13 +1,12 @@
-//! Which networks are in each other's way. Pure, and says the same of the same networks in whatever order they come.
+//! Which networks overlap. Pure, and gives the same result for the same networks in any order.
 //!
-//! Of two CIDRs that overlap one contains the other. A sweep in the order of addresses keeps the networks that contain the
-//! place where it is, of which there are no more than there are prefix lengths, and compares with each of them: the
-//! innermost alone is not enough, since of three that are nested the one in the middle may be the last of the file.
+//! Of two CIDRs that overlap one contains the other. A sweep in address order keeps the networks that contain the current
+//! position, of which there are no more than there are prefix lengths, and compares with each of them: the innermost alone
+//! is not enough, since of three nested networks the middle one may be the last of the file.
 
 use ipam_shared::cidr::Cidr;
 
-/// A network that something wants, in a space of its own, and where it was said; what is there already comes before
-/// every line.
+/// A network that something wants, with its address space and its line; what already exists comes before every line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted<S> {
     pub(super) space: S,
@@ -15,7 +14,7 @@ pub(super) struct Wanted<S> {
     pub(super) line: Option<u64>,
 }
 
-/// Every two that overlap, by their places in `all`: the one that was said later, and the one before it. Of equal
+/// Every overlapping pair, by indexes into `all`: the later one, and the earlier one. Of equal
 /// networks only the first is compared with others, so that there are no more pairs than networks times lengths.
 pub(super) fn overlaps<S: Copy + Ord>(all: &[Wanted<S>]) -> Vec<(usize, usize)> {
     let mut sorted: Vec<(usize, &Wanted<S>)> = all.iter().enumerate().collect();
@@ -30,7 +29,7 @@ pub(super) fn overlaps<S: Copy + Ord>(all: &[Wanted<S>]) -> Vec<(usize, usize)> 
         )
     });
     let mut pairs = Vec::new();
-    // What contains the address where the sweep is, the largest first.
+    // The networks that contain the current address, largest first.
     let mut above: Vec<(usize, &Wanted<S>)> = Vec::new();
     for (place, one) in sorted {
         while above

@@ -1,5 +1,5 @@
-//! What the values of a record may be, whatever is stored: the numbers and times that everything after the import can
-//! work with. Looks at single records; a file that is only read, not imported, may say anything.
+//! Bounds of a record's values that do not depend on what is stored: the numbers and times that everything else can handle.
+//! Checks single records; a file that is only read, not imported, may contain anything.
 
 use ipam_shared::api::transfer::{At, Kind, Record};
 use time::{Duration, OffsetDateTime};
@@ -7,16 +7,16 @@ use time::{Duration, OffsetDateTime};
 use super::parse::Line;
 use crate::domain::transfer::findings::{Findings, Problem};
 
-/// The largest number that programs in JavaScript read exactly. It leaves more numbers to come than anybody will use.
+/// The largest number that programs in JavaScript read exactly. It leaves more numbers than anybody will ever use.
 const MAX_NUMBER: i64 = (1 << 53) - 1;
 
 /// How far the clock of the server that wrote a file may be ahead of ours.
 const CLOCKS_DIFFER: Duration = Duration::minutes(5);
 
-/// The longest that a pool can keep what was released out of circulation.
+/// The longest cooldown that a pool can have.
 const LONGEST_COOLDOWN: Duration = Duration::days(365);
 
-/// Leaves the records whose values are within bounds; each other one is a conflict.
+/// Keeps the records whose values are within bounds; every other one is a conflict.
 pub(super) fn within(
     mut lines: Vec<Line>,
     now: OffsetDateTime,
@@ -39,7 +39,7 @@ fn problem(record: &Record, latest: OffsetDateTime) -> Option<String> {
         .is_some_and(|number| !(1..=MAX_NUMBER).contains(&number))
     {
         return Some(format!(
-            "number is 1 to {MAX_NUMBER}; leave it out to get a new one"
+            "number must be 1 to {MAX_NUMBER}; leave it out to get a new one"
         ));
     }
     let good = |at: &At| at.0 >= OffsetDateTime::UNIX_EPOCH && at.0 <= latest;
@@ -53,7 +53,8 @@ fn problem(record: &Record, latest: OffsetDateTime) -> Option<String> {
     .find(|(_, at)| !at.as_ref().is_none_or(good))
     .map(|(column, _)| {
         format!(
-            "{column} is after 1970-01-01 and not in the future; correct it, or the clock of the server that wrote the file"
+            "{column} must be after 1970-01-01 and not in the future; correct it, or the clock of the server that wrote \
+             the file"
         )
     });
     early.or_else(|| released(record, latest))
@@ -63,10 +64,10 @@ fn problem(record: &Record, latest: OffsetDateTime) -> Option<String> {
 fn released(record: &Record, latest: OffsetDateTime) -> Option<String> {
     let (since, until) = (record.since?.0, record.until?.0);
     if record.kind == Kind::Cooldown && until > latest + LONGEST_COOLDOWN {
-        return Some("until is within a year from now".to_owned());
+        return Some("until must be within a year from now".to_owned());
     }
     if record.kind == Kind::PastBlock && (until < since || until > latest) {
-        return Some("until is not before since, and not in the future".to_owned());
+        return Some("until must not be before since, nor in the future".to_owned());
     }
     if record.kind == Kind::PastBlock && record.vpc.is_some() == record.reason.is_some() {
         return Some(

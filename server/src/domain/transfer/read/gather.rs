@@ -35,9 +35,9 @@ pub(crate) struct File {
 /// Something that may have several records, as pools, profiles and allocations have.
 #[derive(Debug)]
 pub(crate) struct Thing<P> {
-    /// Of its first record.
+    /// The line of its first record.
     pub(crate) line: u64,
-    /// What any of its records said of all of it.
+    /// What any of its records said of the whole.
     pub(crate) record: Record,
     /// What each of its records said of one part.
     pub(crate) parts: Vec<P>,
@@ -48,7 +48,7 @@ pub(crate) struct Thing<P> {
 pub(crate) struct FileRange {
     pub(crate) line: u64,
     pub(crate) cidr: Option<Cidr>,
-    /// Since when it is cut from the parent.
+    /// Since when it has been cut from the parent.
     pub(crate) since: Option<At>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct NamedVpc {
 }
 
 impl File {
-    /// Whether it is a whole plan, as an export is: it says under which id the VRF `default` is known.
+    /// Whether it is a complete plan, as an export is: it gives the id of the VRF `default`.
     pub(crate) fn is_whole(&self) -> bool {
         self.vrfs
             .iter()
@@ -102,7 +102,7 @@ impl File {
         names.into_values().collect()
     }
 
-    /// The VRFs that it names, for whatever.
+    /// All VRFs that it names.
     pub(crate) fn vrf_names(&self) -> HashSet<String> {
         let things = self.vrfs.iter().chain(&self.vpcs).map(|it| &it.record);
         let lines = self.reservations.iter().chain(&self.cooldowns);
@@ -150,8 +150,8 @@ impl<K: Hash + Eq, P> Things<K, P> {
         }
     }
 
-    /// Adds a record, and what it says of one part, to the thing that has its key, or makes one. `merge` takes over what the
-    /// thing does not say yet, and answers what can't be.
+    /// Adds a record, and what it says of one part, to the thing that has its key, or makes one. `merge` takes over what
+    /// the thing does not say yet, and returns the contradictions.
     fn add(
         &mut self,
         key: impl Into<Option<K>>,
@@ -201,7 +201,9 @@ macro_rules! merge {
                 }
             )+
             let detail = |column| {
-                format!("{column} is not what line {first} says of the same thing; say the same, or say it once")
+                format!(
+                    "{column} differs from what line {first} says of the same thing; give the same value, or give it once"
+                )
             };
             contradictions.into_iter().map(detail).collect()
         }

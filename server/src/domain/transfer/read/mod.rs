@@ -21,7 +21,7 @@ pub(super) fn read(bytes: &[u8], format: Format) -> Result<(gather::File, u64, F
     Ok((file, records, findings))
 }
 
-/// The records of a file that was exported, all of which have to be whole.
+/// The records of an exported file, all of which have to be valid.
 pub(in crate::domain) fn read_records(file: &[u8], format: Format) -> Result<Vec<Record>> {
     let mut findings = Findings::default();
     let lines = parse::parse(file, format, &mut findings)?;

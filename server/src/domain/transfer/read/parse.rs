@@ -1,4 +1,4 @@
-//! From the bytes of a file to records with their lines. Knows what a file looks like, and nothing of what is stored.
+//! From the bytes of a file to records with their lines. Knows the formats of files, and nothing of what is stored.
 
 use ipam_shared::api::transfer::{COLUMNS, Format, Kind, Record};
 use serde_json::value::RawValue;
@@ -20,10 +20,10 @@ pub(crate) struct Line {
     pub(crate) record: Record,
 }
 
-/// Most records of one file: as many as fit into it if each has nothing but a CIDR and two letters.
+/// Maximum number of records in one file: as many as fit if each has only a CIDR and two letters.
 const MAX_RECORDS: usize = 3_000_000;
 
-/// Reads a file. What is wrong with one record is a conflict; what is wrong with the file as a whole is an error.
+/// Reads a file. A problem with one record is a conflict; a problem with the whole file is an error.
 pub(super) fn parse(bytes: &[u8], format: Format, findings: &mut Findings) -> Result<Vec<Line>> {
     // Spreadsheet programs begin their files with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -70,7 +70,7 @@ fn csv(text: &str, findings: &mut Findings) -> Result<Vec<Line>> {
         .into_iter()
         .max_by_key(|delimiter| {
             let count = header.bytes().filter(|byte| byte == delimiter).count();
-            // Of equals the last would win; the comma should.
+            // On a tie the last one would win; the comma should.
             (count, *delimiter == b',')
         })
         .unwrap_or(b',');
@@ -87,7 +87,7 @@ fn csv(text: &str, findings: &mut Findings) -> Result<Vec<Line>> {
         .read_record(&mut row)
         .map_err(|error| broken(&error))?
     {
-        // The reader's own count is off after empty lines, so that lines are counted up to where the record begins.
+        // The reader's own count is off after empty lines, so lines are counted up to where the record begins.
         let begin = row.position().map_or(0, csv::Position::byte);
         let begin = usize::try_from(begin).unwrap_or_default();
         let skipped = text.as_bytes().get(begin..).unwrap_or_default();
@@ -143,7 +143,7 @@ fn check_quotes(text: &str, delimiter: u8) -> Result<()> {
         Plain,
         /// In quotes, which were opened on that line.
         Quoted(u64),
-        /// Behind a quote within quotes: their end, or the first half of a quote that is meant.
+        /// After a quote within quotes: the end of the cell, or the first half of an escaped quote.
         Closed(u64),
     }
     let (mut at, mut line) = (At::Start, 1_u64);
@@ -264,7 +264,7 @@ fn push(lines: &mut Vec<Line>, line: u64, record: Record, whole: bool, findings:
             "a record of kind {kind} has no {columns}; leave it empty, or correct the kind"
         ))
     } else if !missing.is_empty() {
-        // A cell that could not be read is not missing.
+        // A cell that could not be read does not count as missing.
         whole.then(|| format!("a record of kind {kind} needs {}", missing.join(", ")))
     } else {
         text_problem(&record)
@@ -276,7 +276,7 @@ fn push(lines: &mut Vec<Line>, line: u64, record: Record, whole: bool, findings:
     }
 }
 
-/// What a record of its kind can't do without, and does not have.
+/// The required columns of its kind that the record lacks.
 fn missing(record: &Record) -> Vec<&'static str> {
     macro_rules! missing {
         ($($column:ident)+) => {{

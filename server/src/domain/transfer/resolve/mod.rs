@@ -1,4 +1,4 @@
-//! What each entry of a file means against what is stored: it is there already and the same, or it is to be made, or it is in
+//! What each entry of a file means against what is stored: it exists and is the same, or it is to be created, or it is in
 //! conflict. Reads, and writes nothing.
 
 mod allocation;
@@ -51,7 +51,7 @@ pub(super) struct Import {
     pub(super) plan: Plan,
     pub(super) allocations: Vec<NewAllocation>,
     pub(super) cooldowns: Vec<NewCooldown>,
-    /// Blocks that are no more, with the ids of their VRFs and pools.
+    /// Past blocks, with the ids of their VRFs and pools.
     pub(super) past: Vec<Record>,
     /// The blocks of reservations, which `overlap` finds.
     pub(super) reserved: Vec<ReservedBlock>,
@@ -62,13 +62,13 @@ pub(super) struct Import {
 /// What a file was checked against.
 #[derive(Clone, Debug)]
 pub(super) struct Basis {
-    /// Of the address plan.
+    /// The revision of the address plan.
     pub(super) revision: i64,
-    /// Whether what a fresh database holds gives way.
+    /// Whether the contents of a fresh database are replaced.
     pub(super) clear: bool,
     /// The VPCs that the file names.
     pub(super) names: Vec<String>,
-    /// Those of them that are there.
+    /// Those of them that exist.
     pub(super) vpcs: HashSet<VpcKey>,
 }
 
@@ -116,7 +116,7 @@ pub(super) struct NewCooldown {
 /// A block that a reservation, new or not, takes from a pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReservedBlock {
-    /// Of the reservation, if that is new.
+    /// The id of the reservation, if that is new.
     pub(super) line: Option<u64>,
     pub(super) place: Place,
     pub(super) reservation: Uuid,
@@ -124,7 +124,7 @@ pub(super) struct ReservedBlock {
 }
 
 impl Import {
-    /// How much would be made.
+    /// How much would be created.
     pub(super) fn counts(&self) -> Imported {
         let plan = &self.plan;
         let blocks = self.allocations.iter().map(|new| new.blocks.len());
@@ -205,12 +205,12 @@ pub(super) async fn resolve(
     })
 }
 
-/// What tells whether a VPC is still the same.
+/// Tells whether a VPC is still the same.
 pub(super) fn vpc_key(vpc: &Record) -> VpcKey {
     (vpc.id, vpc.vrf.clone())
 }
 
-/// Counts a record whose noun is there, or says what is wrong with it.
+/// Counts a record whose thing exists, or reports what is wrong with it.
 fn count<T>(line: u64, resolved: Result<Arc<Noun<T>>, Problem>, findings: &mut Findings) {
     if let Some(noun) = findings.ok(line, resolved) {
         findings.unchanged += u64::from(!noun.is_new());

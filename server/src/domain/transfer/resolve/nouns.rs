@@ -1,5 +1,5 @@
-//! All that there is of one noun, and the rule for every noun: a record of a file says exactly what is there already, or
-//! something new, or it is a conflict.
+//! Everything of one noun, and the rule for every noun: a record of a file matches what exists exactly, or is something
+//! new, or is a conflict.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,7 @@ use crate::domain::transfer::findings::Problem;
 #[derive(Debug)]
 pub(crate) struct Noun<T> {
     pub(crate) id: Uuid,
-    /// With every setting.
+    /// The record, with every setting.
     pub(crate) record: Record,
     /// Where the file says it, if it is new.
     pub(crate) line: Option<u64>,
@@ -39,10 +39,10 @@ impl<T> Deref for Noun<T> {
     }
 }
 
-/// All that there is of one noun, by what names it: what is stored, and what the file adds.
+/// Everything of one noun, by its key: what is stored, and what the file adds.
 #[derive(Debug)]
 pub(crate) struct Nouns<K, T> {
-    /// What people call one.
+    /// Its name for people.
     noun: &'static str,
     all: Vec<Arc<Noun<T>>>,
     by_key: HashMap<K, Arc<Noun<T>>>,
@@ -80,8 +80,8 @@ impl<K: Hash + Eq, T> Nouns<K, T> {
         self.added().map(|noun| &noun.record).collect()
     }
 
-    /// What a record is about, the stored noun if it says nothing else of it, or a new one: the record with every default
-    /// filled in. `exempt` is what every database is born with, under an id of its own.
+    /// What a record is about: the stored thing, if the record does not differ from it, or a new one, which is the record
+    /// with every default filled in. `exempt` means something that every database starts with, under an id of its own.
     pub(crate) fn resolve(
         &mut self,
         line: u64,
@@ -90,7 +90,7 @@ impl<K: Hash + Eq, T> Nouns<K, T> {
         record: Record,
         complete: impl FnOnce(&Self, Record) -> Result<(Record, T), Problem>,
     ) -> Result<Arc<Noun<T>>, Problem> {
-        // What the file says twice is not compared.
+        // What the file gives twice is not compared.
         if let Some(known) = self.get(&key).filter(|known| !known.is_new()) {
             check_same(subject, &differences(&record, &known.record, exempt))?;
             return Ok(known.clone());
@@ -136,8 +136,8 @@ impl<K: Hash + Eq, T> Nouns<K, T> {
     }
 }
 
-/// What a record says otherwise than what is there. When, by whom and for whom something was made is no part of it, nor
-/// what names it; nor is the id of what is `exempt`.
+/// In what a record differs from what exists. When, by whom and for whom something was created is not compared, nor is its
+/// key, nor the id of what is `exempt`.
 pub(crate) fn differences(record: &Record, is: &Record, exempt: bool) -> Vec<&'static str> {
     let required = record.required_labels.clone();
     let said = Record {
@@ -157,13 +157,13 @@ pub(crate) fn differences(record: &Record, is: &Record, exempt: bool) -> Vec<&'s
     said.differences(is)
 }
 
-/// Refuses what is there and differs.
+/// Refuses a record that differs from what exists.
 pub(crate) fn check_same(subject: &str, differences: &[&str]) -> Result<(), Problem> {
     if differences.is_empty() {
         return Ok(());
     }
     let detail = format!(
-        "{subject} is there and differs in {}; an import changes nothing that is there: leave these out, or change it before",
+        "{subject} exists and differs in {}; an import changes nothing that exists: leave these out, or change it first",
         differences.join(", ")
     );
     Err(Problem::new(ConflictCode::Different, detail))

@@ -1,5 +1,4 @@
-//! The address plan as it would be: what is stored and what a file adds, so that records can refer to either without knowing
-//! which.
+//! The address plan as it would be: what is stored and what a file adds, so that records can refer to either.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -65,7 +64,7 @@ impl Pool {
         )
     }
 
-    /// Its name as people write it.
+    /// Its name for people.
     pub(crate) fn full_name(&self) -> String {
         if self.vrf.name == DEFAULT_VRF {
             self.name.clone()
@@ -95,13 +94,13 @@ pub(crate) struct Plan {
     /// By VRF and name.
     pub(crate) pools: Nouns<(String, String), OfPool>,
     pub(crate) profiles: Nouns<String, ()>,
-    /// By name in lower case. Of those that are stored, the ones that the file names.
+    /// By name in lower case. Of the stored ones, those that the file names.
     pub(crate) vpcs: Nouns<String, InVrf>,
     /// By VRF and network.
     pub(crate) reservations: Nouns<(String, Cidr), InVrf>,
     pub(crate) members: Vec<Member>,
     pub(crate) ranges: BTreeMap<RangeId, Range>,
-    /// Pools whose records are in conflict, by VRF and name: what refers to them needs no conflict of its own.
+    /// Pools whose records are in conflict, by VRF and name: references to them need no conflict of their own.
     pub(crate) refused: HashSet<(String, String)>,
     /// Ranges by VRF and network; of equal ones the deepest last.
     by_network: HashMap<(Uuid, Cidr), Vec<RangeId>>,
@@ -221,15 +220,16 @@ impl Plan {
     pub(crate) fn vrf_of(&self, record: &Record) -> Result<Arc<Vrf>, Problem> {
         let name = vrf_of(record);
         self.vrfs.get(&name.to_owned()).cloned().ok_or_else(|| {
-            let detail =
-                format!("there is no VRF \"{name}\"; make it before, or with a record of kind vrf");
+            let detail = format!(
+                "there is no VRF \"{name}\"; create it first, or with a record of kind vrf"
+            );
             Problem::new(ConflictCode::UnknownVrf, detail)
         })
     }
 
     /// The pool of exactly that VRF and name.
     pub(crate) fn pool_in(&self, vrf: &str, name: &str) -> Option<&Arc<Pool>> {
-        // A key that borrows would need a map in a map.
+        // A borrowed key would need nested maps.
         self.pools.get(&(vrf.to_owned(), name.to_owned()))
     }
 
@@ -244,7 +244,7 @@ impl Plan {
         .flatten()
     }
 
-    /// The pool that `text` means for a VPC of that VRF. No problem: its record has one.
+    /// The pool that `text` means for a VPC of that VRF. An error without a problem: its record has one.
     pub(crate) fn pool(&self, vrf: &Vrf, text: &str) -> Result<&Arc<Pool>, Option<Problem>> {
         let mut meanings = Self::meanings(vrf, text);
         if let Some(pool) = meanings.find_map(|(vrf, name)| self.pool_in(vrf, name)) {

@@ -27,7 +27,7 @@ use crate::domain::{
     },
 };
 
-/// Pools that every database is born with, under ids of its own.
+/// Pools that every database starts with, under ids of its own.
 const BORN: [&str; 2] = ["primary", "cgnat"];
 
 /// VRF and name of a pool's record.
@@ -57,7 +57,8 @@ pub(super) fn add(plan: &mut Plan, pools: Vec<Thing<FileRange>>, findings: &mut 
             }
         }
         if later.len() == before {
-            let detail = "its parents form a cycle; a pool is cut from one that is there before it";
+            let detail =
+                "its parents form a cycle; a pool can only be cut from one that exists before it";
             for pool in later {
                 findings.add(pool.line, Problem::bad_value(detail));
             }

@@ -43,7 +43,7 @@ pub(super) fn add(plan: &mut Plan, profiles: Vec<Thing<Line>>, findings: &mut Fi
     }
 }
 
-/// Adds a profile, or what is new of its members; how many of them are there.
+/// Adds a profile, or its new members; returns how many of them exist already.
 fn add_one(plan: &mut Plan, file: Thing<Line>, members: Members) -> Result<u64, Problem> {
     let name = text(file.record.profile.as_ref());
     let all = file.parts.len();
@@ -100,14 +100,14 @@ fn rules(member: &Member) -> (&str, &str, i16, u8, u8) {
     )
 }
 
-/// The members of a profile, as yet of none.
+/// The members of a profile, initially none.
 struct Members {
-    /// Those in force, by position.
+    /// The current ones, by position.
     current: Vec<Member>,
     retired: Vec<Member>,
 }
 
-/// The members that a file gives a profile; none if they don't make one.
+/// The members that a file gives a profile; none if they don't form a valid one.
 fn members(file: &Thing<Line>, findings: &mut Findings) -> Option<Members> {
     let mut current: Vec<(Member, api::Member)> = Vec::new();
     let mut retired = Vec::new();
@@ -143,8 +143,8 @@ fn members(file: &Thing<Line>, findings: &mut Findings) -> Option<Members> {
     }
     current.sort_by_key(|(member, _)| member.position);
     let (current, asked): (Vec<_>, Vec<_>) = current.into_iter().unzip();
-    // Together only if each is good by itself, lest a problem be named twice. Of a profile that is there, the file may
-    // have retired members only.
+    // Checked together only if each is valid by itself, so that no problem is reported twice. For an existing profile, the
+    // file may contain retired members only.
     if good && !asked.is_empty() {
         findings.ok(file.line, check_members(&asked).map_err(Problem::bad_value))?;
     }
@@ -166,7 +166,7 @@ fn as_asked(member: &Member) -> Result<api::Member, String> {
     })
 }
 
-/// Leaves out new members that were replaced and that no new block was cut by: nobody needs them.
+/// Leaves out new retired members that no new block was cut by: they are not needed.
 pub(super) fn forget_unused_members(
     plan: &mut Plan,
     allocations: &[NewAllocation],

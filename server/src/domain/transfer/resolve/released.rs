@@ -48,7 +48,7 @@ pub(super) async fn cooldowns(
             continue;
         };
         let is = stored.get(&(found.place.range, Some(found.place.cidr)));
-        // If something else is there, it is in the way.
+        // If something else is there, it conflicts.
         if is.is_some_and(|is| is_same(&found.record, is)) {
             findings.unchanged += 1;
         } else {
@@ -96,7 +96,7 @@ fn cooldown(plan: &Plan, line: u64, record: Record) -> Result<NewCooldown, Optio
     })
 }
 
-/// Blocks that are no more. Whatever they say is true: their VRFs and pools may be gone too.
+/// Past blocks. Their data is taken at face value: their VRFs and pools may be gone too.
 pub(super) async fn past(
     db: &mut Connection,
     plan: &Plan,

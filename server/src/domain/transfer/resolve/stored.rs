@@ -1,4 +1,4 @@
-//! Allocations of a file that are there already: exactly the same, which are left alone, or different.
+//! Allocations of a file that already exist: exactly the same, which are left alone, or different.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,7 +29,7 @@ use crate::{
 /// Blocks of allocations, by the ids of these.
 type Stored = HashMap<Uuid, Vec<StoredBlock>>;
 
-/// Leaves those that are not there. Of those that are there and differ, says how.
+/// Keeps those that do not exist. For those that exist and differ, reports how.
 pub(super) async fn without_stored(
     db: &mut Connection,
     all: Vec<NewAllocation>,
@@ -92,7 +92,7 @@ fn meant(known: &Known) -> Option<AllocationId> {
     known.by_id.or(known.by_name).or(known.by_block)
 }
 
-/// Whether it is there, exactly the same; not if something different is.
+/// Whether it exists, exactly the same; reports a conflict if something different does.
 fn is_stored(new: &NewAllocation, known: &Known, stored: &Stored) -> Result<bool, Problem> {
     let blocks = meant(known).and_then(|id| Some((id, stored.get(&id.0)?)));
     let Some((id, blocks)) = blocks else {
@@ -108,7 +108,7 @@ fn is_stored(new: &NewAllocation, known: &Known, stored: &Stored) -> Result<bool
         return Ok(true);
     }
     let by_id = new.record.id == Some(id.0);
-    // By its block alone nothing says that this one is meant; it may be somebody else's, which is then an overlap.
+    // The block alone does not show that this allocation is meant; it may be somebody else's, which is then an overlap.
     if new.record.name.is_none() && !by_id {
         return Ok(false);
     }
@@ -120,7 +120,7 @@ fn is_stored(new: &NewAllocation, known: &Known, stored: &Stored) -> Result<bool
     Err(Problem::new(code, different(id, blocks, &differences)))
 }
 
-/// In what an allocation that is there differs from the file.
+/// In what an existing allocation differs from the file.
 fn compare(new: &NewAllocation, stored: &[StoredBlock]) -> Vec<&'static str> {
     let is = stored.first().map(|block| block.record.clone());
     let is = is.unwrap_or_default();
@@ -150,7 +150,7 @@ fn compare(new: &NewAllocation, stored: &[StoredBlock]) -> Vec<&'static str> {
         ..new.record.clone()
     };
     found.extend(differences(&said, &is, false));
-    // Without a name it is another one than one that has a name.
+    // An allocation without a name differs from one with a name.
     if new.record.name.is_none() && new.record.id.is_none() && is.name.is_some() {
         found.push("name");
     }
@@ -167,7 +167,7 @@ fn different(id: AllocationId, stored: &[StoredBlock], differences: &[&str]) -> 
     let cidrs = stored.iter().map(|block| text(block.record.cidr.as_ref()));
     let cidrs: Vec<_> = cidrs.collect();
     format!(
-        "{what} is there with {} and differs in {}; release or change it, or take another name or id",
+        "{what} exists with {} and differs in {}; release or change it, or use another name or id",
         cidrs.join(" and "),
         differences.join(", ")
     )

@@ -1,4 +1,4 @@
-//! Writes what was resolved, in an order in which everything that is referred to is there, a chunk of rows a statement.
+//! Writes what was resolved, in an order in which everything that is referred to exists, one statement per chunk of rows.
 
 mod space;
 
@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The keys of new rows, by what they had instead while they were not written.
+/// The keys of new rows, by their temporary keys.
 struct Keys(HashMap<i32, i32>);
 
 impl Keys {
@@ -37,7 +37,7 @@ impl Keys {
     }
 }
 
-/// Writes everything, if what was found still holds; otherwise nothing that stays.
+/// Writes everything, if what was found still holds; otherwise nothing that lasts.
 pub(super) async fn write(
     db: &mut Connection,
     import: &Import,
@@ -45,7 +45,7 @@ pub(super) async fn write(
     caller: &Caller,
     report: &Report,
 ) -> Result<Option<Locked>> {
-    // The plan's own row is locked by who changes it, after the locks of VRFs and pools.
+    // The row of the address plan is locked by whoever changes it, after the locks of VRFs and pools.
     let is_early = locks == Locks::First || import.basis.clear || locks::changes_plan(import);
     let mut locked = None;
     if is_early {
@@ -72,8 +72,8 @@ pub(super) async fn write(
     Ok(Some(locked))
 }
 
-/// Writes what takes no space: VRFs, profiles, VPCs, allocations without their blocks, and the past. Most of the work, and
-/// nobody waits for it who wants space. Answers the keys that members of profiles got.
+/// Writes what takes no space: VRFs, profiles, VPCs, allocations without their blocks, and the past. This is most of the
+/// work, and requests for space don't wait for it. Returns the keys that members of profiles got.
 async fn owners(
     db: &mut Connection,
     import: &Import,

@@ -72,8 +72,8 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Inserts pools, and says which others changed: those that get ranges, and where something cools down, which is part of the
-/// plan that servers keep.
+/// Inserts pools, and says which others changed: those that get ranges, and where something cools down, which is part of
+/// the address plan that servers cache.
 async fn pools<'a>(
     db: &mut Connection,
     import: &Import,
@@ -112,7 +112,7 @@ async fn pools<'a>(
     write::touch(db, &touched, &vrfs).await
 }
 
-/// Inserts ranges, and answers the keys that they got.
+/// Inserts ranges, and returns the keys that they got.
 async fn ranges(db: &mut Connection, plan: &Plan) -> Result<Keys> {
     // Each was found after its parent, under a lower number.
     let mut new: Vec<_> = plan.new_ranges().collect();

@@ -1,5 +1,5 @@
 //! From the records of an allocation to its blocks: in which range each lies, which member of the profile it is for, and
-//! whether the sizes are what these allow. Looks at nothing but the file and the plan.
+//! whether the sizes are what these allow. Uses only the file and the address plan.
 
 mod roles;
 
@@ -53,7 +53,7 @@ struct Common<'a> {
     all: &'a [FileBlock],
 }
 
-/// What allocations would be, without those that are in conflict.
+/// The allocations to create, without those that are in conflict.
 pub(super) fn resolve(
     plan: &Plan,
     things: Vec<Thing<FileBlock>>,
@@ -159,7 +159,7 @@ fn profile_of(plan: &Plan, record: &Record) -> Result<Option<ProfileId>, Problem
     }
 }
 
-/// Whether the size is asked for in one way at most, and the recipe too.
+/// Whether at most one way to give the size is used, and at most one to give the recipe.
 fn check_requested(record: &Record) -> Result<(), Problem> {
     let (hosts, length) = (record.requested_hosts, record.requested_prefix_length);
     let sizes = [
@@ -176,9 +176,9 @@ fn check_requested(record: &Record) -> Result<(), Problem> {
     let problem = if several(sizes) {
         "give at most one of requested_hosts, requested_prefix_length and requested_cidr"
     } else if hosts.is_some_and(|hosts| hosts == 0 || i64::try_from(hosts).is_err()) {
-        "requested_hosts is at least 1"
+        "requested_hosts must be at least 1"
     } else if length.is_some_and(|length| length > 128) {
-        "requested_prefix_length is at most 128"
+        "requested_prefix_length must be at most 128"
     } else if several(recipes) {
         "give at most one of profile, requested_pools and requested_pool_selector"
     } else {
@@ -187,14 +187,15 @@ fn check_requested(record: &Record) -> Result<(), Problem> {
     Err(Problem::bad_value(problem))
 }
 
-/// Where a block lies, and which member it is for. No problem: something else was said already.
+/// Where a block lies, and which member it is for. An error without a problem: it was reported already.
 fn find<'a>(common: &Common<'a>, block: &'a FileBlock) -> Result<Found<'a>, Option<Problem>> {
     let cidr = block.cidr;
     let member = match (common.members, &block.role) {
         (Some(members), _) => Some(member_of(common, members, block)?),
         (None, Some(role)) if role != MAIN => {
-            let detail =
-                format!("the role \"{role}\" is one of a profile; give the profile, or no role");
+            let detail = format!(
+                "the role \"{role}\" belongs to a profile; give the profile, or leave the role out"
+            );
             return Err(Some(Problem::bad_value(detail)));
         }
         (None, _) => None,
@@ -204,7 +205,7 @@ fn find<'a>(common: &Common<'a>, block: &'a FileBlock) -> Result<Found<'a>, Opti
     let pool = &range.pool;
     let (shortest, longest) = pool.bounds();
     let (shortest, longest) = match (block.rules, member) {
-        // The rules that applied when it was cut are more than those of today.
+        // The rules that applied when it was cut take precedence over today's.
         (Some((0, shortest, longest)), None) => (shortest, longest),
         (Some(_), None) => {
             let detail = "size_offset is for blocks of profiles";
@@ -294,7 +295,7 @@ fn new_block(found: &Found<'_>) -> NewBlock {
     }
 }
 
-/// What is kept of the request, as the allocation of a single block keeps it.
+/// What is stored of the request, as for an allocation of a single block.
 fn request(common: &Common<'_>, record: &Record, first: &Found<'_>) -> Option<serde_json::Value> {
     let mut asked = Asked {
         pools: record.requested_pools.clone(),
@@ -315,7 +316,7 @@ fn request(common: &Common<'_>, record: &Record, first: &Found<'_>) -> Option<se
     asked.json().ok().flatten()
 }
 
-/// Leaves the first of those that have an id, a number or a name in common.
+/// Keeps the first of those that have an id, a number or a name in common.
 pub(super) fn unique(all: Vec<NewAllocation>, findings: &mut Findings) -> Vec<NewAllocation> {
     let (mut ids, mut numbers, mut names) = (HashMap::new(), HashMap::new(), HashMap::new());
     let mut unique = Vec::with_capacity(all.len());
@@ -342,10 +343,10 @@ pub(super) fn unique(all: Vec<NewAllocation>, findings: &mut Findings) -> Vec<Ne
     unique
 }
 
-/// With what the file leaves out: the id, and the size as it was asked for.
+/// Fills in what the file leaves out: the id, and the requested size.
 fn complete(mut new: NewAllocation) -> NewAllocation {
     let record = &mut new.record;
-    // Of a request that is given with its pools, a size that is not given was left to the pool.
+    // If a request is given with its pools but without a size, the size was left to the pool.
     let is_said = record.requested_hosts.is_some()
         || record.requested_prefix_length.is_some()
         || record.requested_pools.is_some()

@@ -23,7 +23,7 @@ pub(super) fn member_of<'a>(
     let incomplete = |detail: String| Problem::new(ConflictCode::Incomplete, detail);
     let Some(role) = &block.role else {
         if block.retired.is_some() {
-            let detail = "it was cut by a member that was replaced; say for which role";
+            let detail = "it was cut by a member that was replaced; give its role";
             return Err(incomplete(detail.to_owned()));
         }
         // The only member left whose pool has such an address.
@@ -44,7 +44,7 @@ pub(super) fn member_of<'a>(
                 Err(Problem::new(ConflictCode::OutsidePool, detail))
             }
             _ => Err(incomplete(format!(
-                "it may be for several roles of the profile; say for which: {roles}"
+                "it may be for several roles of the profile; give one of them: {roles}"
             ))),
         };
     };
@@ -54,7 +54,7 @@ pub(super) fn member_of<'a>(
             member.retired_at == Some(retired) && rules.is_none_or(|it| it == member.rules())
         }),
         (None, None) => of_role.find(|member| member.retired_at.is_none()),
-        // The one in force, or else the one that was replaced last.
+        // The current one, or else the one that was replaced last.
         (None, Some(rules)) => {
             of_role
                 .filter(|member| member.rules() == rules)
@@ -113,15 +113,15 @@ pub(super) fn recipe_length(
         let (first, other) = *told.get_or_insert((length, cidr));
         if first != length {
             let detail = format!(
-                "{cidr} does not go with {other}: beside it the role \"{role}\" gets a /{}",
+                "{cidr} does not match {other}: together with it the role \"{role}\" gets a /{}",
                 first + member.size_offset
             );
             refuse(block.line, cidr, detail);
         }
     }
     let first = found.first()?;
-    // What was cut by an earlier form of the profile had the roles of that time, whether its members were replaced or others
-    // joined them. Blocks that say by which rules they were cut are such.
+    // What was cut by an earlier version of the profile had the roles of that time, whether members were replaced or added
+    // since. Blocks that give the rules they were cut by are of this kind.
     if found.iter().all(|one| one.block.rules.is_none())
         && seen.iter().all(|member| member.retired_at.is_none())
     {
@@ -141,7 +141,7 @@ pub(super) fn recipe_length(
     }
     let length = match (told, record.requested_prefix_length) {
         (Some((length, _)), _) => length,
-        // Every length is fixed, whatever was asked for.
+        // Every length is fixed, whatever was requested.
         (None, Some(asked)) => asked.into(),
         (None, None) => i16::from(first.block.cidr.prefix_length()) - first.member?.size_offset,
     };

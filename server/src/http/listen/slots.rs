@@ -1,6 +1,6 @@
-//! Who has a place, and who gives one up. When all are taken, connections that wait for something are closed, strangers
-//! before those that showed the key, of the address that has the most, and the oldest first: so a crowd that sends nothing,
-//! or reads nothing, keeps neither health checks nor anybody's work out.
+//! Which connections have a slot, and which give one up. When all are taken, connections that wait for something are
+//! closed: those without a key before those that showed it, those of the address that has the most first, and the oldest
+//! first. So a crowd that sends nothing, or reads nothing, keeps out neither health checks nor anybody's work.
 
 use std::{
     cmp::Reverse,
@@ -13,16 +13,17 @@ use std::{
 use super::connection::Connection;
 use crate::metrics::{Closed, Metrics};
 
-/// Connections that make room at once when all places are taken, so that a crowd is not searched for each newcomer.
+/// How many connections make room together when all slots are taken, so that a crowd is not searched for each new
+/// connection.
 const ROOM: usize = 32;
 
-/// Pause between two searches of the connections of one address, if the first found none that can make room: a burst would
-/// be searched for each of its members.
+/// Minimum interval between two searches of the connections of one address, if the first found none that can make room:
+/// otherwise a burst would be searched once for each of its connections.
 const SEARCH: Duration = Duration::from_millis(20);
 
 /// The connections that are open.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Slots {
     open: Mutex<Open>,
     per_address: usize,
     metrics: Arc<Metrics>,
@@ -34,26 +35,26 @@ struct Open {
     connections: HashMap<u64, Arc<Connection>>,
     /// How many of them each address has.
     addresses: HashMap<IpAddr, usize>,
-    /// The address that was last searched in vain, when, and whether one more of it may come in.
+    /// The address that was last searched in vain, when, and whether one more connection from it is accepted.
     searched: Option<(IpAddr, Instant, bool)>,
 }
 
-/// A place, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct Slot {
+    slots: Arc<Slots>,
     id: u64,
     pub(super) connection: Arc<Connection>,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.places.lock().remove(self.id);
-        self.places.metrics.disconnected();
+        self.slots.lock().remove(self.id);
+        self.slots.metrics.disconnected();
     }
 }
 
-/// Whom an address belongs to: of IPv6 everybody has at least a /64.
+/// The client that an address belongs to: with IPv6 every client has at least a /64.
 fn owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
@@ -74,7 +75,7 @@ impl Open {
         }
     }
 
-    /// Closes up to `count` connections, of one address or of any. How many.
+    /// Closes up to `count` connections, of one address or of any; returns how many.
     fn make_room(&mut self, count: usize, of: Option<IpAddr>) -> usize {
         let mut spare: Vec<_> = self
             .connections
@@ -102,7 +103,7 @@ impl Open {
     }
 }
 
-impl Places {
+impl Slots {
     pub(super) fn new(per_address: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::default(),
@@ -115,9 +116,10 @@ impl Places {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection of that address. If the address has as many as it may, one of its own makes room; none if all
-    /// of these are busy. Connections whose first request is on its way are let in beyond that: a burst is no crowd yet.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    /// A slot for a connection of that address. If the address has as many as it may, one of its own makes room; none if
+    /// all of these are busy. Connections are accepted beyond that while a first request is on its way: a burst is not yet
+    /// a crowd.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
         let address = owner(address);
         let mut open = self.lock();
         let count = open.addresses.get(&address).copied().unwrap_or_default();
@@ -130,14 +132,14 @@ impl Places {
         open.connections.insert(id, Arc::clone(&connection));
         *open.addresses.entry(address).or_default() += 1;
         self.metrics.connected();
-        Some(Place {
-            places: Arc::clone(self),
+        Some(Slot {
+            slots: Arc::clone(self),
             id,
             connection,
         })
     }
 
-    /// Whether one more of an address that has its share may come in.
+    /// Whether one more connection is accepted from an address that has its share.
     fn make_room_at(&self, open: &mut Open, address: IpAddr, count: usize) -> bool {
         if let Some((of, when, verdict)) = open.searched
             && of == address
@@ -159,7 +161,7 @@ impl Places {
         come_in
     }
 
-    /// Makes room for others, when nobody else would get a place.
+    /// Makes room when nobody else would get a slot.
     pub(super) fn make_room(&self) {
         let closed = self.lock().make_room(ROOM, None);
         self.metrics.closed(Closed::Crowded, closed);
@@ -174,51 +176,51 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn places(per_address: usize) -> Arc<Places> {
-        Places::new(per_address, Arc::default())
+    fn slots(per_address: usize) -> Arc<Slots> {
+        Slots::new(per_address, Arc::default())
     }
 
-    fn left(places: &Arc<Places>) -> Vec<u64> {
-        let mut ids: Vec<_> = places.lock().connections.keys().copied().collect();
+    fn left(slots: &Arc<Slots>) -> Vec<u64> {
+        let mut ids: Vec<_> = slots.lock().connections.keys().copied().collect();
         ids.sort_unstable();
         ids
     }
 
-    /// A place of somebody who was answered once.
-    fn answered(places: &Arc<Places>, text: &str) -> Place {
-        let place = places.take(address(text)).unwrap();
-        place.connection.answer();
-        place.connection.wait();
-        place
+    /// A slot of a connection that was answered once.
+    fn answered(slots: &Arc<Slots>, text: &str) -> Slot {
+        let slot = slots.take(address(text)).unwrap();
+        slot.connection.answer();
+        slot.connection.wait();
+        slot
     }
 
     #[test]
     fn an_address_that_has_its_share_gives_up_one_of_its_own() {
-        let places = places(2);
+        let slots = slots(2);
         let (crowd, other) = ("192.0.2.1", "192.0.2.2");
-        let taken = [other, crowd, crowd, crowd].map(|address| answered(&places, address));
-        assert_eq!(left(&places), [0, 2, 3]);
+        let taken = [other, crowd, crowd, crowd].map(|address| answered(&slots, address));
+        assert_eq!(left(&slots), [0, 2, 3]);
         assert!(!taken[1].connection.begin(), "it was told to leave");
-        // Who is at work gives up nothing, and then there is no place.
+        // Busy connections give up nothing, and then there is no slot.
         assert!(taken[2].connection.begin() && taken[3].connection.begin());
-        assert!(places.take(address(crowd)).is_none());
-        assert!(places.take(address(other)).is_some());
+        assert!(slots.take(address(crowd)).is_none());
+        assert!(slots.take(address(other)).is_some());
         drop(taken);
-        assert_eq!(left(&places), Vec::<u64>::new());
-        assert!(places.lock().addresses.is_empty());
+        assert_eq!(left(&slots), Vec::<u64>::new());
+        assert!(slots.lock().addresses.is_empty());
     }
 
     #[test]
     fn a_burst_is_let_in_and_shrinks_to_its_share_when_it_was_answered() {
-        let places = places(2);
-        let burst = [(); 6].map(|()| places.take(address("192.0.2.1")).unwrap());
-        assert_eq!(left(&places).len(), 6);
-        assert_eq!(places.lock().make_room(9, None), 0, "nobody has waited yet");
+        let slots = slots(2);
+        let burst = [(); 6].map(|()| slots.take(address("192.0.2.1")).unwrap());
+        assert_eq!(left(&slots).len(), 6);
+        assert_eq!(slots.lock().make_room(9, None), 0, "nobody has waited yet");
         for one in &burst {
             one.connection.answer();
         }
         assert_eq!(
-            places.lock().make_room(9, None),
+            slots.lock().make_room(9, None),
             0,
             "their replies may not be written"
         );
@@ -226,28 +228,28 @@ mod tests {
             one.connection.wait();
         }
         std::thread::sleep(SEARCH);
-        let last = places.take(address("192.0.2.1")).unwrap();
-        assert_eq!(left(&places), [5, 6]);
+        let last = slots.take(address("192.0.2.1")).unwrap();
+        assert_eq!(left(&slots), [5, 6]);
         drop((burst, last));
     }
 
     #[test]
     fn strangers_of_the_largest_crowd_make_room_first() {
-        let places = places(100);
-        let lone = answered(&places, "192.0.2.9");
-        let crowd = [(); 3].map(|()| answered(&places, "192.0.2.1"));
+        let slots = slots(100);
+        let lone = answered(&slots, "192.0.2.9");
+        let crowd = [(); 3].map(|()| answered(&slots, "192.0.2.1"));
         crowd[0].connection.trust();
         assert!(crowd[1].connection.begin());
-        assert_eq!(places.lock().make_room(1, None), 1);
-        assert_eq!(left(&places), [0, 1, 2], "the stranger that waits");
-        assert_eq!(places.lock().make_room(1, None), 1);
+        assert_eq!(slots.lock().make_room(1, None), 1);
+        assert_eq!(left(&slots), [0, 1, 2], "the stranger that waits");
+        assert_eq!(slots.lock().make_room(1, None), 1);
         assert_eq!(
-            left(&places),
+            left(&slots),
             [1, 2],
             "the key is worth more than an address of one's own"
         );
-        assert_eq!(places.lock().make_room(5, None), 1);
-        assert_eq!(left(&places), [2], "who is at work stays");
+        assert_eq!(slots.lock().make_room(5, None), 1);
+        assert_eq!(left(&slots), [2], "who is at work stays");
         drop((lone, crowd));
     }
 
