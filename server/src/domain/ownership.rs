@@ -416,7 +416,7 @@ mod tests {
             for (standing, word) in [
                 (standing(Some("ci"), owner, true), "confirmed"),
                 (standing(Some("other"), owner, false), "another key"),
-                (standing(None, owner, false), "nobody knows"),
+                (standing(None, owner, false), "no longer known"),
                 (standing(Some("ci"), Some("ws-2"), false), "\"ws-2\""),
             ] {
                 let Err(Error::Claimed { message, import_id }) = ask(&maker, &standing) else {

@@ -333,7 +333,7 @@ async fn what_nobody_knows_the_maker_of_is_given_to_nobody() {
             let (detail, details) = reply.problem(409, "claimed");
             (detail.to_owned(), details.clone())
         };
-        assert!(detail.contains("nobody knows"), "{detail}");
+        assert!(detail.contains("no longer known"), "{detail}");
         assert_eq!(details["import_id"], import_id);
     }
 }
@@ -753,7 +753,7 @@ async fn owners_and_claims_go_along_with_a_plan() {
     import(&api, file).await;
     let reply = api.post(VRFS, &json!({"name": "old"})).await;
     let (detail, _) = reply.problem(409, "claimed");
-    assert!(detail.contains("nobody knows"), "{detail}");
+    assert!(detail.contains("no longer known"), "{detail}");
     let same = json!({"vpc": "prod", "name": "web", "cidr": "10.0.0.0/24", "pools": ["primary"]});
     api.post(ALLOCATIONS, &same).await.ok(200);
     assert_eq!(
