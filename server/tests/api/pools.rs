@@ -154,3 +154,19 @@ async fn pools_are_found_by_id_and_by_name() {
             .contains("\"total_addresses\":79228162514264337593543950336")
     );
 }
+
+/// A server may remember a VRF by a name that another server has given up.
+#[tokio::test]
+async fn a_pool_of_a_vrf_that_was_renamed_is_not_found_by_the_old_name() {
+    let api = Api::start().await;
+    api.post("/api/v1/vrfs", &json!({"name": "old"}))
+        .await
+        .ok(201);
+    let pool = json!({"name": "p", "vrf": "old", "ranges": ["10.9.0.0/16"]});
+    api.post(POOLS, &pool).await.ok(201);
+    // Now the name is remembered.
+    api.post(POOLS, &pool).await.ok(200);
+    api.sql("update vrf set name = 'new' where name = 'old'")
+        .await;
+    api.post(POOLS, &pool).await.problem(404, "not_found");
+}

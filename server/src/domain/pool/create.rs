@@ -26,7 +26,7 @@ use crate::domain::{
     too_fast,
 };
 use crate::{
-    db::{Connection, event, lock::Locks, pool},
+    db::{Connection, event, lock::Locks, pool, vrf},
     error::{Error, Result},
 };
 
@@ -105,6 +105,10 @@ async fn create(
         Err(error @ (Error::Invalid(_) | Error::NotFound(_))) => Some(error),
         Err(error) => return Err(error),
     };
+    // Another server may have renamed the VRF since the address plan was read.
+    if vrf::find_id(&mut change.db, None, vrf_name(new)).await? != Some(vrf) {
+        return change.undo(None).await;
+    }
     // What has the name is returned as it is, whatever is wrong with the request.
     let name = new.name.as_str();
     match (
