@@ -1,6 +1,7 @@
 //! What handlers can reach.
 
 use std::{
+    net::IpAddr,
     ops::Deref,
     sync::{
         Arc,
@@ -8,7 +9,14 @@ use std::{
     },
 };
 
-use crate::{auth::Auth, domain::Ipam};
+use crate::{
+    auth::{Auth, Denied},
+    domain::{
+        Caller, Ipam,
+        token::{Principal, Recognised},
+    },
+    secret::Secret,
+};
 
 /// What every handler can reach. Each layer and each handler clones it, which is one counter.
 #[derive(Clone, Debug)]
@@ -17,8 +25,7 @@ pub struct App(Arc<Parts>);
 /// What the handlers share.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// The domain.
-    pub ipam: Ipam,
+    ipam: Ipam,
     /// Checks keys.
     pub auth: Auth,
     /// Whether `/metrics` answers without a key.
@@ -44,6 +51,42 @@ impl App {
             is_metrics_open,
             ..Arc::unwrap_or_clone(self.0)
         }))
+    }
+
+    /// The domain as a caller sees it.
+    pub fn ipam(&self, caller: &Caller) -> Ipam {
+        self.ipam.seen_by(caller)
+    }
+
+    /// The domain for the server's own work, which sees everything.
+    pub(crate) fn system(&self) -> &Ipam {
+        &self.ipam
+    }
+
+    /// Whose key it is, shown from that address.
+    ///
+    /// # Errors
+    /// When it is not valid, or that can't be found out.
+    pub(crate) async fn recognise(
+        &self,
+        key: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Arc<Principal>, Denied> {
+        if self.auth.is_administrator(key) {
+            return Ok(Arc::new(Principal::admin()));
+        }
+        let Some(secret) = Secret::parse(key) else {
+            return Err(Denied::Wrong);
+        };
+        match self.ipam.recognise(&secret, from).await {
+            Ok(Recognised::Valid(who)) => Ok(who),
+            Ok(Recognised::Expired(at)) => Err(Denied::Expired(at)),
+            Ok(Recognised::Unknown) => Err(Denied::Wrong),
+            Err(error) => {
+                tracing::warn!(%error, "a token could not be checked");
+                Err(Denied::Unavailable)
+            }
+        }
     }
 
     /// From now on `/readyz` fails, so that load balancers stop sending requests here.

@@ -1,4 +1,4 @@
-//! Authentication. There is one key so far, the administrator's.
+//! Authentication: the administrator's key, and what wrong keys cost. Tokens are in the domain.
 
 use std::{
     collections::HashMap,
@@ -10,9 +10,7 @@ use std::{
 use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-
-/// What the administrator is called in the audit log.
-pub const ADMIN: &str = "admin";
+use time::OffsetDateTime;
 
 /// Delay that a wrong key costs the address that sends it. Wrong keys that an address sends at the same time queue up.
 const WRONG_KEY: Duration = Duration::from_millis(200);
@@ -21,9 +19,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How many addresses are remembered. Beyond that, those that may proceed are forgotten.
 const REMEMBERED: usize = 4096;
 
-/// The keys that are known, as hashes.
+/// The administrator's key, as a hash.
 #[derive(Clone)]
-pub struct Auth(Arc<[u8; 32]>, Arc<WrongKeys>);
+pub struct Auth(Option<Arc<[u8; 32]>>, Arc<WrongKeys>);
 
 /// When each address that sent wrong keys may proceed.
 #[derive(Default)]
@@ -53,46 +51,53 @@ impl std::fmt::Debug for Auth {
 }
 
 /// Why a caller was rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// No key was sent.
     Missing,
     /// The key is not known.
     Wrong,
+    /// The token expired then.
+    Expired(OffsetDateTime),
+    /// The database can't be asked whether the key is valid.
+    Unavailable,
+}
+
+/// The key that the headers carry: `X-API-Key: KEY` or `Authorization: Bearer KEY`.
+pub(crate) fn key_of(headers: &HeaderMap) -> Result<&str, Denied> {
+    let key = match headers.get("x-api-key") {
+        Some(value) => value.to_str().ok(),
+        None => {
+            let Some(value) = headers.get(header::AUTHORIZATION) else {
+                return Err(Denied::Missing);
+            };
+            value
+                .to_str()
+                .ok()
+                .and_then(|text| text.split_once(' '))
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+                .map(|(_, key)| key.trim())
+        }
+    };
+    key.ok_or(Denied::Wrong)
 }
 
 impl Auth {
     /// With the administrator's key.
     pub fn new(key: &str) -> Self {
-        Self(Arc::new(hash(key)), Arc::default())
+        Self(Some(Arc::new(hash(key))), Arc::default())
     }
 
-    /// Whose key it is. The comparison takes the same time whatever the key.
-    pub fn check_key(&self, key: &str) -> Result<&'static str, Denied> {
-        if bool::from(hash(key).ct_eq(&*self.0)) {
-            Ok(ADMIN)
-        } else {
-            Err(Denied::Wrong)
-        }
+    /// Without one: there are only tokens.
+    pub fn without_administrator() -> Self {
+        Self(None, Arc::default())
     }
 
-    /// Whose key the headers carry: `X-API-Key: KEY` or `Authorization: Bearer KEY`.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<&'static str, Denied> {
-        let key = match headers.get("x-api-key") {
-            Some(value) => value.to_str().ok(),
-            None => {
-                let Some(value) = headers.get(header::AUTHORIZATION) else {
-                    return Err(Denied::Missing);
-                };
-                value
-                    .to_str()
-                    .ok()
-                    .and_then(|text| text.split_once(' '))
-                    .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-                    .map(|(_, key)| key.trim())
-            }
-        };
-        key.map_or(Err(Denied::Wrong), |key| self.check_key(key))
+    /// Whether it is the administrator's key. The comparison takes the same time whatever the key.
+    pub fn is_administrator(&self, key: &str) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|known| hash(key).ct_eq(&**known).into())
     }
 
     /// How long the answer to a wrong key from that address is held back.
@@ -100,12 +105,13 @@ impl Auth {
         self.1.delay(address)
     }
 
-    /// A secret for `purpose` that only someone who knows the key can derive.
-    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+    /// A secret for `purpose` that only someone who knows the administrator's key can derive; none if there is no such key.
+    pub fn derive(&self, purpose: &str) -> Option<[u8; 32]> {
+        let key = self.0.as_ref()?;
         let mut hash = Sha256::new();
-        hash.update(*self.0);
+        hash.update(**key);
         hash.update(purpose);
-        hash.finalize().into()
+        Some(hash.finalize().into())
     }
 }
 

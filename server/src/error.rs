@@ -25,6 +25,9 @@ pub enum Error {
     /// Nothing of that kind exists.
     #[error("{0}")]
     NotFound(String),
+    /// The caller may not do that.
+    #[error("{0}")]
+    Forbidden(String),
     /// It was deleted.
     #[error("{what} was deleted at {} by {by}", moment(*at))]
     Gone {
@@ -230,6 +233,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Code::InvalidRequest,
             Self::NotFound(_) => Code::NotFound,
+            Self::Forbidden(_) => Code::Forbidden,
             Self::Gone { .. } => Code::Gone,
             Self::NameTaken { .. } => Code::NameTaken,
             Self::Claimed { .. } => Code::Claimed,
@@ -244,6 +248,44 @@ impl Error {
             Self::Restored => Code::Restored,
             Self::UnknownOutcome(_) => Code::UnknownOutcome,
             Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// The same for somebody who may not know what is in the way: without the names of what others have.
+    #[must_use]
+    pub fn without_names(self) -> Self {
+        match self {
+            Self::Overlap { conflicts, .. } => {
+                let cidrs: Vec<_> = conflicts.iter().map(|conflict| conflict.cidr).collect();
+                let named: Vec<_> = cidrs.iter().take(NAMED).map(ToString::to_string).collect();
+                Self::Overlap {
+                    message: match &named[..] {
+                        [] => "the network is not free; choose another one".to_owned(),
+                        named => format!(
+                            "the network is not free: {} {} in use; choose another one",
+                            named.join(", "),
+                            if cidrs.len() == 1 { "is" } else { "are" }
+                        ),
+                    },
+                    conflicts: cidrs.into_iter().map(Conflict::of).collect(),
+                }
+            }
+            Self::InUse { users, .. } => Self::InUse {
+                message: "it is in use; ask an administrator by what, since that may be outside of this token's limits"
+                    .to_owned(),
+                users,
+            },
+            Self::Exhausted(mut pools) => {
+                for exhausted in &mut pools {
+                    let space = &mut exhausted.space;
+                    if let Some(fix) = &mut space.fix {
+                        fix.blocks.clear();
+                        space.advice = "ask for a smaller block, or ask whoever manages the pool for more room".to_owned();
+                    }
+                }
+                Self::Exhausted(pools)
+            }
+            other => other,
         }
     }
 

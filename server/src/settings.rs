@@ -39,39 +39,57 @@ pub fn key_file(data_dir: &Path) -> PathBuf {
 /// The administrator's key of a managed server: the contents of its file, which is created at the first start and is
 /// readable by its owner only.
 pub fn read_or_make_key(data_dir: &Path) -> anyhow::Result<String> {
-    let path = key_file(data_dir);
+    read_or_make(&key_file(data_dir), "the administrator's key", |random| {
+        format!("ipam_{random}")
+    })
+}
+
+/// The pepper of a managed server, in a file of the same kind. Without it no token is valid: it belongs into a backup of its
+/// own, apart from that of the database.
+pub fn read_or_make_pepper(data_dir: &Path) -> anyhow::Result<String> {
+    read_or_make(
+        &data_dir.join("token-pepper"),
+        "the pepper of tokens",
+        |random| random,
+    )
+}
+
+/// The secret in a file, which is made if it does not exist: `make` gets 256 random bits as text.
+fn read_or_make(
+    path: &Path,
+    what: &str,
+    make: impl FnOnce(String) -> String,
+) -> anyhow::Result<String> {
     let mut secret = [0_u8; 32];
     getrandom::fill(&mut secret)
-        .map_err(|error| anyhow::anyhow!("no random numbers for a key: {error}"))?;
-    let key = format!("ipam_{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
+        .map_err(|error| anyhow::anyhow!("no random numbers for {what}: {error}"))?;
+    let secret = make(BASE64_URL_SAFE_NO_PAD.encode(secret));
     match std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&path)
+        .open(path)
     {
         Ok(mut file) => {
-            file.write_all(format!("{key}\n").as_bytes())
+            file.write_all(format!("{secret}\n").as_bytes())
                 .and_then(|()| file.sync_all())
-                .with_context(|| {
-                    format!("cannot write the administrator's key to {}", path.display())
-                })?;
-            Ok(key)
+                .with_context(|| format!("cannot write {what} to {}", path.display()))?;
+            Ok(secret)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let key = std::fs::read_to_string(&path).with_context(|| {
-                format!("cannot read the administrator's key in {}", path.display())
-            })?;
-            let key = key.trim();
+            let secret = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {what} in {}", path.display()))?;
+            let secret = secret.trim();
             anyhow::ensure!(
-                !key.is_empty(),
-                "{} is empty; delete it to get a new administrator's key, or write one into it",
+                !secret.is_empty(),
+                "{} is empty; delete it to have a new one made, or write {what} into it",
                 path.display()
             );
-            Ok(key.to_owned())
+            Ok(secret.to_owned())
         }
-        Err(error) => Err(error)
-            .with_context(|| format!("cannot write the administrator's key to {}", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot write {what} to {}", path.display()))
+        }
     }
 }
 

@@ -91,10 +91,7 @@ impl World {
 }
 
 fn caller() -> Caller {
-    Caller {
-        actor: "test".to_owned(),
-        request_id: Uuid::new_v4(),
-    }
+    Caller::trusted("test", Uuid::new_v4())
 }
 
 /// What is done by hand, the check that has to notice, and a word of what it says.

@@ -56,6 +56,8 @@ id! {
     VpcId,
     /// Id of an allocation.
     AllocationId,
+    /// Id of a token.
+    TokenId,
     /// Proof that one reader, such as one Terraform state, is the owner of a thing; a new one is drawn when somebody adopts
     /// it.
     Claim,

@@ -43,10 +43,7 @@ pub(crate) async fn fill(
     .await?;
     let (profile, members, vrf): (Uuid, Vec<i32>, Uuid) =
         (profile.get(0), profile.get(1), profile.get(2));
-    let caller = Caller {
-        actor: "bench".to_owned(),
-        request_id: Uuid::new_v4(),
-    };
+    let caller = Caller::trusted("bench", Uuid::new_v4());
     let asked = i16::from(kind.members[0].length);
     let count = blocks / 2;
     // Nearly half of the places are taken.

@@ -83,10 +83,7 @@ impl Reconcile {
         let opened = self.database.open().await.map_err(chain)?;
         let done = async {
             opened.migrate().await?;
-            let caller = Caller {
-                actor: "ipam reconcile".to_owned(),
-                request_id: Uuid::new_v4(),
-            };
+            let caller = Caller::trusted("ipam reconcile", Uuid::new_v4());
             let ipam = Ipam::new(opened.connections.clone());
             anyhow::Ok(ipam.reconcile(caller, evidence).await?)
         };

@@ -15,6 +15,7 @@ use crate::{
     domain::{Ipam, admission, seal::Sealer},
     http::listen,
     router::router,
+    secret::Peppers,
     settings,
     telemetry::{self, LogFormat},
 };
@@ -42,6 +43,21 @@ pub struct Serve {
     /// File that holds the administrator's API key
     #[arg(long, value_name = "FILE", env = "API_KEY_FILE")]
     api_key_file: Option<PathBuf>,
+    /// Accept tokens only, and not the administrator's key: for when there is a token with the role admin
+    #[arg(long, env = "IPAM_NO_ADMIN_KEY", value_parser = clap::builder::BoolishValueParser::new())]
+    no_admin_key: bool,
+    /// The pepper with which secrets of tokens are hashed, 32 characters or more, the same on every server; several as
+    /// 2:NEW,1:OLD. A managed server makes one if there is none
+    #[arg(
+        long,
+        value_name = "PEPPER",
+        env = "IPAM_TOKEN_PEPPER",
+        hide_env_values = true
+    )]
+    token_pepper: Option<String>,
+    /// File that holds the pepper
+    #[arg(long, value_name = "FILE", env = "IPAM_TOKEN_PEPPER_FILE")]
+    token_pepper_file: Option<PathBuf>,
     /// How long to keep answering after a stop signal, while /readyz already reports the server as not ready
     #[arg(
         long,
@@ -126,6 +142,20 @@ impl Serve {
         served.and(closed)
     }
 
+    /// The configured peppers, else that of a managed server; else none, and then there are no tokens.
+    fn peppers(&self, data_dir: Option<&std::path::Path>) -> anyhow::Result<Peppers> {
+        let set = settings::secret(
+            "IPAM_TOKEN_PEPPER",
+            self.token_pepper.as_deref(),
+            self.token_pepper_file.as_deref(),
+        )?;
+        match (set, data_dir) {
+            (Some(text), _) => Peppers::parse(&text),
+            (None, Some(dir)) => Peppers::parse(&settings::read_or_make_pepper(dir)?),
+            (None, None) => Ok(Peppers::default()),
+        }
+    }
+
     fn limits(&self, opened: &super::database::Opened) -> listen::Limits {
         let pools = opened.connections.pools();
         let most = pools.map(|(_, pool)| pool.options().get_max_connections());
@@ -143,18 +173,24 @@ impl Serve {
         key: Option<String>,
         mut stop: Signals,
     ) -> anyhow::Result<()> {
-        let key = administrators_key(key, opened.data_dir.as_deref())?;
+        let auth = if self.no_admin_key {
+            Auth::without_administrator()
+        } else {
+            Auth::new(&administrators_key(key, opened.data_dir.as_deref())?)
+        };
         tokio::select! {
             migrated = opened.migrate() => migrated?,
             () = stop.next() => return Ok(()),
         }
         opened.check_durability().await?;
-        let ipam =
-            Ipam::new(opened.connections.clone()).with_requests_in_flight(self.requests_in_flight);
+        let peppers = self.peppers(opened.data_dir.as_deref())?;
+        let ipam = Ipam::new(opened.connections.clone())
+            .with_requests_in_flight(self.requests_in_flight)
+            .with_peppers(peppers);
         // The first connection detects whether the database was restored.
         drop(ipam.read().await?);
         let origin = tokio::spawn(ipam.clone().look_at_origin_forever());
-        let app = App::new(ipam.clone(), Auth::new(&key)).with_open_metrics(self.metrics_open);
+        let app = App::new(ipam.clone(), auth).with_open_metrics(self.metrics_open);
         let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
         let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
         let address = listener
@@ -201,7 +237,7 @@ impl Serve {
         };
         let mut died = None;
         let limits = self.limits(opened);
-        let metrics = Arc::clone(app.ipam.metrics());
+        let metrics = Arc::clone(app.system().metrics());
         let stop = async { died = stop.await };
         listen::serve(listener, router(app), limits, metrics, stop).await;
         sealer.abort();

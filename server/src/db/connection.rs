@@ -322,6 +322,13 @@ impl Transaction {
     }
 }
 
+impl From<Transaction> for Connection {
+    /// The connection inside its transaction, which ends when the connection is returned.
+    fn from(transaction: Transaction) -> Self {
+        transaction.0
+    }
+}
+
 impl std::ops::Deref for Transaction {
     type Target = Connection;
 

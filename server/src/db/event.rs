@@ -12,15 +12,28 @@ use sqlx::query;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{db::Connection, error::Result};
+use crate::{db::Connection, error::Result, rights::Rights};
 
 /// Who makes a change, in which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Who: the name of the key.
+    /// Who: `admin`, or `token/NAME`.
     pub actor: String,
     /// Finds the request in the log.
     pub request_id: Uuid,
+    /// What the caller may do.
+    pub rights: Rights,
+}
+
+impl Caller {
+    /// Somebody who may do everything, such as the operator at the command line.
+    pub fn trusted(actor: impl Into<String>, request_id: Uuid) -> Self {
+        Self {
+            actor: actor.into(),
+            request_id,
+            rights: Rights::all(),
+        }
+    }
 }
 
 /// What an event is about.

@@ -2,13 +2,17 @@
 //! round trip counts. What is locked is read afterwards, by statements that see everything that was committed until then.
 //!
 //! All code locks in one order, so that changes can't deadlock: the VRF, profiles, reservations, pools by id,
-//! VPCs, allocations. Only the functions here know that order.
+//! VPCs, allocations, tokens. Only the functions here know that order.
 //!
 //! The query texts contain ids and no user input.
 
 use std::fmt::Write as _;
 
-use ipam_shared::ids::{AllocationId, PoolId, ProfileId, ReservationId, VpcId, VrfId};
+use ipam_shared::{
+    api::ownership::Noun,
+    ids::{AllocationId, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId},
+};
+use uuid::Uuid;
 
 /// The locks of one change.
 #[derive(Clone, Debug)]
@@ -18,6 +22,10 @@ pub struct Locks {
     /// Whether blocks may move: then the change has connections of the hot path, whose statements use an index whatever the
     /// tables hold.
     pub is_hot: bool,
+    /// What the change is about, where that exists already: a limited caller has to see it.
+    pub subjects: Vec<(Noun, Uuid)>,
+    /// A VPC that goes with all of its allocations.
+    pub emptied: Option<VpcId>,
 }
 
 impl Locks {
@@ -29,6 +37,22 @@ impl Locks {
         Self {
             text,
             is_hot: false,
+            subjects: Vec::new(),
+            emptied: None,
+        }
+    }
+
+    /// The same for a change that is about something that these locks don't name.
+    #[must_use]
+    pub fn about(mut self, noun: Noun, id: impl Into<Uuid>) -> Self {
+        self.subjects.push((noun, id.into()));
+        self
+    }
+
+    fn emptying(self, vpc: VpcId) -> Self {
+        Self {
+            emptied: Some(vpc),
+            ..self
         }
     }
 
@@ -54,6 +78,7 @@ impl Locks {
         Self::of([format!(
             "select from vrf where vrf_id = '{id}' for no key update"
         )])
+        .about(Noun::Vrf, id)
     }
 
     /// A VRF that is to be deleted, also against new VPCs; and those that would go with it, so that we wait for an
@@ -65,6 +90,7 @@ impl Locks {
                 "select from vpc where vrf_id = '{id}' and implicit order by vpc_id for update"
             ),
         ])
+        .about(Noun::Vrf, id)
     }
 
     /// A profile, against changes and new allocations from it.
@@ -72,11 +98,12 @@ impl Locks {
         Self::of([format!(
             "select from profile where profile_id = '{id}' for update"
         )])
+        .about(Noun::Profile, id)
     }
 
     /// What is said of a reservation.
     pub fn reservation(id: ReservationId) -> Self {
-        Self::of([reservation(id)])
+        Self::of([reservation(id)]).about(Noun::Reservation, id)
     }
 
     /// A reservation with the space that it takes.
@@ -92,13 +119,16 @@ impl Locks {
                  where reservation_id = '{id}') order by pool_id for no key update"
             ),
         ])
+        .about(Noun::Reservation, id)
         .hot()
     }
 
     /// A VRF and pools of it.
     pub fn space(vrf: VrfId, pools: &[PoolId]) -> Self {
-        let vrf = format!("select from vrf where vrf_id = '{vrf}' for no key update");
-        Self::of(std::iter::once(vrf).chain(these_pools(pools))).hot()
+        let lock = format!("select from vrf where vrf_id = '{vrf}' for no key update");
+        Self::of(std::iter::once(lock).chain(these_pools(pools)))
+            .about(Noun::Vrf, vrf)
+            .hot()
     }
 
     /// A pool, its VRF, and the pool that its ranges are cut from.
@@ -113,6 +143,7 @@ impl Locks {
                  order by pool_id for no key update"
             ),
         ])
+        .about(Noun::Pool, id)
         .hot()
     }
 
@@ -123,7 +154,7 @@ impl Locks {
 
     /// A VPC, against changes and new allocations.
     pub fn vpc(id: VpcId) -> Self {
-        Self::of([vpc(id)])
+        Self::of([vpc(id)]).about(Noun::Vpc, id)
     }
 
     /// A VPC, and the allocations in it; before them these pools.
@@ -134,23 +165,35 @@ impl Locks {
                 "select from allocation where vpc_id = '{id}' order by allocation_id for update"
             ),
         ]))
+        .about(Noun::Vpc, id)
+        .emptying(id)
         .hot()
     }
 
     /// An allocation, against changes. It joins nothing: an allocation that was moved while we waited for the lock would no
     /// longer match its old VPC, and seem not to exist.
     pub fn allocation(id: AllocationId) -> Self {
-        Self::of([allocation(id)]).hot()
+        Self::of([allocation(id)]).about(Noun::Allocation, id).hot()
     }
 
     /// The pools of an allocation, which never change.
     pub fn pools_of_allocation(id: AllocationId) -> Self {
-        Self::of([pools_of(id)]).hot()
+        Self::of([pools_of(id)]).about(Noun::Allocation, id).hot()
     }
 
     /// An allocation with the space around it.
     pub fn allocation_with_space(id: AllocationId) -> Self {
-        Self::of([pools_of(id), allocation(id)]).hot()
+        Self::of([pools_of(id), allocation(id)])
+            .about(Noun::Allocation, id)
+            .hot()
+    }
+
+    /// A token.
+    pub fn token(id: TokenId) -> Self {
+        Self::of([format!(
+            "select from token where token_id = '{id}' for no key update"
+        )])
+        .about(Noun::Token, id)
     }
 }
 

@@ -56,6 +56,7 @@ macro_rules! of_noun {
             Noun::Pool => $statement!("pool", "pool_id", $($argument),*),
             Noun::Vpc => $statement!("vpc", "vpc_id", $($argument),*),
             Noun::Allocation => $statement!("allocation", "allocation_id", $($argument),*),
+            Noun::Token => $statement!("token", "token_id", $($argument),*),
         }
     };
 }

@@ -10,13 +10,15 @@
 //!
 //! A change decides in memory, on what it read under its locks; then it writes in one statement, if possible.
 
+use ipam_shared::api::ownership::Noun;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Caller, Ipam};
 use crate::{
-    db::{self, Transaction, error::is_unknown, event::Event, lock::Locks},
+    db::{self, Transaction, error::is_unknown, event::Event, lock::Locks, scope},
     error::{Error, Result},
+    rights::Scope,
 };
 
 /// A change in progress.
@@ -25,6 +27,8 @@ pub(super) struct Change {
     pub(super) db: Transaction,
     /// Who makes it.
     pub(super) caller: Caller,
+    /// For a limited caller, the last event before it.
+    since: i64,
 }
 
 /// The result of a completed change.
@@ -44,8 +48,18 @@ impl Ipam {
     {
         let ipam = self.clone();
         detached(async move {
-            let db = ipam.begin(&locks).await?;
-            act(Change { db, caller }).await.map(|Done(answer)| answer)
+            let mut db = ipam.begin(&locks).await?;
+            let mut since = 0;
+            let scope = caller.rights.shared_scope();
+            if let Some(scope) = &scope {
+                since = covered(&mut db, scope, &locks).await?;
+            }
+            let done = act(Change { db, caller, since }).await;
+            match (done, scope) {
+                (Ok(Done(answer)), _) => Ok(answer),
+                (Err(error), Some(_)) => Err(error.without_names()),
+                (Err(error), None) => Err(error),
+            }
         })
         .await
     }
@@ -62,8 +76,34 @@ impl Ipam {
 }
 
 impl Change {
+    /// Those of these things that a limited caller does not see.
+    pub(super) async fn hidden(&mut self, things: &[(Noun, Uuid)]) -> Result<Vec<(Noun, Uuid)>> {
+        match self.caller.rights.scope() {
+            None => Ok(Vec::new()),
+            Some(scope) => scope::unseen(&mut self.db, scope.token, things).await,
+        }
+    }
+
+    /// Checks that a limited caller sees something that was locked only now.
+    pub(super) async fn covers(&mut self, noun: Noun, id: Uuid) -> Result<()> {
+        match self.hidden(&[(noun, id)]).await?.first() {
+            None => Ok(()),
+            Some(_) => Err(Error::NotFound(super::named::unknown(noun, id))),
+        }
+    }
+
     /// Commits.
-    pub(super) async fn commit<T>(self, answer: T) -> Result<Done<T>> {
+    pub(super) async fn commit<T>(mut self, answer: T) -> Result<Done<T>> {
+        if let Some(scope) = self.caller.rights.scope() {
+            let outside = scope::outside(&mut self.db, scope.token, self.since).await?;
+            if let Some((noun, _)) = outside.first() {
+                return Err(Error::Forbidden(format!(
+                    "afterwards this token would not cover the {}; ask for what is within its limits, which \
+                     GET /api/v1/whoami shows",
+                    noun.word()
+                )));
+            }
+        }
         commit(self.db).await?;
         Ok(Done(answer))
     }
@@ -98,6 +138,26 @@ impl Caller {
             detail,
         })
     }
+}
+
+/// Checks that a limited caller sees what it is about to change: what it does not see does not exist for it. Called under
+/// the locks, so that nothing leaves its limits meanwhile. Returns the last event so far.
+async fn covered(db: &mut Transaction, scope: &Scope, locks: &Locks) -> Result<i64> {
+    if let Some((noun, id)) = scope::unseen(db, scope.token, &locks.subjects)
+        .await?
+        .first()
+    {
+        return Err(Error::NotFound(super::named::unknown(*noun, *id)));
+    }
+    if let Some(vpc) = locks.emptied
+        && scope::hidden_of_vpc(db, scope.token, vpc.0).await? > 0
+    {
+        return Err(Error::Forbidden(
+            "the VPC has allocations that this token does not cover, so it can't delete the VPC"
+                .to_owned(),
+        ));
+    }
+    scope::last_event(db).await
 }
 
 /// Commits. When the connection breaks meanwhile, or a standby may not have it, nobody can know the outcome, and the

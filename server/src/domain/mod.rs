@@ -22,6 +22,7 @@ mod reservation;
 pub mod seal;
 mod sizing;
 pub mod space;
+pub mod token;
 mod transfer;
 pub mod verify;
 pub mod vpc;
@@ -34,14 +35,20 @@ use ipam_shared::name::Name;
 
 pub use crate::db::event::Caller;
 use crate::{
-    db::{Connection, Transaction, connections::Connections},
+    db::{self, Connection, Transaction, connections::Connections},
     error::{Error, Result},
     metrics::Metrics,
+    rights::{Right, Scope},
+    secret::Peppers,
 };
 
-/// The domain over one database. Each request clones it many times, which is one counter.
+/// The domain over one database, as somebody sees it. Each request clones it many times, which is two counters.
 #[derive(Clone, Debug)]
-pub struct Ipam(Arc<Parts>);
+pub struct Ipam {
+    parts: Arc<Parts>,
+    /// What its reads are limited to.
+    scope: Option<Arc<Scope>>,
+}
 
 /// What the domain works with.
 #[derive(Clone, Debug)]
@@ -54,12 +61,13 @@ pub struct Parts {
     watch: Arc<watch::Watch>,
     health: Arc<health::LastHealth>,
     metrics: Arc<Metrics>,
+    tokens: Arc<token::Known>,
 }
 
 impl Ipam {
     /// Over a database that has been migrated.
     pub fn new(db: impl Into<Connections>) -> Self {
-        Self(Arc::new(Parts {
+        Self::of(Parts {
             db: db.into(),
             admission: Arc::default(),
             queues: Arc::default(),
@@ -68,21 +76,62 @@ impl Ipam {
             watch: Arc::default(),
             health: Arc::default(),
             metrics: Arc::default(),
-        }))
+            tokens: Arc::default(),
+        })
     }
 
     /// With that many concurrent requests for space per queue, and others in proportion.
     #[must_use]
     pub fn with_requests_in_flight(self, most: u32) -> Self {
-        Self(Arc::new(Parts {
+        Self::of(Parts {
             admission: Arc::new(admission::Admission::new(most)),
-            ..Arc::unwrap_or_clone(self.0)
-        }))
+            ..Arc::unwrap_or_clone(self.parts)
+        })
     }
 
-    /// A connection for reads without rules.
+    /// With the peppers by which secrets of tokens are hashed.
+    #[must_use]
+    pub fn with_peppers(self, peppers: Peppers) -> Self {
+        Self::of(Parts {
+            tokens: Arc::new(token::Known::new(peppers)),
+            ..Arc::unwrap_or_clone(self.parts)
+        })
+    }
+
+    fn of(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            scope: None,
+        }
+    }
+
+    /// The same, as a caller sees it: what a token does not cover does not exist.
+    #[must_use]
+    pub fn seen_by(&self, caller: &Caller) -> Self {
+        Self {
+            parts: Arc::clone(&self.parts),
+            scope: caller.rights.shared_scope(),
+        }
+    }
+
+    /// The same without limits, for what is decided on everything that there is.
+    fn seen_by_all(&self) -> Self {
+        Self {
+            parts: Arc::clone(&self.parts),
+            scope: None,
+        }
+    }
+
+    /// A connection for reads without rules. For a limited caller it is inside a transaction that finds only what the caller
+    /// may see.
     pub async fn read(&self) -> Result<Connection> {
-        Ok(self.db.read().await?)
+        match self.scope.as_deref() {
+            None => Ok(self.db.read().await?),
+            Some(scope) => {
+                let statement = db::scope::within("begin read only", scope.token);
+                Ok(self.db.begin_read(&statement).await?.into())
+            }
+        }
     }
 
     /// The connections, for monitoring.
@@ -97,8 +146,12 @@ impl Ipam {
 
     /// Begins a transaction that sees one snapshot, and writes nothing.
     async fn begin_snapshot(&self) -> Result<Transaction> {
-        let statement = "begin isolation level repeatable read, read only";
-        Ok(self.db.begin_read(statement).await?)
+        let begin = "begin isolation level repeatable read, read only";
+        let statement = match self.scope.as_deref() {
+            None => begin.to_owned(),
+            Some(scope) => db::scope::within(begin, scope.token),
+        };
+        Ok(self.db.begin_read(&statement).await?)
     }
 }
 
@@ -106,7 +159,7 @@ impl std::ops::Deref for Ipam {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }
 
@@ -141,4 +194,36 @@ fn check_description(description: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Refuses a change that the caller may not make.
+fn require(caller: &Caller, right: Right) -> Result<()> {
+    if caller.rights.may(right) {
+        return Ok(());
+    }
+    let roles: Vec<_> = right.roles().iter().map(|role| role.as_str()).collect();
+    Err(Error::Forbidden(format!(
+        "this needs the role {}; ask an administrator for a token that has it",
+        roles.join(" or ")
+    )))
+}
+
+/// Refuses to a limited caller what is about everything.
+fn unlimited(caller: &Caller, what: &str) -> Result<()> {
+    match caller.rights.scope() {
+        None => Ok(()),
+        Some(_) => Err(Error::Forbidden(format!(
+            "{what} needs a token without limits, and this one has some"
+        ))),
+    }
+}
+
+/// Refuses to a caller that is limited to pools what is about a whole VRF.
+fn of_whole_vrfs(caller: &Caller, what: &str) -> Result<()> {
+    match caller.rights.scope() {
+        Some(scope) if scope.pools.is_some() => Err(Error::Forbidden(format!(
+            "{what} needs a token that is not limited to pools"
+        ))),
+        _ => Ok(()),
+    }
 }

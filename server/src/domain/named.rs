@@ -9,10 +9,11 @@ use ipam_shared::{
         pool::Pool,
         profile::Profile,
         reservation::Reservation,
+        token::Token,
         vpc::Vpc,
         vrf::Vrf,
     },
-    ids::{AllocationId, Claim, PoolId, ProfileId, ReservationId, VpcId, VrfId},
+    ids::{AllocationId, Claim, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId},
 };
 use uuid::Uuid;
 
@@ -61,6 +62,7 @@ named! {
     Pool, PoolId, only_pool, db::pool::get;
     Reservation, ReservationId, itself, db::reservation::get;
     Allocation, AllocationId, itself, db::allocation::get;
+    Token, TokenId, db::token::find_id, db::token::get;
 }
 
 /// What has no name is found by its id alone.
@@ -187,11 +189,16 @@ async fn missing(db: &mut Connection, noun: Noun, id: Option<Uuid>, key: &str) -
             at,
             by,
         },
-        Ok(None) if noun == Noun::Allocation => Error::NotFound(format!(
-            "no allocation has ever had the id {id} in this database"
-        )),
-        Ok(None) => Error::NotFound(format!("there is no {} with the id {id}", noun.word())),
+        Ok(None) => Error::NotFound(unknown(noun, id)),
         Err(error) => error,
+    }
+}
+
+/// Nothing has that id, or ever had it.
+pub(super) fn unknown(noun: Noun, id: Uuid) -> String {
+    match noun {
+        Noun::Allocation => format!("no allocation has ever had the id {id} in this database"),
+        _ => format!("there is no {} with the id {id}", noun.word()),
     }
 }
 
@@ -204,5 +211,6 @@ pub(super) fn end(noun: Noun) -> &'static str {
         Noun::Pool => "pool.delete",
         Noun::Vpc => "vpc.delete",
         Noun::Allocation => "allocation.release",
+        Noun::Token => "token.revoke",
     }
 }

@@ -15,7 +15,7 @@ use ipam_shared::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Caller, Ipam, named::missing_id};
+use super::{Caller, Ipam, named::missing_id, require};
 use crate::{
     db::{
         Connection,
@@ -25,6 +25,7 @@ use crate::{
         vpc,
     },
     error::{Error, Result},
+    rights::Right,
 };
 
 /// Who creates something.
@@ -75,12 +76,14 @@ pub(super) fn action(noun: Noun, act: Act) -> &'static str {
         (Noun::Pool, Act::Adopt) => "pool.adopt",
         (Noun::Vpc, Act::Adopt) => "vpc.adopt",
         (Noun::Allocation, Act::Adopt) => "allocation.adopt",
+        (Noun::Token, Act::Adopt) => "token.adopt",
         (Noun::Vrf, Act::Confirm) => "vrf.confirm",
         (Noun::Profile, Act::Confirm) => "profile.confirm",
         (Noun::Reservation, Act::Confirm) => "reservation.confirm",
         (Noun::Pool, Act::Confirm) => "pool.confirm",
         (Noun::Vpc, Act::Confirm) => "vpc.confirm",
         (Noun::Allocation, Act::Confirm) => "allocation.confirm",
+        (Noun::Token, Act::Confirm) => "token.confirm",
     }
 }
 
@@ -291,15 +294,23 @@ impl Ipam {
                 claims.len()
             )));
         }
+        let ipam = self.clone();
         self.change(
             maker.caller.clone(),
             Locks::none(),
             move |mut change| async move {
+                for shown in &claims {
+                    require(&change.caller, of_noun(shown.kind))?;
+                }
+                let things: Vec<_> = claims.iter().map(|shown| (shown.kind, shown.id)).collect();
+                let hidden = change.hidden(&things).await?;
                 let mut events = Vec::new();
                 let mut known: HashMap<(Noun, Uuid), Claim> = HashMap::new();
                 // In the global lock order: by noun, and the rows of each by id.
                 for noun in Noun::ALL {
-                    let shown = claims.iter().filter(|shown| shown.kind == noun);
+                    let shown = claims
+                        .iter()
+                        .filter(|shown| shown.kind == noun && !hidden.contains(&(noun, shown.id)));
                     let (ids, shown): (Vec<_>, Vec<_>) =
                         shown.map(|shown| (shown.id, shown.claim.0)).unzip();
                     if ids.is_empty() {
@@ -338,7 +349,11 @@ impl Ipam {
                             (ConfirmationStatus::Claimed, Some(lost(&title).to_string()))
                         }
                         None => {
-                            let error = missing_id(&mut change.db, shown.kind, shown.id).await;
+                            let error = if hidden.is_empty() {
+                                missing_id(&mut change.db, shown.kind, shown.id).await
+                            } else {
+                                missing_id(&mut ipam.read().await?, shown.kind, shown.id).await
+                            };
                             let status = match &error {
                                 Error::Gone { .. } => ConfirmationStatus::Gone,
                                 Error::NotFound(_) => ConfirmationStatus::Unknown,
@@ -361,6 +376,15 @@ impl Ipam {
             },
         )
         .await
+    }
+}
+
+/// The right to change a thing, which who claims it needs too.
+fn of_noun(noun: Noun) -> Right {
+    match noun {
+        Noun::Vpc | Noun::Allocation => Right::Allocate,
+        Noun::Vrf | Noun::Pool | Noun::Profile | Noun::Reservation => Right::Operate,
+        Noun::Token => Right::Administer,
     }
 }
 
@@ -388,10 +412,7 @@ mod tests {
 
     fn maker(actor: &str, owner: Option<&str>, adopts: bool) -> Maker {
         Maker {
-            caller: Caller {
-                actor: actor.to_owned(),
-                request_id: Uuid::nil(),
-            },
+            caller: Caller::trusted(actor, Uuid::nil()),
             owner: owner.map(|owner| owner.parse().unwrap()),
             adopts,
         }

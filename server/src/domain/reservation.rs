@@ -19,6 +19,7 @@ use super::{
     address_plan::AddressPlan,
     change::{Change, Done, check_revision, set},
     named::there,
+    of_whole_vrfs,
     ownership::{Maker, adopt, may_adopt},
     space::free_space::{self, FreeSpace},
     too_fast,
@@ -56,6 +57,7 @@ impl Ipam {
         maker: Maker,
         new: NewReservation,
     ) -> Result<(Reservation, bool)> {
+        of_whole_vrfs(&maker.caller, "a reservation")?;
         check_reason(&new.reason)?;
         let mut plan = self.address_plan().await?;
         if plan.vrf(new.vrf.as_ref()).is_err() {
@@ -105,6 +107,7 @@ impl Ipam {
         patch: ReservationPatch,
         if_match: Option<i64>,
     ) -> Result<Reservation> {
+        of_whole_vrfs(&caller, "a change of a reservation")?;
         if let Some(reason) = &patch.reason {
             check_reason(reason)?;
         }
@@ -134,6 +137,7 @@ impl Ipam {
         id: ReservationId,
         if_match: Option<i64>,
     ) -> Result<()> {
+        of_whole_vrfs(&caller, "the deletion of a reservation")?;
         let locks = Locks::reservation_with_space(id);
         self.change(caller, locks, move |mut change| async move {
             let deleted: Reservation = there(&mut change.db, id).await?;

@@ -15,6 +15,7 @@ use super::{
     change::{Change, check_revision, set},
     check_description, check_new_name,
     named::there,
+    of_whole_vrfs,
     ownership::{Maker, adopt, may_adopt},
     pool::range::in_use,
     too_fast,
@@ -27,9 +28,10 @@ use crate::{
 impl Ipam {
     /// Creates a VRF, or returns what its owner created before by the same request; and whether it was created now.
     pub async fn create_vrf(&self, maker: impl Into<Maker>, new: NewVrf) -> Result<(Vrf, bool)> {
+        let maker = maker.into();
+        of_whole_vrfs(&maker.caller, "a new VRF")?;
         check_new_name(&new.name)?;
         check_description(&new.description)?;
-        let maker = maker.into();
         let caller = maker.caller.clone();
         self.change(caller, Locks::none(), |mut change| async move {
             for _ in 0..TRIES {
@@ -59,6 +61,7 @@ impl Ipam {
         patch: VrfPatch,
         if_match: Option<i64>,
     ) -> Result<Vrf> {
+        of_whole_vrfs(&caller, "a change of a VRF")?;
         patch.name.as_ref().map_or(Ok(()), check_new_name)?;
         if let Some(description) = &patch.description {
             check_description(description)?;
@@ -91,6 +94,7 @@ impl Ipam {
     /// Deletes a VRF that nothing is in but VPCs that were made on first use, hold nothing and were never managed by
     /// anybody: those go with it.
     pub async fn delete_vrf(&self, caller: Caller, id: VrfId, if_match: Option<i64>) -> Result<()> {
+        of_whole_vrfs(&caller, "the deletion of a VRF")?;
         self.change(
             caller,
             Locks::vrf_to_delete(id),

@@ -44,7 +44,7 @@ pub(crate) fn admit(
     let (app, kind) = (app.clone(), kind(request));
     async move {
         match kind {
-            Some(kind) => app.ipam.admit(kind).await.map(Some),
+            Some(kind) => app.system().admit(kind).await.map(Some),
             None => Ok(None),
         }
     }

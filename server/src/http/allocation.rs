@@ -53,7 +53,7 @@ pub(super) async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Body(new): Body<NewAllocation>,
 ) -> Result<Response, Refusal> {
-    let outcome = app.ipam.allocate(maker, new, key).await?;
+    let outcome = app.ipam(&maker.caller).allocate(maker, new, key).await?;
     Ok(made(&outcome.allocation, outcome.created))
 }
 
@@ -81,11 +81,15 @@ pub(super) async fn create_batch(
     Body(new): Body<NewBatch>,
 ) -> Result<Json<Batch>, Refusal> {
     let size = new.requests.len();
-    match app.ipam.allocate_batch(maker, new, key).await? {
+    match app
+        .ipam(&maker.caller)
+        .allocate_batch(maker, new, key)
+        .await?
+    {
         BatchOutcome::Done(answers) => {
             let results: Vec<_> = answers.into_iter().map(result).collect();
             for problem in results.iter().filter_map(|result| result.problem.as_ref()) {
-                app.ipam.metrics().refused(problem.code);
+                app.system().metrics().refused(problem.code);
             }
             Ok(Json(Batch {
                 succeeded: results
@@ -153,12 +157,12 @@ fn result(answer: Result<Outcome, Error>) -> BatchResult {
     ))]
 pub(super) async fn list(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(filter): Params<AllocationFilter>,
 ) -> Result<Json<Page<Allocation>>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let label = label(filter.label.as_deref())?;
-    let mut connection = app.ipam.read().await?;
+    let mut connection = app.ipam(&caller).read().await?;
     let ids =
         db::allocation::find(&mut connection, &filter, label, wanted.after, wanted.limit).await?;
     let items = if ids.is_empty() {
@@ -167,7 +171,7 @@ pub(super) async fn list(
             filter.vpc.as_deref().map(Filter::Vpc),
             filter.pool.as_deref().map(Filter::Pool),
         ];
-        app.ipam.must_exist(&named).await?;
+        app.ipam(&caller).must_exist(&named).await?;
         Vec::new()
     } else {
         let found = db::allocation::load(&mut connection, &ids).await?;
@@ -197,7 +201,7 @@ pub(super) async fn get(
     Key(id): Key<AllocationId>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let allocation: Allocation = app.ipam.show(caller, id, claim).await?;
+    let allocation: Allocation = app.ipam(&caller).show(caller, id, claim).await?;
     Ok(shown(&allocation))
 }
 
@@ -219,7 +223,11 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<AllocationPatch>,
 ) -> Result<Response, Refusal> {
-    Ok(shown(&app.ipam.update(caller, id, patch, revision).await?))
+    Ok(shown(
+        &app.ipam(&caller)
+            .update(caller, id, patch, revision)
+            .await?,
+    ))
 }
 
 /// Release an allocation
@@ -237,6 +245,6 @@ pub(super) async fn delete(
     Key(id): Key<AllocationId>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    app.ipam.release(caller, id, revision).await?;
+    app.ipam(&caller).release(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -58,7 +58,7 @@ pub(super) async fn api(State(app): State<App>, mut request: Request, next: Next
     let id = request.extensions().get::<RequestId>().copied();
     let mut response = match key::require(&mut request) {
         Ok(()) => with_slot(&app, request, next).await,
-        Err(denied) => Refusal::from(denied).into_response(),
+        Err(refusal) => refusal.into_response(),
     };
     // Here, since it can't be added to a body that is compressed further out.
     if let Some(id) = id {

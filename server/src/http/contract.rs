@@ -14,6 +14,8 @@ use ipam_shared::{
 };
 use serde_json::{Map, Value, json};
 
+use super::rights;
+
 /// Where a problem is described.
 const PROBLEM: &str = "#/components/schemas/Problem";
 
@@ -22,7 +24,8 @@ pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     for (path, item) in fields(&mut document["paths"]) {
         let allowed = allowed(item);
-        for (_, operation) in fields(item) {
+        for (method, operation) in fields(item) {
+            rights::describe(method, path, operation);
             parameters(operation);
             if operation["operationId"] == "import_plan" {
                 let schema = &mut operation["requestBody"]["content"]["application/json"]["schema"];
@@ -150,7 +153,7 @@ fn refusals(operation: &mut Value, has_key: bool) {
         let parameters = operation["parameters"].as_array();
         parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name))
     };
-    let mut statuses = vec![400, 401, 405, 500, 503, 504];
+    let mut statuses = vec![400, 401, 403, 405, 500, 503, 504];
     if has_key || ["vrf", "vpc", "pool", "parent"].into_iter().any(takes) {
         statuses.extend([404, 410]);
     }

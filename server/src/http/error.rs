@@ -150,7 +150,7 @@ pub(super) async fn settle(app: &App, method: &Method, response: Response) -> Re
     };
     if is_relied_on {
         // Even if the client is gone meanwhile, so that the database connection is not left in the middle of a commit.
-        let ipam = app.ipam.clone();
+        let ipam = app.system().clone();
         let settled = tokio::spawn(async move { ipam.settle().await }).await;
         let settled = settled.unwrap_or_else(|error| Err(Error::Internal(error.into())));
         if let Err(error) = settled {

@@ -21,11 +21,11 @@ use crate::{
 ))]
 pub(super) async fn list(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(filter): Params<EventFilter>,
 ) -> Result<Json<Page<Event>>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
-    let mut connection = app.ipam.read().await?;
+    let mut connection = app.ipam(&caller).read().await?;
     let (items, next) =
         db::event::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
     Ok(Json(Page {

@@ -24,7 +24,7 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
         let body = json!({ "code": "SERVICE_UNAVAILABLE", "message": "The server is stopping", "details": null });
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
     }
-    let health = app.ipam.health().await;
+    let health = app.system().health().await;
     if health.reads.is_some() {
         // 500 and this message are what the original returns.
         let body = json!({ "code": "SERVICE_UNAVAILABLE", "message": "Database not ready", "details": null });
@@ -35,7 +35,7 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     if let Some(why) = &health.writes {
         body["parts"] = json!({ "reads": "ok", "writes": why });
     }
-    if app.ipam.is_restored() {
+    if app.system().is_restored() {
         body["restored"] = RESTORED.into();
     }
     Json(body).into_response()

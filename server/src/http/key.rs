@@ -1,5 +1,7 @@
 //! The key of a request: checked once, for every path, and required under `/api`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::Request,
     http::{Extensions, StatusCode},
@@ -8,34 +10,45 @@ use axum::{
 };
 use ipam_shared::error::Code;
 
-use super::{error::Refusal, listen::Peer, request_id::RequestId};
-use crate::{app::App, auth::Denied, domain::Caller};
+use super::{error::Refusal, listen::Peer, request_id::RequestId, rights};
+use crate::{
+    app::App,
+    auth::{self, Denied},
+    domain::{Caller, token::Principal},
+    error::Error,
+    text::moment,
+};
 
 /// What [`recognise`] found out about the caller, in the extensions of every request.
-#[derive(Clone, Copy, Debug)]
-struct Shown(Result<&'static str, Denied>);
+#[derive(Clone, Debug)]
+pub(super) struct Shown(pub(super) Result<Arc<Principal>, Denied>);
 
 /// Whose key the request carries.
-pub(crate) fn shown(request: &Extensions) -> Result<&'static str, Denied> {
-    request
-        .get()
-        .map_or(Err(Denied::Missing), |Shown(key)| *key)
+pub(crate) fn shown(request: &Extensions) -> Result<Arc<Principal>, Denied> {
+    match request.get() {
+        Some(Shown(key)) => key.clone(),
+        None => Err(Denied::Missing),
+    }
 }
 
 /// Checks the key of each request, once. A connection that shows the right one, on whatever path, is kept when others have
 /// to make room. Wrong keys cost time, and are counted and logged with their address. The right key is never delayed, so
 /// nobody is locked out by others at the same address.
 pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Response {
-    let checked = app.auth.check(request.headers());
-    request.extensions_mut().insert(Shown(checked));
     let peer = request.extensions().get::<Peer>().cloned();
+    let checked = match auth::key_of(request.headers()) {
+        Ok(key) => app.recognise(key, peer.as_ref().map(Peer::address)).await,
+        Err(denied) => Err(denied),
+    };
+    let is_wrong = matches!(checked, Err(Denied::Wrong));
     if checked.is_ok()
         && let Some(peer) = &peer
     {
         peer.trust();
     }
+    request.extensions_mut().insert(Shown(checked));
     let response = next.run(request).await;
-    if checked == Err(Denied::Wrong) && response.status() == StatusCode::UNAUTHORIZED {
+    if is_wrong && response.status() == StatusCode::UNAUTHORIZED {
         wrong_key(app, peer.as_ref()).await;
     }
     response
@@ -43,7 +56,7 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
 
 /// Handles a wrong key: logs it, without the key, and holds the answer back.
 pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
-    app.ipam.metrics().wrong_key();
+    app.system().metrics().wrong_key();
     let Some(peer) = peer else {
         tracing::warn!("somebody sent a wrong API key");
         return;
@@ -52,29 +65,49 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
     peer.delay(app.auth.delay(peer.address())).await;
 }
 
-/// Rejects requests without a key, and returns whose it is.
-pub(super) fn require(request: &mut Request) -> Result<(), Denied> {
-    let actor = shown(request.extensions())?;
+/// Rejects requests without a key, and those whose key does not allow them.
+pub(super) fn require(request: &mut Request) -> Result<(), Refusal> {
+    let who = shown(request.extensions())?;
+    rights::require(request, &who)?;
     let request_id = request
         .extensions()
         .get::<RequestId>()
         .map(|id| id.0)
         .unwrap_or_default();
-    request.extensions_mut().insert(Caller {
-        actor: actor.to_owned(),
-        request_id,
-    });
+    request.extensions_mut().insert(caller(&who, request_id));
     Ok(())
+}
+
+/// Somebody who makes a request.
+pub(crate) fn caller(who: &Principal, request_id: uuid::Uuid) -> Caller {
+    Caller {
+        actor: who.actor.clone(),
+        request_id,
+        rights: who.rights.clone(),
+    }
 }
 
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         let detail = match denied {
             Denied::Missing => {
-                "send the API key as \"X-API-Key: KEY\" or \"Authorization: Bearer KEY\""
+                "send the API key as \"X-API-Key: KEY\" or \"Authorization: Bearer KEY\"".to_owned()
             }
-            Denied::Wrong => "the API key is not known to this server",
+            Denied::Wrong => "the API key is not known to this server".to_owned(),
+            Denied::Expired(at) => format!(
+                "the token expired at {}; ask an administrator for a new one",
+                moment(at)
+            ),
+            Denied::Unavailable => return Self::from(unavailable()),
         };
         Self::new(Code::Unauthorized, detail)
     }
+}
+
+/// The database could not be asked whose key it is.
+pub(crate) fn unavailable() -> Error {
+    Error::Unavailable(
+        "the database can't be asked whether the key is valid; try again in a moment",
+        None,
+    )
 }

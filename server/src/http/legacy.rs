@@ -30,7 +30,7 @@ use self::{
     lenient::Faults,
     reply::Refusal,
 };
-use super::{admission, key, request_id::RequestId};
+use super::{admission, key, request_id::RequestId, rights};
 use crate::{app::App, auth::Denied, domain::Caller, error::Error};
 
 const ANY: RangeInclusive<i128> = i128::MIN..=i128::MAX;
@@ -46,9 +46,12 @@ pub fn routes(app: &App) -> Router<App> {
         .layer(middleware::from_fn_with_state(app.clone(), admit))
 }
 
-/// A slot for each authenticated request.
+/// A slot for each authenticated request whose key allows it.
 async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
     let _slot = match key::shown(request.extensions()) {
+        Ok(who) if let Err(why) = rights::check(&request, &who) => {
+            return Refusal::coded(StatusCode::FORBIDDEN, "FORBIDDEN", why).into_response();
+        }
         Ok(_) => match admission::admit(&app, &request).await {
             Ok(slot) => slot,
             Err(error) => return refuse(error),
@@ -106,16 +109,14 @@ impl FromRequestParts<App> for Keyed {
             .await
             .map_err(|_| Error::bug("a request without an id"))?;
         match key::shown(&parts.extensions) {
-            Ok(actor) => Ok(Self(Caller {
-                actor: actor.to_owned(),
-                request_id,
-            })),
+            Ok(who) => Ok(Self(key::caller(&who, request_id))),
             Err(Denied::Missing) => {
                 let mut faults = Faults::default();
                 faults.add(&["header", "X-API-Key"], Value::Null, lenient::missing());
                 Err(Refusal::Faults(faults.0))
             }
-            Err(Denied::Wrong) => Err(Refusal::coded(
+            Err(Denied::Unavailable) => Err(key::unavailable().into()),
+            Err(Denied::Wrong | Denied::Expired(_)) => Err(Refusal::coded(
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
                 "Invalid API Key",

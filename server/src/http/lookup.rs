@@ -27,12 +27,13 @@ use crate::{
 ))]
 pub(super) async fn lookup(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(query): Params<LookupQuery>,
 ) -> Result<Json<Lookup>, Refusal> {
     let cidr = asked(query.ip, query.cidr)?;
-    let found = app.ipam.lookup(cidr, query.vrf.as_deref(), query.at);
-    Ok(Json(found.await?))
+    let ipam = app.ipam(&caller);
+    let found = ipam.lookup(cidr, query.vrf.as_deref(), query.at).await?;
+    Ok(Json(found))
 }
 
 /// Who ever held an address
@@ -45,14 +46,14 @@ pub(super) async fn lookup(
 ))]
 pub(super) async fn history(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(query): Params<HistoryQuery>,
 ) -> Result<Json<Page<Holder>>, Refusal> {
     let limit = limit(query.limit)?;
     let cidr = asked(query.ip, query.cidr)?;
     let cursor = query.cursor.as_deref().map(place).transpose()?;
     let page = app
-        .ipam
+        .ipam(&caller)
         .history(cidr, query.vrf.as_deref(), cursor, limit)
         .await?;
     let (items, next) = page;

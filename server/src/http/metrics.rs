@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{Extensions, Method, StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use ipam_shared::error::Code;
 
-use super::{error::Refusal, key};
+use super::{key, rights};
 use crate::{
     app::App,
     metrics::{InFlight, Metrics, TEXT_FORMAT, Watched, WatchedConnections},
@@ -17,14 +17,18 @@ use crate::{
 
 /// `GET /metrics`: what Prometheus reads. Names of pools are private, so it requires the key unless the operator says
 /// otherwise. It answers whatever the state of the database.
-pub(super) async fn scrape(State(app): State<App>, request: Extensions) -> Response {
-    if !app.is_metrics_open
-        && let Err(denied) = key::shown(&request)
-    {
-        return Refusal::from(denied).into_response();
+pub(super) async fn scrape(State(app): State<App>, request: Request) -> Response {
+    if !app.is_metrics_open {
+        let may = match key::shown(request.extensions()) {
+            Ok(who) => rights::require(&request, &who),
+            Err(denied) => Err(denied.into()),
+        };
+        if let Err(refusal) = may {
+            return refusal.into_response();
+        }
     }
-    let pools = app.ipam.watched_pools().await;
-    let connections = app.ipam.connections().pools().map(|(purpose, pool)| {
+    let pools = app.system().watched_pools().await;
+    let connections = app.system().connections().pools().map(|(purpose, pool)| {
         let (open, idle) = (pool.size(), pool.num_idle());
         WatchedConnections {
             purpose,
@@ -33,12 +37,12 @@ pub(super) async fn scrape(State(app): State<App>, request: Extensions) -> Respo
             most: pool.options().get_max_connections(),
         }
     });
-    let health = app.ipam.health().await;
-    let text = app.ipam.metrics().text(&Watched {
+    let health = app.system().health().await;
+    let text = app.system().metrics().text(&Watched {
         takes_changes: health.writes.is_none(),
         pools: pools.as_deref(),
         connections: &connections,
-        is_restored: app.ipam.is_restored(),
+        is_restored: app.system().is_restored(),
     });
     let headers = [
         (header::CONTENT_TYPE, TEXT_FORMAT),
@@ -58,7 +62,7 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn begin(app: &App, request: &Request) -> Self {
-        let metrics = Arc::clone(app.ipam.metrics());
+        let metrics = Arc::clone(app.system().metrics());
         Self {
             in_flight: metrics.begin_request(),
             metrics,

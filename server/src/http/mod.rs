@@ -24,7 +24,9 @@ pub mod profile;
 mod reply;
 pub mod request_id;
 pub mod reservation;
+pub mod rights;
 pub mod space;
+pub mod token;
 pub mod transfer;
 pub mod vpc;
 pub mod vrf;
@@ -74,6 +76,9 @@ fn described() -> OpenApiRouter<App> {
             reservation::update,
             reservation::delete
         ))
+        .routes(routes!(token::create, token::list))
+        .routes(routes!(token::get, token::update, token::delete))
+        .routes(routes!(token::whoami))
         .routes(routes!(ownership::confirm))
         .routes(routes!(ownership::take_over))
         .routes(routes!(space::free))

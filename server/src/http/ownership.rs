@@ -25,7 +25,7 @@ pub(super) async fn confirm(
     caller: Caller,
     Body(shown): Body<Confirmations>,
 ) -> Result<Json<ConfirmationResults>, Refusal> {
-    let results = app.ipam.confirm(caller, shown.claims).await?;
+    let results = app.ipam(&caller).confirm(caller, shown.claims).await?;
     Ok(Json(ConfirmationResults { results }))
 }
 
@@ -42,6 +42,9 @@ pub(super) async fn take_over(
     maker: Maker,
     Body(drawn): Body<Confirmations>,
 ) -> Result<Json<ConfirmationResults>, Refusal> {
-    let results = app.ipam.take_over(maker, drawn.claims).await?;
+    let results = app
+        .ipam(&maker.caller)
+        .take_over(maker, drawn.claims)
+        .await?;
     Ok(Json(ConfirmationResults { results }))
 }

@@ -35,7 +35,7 @@ pub(super) async fn create(
     maker: Maker,
     Body(new): Body<NewPool>,
 ) -> Result<Response, Refusal> {
-    let (pool, is_new) = app.ipam.create_pool(maker, new).await?;
+    let (pool, is_new) = app.ipam(&maker.caller).create_pool(maker, new).await?;
     Ok(made(&pool, is_new))
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn create(
 ))]
 pub(super) async fn list(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(filter): Params<PoolFilter>,
 ) -> Result<Json<Page<Pool>>, Refusal> {
     let limit = limit(filter.limit)?;
@@ -56,7 +56,7 @@ pub(super) async fn list(
     let after = after
         .as_ref()
         .map(|(vrf, name)| (vrf.as_str(), name.as_str()));
-    let mut connection = app.ipam.read().await?;
+    let mut connection = app.ipam(&caller).read().await?;
     let items = db::pool::list(&mut connection, &filter, label, after, limit).await?;
     if items.is_empty() {
         drop(connection);
@@ -64,7 +64,7 @@ pub(super) async fn list(
             filter.vrf.as_deref().map(Filter::Vrf),
             filter.parent.as_deref().map(Filter::Pool),
         ];
-        app.ipam.must_exist(&named).await?;
+        app.ipam(&caller).must_exist(&named).await?;
     }
     Ok(page(items, limit, cursor))
 }
@@ -87,7 +87,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let pool: Pool = app.ipam.show(caller, key, claim).await?;
+    let pool: Pool = app.ipam(&caller).show(caller, key, claim).await?;
     Ok(shown(&pool))
 }
 
@@ -112,8 +112,11 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<PoolPatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find::<Pool>(&key).await?;
-    let pool = app.ipam.update_pool(caller, id, patch, revision).await?;
+    let id = app.ipam(&caller).find::<Pool>(&key).await?;
+    let pool = app
+        .ipam(&caller)
+        .update_pool(caller, id, patch, revision)
+        .await?;
     Ok(shown(&pool))
 }
 
@@ -135,8 +138,8 @@ pub(super) async fn delete(
     Key(key): Key<String>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let id = app.ipam.find::<Pool>(&key).await?;
-    app.ipam.delete_pool(caller, id, revision).await?;
+    let id = app.ipam(&caller).find::<Pool>(&key).await?;
+    app.ipam(&caller).delete_pool(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

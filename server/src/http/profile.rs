@@ -31,7 +31,7 @@ pub(super) async fn create(
     maker: Maker,
     Body(new): Body<NewProfile>,
 ) -> Result<Response, Refusal> {
-    let (profile, is_new) = app.ipam.create_profile(maker, new).await?;
+    let (profile, is_new) = app.ipam(&maker.caller).create_profile(maker, new).await?;
     Ok(made(&profile, is_new))
 }
 
@@ -42,11 +42,11 @@ pub(super) async fn create(
     ))]
 pub(super) async fn list(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(filter): Params<ProfileFilter>,
 ) -> Result<Json<Page<Profile>>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
-    let mut connection = app.ipam.read().await?;
+    let mut connection = app.ipam(&caller).read().await?;
     let items = db::profile::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
     Ok(page(items, wanted.limit, by_id))
 }
@@ -69,7 +69,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let profile: Profile = app.ipam.show(caller, key, claim).await?;
+    let profile: Profile = app.ipam(&caller).show(caller, key, claim).await?;
     Ok(shown(&profile))
 }
 
@@ -93,8 +93,11 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<ProfilePatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find::<Profile>(&key).await?;
-    let profile = app.ipam.update_profile(caller, id, patch, revision).await?;
+    let id = app.ipam(&caller).find::<Profile>(&key).await?;
+    let profile = app
+        .ipam(&caller)
+        .update_profile(caller, id, patch, revision)
+        .await?;
     Ok(shown(&profile))
 }
 
@@ -116,7 +119,9 @@ pub(super) async fn delete(
     Key(key): Key<String>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let id = app.ipam.find::<Profile>(&key).await?;
-    app.ipam.delete_profile(caller, id, revision).await?;
+    let id = app.ipam(&caller).find::<Profile>(&key).await?;
+    app.ipam(&caller)
+        .delete_profile(caller, id, revision)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

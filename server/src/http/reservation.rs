@@ -34,7 +34,7 @@ pub(super) async fn create(
     maker: Maker,
     Body(new): Body<NewReservation>,
 ) -> Result<Response, Refusal> {
-    let (reservation, is_new) = app.ipam.reserve(maker, new).await?;
+    let (reservation, is_new) = app.ipam(&maker.caller).reserve(maker, new).await?;
     Ok(made(&reservation, is_new))
 }
 
@@ -47,12 +47,12 @@ pub(super) async fn create(
     ))]
 pub(super) async fn list(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(filter): Params<ReservationFilter>,
 ) -> Result<Json<Page<Reservation>>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let label = label(filter.label.as_deref())?;
-    let mut connection = app.ipam.read().await?;
+    let mut connection = app.ipam(&caller).read().await?;
     let ids =
         db::reservation::list(&mut connection, &filter, label, wanted.after, wanted.limit).await?;
     let items = if ids.is_empty() {
@@ -61,7 +61,7 @@ pub(super) async fn list(
             filter.vrf.as_deref().map(Filter::Vrf),
             filter.pool.as_deref().map(Filter::Pool),
         ];
-        app.ipam.must_exist(&named).await?;
+        app.ipam(&caller).must_exist(&named).await?;
         Vec::new()
     } else {
         db::reservation::load(&mut connection, &ids).await?
@@ -87,7 +87,7 @@ pub(super) async fn get(
     Key(id): Key<ReservationId>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let reservation: Reservation = app.ipam.show(caller, id, claim).await?;
+    let reservation: Reservation = app.ipam(&caller).show(caller, id, claim).await?;
     Ok(shown(&reservation))
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn update(
     Body(patch): Body<ReservationPatch>,
 ) -> Result<Response, Refusal> {
     Ok(shown(
-        &app.ipam
+        &app.ipam(&caller)
             .update_reservation(caller, id, patch, revision)
             .await?,
     ))
@@ -134,6 +134,8 @@ pub(super) async fn delete(
     Key(id): Key<ReservationId>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    app.ipam.delete_reservation(caller, id, revision).await?;
+    app.ipam(&caller)
+        .delete_reservation(caller, id, revision)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

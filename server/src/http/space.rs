@@ -18,10 +18,10 @@ use crate::{app::App, domain::Caller};
     ))]
 pub(super) async fn free(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Key(key): Key<String>,
     Params(query): Params<FreeQuery>,
 ) -> Result<Json<PoolFree>, Refusal> {
-    let id = app.ipam.find::<Pool>(&key).await?;
-    Ok(Json(app.ipam.free(id, query.prefix_length).await?))
+    let id = app.ipam(&caller).find::<Pool>(&key).await?;
+    Ok(Json(app.ipam(&caller).free(id, query.prefix_length).await?))
 }

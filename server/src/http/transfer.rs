@@ -72,7 +72,7 @@ pub(super) async fn import(
         done: 0,
         total: 0,
     });
-    let ipam = app.ipam.clone();
+    let ipam = app.ipam(&caller).clone();
     let work = async move {
         let result = ipam
             .import(caller, body.into(), format, params.dry_run, progress)
@@ -87,7 +87,7 @@ pub(super) async fn import(
         return Ok(Json(work.await?).into_response());
     }
     let (sender, receiver) = mpsc::channel(16);
-    let metrics = Arc::clone(app.ipam.metrics());
+    let metrics = Arc::clone(app.system().metrics());
     tokio::spawn(async move {
         // The status of the reply can't tell.
         let work = work.inspect_err(|refusal| metrics.refused(refusal.0.code));
@@ -169,10 +169,10 @@ fn line(line: &ImportLine) -> Vec<u8> {
     ))]
 pub(super) async fn export(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(params): Params<ExportParams>,
 ) -> Result<Response, Refusal> {
-    let mut receiver = app.ipam.export(params.format);
+    let mut receiver = app.ipam(&caller).export(&caller, params.format)?;
     // A failure before the first piece can still be a refusal. Later the connection is broken off, so that nobody takes a
     // part for the whole.
     let first = receiver.recv().await.transpose()?;

@@ -33,7 +33,7 @@ pub(super) async fn create(
     maker: Maker,
     Body(new): Body<NewVpc>,
 ) -> Result<Response, Refusal> {
-    let (vpc, is_new) = app.ipam.create_vpc(maker, new).await?;
+    let (vpc, is_new) = app.ipam(&maker.caller).create_vpc(maker, new).await?;
     Ok(made(&vpc, is_new))
 }
 
@@ -43,11 +43,11 @@ pub(super) async fn create(
 ))]
 pub(super) async fn list(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(filter): Params<VpcFilter>,
 ) -> Result<Json<Page<Vpc>>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
-    let mut connection = app.ipam.read().await?;
+    let mut connection = app.ipam(&caller).read().await?;
     let items = db::vpc::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
     Ok(page(items, wanted.limit, by_id))
 }
@@ -68,7 +68,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let vpc: Vpc = app.ipam.show(caller, key, claim).await?;
+    let vpc: Vpc = app.ipam(&caller).show(caller, key, claim).await?;
     Ok(shown(&vpc))
 }
 
@@ -90,8 +90,11 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<VpcPatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find::<Vpc>(&key).await?;
-    let vpc = app.ipam.update_vpc(caller, id, patch, revision).await?;
+    let id = app.ipam(&caller).find::<Vpc>(&key).await?;
+    let vpc = app
+        .ipam(&caller)
+        .update_vpc(caller, id, patch, revision)
+        .await?;
     Ok(shown(&vpc))
 }
 
@@ -123,9 +126,9 @@ pub(super) async fn delete(
     Params(deletion): Params<Deletion>,
     IfMatch(revision): IfMatch,
 ) -> Result<Json<VpcDeleted>, Refusal> {
-    let id = app.ipam.find::<Vpc>(&key).await?;
+    let id = app.ipam(&caller).find::<Vpc>(&key).await?;
     Ok(Json(
-        app.ipam
+        app.ipam(&caller)
             .delete_vpc(caller, id, deletion.cascade, revision)
             .await?,
     ))

@@ -31,7 +31,7 @@ pub(super) async fn create(
     maker: Maker,
     Body(new): Body<NewVrf>,
 ) -> Result<Response, Refusal> {
-    let (vrf, is_new) = app.ipam.create_vrf(maker, new).await?;
+    let (vrf, is_new) = app.ipam(&maker.caller).create_vrf(maker, new).await?;
     Ok(made(&vrf, is_new))
 }
 
@@ -41,11 +41,11 @@ pub(super) async fn create(
 ))]
 pub(super) async fn list(
     State(app): State<App>,
-    _: Caller,
+    caller: Caller,
     Params(filter): Params<VrfFilter>,
 ) -> Result<Json<Page<Vrf>>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
-    let mut connection = app.ipam.read().await?;
+    let mut connection = app.ipam(&caller).read().await?;
     let items = db::vrf::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
     Ok(page(items, wanted.limit, by_id))
 }
@@ -66,7 +66,7 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let vrf: Vrf = app.ipam.show(caller, key, claim).await?;
+    let vrf: Vrf = app.ipam(&caller).show(caller, key, claim).await?;
     Ok(shown(&vrf))
 }
 
@@ -88,8 +88,11 @@ pub(super) async fn update(
     IfMatch(revision): IfMatch,
     Body(patch): Body<VrfPatch>,
 ) -> Result<Response, Refusal> {
-    let id = app.ipam.find::<Vrf>(&key).await?;
-    let vrf = app.ipam.update_vrf(caller, id, patch, revision).await?;
+    let id = app.ipam(&caller).find::<Vrf>(&key).await?;
+    let vrf = app
+        .ipam(&caller)
+        .update_vrf(caller, id, patch, revision)
+        .await?;
     Ok(shown(&vrf))
 }
 
@@ -111,7 +114,7 @@ pub(super) async fn delete(
     Key(key): Key<String>,
     IfMatch(revision): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let id = app.ipam.find::<Vrf>(&key).await?;
-    app.ipam.delete_vrf(caller, id, revision).await?;
+    let id = app.ipam(&caller).find::<Vrf>(&key).await?;
+    app.ipam(&caller).delete_vrf(caller, id, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }

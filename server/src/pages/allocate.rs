@@ -140,7 +140,11 @@ pub(super) async fn submit(
     new.dry_run = preview;
     // The key is not used for a preview.
     let key = (!preview && !form.key.is_empty()).then(|| form.key.clone());
-    match app.ipam.allocate(signed_in.caller.clone(), new, key).await {
+    match app
+        .ipam(&signed_in.caller)
+        .allocate(signed_in.caller.clone(), new, key)
+        .await
+    {
         Ok(outcome) if preview => {
             let view = view(
                 &app,
@@ -191,8 +195,11 @@ async fn view(
     problems: Problems,
     preview: Option<Allocation>,
 ) -> Result<AllocatePage> {
-    let mut db = app.ipam.read().await?;
-    let plan = app.ipam.current_address_plan(&mut db).await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
+    let plan = app
+        .ipam(&signed_in.caller)
+        .current_address_plan(&mut db)
+        .await?;
     let choice = plan.choice(&Recipe::default(), plan.vrf(None)?)?;
     let sizes = sizes(choice.options.first().map_or(&[], Vec::as_slice));
     if !["hosts", "prefix_length", "cidr"].contains(&form.by.as_str()) {

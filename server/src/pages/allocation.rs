@@ -80,8 +80,8 @@ async fn view(
     refused: Option<Refused>,
 ) -> Result<AllocationPage, Failure> {
     let caller = signed_in.caller.clone();
-    let allocation: Allocation = app.ipam.show(caller, id, None).await?;
-    let mut db = app.ipam.read().await?;
+    let allocation: Allocation = app.ipam(&signed_in.caller).show(caller, id, None).await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
     let history = db::event::history(&mut db, id.0, EVENTS).await?;
     let mut page = AllocationPage {
         shell: Shell::new(signed_in, Section::Allocations).noting(noted),
@@ -136,7 +136,7 @@ pub(super) async fn move_to(
                 ..AllocationPatch::default()
             };
             match app
-                .ipam
+                .ipam(&signed_in.caller)
                 .update(signed_in.caller.clone(), id, patch, None)
                 .await
             {
@@ -181,7 +181,7 @@ pub(super) async fn label(
                 ..AllocationPatch::default()
             };
             // All labels are written, so labels that somebody else has set meanwhile must not be lost.
-            app.ipam
+            app.ipam(&signed_in.caller)
                 .update(signed_in.caller, id, patch, form.revision)
                 .await?;
             Ok(to(id, "labelled"))
@@ -214,7 +214,9 @@ pub(super) async fn protect(
         deletion_protection: Some(protect),
         ..AllocationPatch::default()
     };
-    app.ipam.update(signed_in.caller, id, patch, None).await?;
+    app.ipam(&signed_in.caller)
+        .update(signed_in.caller, id, patch, None)
+        .await?;
     Ok(to(id, if protect { "protected" } else { "unprotected" }))
 }
 
@@ -232,7 +234,7 @@ pub(super) async fn confirm_release(
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
     let allocation = app
-        .ipam
+        .ipam(&signed_in.caller)
         .show::<Allocation>(signed_in.caller.clone(), id_of(&id)?, None)
         .await?;
     let shell = Shell::new(&signed_in, Section::Allocations);
@@ -251,7 +253,7 @@ pub(super) async fn release(
     Posted(signed_in, form): Posted<Release>,
 ) -> Result<Response, Failure> {
     // Releases only what was shown.
-    app.ipam
+    app.ipam(&signed_in.caller)
         .release(signed_in.caller, id_of(&id)?, Some(form.revision))
         .await?;
     Ok(Redirect::to("/ui/allocations?notice=released").into_response())

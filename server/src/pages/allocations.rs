@@ -64,7 +64,7 @@ pub(super) async fn list(
 ) -> Result<Response, Failure> {
     let before = position::<AllocationId>(&search.before)?;
     let (vpc, q) = (search.vpc.trim(), search.q.trim());
-    let mut db = app.ipam.read().await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
     let (mut ids, problem) = match find(&mut db, vpc, q, before).await? {
         Ok(ids) => (ids, None),
         Err(problem) => (Vec::new(), Some(super::error::sentence(&problem))),

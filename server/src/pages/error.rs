@@ -42,6 +42,11 @@ impl Failure {
         Self::new(Code::NotFound, message)
     }
 
+    /// The signed-in user may not do that.
+    pub(super) fn forbidden(message: &str) -> Self {
+        Self::new(Code::Forbidden, message)
+    }
+
     /// The form was not sent from a page of this session.
     pub(super) fn forged() -> Self {
         Self::new(

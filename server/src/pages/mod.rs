@@ -55,6 +55,7 @@ pub fn routes(app: &App) -> Router<App> {
         )
         .route("/ui/sign-in", get(session::form).post(session::sign_in))
         .route("/ui/sign-out", post(session::sign_out))
+        .route("/ui/sessions", get(session::sessions).post(session::end))
         .route("/ui/{*rest}", any(no_such_page))
         .layer(middleware::from_fn_with_state(
             app.clone(),
@@ -129,6 +130,7 @@ enum Section {
     Overview,
     Allocations,
     Vpcs,
+    Account,
 }
 
 impl Section {
@@ -138,6 +140,7 @@ impl Section {
             Self::Overview => section == "overview",
             Self::Allocations => section == "allocations",
             Self::Vpcs => section == "vpcs",
+            Self::Account => section == "account",
         };
         if is { "page" } else { "false" }
     }

@@ -41,7 +41,7 @@ pub(super) async fn show(
     axum::extract::Query(noted): axum::extract::Query<Noted>,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
-    let mut db = app.ipam.read().await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
     let (vpcs, allocations) = db::total::counts(&mut db).await?;
     let pools = db::pool::all(&mut db).await?;
     let roles = db::total::roles(&mut db).await?;

@@ -103,7 +103,7 @@ pub(super) async fn show(
                 .map_err(|error| Failure::invalid(&error.to_string()))?,
         ),
     };
-    let mut db = app.ipam.read().await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
     let found = match id.parse() {
         Ok(id) => db::pool::get(&mut db, id).await?,
         Err(_) => None,

@@ -57,7 +57,7 @@ pub(super) async fn list(
     let after = position::<VpcId>(&search.after)?;
     // No name contains a NUL, and PostgreSQL accepts none.
     let q = search.q.trim().replace('\0', "");
-    let mut db = app.ipam.read().await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
     let text = (!q.is_empty()).then_some(q.as_str());
     let mut vpcs = db::search::vpcs(&mut db, text, after, ROWS + 1).await?;
     let next = if vpcs.len() > usize::from(ROWS) {
@@ -94,7 +94,7 @@ pub(super) async fn confirm_delete(
     Path(id): Path<String>,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
-    let vpc = find(&app, &id).await?;
+    let vpc = find(&app, &signed_in, &id).await?;
     confirm(&app, &signed_in, vpc, false).await
 }
 
@@ -104,7 +104,7 @@ async fn confirm(
     vpc: Vpc,
     changed: bool,
 ) -> Result<Response, Failure> {
-    let mut db = app.ipam.read().await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
     let filter = AllocationFilter {
         vpc: Some(vpc.name.to_string()),
         ..AllocationFilter::default()
@@ -121,10 +121,10 @@ async fn confirm(
     }))
 }
 
-async fn find(app: &App, id: &str) -> Result<Vpc, Failure> {
+async fn find(app: &App, signed_in: &SignedIn, id: &str) -> Result<Vpc, Failure> {
     let missing = || Failure::not_found("there is no VPC with that id; it may have been deleted");
     let id = id.parse().map_err(|_| missing())?;
-    let mut db = app.ipam.read().await?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
     db::vpc::get(&mut db, id).await?.ok_or_else(missing)
 }
 
@@ -141,13 +141,13 @@ pub(super) async fn delete(
     Path(id): Path<String>,
     Posted(signed_in, form): Posted<Delete>,
 ) -> Result<Response, Failure> {
-    let vpc = find(&app, &id).await?;
+    let vpc = find(&app, &signed_in, &id).await?;
     if vpc.allocations != form.allocations {
         return confirm(&app, &signed_in, vpc, true).await;
     }
     // Nothing was to be released, so what was added in between stays.
     let cascade = form.allocations > 0;
-    app.ipam
+    app.ipam(&signed_in.caller)
         .delete_vpc(signed_in.caller, vpc.id, cascade, Some(form.revision))
         .await?;
     Ok(Redirect::to("/ui/vpcs?notice=vpc-deleted").into_response())

@@ -1,7 +1,6 @@
 //! Nobody comes in without the key, whatever the route: every operation of the OpenAPI document is tried.
 
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::json;
 
 use crate::support::{Api, KEY};
 
@@ -13,33 +12,8 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
         .send("GET", "/api/v1/openapi.json", &[], "")
         .await
         .ok(200);
-    let operations = api.operations(&document).await.into_iter();
-    let mut operations: Vec<_> = operations
-        .map(|operation| {
-            let body = match operation.id.as_str() {
-                "create_allocation" => json!({"vpc": "new", "hosts": 5}),
-                "create_allocations" => json!({"requests": [{"vpc": "newest", "hosts": 5}]}),
-                "create_vpc" | "create_vrf" => json!({"name": "newer"}),
-                "create_pool" => json!({"name": "newer", "ranges": ["172.31.0.0/24"]}),
-                "create_profile" => {
-                    json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
-                }
-                "confirm_claims" | "take_over" => {
-                    json!({"claims": [{"kind": "vrf", "id": Uuid::nil(), "claim": Uuid::nil()}]})
-                }
-                "create_reservation" => json!({"cidr": "192.168.0.0/24", "reason": "r"}),
-                "import_plan" => {
-                    json!([{"kind": "reservation", "cidr": "192.168.9.0/24", "reason": "r"}])
-                }
-                "update_reservation" => json!({"reason": "changed"}),
-                "update_allocation" | "update_vpc" | "update_vrf" | "update_pool"
-                | "update_profile" => {
-                    json!({"description": "changed"})
-                }
-                _ => Value::Null,
-            };
-            (operation.method, operation.path, body)
-        })
+    let mut operations: Vec<_> = (api.operations(&document).await.into_iter())
+        .map(|operation| (operation.method, operation.path, operation.body))
         .collect();
     assert!(operations.len() >= 12, "{operations:?}");
     let before = api.state().await;

@@ -1,13 +1,16 @@
 //! A client of `/api/v1`: texts in, texts out. Every refusal is checked for what all refusals have in common.
 
+use std::sync::Arc;
+
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
+use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router, secret::Peppers};
 use ipam_testing::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::described;
 
@@ -18,12 +21,18 @@ pub(crate) const POOLS: &str = "/api/v1/pools";
 pub(crate) const VRFS: &str = "/api/v1/vrfs";
 pub(crate) const PROFILES: &str = "/api/v1/profiles";
 pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
+pub(crate) const TOKENS: &str = "/api/v1/tokens";
+
+/// The peppers of every server of these tests.
+pub(crate) fn peppers() -> Peppers {
+    Peppers::parse("a pepper that only these tests know").expect("a pepper")
+}
 
 /// The application.
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) ipam: Ipam,
-    pub(crate) database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
 }
 
 /// An operation of the document.
@@ -33,6 +42,8 @@ pub(crate) struct Operation {
     pub(crate) method: String,
     /// With names and ids in it.
     pub(crate) path: String,
+    /// A body that it takes.
+    pub(crate) body: Value,
     /// As the document has it.
     pub(crate) described: Value,
 }
@@ -103,8 +114,8 @@ impl Api {
 
     /// With that many connections to the database.
     pub(crate) async fn with_connections(connections: u32) -> Self {
-        let database = TestDatabase::new().await;
-        let ipam = Ipam::new(database.pool(connections));
+        let database = Arc::new(TestDatabase::new().await);
+        let ipam = Ipam::new(database.pool(connections)).with_peppers(peppers());
         let router = router(App::new(ipam.clone(), Auth::new(KEY)));
         Self {
             router,
@@ -162,6 +173,21 @@ impl Api {
         self.send(method, path, &all, body.to_string()).await
     }
 
+    /// With that key, and a JSON body.
+    pub(crate) async fn as_who(&self, key: &str, method: &str, path: &str, body: &Value) -> Reply {
+        let headers = [
+            ("x-api-key", key),
+            (CONTENT_TYPE.as_str(), "application/json"),
+        ];
+        self.send(method, path, &headers, body.to_string()).await
+    }
+
+    /// The secret of a new token.
+    pub(crate) async fn token(&self, new: Value) -> String {
+        let made = self.post(TOKENS, &new).await.ok(201);
+        made["secret"].as_str().expect("a secret").to_owned()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send("GET", path, &[("x-api-key", KEY)], "").await
     }
@@ -205,6 +231,8 @@ impl Api {
         }
         let reservation = json!({"cidr": "172.30.0.0/24", "reason": "r"});
         let reservation = self.post(RESERVATIONS, &reservation).await.ok(201);
+        let token = json!({"name": "spare", "roles": ["reader"]});
+        self.post(TOKENS, &token).await.ok(201);
         let mut operations = Vec::new();
         for (path, methods) in document["paths"].as_object().expect("paths") {
             for (method, described) in methods.as_object().expect("operations") {
@@ -213,7 +241,7 @@ impl Api {
                     false => &allocation["id"],
                 };
                 let path = path.replace("{id}", id.as_str().expect("an id"));
-                let path = ["vpc", "vrf", "pool", "profile"]
+                let path = ["vpc", "vrf", "pool", "profile", "token"]
                     .iter()
                     .fold(path, |path, name| {
                         path.replace(&format!("{{{name}}}"), "spare")
@@ -222,8 +250,10 @@ impl Api {
                     !path.contains('{'),
                     "{path}: a parameter that the tests don't know"
                 );
+                let id = described["operationId"].as_str().expect("an id");
                 operations.push(Operation {
-                    id: described["operationId"].as_str().expect("an id").to_owned(),
+                    id: id.to_owned(),
+                    body: body_of(id),
                     method: method.to_uppercase(),
                     path,
                     described: described.clone(),
@@ -246,6 +276,15 @@ impl Api {
     pub(crate) async fn text(&self, sql: &'static str) -> String {
         let mut connection = self.database.connect().await;
         sqlx::query_scalar(sql)
+            .fetch_one(&mut connection)
+            .await
+            .expect("a text")
+    }
+
+    /// The text that a statement answers, which is made here.
+    pub(crate) async fn text_of(&self, sql: &str) -> String {
+        let mut connection = self.database.connect().await;
+        sqlx::query_scalar(AssertSqlSafe(sql))
             .fetch_one(&mut connection)
             .await
             .expect("a text")
@@ -293,6 +332,29 @@ impl Api {
     pub(crate) async fn verify(&self) {
         let report = self.ipam.verify().await.expect("it can be verified");
         assert!(report.findings.is_empty(), "{:?}", report.findings);
+    }
+}
+
+/// A body that an operation takes, which makes something new or changes what [`Api::operations`] made.
+fn body_of(operation: &str) -> Value {
+    match operation {
+        "create_allocation" => json!({"vpc": "new", "hosts": 5}),
+        "create_allocations" => json!({"requests": [{"vpc": "newest", "hosts": 5}]}),
+        "create_vpc" | "create_vrf" => json!({"name": "newer"}),
+        "create_pool" => json!({"name": "newer", "ranges": ["172.31.0.0/24"]}),
+        "create_profile" => {
+            json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
+        }
+        "create_token" => json!({"name": "newer", "roles": ["reader"]}),
+        "confirm_claims" | "take_over" => {
+            json!({"claims": [{"kind": "vpc", "id": Uuid::nil(), "claim": Uuid::nil()}]})
+        }
+        "create_reservation" => json!({"cidr": "192.168.0.0/24", "reason": "r"}),
+        "import_plan" => json!([{"kind": "reservation", "cidr": "192.168.9.0/24", "reason": "r"}]),
+        "update_reservation" => json!({"reason": "changed"}),
+        "update_allocation" | "update_vpc" | "update_vrf" | "update_pool" | "update_profile"
+        | "update_token" => json!({"description": "changed"}),
+        _ => Value::Null,
     }
 }
 

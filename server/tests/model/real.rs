@@ -807,8 +807,5 @@ fn got(allocation: &Allocation, number: usize, created: bool) -> Got {
 }
 
 pub(crate) fn caller() -> Caller {
-    Caller {
-        actor: "model".to_owned(),
-        request_id: Uuid::now_v7(),
-    }
+    Caller::trusted("model", Uuid::now_v7())
 }

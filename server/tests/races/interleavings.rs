@@ -107,10 +107,7 @@ impl Stage {
 }
 
 pub(crate) fn caller() -> Caller {
-    Caller {
-        actor: "test".to_owned(),
-        request_id: Uuid::new_v4(),
-    }
+    Caller::trusted("test", Uuid::new_v4())
 }
 
 pub(crate) fn ask(vpc: &str, name: Option<&str>) -> NewAllocation {

@@ -12,6 +12,7 @@ pub mod ownership;
 pub mod pool;
 pub mod profile;
 pub mod reservation;
+pub mod token;
 pub mod transfer;
 pub mod vpc;
 pub mod vrf;

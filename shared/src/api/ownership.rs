@@ -101,17 +101,20 @@ pub enum Noun {
     Vpc,
     /// Space.
     Allocation,
+    /// Who may do what.
+    Token,
 }
 
 impl Noun {
     /// Every noun, in the order in which their rows are locked.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Vrf,
         Self::Profile,
         Self::Reservation,
         Self::Pool,
         Self::Vpc,
         Self::Allocation,
+        Self::Token,
     ];
 
     /// As written in a body, and before the dot of an event's action.
@@ -123,6 +126,7 @@ impl Noun {
             Self::Pool => "pool",
             Self::Vpc => "vpc",
             Self::Allocation => "allocation",
+            Self::Token => "token",
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use ipam_shared::ids::VrfId;
+use ipam_shared::ids::{TokenId, VrfId};
 
 use super::AddressPlan;
 use crate::domain::Ipam;
@@ -15,10 +15,14 @@ use crate::{
         address_plan::{self},
     },
     error::Result,
+    rights::Scope,
 };
 
 /// How many VPCs have their VRF remembered.
 const MOST_HINTS: usize = 100_000;
+
+/// How many limited tokens have what they see remembered.
+const MOST_PARTS: usize = 64;
 
 /// What servers remember between requests; each piece is checked before it is relied on.
 #[derive(Debug, Default)]
@@ -26,15 +30,66 @@ pub(in crate::domain) struct Memory {
     plan: RwLock<Option<Arc<AddressPlan>>>,
     /// The VRF of each VPC, by lower-case name.
     vrfs: RwLock<HashMap<String, VrfId>>,
+    /// What limited tokens see of the plan.
+    parts: Mutex<HashMap<TokenId, Part>>,
+}
+
+/// What a limited token sees of a plan.
+#[derive(Debug)]
+struct Part {
+    of: Arc<AddressPlan>,
+    scope: Scope,
+    seen: Arc<AddressPlan>,
 }
 
 impl Ipam {
     /// The address plan, read if necessary.
     pub(crate) async fn address_plan(&self) -> Result<Arc<AddressPlan>> {
-        match self.known_address_plan() {
-            Some(plan) => Ok(plan),
-            None => self.read_address_plan(&mut self.read().await?).await,
+        let plan = match self.known_address_plan() {
+            Some(plan) => plan,
+            None => self.read_address_plan(&mut self.db.read().await?).await?,
+        };
+        Ok(self.as_seen(plan))
+    }
+
+    /// What the caller sees of the plan.
+    fn as_seen(&self, plan: Arc<AddressPlan>) -> Arc<AddressPlan> {
+        match self.scope.as_deref() {
+            None => plan,
+            Some(scope) => self.address_plan_within(&plan, scope),
         }
+    }
+
+    /// What a limited caller sees of a plan.
+    pub(in crate::domain) fn address_plan_within(
+        &self,
+        plan: &Arc<AddressPlan>,
+        scope: &Scope,
+    ) -> Arc<AddressPlan> {
+        let mut parts = self
+            .memory
+            .parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(part) = parts.get(&scope.token)
+            && Arc::ptr_eq(&part.of, plan)
+            && part.scope == *scope
+        {
+            return Arc::clone(&part.seen);
+        }
+        if parts.len() >= MOST_PARTS {
+            parts.clear();
+        }
+        let seen = Arc::new(plan.within(scope));
+        parts.insert(
+            scope.token,
+            Part {
+                of: Arc::clone(plan),
+                scope: scope.clone(),
+                seen: Arc::clone(&seen),
+            },
+        );
+        seen
     }
 
     /// The address plan as it is now: for answers that are not checked under a lock.
@@ -44,11 +99,16 @@ impl Ipam {
     ) -> Result<Arc<AddressPlan>> {
         if let Some(plan) = self.known_address_plan() {
             if address_plan::revision(db).await? == plan.revision {
-                return Ok(plan);
+                return Ok(self.as_seen(plan));
             }
             self.forget_address_plan(&plan);
         }
-        self.read_address_plan(db).await
+        let plan = match self.scope {
+            None => self.read_address_plan(db).await?,
+            // The connection shows a part of the plan only.
+            Some(_) => self.read_address_plan(&mut self.db.read().await?).await?,
+        };
+        Ok(self.as_seen(plan))
     }
 
     fn known_address_plan(&self) -> Option<Arc<AddressPlan>> {

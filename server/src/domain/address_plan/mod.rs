@@ -32,6 +32,7 @@ use crate::{
     },
     error::{Error, Result},
     network::Range,
+    rights::Scope,
 };
 
 /// One block of a request: from which pool, and how its size relates to that of the request.
@@ -118,7 +119,7 @@ pub(crate) struct AddressPlan {
     vrfs: HashMap<String, VrfId>,
     pools: HashMap<PoolId, Arc<PoolSnapshot>>,
     by_name: HashMap<VrfId, BTreeMap<String, Arc<PoolSnapshot>>>,
-    profiles: HashMap<String, Profile>,
+    profiles: HashMap<String, Arc<Profile>>,
 }
 
 impl AddressPlan {
@@ -143,7 +144,7 @@ impl AddressPlan {
                 .insert(pool.name.clone(), Arc::clone(&pool));
             pools.insert(pool.id, pool);
         }
-        let mut profiles = HashMap::new();
+        let mut profiles: HashMap<String, Profile> = HashMap::new();
         for ProfileMember {
             profile,
             profile_name,
@@ -172,14 +173,57 @@ impl AddressPlan {
             vrfs,
             pools,
             by_name,
-            profiles,
+            profiles: profiles
+                .into_iter()
+                .map(|(name, profile)| (name, Arc::new(profile)))
+                .collect(),
         })
+    }
+
+    /// The part of it that a limited caller sees.
+    fn within(&self, scope: &Scope) -> Self {
+        let sees = |pool: &PoolSnapshot| scope.covers_pool(pool.id, pool.vrf);
+        let pools: HashMap<_, _> = self
+            .pools
+            .iter()
+            .filter(|(_, pool)| sees(pool))
+            .map(|(id, pool)| (*id, Arc::clone(pool)))
+            .collect();
+        let mut by_name: HashMap<_, BTreeMap<_, _>> = HashMap::new();
+        for pool in pools.values() {
+            by_name
+                .entry(pool.vrf)
+                .or_default()
+                .insert(pool.name.clone(), Arc::clone(pool));
+        }
+        Self {
+            revision: self.revision,
+            timeline: self.timeline,
+            default: self.default,
+            vrfs: self
+                .vrfs
+                .iter()
+                .filter(|(_, id)| scope.covers_vrf(**id))
+                .map(|(name, id)| (name.clone(), *id))
+                .collect(),
+            pools,
+            by_name,
+            profiles: self
+                .profiles
+                .iter()
+                .filter(|(_, profile)| scope.covers_profile(Some(profile.id)))
+                .map(|(name, profile)| (name.clone(), Arc::clone(profile)))
+                .collect(),
+        }
     }
 
     /// The VRF of that name, or `default`.
     pub(crate) fn vrf(&self, name: Option<&Name>) -> Result<VrfId> {
         match name {
-            None => Ok(self.default),
+            None if self.vrfs.contains_key(DEFAULT_VRF) => Ok(self.default),
+            None => Err(Error::NotFound(format!(
+                "there is no VRF \"{DEFAULT_VRF}\"; create it first"
+            ))),
             Some(name) => self.vrfs.get(name.as_str()).copied().ok_or_else(|| {
                 Error::NotFound(format!("there is no VRF \"{name}\"; create it first"))
             }),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use ipam_shared::{
     api::{
         MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY,
-        allocation::{AskError, MAX_BATCH, NewAllocation, NewBatch},
+        allocation::{AskError, MAX_BATCH, NewAllocation, NewBatch, Recipe},
     },
     ids::AllocationId,
 };
@@ -15,15 +15,17 @@ use sha2::{Digest, Sha256};
 use super::Outcome;
 use crate::{
     domain::{
-        Ipam,
+        Caller, Ipam,
         admission::Kind,
         batch::{self, Request},
         change::detached,
         check_description,
         ownership::Maker,
+        require,
     },
     error::{Error, Result},
     metrics::Allocated,
+    rights::Right,
 };
 
 /// The outcome of a batch.
@@ -33,6 +35,11 @@ pub enum BatchOutcome {
     Done(Vec<Result<Outcome>>),
     /// Nothing was written, since these requests, counted from 0, can't be satisfied.
     Refused(Vec<(usize, Error)>),
+}
+
+/// What a request for space needs.
+fn of_request(is_dry: bool) -> Right {
+    if is_dry { Right::Plan } else { Right::Allocate }
 }
 
 fn refused<T>(answers: Vec<Result<T>>) -> Vec<(usize, Error)> {
@@ -52,22 +59,25 @@ impl Ipam {
         key: Option<String>,
     ) -> Result<Outcome> {
         let is_dry = new.dry_run;
+        let maker = maker.into();
+        require(&maker.caller, of_request(is_dry))?;
         self.may_hand_out()?;
-        let request = check(&maker.into(), new, key)?;
+        let request = check(&maker, new, key)?;
+        // What was allocated is everybody's business, so it is decided on all of it.
+        let ipam = self.seen_by_all();
         if !is_dry {
-            let answer = self.queues.submit(self, request).await;
+            let answer = self.queues.submit(&ipam, request).await;
             self.count(&answer, false);
-            return answer;
+            return answer.map_err(|error| shown(&maker.caller, error));
         }
         let _slot = self.admit(Kind::Allocation).await?;
-        let ipam = self.clone();
         let answers = detached(async move { batch::together(&ipam, vec![request], true).await });
         let answer = answers
             .await?
             .pop()
             .ok_or_else(|| Error::bug("a dry run was left undecided"))?;
         self.count(&answer, true);
-        answer
+        answer.map_err(|error| shown(&maker.caller, error))
     }
 
     /// Counts a request for space that succeeded.
@@ -89,6 +99,8 @@ impl Ipam {
         key: Option<String>,
     ) -> Result<BatchOutcome> {
         let maker = maker.into();
+        let ipam = self.seen_by_all();
+        require(&maker.caller, of_request(new.dry_run))?;
         self.may_hand_out()?;
         if !(1..=MAX_BATCH).contains(&new.requests.len()) {
             return Err(Error::Invalid(format!(
@@ -124,7 +136,10 @@ impl Ipam {
         if !new.atomic && !new.dry_run {
             let answers = requests.into_iter().map(|request| async {
                 match request {
-                    Ok(request) => self.queues.join(self, request).await,
+                    Ok(request) => {
+                        let answer = self.queues.join(&ipam, request).await;
+                        answer.map_err(|error| shown(&maker.caller, error))
+                    }
                     Err(error) => Err(error),
                 }
             });
@@ -146,9 +161,11 @@ impl Ipam {
                 Err(error) => answers.push((place, Err(error))),
             }
         }
-        let ipam = self.clone();
         let decided =
             detached(async move { batch::together(&ipam, valid, new.dry_run).await }).await?;
+        let decided = decided
+            .into_iter()
+            .map(|answer| answer.map_err(|error| shown(&maker.caller, error)));
         answers.extend(places.into_iter().zip(decided));
         answers.sort_by_key(|(place, _)| *place);
         let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
@@ -164,6 +181,7 @@ impl Ipam {
 
 /// Checks rules that do not depend on what is stored.
 fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Request> {
+    covered(&maker.caller, &new)?;
     let invalid = |error: AskError| Error::Invalid(error.to_string());
     let size = new.size().map_err(invalid)?;
     let recipe = new.recipe().map_err(invalid)?;
@@ -183,6 +201,37 @@ fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Reque
         key,
         tried: Vec::new(),
     })
+}
+
+/// Checks what a limited caller asks for, as far as it does not depend on what is stored: pools, profiles and VRFs that it does
+/// not cover are not found later.
+fn covered(caller: &Caller, new: &NewAllocation) -> Result<()> {
+    let Some(scope) = caller.rights.scope() else {
+        return Ok(());
+    };
+    let refuse = |what: String| {
+        Err(Error::Forbidden(format!(
+            "this token does not cover {what}; GET /api/v1/whoami shows its limits"
+        )))
+    };
+    if !scope.covers_vpc(new.vpc.as_str()) {
+        return refuse(format!("VPCs named \"{}\"", new.vpc));
+    }
+    if !scope.covers_labels(&new.labels) {
+        return refuse("allocations without its labels".to_owned());
+    }
+    if scope.profiles.is_some() && !matches!(new.recipe(), Ok(Recipe::Profile(_))) {
+        return refuse("requests without a profile".to_owned());
+    }
+    Ok(())
+}
+
+/// An error as its caller may see it.
+fn shown(caller: &Caller, error: Error) -> Error {
+    match caller.rights.scope() {
+        None => error,
+        Some(_) => error.without_names(),
+    }
 }
 
 fn check_key(key: &str, longest: usize) -> Result<()> {

@@ -31,9 +31,11 @@ use crate::{
         address_plan::check_required,
         change::{check_revision, set},
         check_description, check_new_name,
-        named::missing_id,
+        named::{missing_id, there},
+        require,
     },
     error::{Error, Result},
+    rights::Right,
 };
 
 impl Ipam {
@@ -59,16 +61,33 @@ impl Ipam {
             (None, Some(length)) => Some(NewSize::PrefixLength(length)),
             (None, None) => None,
         };
-        if patch.dry_run {
-            return self.preview(id, &patch, size, if_match).await;
+        if let Some(scope) = caller.rights.scope() {
+            let _: Allocation = there(&mut self.read().await?, id).await?;
+            let to = patch.vpc.as_ref();
+            let is_covered = to.is_none_or(|vpc| scope.covers_vpc(vpc.as_str()))
+                && (patch.labels.as_ref()).is_none_or(|labels| scope.covers_labels(labels));
+            if !is_covered {
+                return Err(Error::Forbidden(
+                    "afterwards this token would not cover the allocation; GET /api/v1/whoami shows its limits".to_owned(),
+                ));
+            }
         }
+        if patch.dry_run {
+            require(&caller, Right::Plan)?;
+            let preview = self.preview(id, &patch, size, if_match).await;
+            return match caller.rights.scope() {
+                None => preview,
+                Some(_) => preview.map_err(Error::without_names),
+            };
+        }
+        require(&caller, Right::Allocate)?;
         let ipam = self.clone();
         // Lock order: pools, the VPC, the allocation. A VPC is found by its name, after the pools and before the
         // allocation.
         let locks = match (&patch.vpc, size) {
             (None, None) => Locks::allocation(id),
             (None, Some(_)) => Locks::allocation_with_space(id),
-            (Some(_), None) => Locks::pools(&[]),
+            (Some(_), None) => Locks::pools(&[]).about(Noun::Allocation, id),
             (Some(_), Some(_)) => Locks::pools_of_allocation(id),
         };
         let changed = self.change(caller, locks, move |mut change| async move {
@@ -80,8 +99,12 @@ impl Ipam {
                 let (owner, is_new) = vpc::find_or_insert(&mut change.db, name.as_str()).await?;
                 if is_new {
                     check_new_name(name)?;
+                } else {
+                    change.covers(Noun::Vpc, owner.id.0).await?;
                 }
                 allocation::lock(&mut change.db, id).await?;
+                // It may have left the caller's limits before it was locked.
+                change.covers(Noun::Allocation, id.0).await?;
                 target = Some((owner, is_new));
             }
             let held = read(&mut change.db, id).await?;

@@ -4,7 +4,10 @@
 //! Of several pools only one is locked, the first that seems to have room, so that pools don't wait for each other. It is
 //! checked again under the lock; if it has no room after all, the request tries the next one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use ipam_shared::{
     api::allocation::{Recipe, Size},
@@ -72,7 +75,7 @@ pub(super) enum Resolution {
 /// Prepares the requests of a batch, in their order.
 pub(super) async fn prepare(
     ipam: &Ipam,
-    plan: &AddressPlan,
+    plan: &Arc<AddressPlan>,
     requests: &[Request],
 ) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::with_capacity(requests.len());
@@ -126,18 +129,36 @@ fn vrf(ipam: &Ipam, plan: &AddressPlan, request: &Request) -> Result<VrfId> {
 }
 
 /// What can satisfy a request, whatever its size.
-pub(super) fn choice(ipam: &Ipam, plan: &AddressPlan, request: &Request) -> Result<Choice> {
+pub(super) fn choice(ipam: &Ipam, plan: &Arc<AddressPlan>, request: &Request) -> Result<Choice> {
+    let plan = &as_seen(ipam, plan, request);
     plan.choice(&request.recipe, vrf(ipam, plan, request)?)
+}
+
+/// What the caller of a request sees of the plan.
+fn as_seen(ipam: &Ipam, plan: &Arc<AddressPlan>, request: &Request) -> Arc<AddressPlan> {
+    match request.maker.caller.rights.scope() {
+        None => Arc::clone(plan),
+        Some(scope) => ipam.address_plan_within(plan, scope),
+    }
 }
 
 /// What suits a request by the rules; an error if nothing does.
 fn candidates(
     ipam: &Ipam,
-    plan: &AddressPlan,
+    plan: &Arc<AddressPlan>,
     request: &Request,
     one: &mut Prepared,
 ) -> Result<Vec<Candidate>> {
+    let plan = &as_seen(ipam, plan, request);
     one.vrf = vrf(ipam, plan, request)?;
+    if let Some(scope) = request.maker.caller.rights.scope()
+        && !scope.covers_vrf(one.vrf)
+    {
+        return Err(Error::Forbidden(format!(
+            "this token does not cover the VRF that VPC \"{}\" is in",
+            request.new.vpc
+        )));
+    }
     let choice = plan.choice(&request.recipe, one.vrf)?;
     one.profile = choice.profile;
     let several = choice.options.len() > 1;

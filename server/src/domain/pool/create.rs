@@ -22,6 +22,7 @@ use crate::domain::{
     change::{Change, Done},
     check_description, check_new_name,
     named::there,
+    of_whole_vrfs,
     ownership::Maker,
     too_fast,
 };
@@ -34,6 +35,8 @@ impl Ipam {
     /// Makes a pool with its ranges, all or nothing, or returns what its owner created before by the same request; and
     /// whether it was created now.
     pub async fn create_pool(&self, maker: impl Into<Maker>, new: NewPool) -> Result<(Pool, bool)> {
+        let maker = maker.into();
+        of_whole_vrfs(&maker.caller, "a new pool")?;
         check_new_name(&new.name)?;
         check_description(&new.description)?;
         check_policies(
@@ -41,7 +44,7 @@ impl Ipam {
             Some(new.release_cooldown_seconds),
             Some(&new.required_labels),
         )?;
-        let (maker, new) = (Arc::new(maker.into()), Arc::new(new));
+        let (maker, new) = (Arc::new(maker), Arc::new(new));
         let mut plan = self.address_plan().await?;
         for _ in 0..TRIES {
             let vrf = match plan.vrf(new.vrf.as_ref()) {

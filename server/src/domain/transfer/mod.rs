@@ -32,6 +32,7 @@ use self::{findings::Findings, locks::Locks, read::gather::File, resolve::Import
 use super::{
     Caller, Ipam,
     change::{commit, detached},
+    require, unlimited,
 };
 use crate::{
     db::{
@@ -45,6 +46,7 @@ use crate::{
     },
     error::{Error, Result},
     memory,
+    rights::Right,
 };
 
 /// One import at a time: each may hold a file of the largest size several times over in memory.
@@ -75,6 +77,7 @@ impl Ipam {
         dry_run: bool,
         progress: watch::Sender<Progress>,
     ) -> Result<ImportResult> {
+        require(&caller, Right::Administer)?;
         let ipam = self.clone();
         let report = Report(progress);
         detached(async move {
@@ -223,7 +226,15 @@ impl Ipam {
     }
 
     /// Everything there is, as a file, in pieces. It is one state of the database, however long the reading takes.
-    pub fn export(&self, format: Format) -> tokio::sync::mpsc::Receiver<Result<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// When the caller is limited: a part of a plan is none that could be imported.
+    pub fn export(
+        &self,
+        caller: &Caller,
+        format: Format,
+    ) -> Result<tokio::sync::mpsc::Receiver<Result<Vec<u8>>>> {
+        unlimited(caller, "an export")?;
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
         let ipam = self.clone();
         tokio::spawn(async move {
@@ -239,7 +250,7 @@ impl Ipam {
                 _ = sender.send(Err(error)).await;
             }
         });
-        receiver
+        Ok(receiver)
     }
 }
 

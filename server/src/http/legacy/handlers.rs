@@ -53,7 +53,7 @@ pub(super) async fn allocate(
         allocation,
         request_id,
         ..
-    } = app.ipam.allocate(caller, new, key).await?;
+    } = app.ipam(&caller).allocate(caller, new, key).await?;
 
     let (primary, cgnat) = pair(&allocation)?;
     Ok(Json(Allocated {
@@ -93,7 +93,7 @@ fn usable(block: &Block) -> u64 {
 
 pub(super) async fn list(
     State(app): State<App>,
-    _: Keyed,
+    Keyed(caller): Keyed,
     query: Pairs,
 ) -> Result<Json<List>, Refusal> {
     let mut faults = Faults::default();
@@ -114,7 +114,7 @@ pub(super) async fn list(
     let (total_count, found) = match vpc.map(str::parse::<Name>).transpose() {
         Err(_) => (0, Vec::new()),
         Ok(vpc) => {
-            let mut db = app.ipam.read().await?;
+            let mut db = app.ipam(&caller).read().await?;
             let vpc = vpc.as_ref().map(Name::as_str);
             let roles = (PRIMARY, CGNAT);
             let (total, ids) =
@@ -178,7 +178,7 @@ pub(super) async fn move_to_vpc(
     let new_vpc_name = vpc.to_string();
     let key = i64::try_from(number).map_err(|_| Refusal::no_allocation(number))?;
     let id = app
-        .ipam
+        .ipam(&caller)
         .id_of_number(key)
         .await
         .map_err(|error| gone(number, error))?;
@@ -186,7 +186,7 @@ pub(super) async fn move_to_vpc(
         vpc: Some(vpc),
         ..AllocationPatch::default()
     };
-    app.ipam
+    app.ipam(&caller)
         .update(caller, id, patch, None)
         .await
         .map_err(|error| gone(number, error))?;
@@ -208,11 +208,11 @@ pub(super) async fn release(
     let number = number.ok_or_else(|| Error::bug("a path without faults"))?;
     let key = i64::try_from(number).map_err(|_| Refusal::no_allocation(number))?;
     let id = app
-        .ipam
+        .ipam(&caller)
         .id_of_number(key)
         .await
         .map_err(|error| gone(number, error))?;
-    app.ipam
+    app.ipam(&caller)
         .release(caller, id, None)
         .await
         .map_err(|error| gone(number, error))?;
@@ -240,11 +240,11 @@ pub(super) async fn delete_vpc(
     let Ok(Path(name)) = path else {
         return deleted(false);
     };
-    let found = db::vpc::find_id(&mut app.ipam.read().await?, None, name.as_str()).await?;
+    let found = db::vpc::find_id(&mut app.ipam(&caller).read().await?, None, name.as_str()).await?;
     let Some(id) = found else {
         return deleted(false);
     };
-    match app.ipam.delete_vpc(caller, id, true, None).await {
+    match app.ipam(&caller).delete_vpc(caller, id, true, None).await {
         Ok(_) => deleted(true),
         // Another request was faster.
         Err(Error::NotFound(_)) => deleted(false),

@@ -229,6 +229,7 @@ impl From<Error> for Refusal {
                 }
             }
             Error::Invalid(message) => Self::bad_request(message),
+            Error::Forbidden(message) => Self::coded(StatusCode::FORBIDDEN, "FORBIDDEN", message),
             Error::NotFound(_) | Error::Gone { .. } => {
                 Self::coded(StatusCode::NOT_FOUND, "NOT_FOUND", error.to_string())
             }

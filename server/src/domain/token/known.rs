@@ -1,0 +1,230 @@
+//! Who has a secret. What a server knows of a token is read again before it is older than [`LEASE`], so that a token that was
+//! revoked, changed or given other limits is refused by every server within a second, whatever happens to the network:
+//! nothing has to be told to anybody.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ipam_shared::{api::token::Limits, ids::TokenId};
+use time::OffsetDateTime;
+
+use super::session::Opened;
+use crate::{
+    db::token::{self, Holder},
+    domain::Ipam,
+    error::Result,
+    rights::Rights,
+    secret::{Peppers, Secret},
+};
+
+/// How long a server relies on what it read of a token, counted from before it was read.
+const LEASE: Duration = Duration::from_millis(700);
+/// How often a server notes that a token is used.
+const NOTED: Duration = Duration::from_mins(1);
+/// How many public ids are remembered, most of them those of tokens. Guessed ones are among them.
+const REMEMBERED: usize = 4096;
+
+/// What the administrator is called in the audit log.
+pub const ADMIN: &str = "admin";
+
+/// Somebody who has shown a valid key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// What the audit log calls it.
+    pub actor: String,
+    /// The token; none for the administrator's key.
+    pub token: Option<TokenId>,
+    /// What it may do.
+    pub rights: Rights,
+    /// Where, as it was asked for.
+    pub limits: Limits,
+    /// Until when.
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+impl Principal {
+    /// Who has the administrator's key.
+    pub fn admin() -> Self {
+        Self {
+            actor: ADMIN.to_owned(),
+            token: None,
+            rights: Rights::all(),
+            limits: Limits::default(),
+            expires_at: None,
+        }
+    }
+
+    /// Who has a token.
+    pub(super) fn of(holder: &Holder) -> Self {
+        Self {
+            actor: format!("token/{}", holder.name),
+            token: Some(holder.id),
+            rights: holder.rights.clone(),
+            limits: holder.limits.clone(),
+            expires_at: holder.expires_at,
+        }
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expires_at
+            .is_some_and(|at| at <= OffsetDateTime::now_utc())
+    }
+}
+
+/// Whether a secret is valid.
+#[derive(Clone, Debug)]
+pub enum Recognised {
+    /// It is.
+    Valid(Arc<Principal>),
+    /// It was, until then.
+    Expired(OffsetDateTime),
+    /// No token has it.
+    Unknown,
+}
+
+/// The tokens that a server knows.
+#[derive(Debug, Default)]
+pub(in crate::domain) struct Known {
+    pub(super) peppers: Peppers,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// What is known of a public id, or of a cookie.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    seen: Mutex<Seen>,
+    /// Held while it is read, so that a crowd reads it once.
+    reading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// What was read, and from when on.
+    read: Option<(Instant, Option<Arc<Stored>>)>,
+    noted: Option<Instant>,
+}
+
+/// What a key or a cookie belongs to.
+#[derive(Debug)]
+pub(super) enum Stored {
+    Token(Holder, Arc<Principal>),
+    Session(Opened),
+}
+
+impl Known {
+    pub(in crate::domain) fn new(peppers: Peppers) -> Self {
+        Self {
+            peppers,
+            slots: Mutex::default(),
+        }
+    }
+
+    pub(super) fn slot(&self, public_id: &str) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(public_id) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= REMEMBERED {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(public_id.to_owned()).or_default())
+    }
+
+    /// Reads everything again before it is relied on.
+    pub(super) fn forget(&self) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.clear();
+    }
+}
+
+impl Slot {
+    /// What is known, if that is recent enough.
+    pub(super) fn known(&self) -> Option<Option<Arc<Stored>>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, stored) = seen.read.as_ref()?;
+        (since.elapsed() < LEASE).then(|| stored.clone())
+    }
+
+    /// Reads it, unless somebody else has just done that.
+    pub(super) async fn read(
+        &self,
+        read: impl Future<Output = Result<Option<Stored>>>,
+    ) -> Result<Option<Arc<Stored>>> {
+        let _reading = self.reading.lock().await;
+        if let Some(stored) = self.known() {
+            return Ok(stored);
+        }
+        let since = Instant::now();
+        let stored = read.await?.map(Arc::new);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.read = Some((since, stored.clone()));
+        Ok(stored)
+    }
+
+    /// Whether the use of the token is to be noted now.
+    pub(super) fn is_to_be_noted(&self) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = seen.noted.is_none_or(|noted| noted.elapsed() >= NOTED);
+        if is_due {
+            seen.noted = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+impl Ipam {
+    /// Whose secret it is. Notes that the token was used from that address, once a minute.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn recognise(&self, secret: &Secret, from: Option<IpAddr>) -> Result<Recognised> {
+        let slot = self.tokens.slot(secret.public_id());
+        let stored = match slot.known() {
+            Some(stored) => stored,
+            None => {
+                let read = async {
+                    let mut connection = self.db.read().await?;
+                    let found = token::holder_of(&mut connection, secret.public_id()).await?;
+                    Ok(found.map(|holder| {
+                        let who = Arc::new(Principal::of(&holder));
+                        Stored::Token(holder, who)
+                    }))
+                };
+                slot.read(read).await?
+            }
+        };
+        let Some(Stored::Token(holder, who)) = stored.as_deref() else {
+            return Ok(Recognised::Unknown);
+        };
+        if !self
+            .tokens
+            .peppers
+            .verify(secret, holder.pepper, &holder.mac)
+        {
+            return Ok(Recognised::Unknown);
+        }
+        if let Some(at) = who.expires_at
+            && who.is_expired()
+        {
+            return Ok(Recognised::Expired(at));
+        }
+        if slot.is_to_be_noted() {
+            let (ipam, id) = (self.clone(), holder.id);
+            tokio::spawn(async move {
+                let noted = async {
+                    let mut connection = ipam.db.read().await?;
+                    token::touch(&mut connection, id, from).await
+                };
+                if let Err(error) = noted.await {
+                    tracing::warn!(%error, "the use of a token was not noted");
+                }
+            });
+        }
+        Ok(Recognised::Valid(Arc::clone(who)))
+    }
+}

@@ -1,0 +1,268 @@
+//! Tokens: create, change, revoke. A secret is shown in the reply to the creation and nowhere else.
+
+mod known;
+mod session;
+
+use std::collections::BTreeSet;
+
+use ipam_shared::{
+    api::token::{Limits, MAX_LIMITS, NewToken, Role, Token, TokenPatch},
+    ids::{Claim, PoolId, TokenId},
+};
+use serde_json::json;
+use time::OffsetDateTime;
+
+pub(super) use self::known::Known;
+pub use self::{
+    known::{ADMIN, Principal, Recognised},
+    session::Opened,
+};
+use super::{
+    Caller, Ipam, TRIES,
+    change::{Change, check_revision, set},
+    check_description, check_new_name,
+    named::there,
+    ownership::{Maker, Title, adopt, may_adopt},
+    require, too_fast,
+};
+use crate::{
+    db::{
+        Connection,
+        lock::Locks,
+        pool, profile,
+        token::{self, Hashed, Resolved},
+        vrf,
+    },
+    error::{Error, Result},
+    rights::Right,
+    secret::Secret,
+};
+
+impl Ipam {
+    /// Creates a token, or returns what its owner created before by the same request; and whether it was created now. Either
+    /// way it has a new secret, which the answer shows: the one before, which its owner may never have seen, is no longer valid.
+    pub async fn create_token(
+        &self,
+        maker: impl Into<Maker>,
+        new: NewToken,
+    ) -> Result<(Token, bool)> {
+        let maker = maker.into();
+        require(&maker.caller, Right::Administer)?;
+        check_new_name(&new.name)?;
+        check_description(&new.description)?;
+        check(&new.roles, &new.limits)?;
+        check_end(new.expires_at)?;
+        let secret =
+            Secret::generate().map_err(|error| Error::Internal(error.to_string().into()))?;
+        let (pepper, mac) = self.tokens.peppers.hash(&secret).ok_or_else(no_pepper)?;
+        let caller = maker.caller.clone();
+        self.change(caller, Locks::none(), move |mut change| async move {
+            let resolved = resolve(&mut change.db, &new.limits).await?;
+            let hashed = Hashed {
+                public_id: secret.public_id(),
+                pepper,
+                mac: &mac,
+            };
+            for _ in 0..TRIES {
+                let (id, claim) = (TokenId::generate(), Claim::generate());
+                let detail = json!({
+                    "name": new.name, "roles": new.roles, "limits": new.limits, "expires_at": new.expires_at.map(unix),
+                    "owner": maker.owner,
+                });
+                let event = maker.caller.event("token.create", id.0, &detail)?;
+                let (made, events) = (maker.made(claim), [event]);
+                let db = &mut change.db;
+                if token::insert(db, id, &new, &resolved, hashed, &made, &events).await? {
+                    let mut made: Token = there(&mut change.db, id).await?;
+                    made.claim = Some(claim);
+                    made.secret = Some(secret.reveal().to_owned());
+                    return change.commit((made, true)).await;
+                }
+                if let Some(id) = token::lock_named(&mut change.db, new.name.as_str()).await? {
+                    let mut taken = take(&mut change, &maker, id, &new).await?;
+                    token::replace_secret(&mut change.db, id, hashed).await?;
+                    secret.public_id().clone_into(&mut taken.public_id);
+                    taken.secret = Some(secret.reveal().to_owned());
+                    return change.commit((taken, false)).await;
+                }
+            }
+            Err(too_fast())
+        })
+        .await
+    }
+
+    /// Changes a token. With `if_match`, only if it is at that revision.
+    pub async fn update_token(
+        &self,
+        caller: Caller,
+        id: TokenId,
+        patch: TokenPatch,
+        if_match: Option<i64>,
+    ) -> Result<Token> {
+        require(&caller, Right::Administer)?;
+        if let Some(description) = &patch.description {
+            check_description(description)?;
+        }
+        check_end(patch.expires_at)?;
+        self.change(caller, Locks::token(id), move |mut change| async move {
+            let before: Token = there(&mut change.db, id).await?;
+            check_revision(if_match, before.revision)?;
+            if patch == TokenPatch::default() {
+                return change.undo(before).await;
+            }
+            check(
+                patch.roles.as_ref().unwrap_or(&before.roles),
+                patch.limits.as_ref().unwrap_or(&before.limits),
+            )?;
+            let resolved = match &patch.limits {
+                Some(limits) => resolve(&mut change.db, limits).await?,
+                None => Resolved::default(),
+            };
+            let event = change.caller.event("token.update", id.0, &patch)?;
+            token::update(&mut change.db, id, &patch, &resolved, &[event]).await?;
+            let mut after = before;
+            set(&mut after.description, patch.description);
+            set(&mut after.roles, patch.roles);
+            set(&mut after.limits, patch.limits);
+            after.expires_at = patch.expires_at.or(after.expires_at);
+            after.revision += 1;
+            change.commit(after).await
+        })
+        .await
+    }
+
+    /// Revokes a token: it is refused by every server within a second, and its sessions end.
+    pub async fn revoke_token(
+        &self,
+        caller: Caller,
+        id: TokenId,
+        if_match: Option<i64>,
+    ) -> Result<()> {
+        require(&caller, Right::Administer)?;
+        self.change(caller, Locks::token(id), move |mut change| async move {
+            let token: Token = there(&mut change.db, id).await?;
+            check_revision(if_match, token.revision)?;
+            let detail = json!({ "name": token.name, "public_id": token.public_id });
+            let event = change.caller.event("token.revoke", id.0, &detail)?;
+            token::delete(&mut change.db, id, &[event]).await?;
+            change.commit(()).await
+        })
+        .await
+    }
+}
+
+/// Lets the caller adopt a locked token.
+async fn take(change: &mut Change, maker: &Maker, id: TokenId, new: &NewToken) -> Result<Token> {
+    let mut before: Token = there(&mut change.db, id).await?;
+    may_adopt(&mut change.db, maker, &before).await?;
+    let is_same = before.roles == new.roles
+        && before.limits == new.limits
+        && before.description == new.description
+        && before.expires_at.map(unix) == new.expires_at.map(unix);
+    if !is_same {
+        return Err(Title::of(&before).differs("with other roles, limits, description or end"));
+    }
+    adopt(
+        &mut change.db,
+        maker,
+        &mut before,
+        json!({ "name": new.name }),
+    )
+    .await?;
+    Ok(before)
+}
+
+/// Checks what does not depend on what is stored.
+fn check(roles: &BTreeSet<Role>, limits: &Limits) -> Result<()> {
+    if roles.is_empty() {
+        return Err(Error::Invalid(
+            "a token has at least one role: admin, operator, allocator, planner, reader, auditor or metrics".to_owned(),
+        ));
+    }
+    if roles.contains(&Role::Admin) && !limits.is_empty() {
+        return Err(Error::Invalid(
+            "the role admin may do everything, so it can't be limited; leave limits out, or give another role".to_owned(),
+        ));
+    }
+    let longest = [
+        ("vrfs", limits.vrfs.len()),
+        ("pools", limits.pools.len()),
+        ("profiles", limits.profiles.len()),
+        ("vpcs", limits.vpcs.len()),
+    ];
+    match longest.into_iter().find(|(_, count)| *count > MAX_LIMITS) {
+        Some((what, count)) => Err(Error::Invalid(format!(
+            "limits.{what} has at most {MAX_LIMITS} entries, this one has {count}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn check_end(expires_at: Option<OffsetDateTime>) -> Result<()> {
+    match expires_at {
+        Some(at) if at <= OffsetDateTime::now_utc() => Err(Error::Invalid(
+            "expires_at is in the past; to end a token now, delete it".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// PostgreSQL keeps microseconds, so ends are compared by the second.
+fn unix(at: OffsetDateTime) -> i64 {
+    at.unix_timestamp()
+}
+
+fn no_pepper() -> Error {
+    Error::Unavailable(
+        "this server has no pepper, without which no token can be made; an operator sets IPAM_TOKEN_PEPPER, or \
+         IPAM_TOKEN_PEPPER_FILE, to the same 32 random characters or more on every server",
+        None,
+    )
+}
+
+/// What the names in limits mean.
+async fn resolve(db: &mut Connection, limits: &Limits) -> Result<Resolved> {
+    let missing = |what: &str, key: &str| {
+        Error::Invalid(format!(
+            "limits.{what}: there is none that is called \"{key}\""
+        ))
+    };
+    let mut resolved = Resolved::default();
+    for key in &limits.vrfs {
+        let found = vrf::find_id(db, key.parse().ok(), key).await?;
+        let id = found.ok_or_else(|| missing("vrfs", key))?;
+        resolved.vrfs.get_or_insert_default().push(id);
+    }
+    for key in &limits.pools {
+        let id = one_pool(db, key)
+            .await?
+            .ok_or_else(|| missing("pools", key))?;
+        resolved.pools.get_or_insert_default().push(id);
+    }
+    for key in &limits.profiles {
+        let found = profile::find_id(db, key.parse().ok(), key).await?;
+        let id = found.ok_or_else(|| missing("profiles", key))?;
+        resolved.profiles.get_or_insert_default().push(id);
+    }
+    Ok(resolved)
+}
+
+/// A pool by id, by its name if only one VRF has a pool of that name, or by `vrf/name`.
+async fn one_pool(db: &mut Connection, key: &str) -> Result<Option<PoolId>> {
+    let (vrf, name) = match key.split_once('/') {
+        Some((vrf, name)) => (Some(vrf), name),
+        None => (None, key),
+    };
+    let found = pool::find(db, name.parse().ok(), name).await?;
+    let mut found: Vec<_> = found
+        .into_iter()
+        .filter(|(_, of)| vrf.is_none_or(|vrf| of == vrf))
+        .collect();
+    match found.len() {
+        0 => Ok(None),
+        1 => Ok(found.pop().map(|(id, _)| id)),
+        _ => Err(Error::Invalid(format!(
+            "limits.pools: several VRFs have a pool \"{name}\"; write vrf/{name}, or its id"
+        ))),
+    }
+}

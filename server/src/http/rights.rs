@@ -1,0 +1,213 @@
+//! What each route needs: one table, from which requests are refused and the document is completed. A route that is not in
+//! it is refused to everybody.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::Method,
+};
+use ipam_shared::error::Code;
+use serde_json::Value;
+
+use super::error::Refusal;
+use crate::{
+    domain::token::Principal,
+    rights::Right::{self, Administer, Allocate, Any, Audit, Metrics, Operate, Plan, Read},
+};
+
+/// Method, path, and what a request needs. What is a dry run needs only [`Plan`]: the domain refuses others that have no
+/// more.
+pub const ROUTES: &[(&str, &str, Right)] = &[
+    ("GET", "/api/v1/whoami", Any),
+    ("POST", "/api/v1/allocations", Plan),
+    ("GET", "/api/v1/allocations", Read),
+    ("POST", "/api/v1/allocations/batch", Plan),
+    ("GET", "/api/v1/allocations/{id}", Read),
+    ("PATCH", "/api/v1/allocations/{id}", Plan),
+    ("DELETE", "/api/v1/allocations/{id}", Allocate),
+    ("POST", "/api/v1/vpcs", Allocate),
+    ("GET", "/api/v1/vpcs", Read),
+    ("GET", "/api/v1/vpcs/{vpc}", Read),
+    ("PATCH", "/api/v1/vpcs/{vpc}", Allocate),
+    ("DELETE", "/api/v1/vpcs/{vpc}", Allocate),
+    ("POST", "/api/v1/vrfs", Operate),
+    ("GET", "/api/v1/vrfs", Read),
+    ("GET", "/api/v1/vrfs/{vrf}", Read),
+    ("PATCH", "/api/v1/vrfs/{vrf}", Operate),
+    ("DELETE", "/api/v1/vrfs/{vrf}", Operate),
+    ("POST", "/api/v1/pools", Operate),
+    ("GET", "/api/v1/pools", Read),
+    ("GET", "/api/v1/pools/{pool}", Read),
+    ("PATCH", "/api/v1/pools/{pool}", Operate),
+    ("DELETE", "/api/v1/pools/{pool}", Operate),
+    ("GET", "/api/v1/pools/{pool}/free", Read),
+    ("POST", "/api/v1/profiles", Operate),
+    ("GET", "/api/v1/profiles", Read),
+    ("GET", "/api/v1/profiles/{profile}", Read),
+    ("PATCH", "/api/v1/profiles/{profile}", Operate),
+    ("DELETE", "/api/v1/profiles/{profile}", Operate),
+    ("POST", "/api/v1/reservations", Operate),
+    ("GET", "/api/v1/reservations", Read),
+    ("GET", "/api/v1/reservations/{id}", Read),
+    ("PATCH", "/api/v1/reservations/{id}", Operate),
+    ("DELETE", "/api/v1/reservations/{id}", Operate),
+    ("POST", "/api/v1/tokens", Administer),
+    ("GET", "/api/v1/tokens", Administer),
+    ("GET", "/api/v1/tokens/{token}", Administer),
+    ("PATCH", "/api/v1/tokens/{token}", Administer),
+    ("DELETE", "/api/v1/tokens/{token}", Administer),
+    // The domain asks for the right to change each thing.
+    ("POST", "/api/v1/confirmations", Read),
+    ("POST", "/api/v1/claims", Read),
+    ("GET", "/api/v1/lookup", Read),
+    ("GET", "/api/v1/history", Read),
+    ("GET", "/api/v1/events", Audit),
+    ("POST", "/api/v1/import", Administer),
+    ("GET", "/api/v1/export", Read),
+    ("GET", "/metrics", Metrics),
+    // The original API.
+    ("POST", "/allocate", Plan),
+    ("GET", "/allocations", Read),
+    ("PUT", "/allocations/{id}", Allocate),
+    ("DELETE", "/allocations/{id}", Allocate),
+    ("DELETE", "/vpcs/{name}", Allocate),
+    ("GET", "/calculate", Any),
+    // Pages.
+    ("GET", "/", Read),
+    ("GET", "/ui/pools/{id}", Read),
+    ("GET", "/ui/allocations", Read),
+    ("GET", "/ui/allocations/new", Plan),
+    ("POST", "/ui/allocations/new", Plan),
+    ("GET", "/ui/allocations/{id}", Read),
+    ("POST", "/ui/allocations/{id}/vpc", Allocate),
+    ("POST", "/ui/allocations/{id}/labels", Allocate),
+    ("POST", "/ui/allocations/{id}/protection", Allocate),
+    ("GET", "/ui/allocations/{id}/release", Allocate),
+    ("POST", "/ui/allocations/{id}/release", Allocate),
+    ("GET", "/ui/vpcs", Read),
+    ("GET", "/ui/vpcs/{id}/delete", Allocate),
+    ("POST", "/ui/vpcs/{id}/delete", Allocate),
+    ("GET", "/ui/sessions", Any),
+    ("POST", "/ui/sessions", Any),
+    ("GET", "/ui/sign-in", Any),
+    ("POST", "/ui/sign-in", Any),
+    ("POST", "/ui/sign-out", Any),
+    ("GET", "/ui/{*rest}", Any),
+];
+
+/// What a request of that method for that route needs; none if the table does not have it.
+fn needed(method: &Method, path: &str) -> Option<Right> {
+    static TABLE: LazyLock<HashMap<(&str, &str), Right>> = LazyLock::new(|| {
+        let rows = ROUTES.iter();
+        rows.map(|(method, path, right)| ((*method, *path), *right))
+            .collect()
+    });
+    let method = if *method == Method::HEAD {
+        "GET"
+    } else {
+        method.as_str()
+    };
+    TABLE.get(&(method, path)).copied()
+}
+
+/// Whether somebody may make a request.
+///
+/// # Errors
+/// With what is missing. What is not in the table is for nobody; a method that the route does not have goes on, since there
+/// is nothing behind it but the refusal that says so.
+pub(crate) fn check(request: &Request, who: &Principal) -> Result<(), String> {
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map_or("", MatchedPath::as_str);
+    let right = match needed(request.method(), path) {
+        Some(right) => right,
+        None if ROUTES.iter().any(|(_, known, _)| *known == path) => return Ok(()),
+        None => return Err("nobody may do this: the route has no right".to_owned()),
+    };
+    if who.rights.may(right) {
+        return Ok(());
+    }
+    Err(format!(
+        "this needs the role {}, and {} has {}; ask an administrator for a token that has it",
+        names(right).join(" or "),
+        who.actor,
+        roles(who)
+    ))
+}
+
+fn roles(who: &Principal) -> String {
+    let roles: Vec<_> = who
+        .rights
+        .roles()
+        .iter()
+        .map(|role| role.as_str())
+        .collect();
+    roles.join(" and ")
+}
+
+fn names(right: Right) -> Vec<&'static str> {
+    right.roles().iter().map(|role| role.as_str()).collect()
+}
+
+/// The same, as a problem.
+pub(super) fn require(request: &Request, who: &Principal) -> Result<(), Refusal> {
+    check(request, who).map_err(|detail| Refusal::new(Code::Forbidden, detail))
+}
+
+/// Says in the document which roles an operation needs.
+pub(super) fn describe(method: &str, path: &str, operation: &mut Value) {
+    let Some(right) = method
+        .to_uppercase()
+        .parse()
+        .ok()
+        .and_then(|method| needed(&method, path))
+    else {
+        return;
+    };
+    let needs = match right {
+        Any => "Any valid key will do.".to_owned(),
+        Plan => "Needs the role allocator or admin; a dry run needs only planner.".to_owned(),
+        right => format!("Needs the role {}.", names(right).join(" or ")),
+    };
+    let text = match operation["description"].as_str() {
+        Some(text) if !text.is_empty() => format!("{text}\n\n{needs}"),
+        _ => needs,
+    };
+    operation["description"] = text.into();
+    operation["x-ipam-roles"] = names(right).into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_each_route_once() {
+        let mut seen = std::collections::HashSet::new();
+        for (method, path, _) in ROUTES {
+            assert!(seen.insert((method, path)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn every_operation_of_the_document_has_a_row() {
+        let document = super::super::openapi::document();
+        let paths = document["paths"].as_object().unwrap();
+        for (path, item) in paths {
+            for method in item.as_object().unwrap().keys() {
+                if path == "/api/v1/proof" {
+                    continue;
+                }
+                let method: Method = method.to_uppercase().parse().unwrap();
+                assert!(needed(&method, path).is_some(), "{method} {path}");
+            }
+        }
+        for (method, path, _) in ROUTES.iter().filter(|row| row.1.starts_with("/api/")) {
+            let item = &paths.get(*path).unwrap_or_else(|| panic!("{path} is gone"));
+            assert!(
+                !item[method.to_lowercase()].is_null(),
+                "{method} {path} is gone"
+            );
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! What a limited token sees and does: what it does not cover looks like what does not exist, everywhere.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, VPCS, VRFS};
+
+/// A world with two teams, and what each of them has.
+struct World {
+    api: Api,
+    /// Of team a, and of team b: an allocation each.
+    a: Value,
+    b: Value,
+}
+
+const A: &str = "team-a-prod";
+const B: &str = "team-b-prod";
+
+impl World {
+    async fn new() -> Self {
+        let api = Api::with_connections(8).await;
+        api.post(VRFS, &json!({"name": "dev"})).await.ok(201);
+        for (name, vrf, range) in [
+            ("left", "default", "10.8.0.0/16"),
+            ("right", "default", "10.9.0.0/16"),
+            ("left", "dev", "10.8.0.0/16"),
+        ] {
+            let new = json!({"name": name, "vrf": vrf, "ranges": [range], "max_prefix_length": 28});
+            api.post(POOLS, &new).await.ok(201);
+        }
+        let one = |vpc: &str, pool: &str| json!({"vpc": vpc, "name": "one", "pools": [pool], "prefix_length": 24, "labels": {"team": vpc[5..6]}});
+        let a = api.allocate(one(A, "left")).await;
+        let b = api.allocate(one(B, "right")).await;
+        api.post(VPCS, &json!({"name": "dev-a", "vrf": "dev"}))
+            .await
+            .ok(201);
+        let reserved = json!({"cidr": "10.9.128.0/24", "reason": "the secret of team b"});
+        api.post(RESERVATIONS, &reserved).await.ok(201);
+        Self { api, a, b }
+    }
+
+    async fn token(&self, roles: &[&str], limits: Value) -> String {
+        let name = format!("t-{}", Uuid::new_v4());
+        self.api
+            .token(json!({"name": name, "roles": roles, "limits": limits}))
+            .await
+    }
+
+    async fn get(&self, key: &str, path: &str) -> crate::support::Reply {
+        self.api.as_who(key, "GET", path, &Value::Null).await
+    }
+}
+
+/// The limits that keep to team a, each by other means.
+fn limits() -> [Value; 4] {
+    [
+        json!({"vpcs": ["team-a-*"]}),
+        json!({"labels": {"team": "a"}}),
+        json!({"pools": ["default/left"]}),
+        json!({"vpcs": ["TEAM-A-*"], "pools": ["default/left"], "vrfs": ["default"]}),
+    ]
+}
+
+/// A refusal without what names the request.
+fn text(reply: &crate::support::Reply, id: &str) -> String {
+    let mut json = reply.json.clone();
+    json["request_id"] = Value::Null;
+    json.to_string().replace(id, "ID")
+}
+
+#[tokio::test]
+async fn what_is_not_covered_looks_like_what_does_not_exist() {
+    let world = World::new().await;
+    let nobody = Uuid::now_v7().to_string();
+    let (own, foreign) = (
+        world.a["id"].as_str().unwrap(),
+        world.b["id"].as_str().unwrap(),
+    );
+    for limits in limits() {
+        let key = world.token(&["allocator", "auditor"], limits.clone()).await;
+        world
+            .get(&key, &format!("{ALLOCATIONS}/{own}"))
+            .await
+            .ok(200);
+        let list = world.get(&key, ALLOCATIONS).await.ok(200);
+        assert_eq!(
+            list["items"].as_array().unwrap().len(),
+            1,
+            "{limits}: {list}"
+        );
+        assert_eq!(list["items"][0]["id"], own);
+        for (method, body) in [
+            ("GET", Value::Null),
+            ("PATCH", json!({"description": "mine"})),
+            ("PATCH", json!({"prefix_length": 25, "dry_run": true})),
+            ("PATCH", json!({"vpc": A})),
+            ("DELETE", Value::Null),
+        ] {
+            let of = async |id: &str| {
+                let path = format!("{ALLOCATIONS}/{id}");
+                let reply = world.api.as_who(&key, method, &path, &body).await;
+                assert_eq!(
+                    reply.status, 404,
+                    "{limits} {method} {body}: {}",
+                    reply.text
+                );
+                text(&reply, id)
+            };
+            assert_eq!(
+                of(foreign).await,
+                of(&nobody).await,
+                "{limits} {method} {body}"
+            );
+        }
+        // Confirmed by nobody who does not see it.
+        let claims = json!({"claims": [
+            {"kind": "allocation", "id": foreign, "claim": world.b["claim"]},
+            {"kind": "allocation", "id": nobody, "claim": Uuid::new_v4()},
+            {"kind": "allocation", "id": own, "claim": world.a["claim"]},
+        ]});
+        for path in ["/api/v1/confirmations", "/api/v1/claims"] {
+            let reply = world.api.as_who(&key, "POST", path, &claims).await.ok(200);
+            let status: Vec<_> = (0..3)
+                .map(|at| reply["results"][at]["status"].as_str().unwrap())
+                .collect();
+            assert_eq!(
+                status,
+                ["unknown", "unknown", "confirmed"],
+                "{limits} {path}"
+            );
+        }
+        // Everything that reads, and nothing of the other team in it.
+        for path in [
+            VPCS,
+            POOLS,
+            RESERVATIONS,
+            "/api/v1/events",
+            "/api/v1/history?cidr=10.0.0.0/8",
+            "/api/v1/lookup?ip=10.9.0.1",
+            "/api/v1/lookup?ip=10.9.128.1",
+            "/api/v1/lookup?ip=10.8.0.1",
+            "/allocations",
+            "/api/v1/allocations?within=10.0.0.0/8",
+            "/api/v1/allocations?contains=10.9.0.1",
+        ] {
+            let reply = world.get(&key, path).await;
+            assert_eq!(reply.status, 200, "{limits} {path}: {}", reply.text);
+            // Pools and labels limit allocations, and not VPCs.
+            if limits["vpcs"].is_null() && [VPCS, "/api/v1/events"].contains(&path) {
+                continue;
+            }
+            for secret in [B, foreign, "team-b"] {
+                // A reservation has no VPC and no labels: only limits to pools or VRFs hide it.
+                let is_reason = secret == "team-b" && reply.text.contains("secret of team b");
+                assert!(
+                    !reply.text.contains(secret) || is_reason,
+                    "{limits} {path}: {}",
+                    reply.text
+                );
+            }
+        }
+        let page = world.get(&key, &format!("{ALLOCATIONS}?vpc={B}")).await;
+        if limits["vpcs"].is_array() {
+            page.problem(404, "not_found");
+        } else {
+            assert_eq!(page.ok(200)["items"], json!([]));
+        }
+        world
+            .get(&key, "/api/v1/export")
+            .await
+            .problem(403, "forbidden");
+    }
+    world.api.verify().await;
+}
+
+#[tokio::test]
+async fn nothing_gets_out_of_the_limits() {
+    let world = World::new().await;
+    let (own, foreign) = (
+        world.a["id"].as_str().unwrap(),
+        world.b["id"].as_str().unwrap(),
+    );
+    let before = world.api.count("select count(*) from allocation").await;
+    for limits in limits() {
+        let key = world.token(&["allocator"], limits.clone()).await;
+        let ask = async |body: Value| world.api.as_who(&key, "POST", ALLOCATIONS, &body).await;
+        // In another VPC, pool, VRF, without the label: whichever the limits forbid, and for the dry run too.
+        for dry_run in [false, true] {
+            for (body, limit) in [
+                (
+                    json!({"vpc": B, "pools": ["left"], "prefix_length": 24, "labels": {"team": "a"}}),
+                    "vpcs",
+                ),
+                (
+                    json!({"vpc": A, "pools": ["right"], "prefix_length": 24, "labels": {"team": "a"}}),
+                    "pools",
+                ),
+                (
+                    json!({"vpc": A, "pools": ["left"], "prefix_length": 24}),
+                    "labels",
+                ),
+                (
+                    json!({"vpc": A, "hosts": 5, "labels": {"team": "a"}}),
+                    "pools",
+                ),
+                (
+                    json!({"vpc": "dev-a", "pools": ["left"], "prefix_length": 24, "labels": {"team": "a"}}),
+                    "vrfs",
+                ),
+            ] {
+                if limits[limit].is_null() {
+                    continue;
+                }
+                let mut body = body;
+                body["dry_run"] = json!(dry_run);
+                let reply = ask(body.clone()).await;
+                assert!(
+                    [403, 404].contains(&reply.status),
+                    "{limits} {body}: {}",
+                    reply.text
+                );
+                assert!(!reply.text.contains(foreign));
+            }
+        }
+        // What it has can't leave them either.
+        let path = format!("{ALLOCATIONS}/{own}");
+        for (patch, limit) in [
+            (json!({"vpc": B}), "vpcs"),
+            (json!({"labels": {}}), "labels"),
+        ] {
+            if limits[limit].is_null() {
+                continue;
+            }
+            world
+                .api
+                .as_who(&key, "PATCH", &path, &patch)
+                .await
+                .problem(403, "forbidden");
+        }
+        // An explicit network of somebody else says that it is taken, and not by whom.
+        let body =
+            json!({"vpc": A, "pools": ["left"], "cidr": "10.8.0.0/24", "labels": {"team": "a"}});
+        let reply = ask(body).await;
+        let (detail, _) = reply.problem(409, "overlap");
+        assert!(!detail.contains(A), "{detail}");
+        // And within the limits it works.
+        let body =
+            json!({"vpc": A, "pools": ["left"], "prefix_length": 28, "labels": {"team": "a"}});
+        let made = ask(body).await.ok(201);
+        let path = format!("{ALLOCATIONS}/{}", made["id"].as_str().unwrap());
+        world
+            .api
+            .as_who(&key, "PATCH", &path, &json!({"description": "d"}))
+            .await
+            .ok(200);
+        world
+            .api
+            .as_who(&key, "DELETE", &path, &Value::Null)
+            .await
+            .ok(204);
+        // Deleted is not unknown: a state that has it may forget it.
+        let reply = world.get(&key, &path).await;
+        assert_eq!(reply.status, 410, "{limits}: {}", reply.text);
+    }
+    assert_eq!(
+        world.api.count("select count(*) from allocation").await,
+        before
+    );
+    world.api.verify().await;
+}
+
+#[tokio::test]
+async fn what_others_released_within_the_limits_is_gone_and_not_unknown() {
+    let world = World::new().await;
+    let path = |it: &Value| format!("{ALLOCATIONS}/{}", it["id"].as_str().unwrap());
+    world.api.delete(&path(&world.a)).await.ok(204);
+    world.api.delete(&path(&world.b)).await.ok(204);
+    for limits in [
+        json!({"vpcs": ["team-a-*"]}),
+        json!({"pools": ["default/left"]}),
+    ] {
+        let key = world.token(&["reader"], limits).await;
+        world.get(&key, &path(&world.a)).await.problem(410, "gone");
+        world
+            .get(&key, &path(&world.b))
+            .await
+            .problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_of_one_vrf_keeps_to_it() {
+    let world = World::new().await;
+    let key = world.token(&["operator"], json!({"vrfs": ["dev"]})).await;
+    let post = async |path: &str, body: Value| world.api.as_who(&key, "POST", path, &body).await;
+    let new = |vrf: &str| json!({"name": "mine", "vrf": vrf, "ranges": ["10.77.0.0/16"]});
+    post(POOLS, new("dev")).await.ok(201);
+    let (hidden, missing) = (
+        post(POOLS, new("default")).await,
+        post(POOLS, new("nowhere")).await,
+    );
+    hidden.problem(404, "not_found");
+    assert_eq!(text(&hidden, "default"), text(&missing, "nowhere"));
+    let reserve = |vrf: &str| json!({"cidr": "10.77.0.0/24", "reason": "r", "vrf": vrf});
+    post(RESERVATIONS, reserve("dev")).await.ok(201);
+    post(RESERVATIONS, reserve("default"))
+        .await
+        .problem(404, "not_found");
+    post(RESERVATIONS, json!({"cidr": "10.77.0.0/24", "reason": "r"}))
+        .await
+        .problem(404, "not_found");
+    post(VRFS, json!({"name": "another"}))
+        .await
+        .problem(403, "forbidden");
+    let profile = json!({"name": "p", "members": [{"role": "a", "pool": "mine"}]});
+    post(PROFILES, profile).await.problem(403, "forbidden");
+    let vrfs = world.get(&key, VRFS).await.ok(200);
+    assert_eq!(vrfs["items"].as_array().unwrap().len(), 1);
+    assert_eq!(vrfs["items"][0]["name"], "dev");
+    assert_eq!(
+        world.get(&key, POOLS).await.ok(200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    let primary = world
+        .api
+        .get(&format!("{POOLS}?name=primary"))
+        .await
+        .ok(200)["items"][0]["id"]
+        .clone();
+    for method in ["PATCH", "DELETE"] {
+        let path = format!("{POOLS}/{}", primary.as_str().unwrap());
+        world
+            .api
+            .as_who(&key, method, &path, &json!({"description": "mine"}))
+            .await
+            .problem(404, "not_found");
+    }
+    world
+        .api
+        .as_who(
+            &key,
+            "PATCH",
+            &format!("{VRFS}/dev"),
+            &json!({"description": "ours"}),
+        )
+        .await
+        .ok(200);
+    world.api.verify().await;
+}
+
+#[tokio::test]
+async fn a_vpc_is_not_deleted_with_what_the_token_does_not_cover() {
+    let world = World::new().await;
+    let more = json!({"vpc": A, "pools": ["right"], "prefix_length": 24, "labels": {"team": "b"}});
+    world.api.allocate(more).await;
+    for limits in [
+        json!({"labels": {"team": "a"}}),
+        json!({"pools": ["default/left"]}),
+    ] {
+        let key = world.token(&["allocator"], limits).await;
+        let path = format!("{VPCS}/{A}?cascade=true");
+        world
+            .api
+            .as_who(&key, "DELETE", &path, &Value::Null)
+            .await
+            .problem(403, "forbidden");
+    }
+    let key = world
+        .token(&["allocator"], json!({"vpcs": ["team-a-*"]}))
+        .await;
+    let path = format!("{VPCS}/{A}?cascade=true");
+    assert_eq!(
+        world
+            .api
+            .as_who(&key, "DELETE", &path, &Value::Null)
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_full_pool_names_nobody_that_the_token_does_not_cover() {
+    let world = World::new().await;
+    let pool = json!({"name": "small", "ranges": ["10.10.0.0/24"], "max_prefix_length": 28});
+    world.api.post(POOLS, &pool).await.ok(201);
+    world
+        .api
+        .allocate(json!({"vpc": B, "name": "all", "pools": ["small"], "prefix_length": 24}))
+        .await;
+    let key = world
+        .token(&["allocator"], json!({"vpcs": ["team-a-*"]}))
+        .await;
+    let ask = json!({"vpc": A, "pools": ["small"], "prefix_length": 26});
+    let reply = world.api.as_who(&key, "POST", ALLOCATIONS, &ask).await;
+    reply.problem(409, "pool_exhausted");
+    assert!(!reply.text.contains(B), "{}", reply.text);
+    let small = world
+        .get(&key, &format!("{POOLS}?name=small"))
+        .await
+        .ok(200)["items"][0]["id"]
+        .clone();
+    let free = world
+        .get(
+            &key,
+            &format!("{POOLS}/{}/free?prefix_length=26", small.as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(free.status, 200, "{}", free.text);
+    assert!(!free.text.contains(B), "{}", free.text);
+}
+
+#[tokio::test]
+async fn a_limited_reader_does_not_change_what_others_read() {
+    // Both are served by the same connections and the same memory of the address plan.
+    let world = World::new().await;
+    let key = world
+        .token(&["reader", "planner"], json!({"vrfs": ["dev"]}))
+        .await;
+    for _ in 0..20 {
+        assert_eq!(
+            world.get(&key, POOLS).await.ok(200)["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+        let dry = json!({"vpc": "dev-a", "pools": ["left"], "prefix_length": 24, "dry_run": true});
+        world
+            .api
+            .as_who(&key, "POST", ALLOCATIONS, &dry)
+            .await
+            .ok(200);
+        assert_eq!(
+            world.api.get(POOLS).await.ok(200)["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            5
+        );
+        let dry = json!({"vpc": A, "pools": ["right"], "prefix_length": 24, "dry_run": true});
+        world.api.post(ALLOCATIONS, &dry).await.ok(200);
+    }
+}
+
+#[tokio::test]
+async fn every_table_has_a_view_for_limited_callers() {
+    let api = Api::start().await;
+    // What has none is read as it is, and says nothing of anybody.
+    let open = "'_sqlx_migrations', 'address_plan', 'event_seal', 'idempotency_key', 'origin'";
+    let missing = api
+        .text_of(&format!(
+            "select coalesce(string_agg(relname, ', '), '') from pg_class as t
+            where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname not in ({open})
+                and not exists (
+                    select from pg_class as v where v.relnamespace = 'ipam_scoped'::regnamespace and v.relname = t.relname
+                )"
+        ))
+        .await;
+    assert_eq!(missing, "", "tables without a view in ipam_scoped");
+    // A column that a later migration adds has to be added to the view.
+    let missing = api
+        .text_of(
+            "select coalesce(string_agg(table_name || '.' || column_name, ', '), '') from information_schema.columns as t
+            where table_schema = 'public'
+                and exists (select from pg_class where relnamespace = 'ipam_scoped'::regnamespace and relname = table_name)
+                and not exists (
+                    select from information_schema.columns as v
+                    where v.table_schema = 'ipam_scoped' and v.table_name = t.table_name
+                        and v.column_name = t.column_name and v.udt_name = t.udt_name
+                )",
+        )
+        .await;
+    assert_eq!(missing, "", "columns without a view");
+}

@@ -1,0 +1,439 @@
+//! Tokens: who may do what, and where.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    api::ownership::{Owner, by_name, owned},
+    ids::{Claim, TokenId},
+    labels::Labels,
+    name::{self, Name},
+};
+
+/// Maximum number of entries of one limit.
+pub const MAX_LIMITS: usize = 100;
+
+/// What a token may do. A token has one or several roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, tokens and imports included; it can't be limited.
+    Admin,
+    /// Reads, and creates, changes and deletes pools, profiles, VRFs and reservations.
+    Operator,
+    /// Reads, and creates, changes and releases allocations and VPCs.
+    Allocator,
+    /// Reads, and makes dry runs of requests for space.
+    Planner,
+    /// Reads everything but the audit log.
+    Reader,
+    /// Reads everything and the audit log.
+    Auditor,
+    /// Reads `/metrics` and nothing else.
+    Metrics,
+}
+
+impl Role {
+    /// Every role, the most powerful first.
+    pub const ALL: [Self; 7] = [
+        Self::Admin,
+        Self::Operator,
+        Self::Allocator,
+        Self::Planner,
+        Self::Reader,
+        Self::Auditor,
+        Self::Metrics,
+    ];
+
+    /// As written in a body.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Allocator => "allocator",
+            Self::Planner => "planner",
+            Self::Reader => "reader",
+            Self::Auditor => "auditor",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+/// A text that is no role.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "there is no role {0:?}; there are admin, operator, allocator, planner, reader, auditor and metrics"
+)]
+pub struct UnknownRole(String);
+
+/// A pattern of VPC names, in which `*` stands for any text, also for none. Letters A to Z match in either case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(transparent)]
+pub struct Pattern(String);
+
+/// Why a text is not a valid pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a pattern of VPC names has 1 to 128 characters, none of them a control character or \"/\""
+)]
+pub struct PatternError;
+
+impl Pattern {
+    /// The pattern as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a name matches. Takes time in proportion to the product of both lengths at most.
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name) = (name::fold(&self.0), name::fold(name));
+        let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+        let (mut at, mut next) = (0, 0);
+        // Where to go on if the text of the last `*` has to grow.
+        let mut retry = None;
+        while next < name.len() {
+            if pattern.get(at) == Some(&b'*') {
+                retry = Some((at, next));
+                at += 1;
+            } else if pattern.get(at) == Some(&name[next]) {
+                at += 1;
+                next += 1;
+            } else if let Some((star, from)) = retry {
+                retry = Some((star, from + 1));
+                at = star + 1;
+                next = from + 1;
+            } else {
+                return false;
+            }
+        }
+        pattern[at..].iter().all(|byte| *byte == b'*')
+    }
+
+    /// The same pattern for SQL's `like`, folded.
+    pub fn to_like(&self) -> String {
+        let mut like = String::with_capacity(self.0.len() + 4);
+        for c in name::fold(&self.0).chars() {
+            match c {
+                '*' => like.push('%'),
+                '%' | '_' | '\\' => like.extend(['\\', c]),
+                _ => like.push(c),
+            }
+        }
+        like
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        let fits = (1..=name::MAX_NAME).contains(&text.chars().count());
+        if fits && !text.chars().any(|c| c.is_control() || c == '/') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(PatternError)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where a token may do what its roles allow. What is missing or empty is no limit; several limits hold together. What a
+/// token does not cover does not exist for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Only these VRFs, by id or name. A VPC whose profile takes blocks from pools of `default` needs that here too.
+    #[serde(
+        default,
+        deserialize_with = "super::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub vrfs: Vec<String>,
+    /// Only these pools, by id, by name if only one VRF has a pool of that name, or as `vrf/name`.
+    #[serde(
+        default,
+        deserialize_with = "super::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub pools: Vec<String>,
+    /// Only these profiles, by id or name; requests that name pools themselves are not covered then.
+    #[serde(
+        default,
+        deserialize_with = "super::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub profiles: Vec<String>,
+    /// Only VPCs whose name matches one of these patterns, such as `team-a-*`.
+    #[serde(
+        default,
+        deserialize_with = "super::or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub vpcs: Vec<Pattern>,
+    /// Only allocations with all of these labels.
+    #[serde(
+        default,
+        deserialize_with = "super::or_default",
+        skip_serializing_if = "Labels::is_empty"
+    )]
+    pub labels: Labels,
+}
+
+impl Limits {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A new token: `POST /api/v1/tokens`. The reply is the only one that has the secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// Unique, whatever its case: what the audit log calls it by, as `token/NAME`.
+    pub name: Name,
+    /// Free text, at most 1,000 characters.
+    #[serde(default, deserialize_with = "super::or_default")]
+    pub description: String,
+    /// What it may do.
+    pub roles: BTreeSet<Role>,
+    /// Where.
+    #[serde(default, deserialize_with = "super::or_default")]
+    pub limits: Limits,
+    /// Until when; null for no end.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// A change: `PATCH /api/v1/tokens/{id}`. What is missing stays as it is. It takes effect everywhere within a second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TokenPatch {
+    /// Free text.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
+    pub description: Option<String>,
+    /// All roles.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
+    pub roles: Option<BTreeSet<Role>>,
+    /// All limits.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
+    pub limits: Option<Limits>,
+    /// A new end: an earlier one, or a later one.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// Who may do what, and where.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Token {
+    /// Stable id.
+    pub id: TokenId,
+    /// The part of the secret behind `ipam_` that is no secret, to recognise it by.
+    pub public_id: String,
+    /// Unique, whatever its case.
+    pub name: Name,
+    /// Free text.
+    pub description: String,
+    /// What it may do.
+    pub roles: BTreeSet<Role>,
+    /// Where. Names stand for what had them when the limits were set: what is renamed since stays covered.
+    pub limits: Limits,
+    /// Until when; null for no end.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// When it was last used, to the minute; null if never.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub last_used_at: Option<OffsetDateTime>,
+    /// The address that used it then.
+    #[serde(default)]
+    pub last_used_from: Option<String>,
+    /// Who created it.
+    #[serde(default)]
+    pub created_by: Option<String>,
+    /// For whom it was created: the `Ipam-Owner` of its creation; null if there was none.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+    /// Whether an owner has shown its claim; from then on nobody can adopt it by asking for the same.
+    #[serde(default)]
+    pub confirmed: bool,
+    /// A public digest of its claim, by which the holder of the claim can tell that it is still valid: the version 5 UUID
+    /// of `ipam claim` in the namespace given by the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_digest: Option<Uuid>,
+    /// Counts the changes; the ETag.
+    pub revision: i64,
+    /// When it was created.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// Proof of ownership, only in the reply to a creation. Send it in the header `Ipam-Claim` when reading by id, or
+    /// confirm it with `POST /api/v1/confirmations`; from then on nobody can adopt it by asking for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+    /// The secret, only in the reply to a creation. A creation that is repeated by its owner gets a new one, and the one
+    /// before is no longer valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+owned!(Token: |token| format!("token \"{}\"", token.name), by_name(token.name.as_str(), token.id.0));
+
+// By hand, so that the secret is in no log.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Filters of a list: `GET /api/v1/tokens`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
+pub struct TokenFilter {
+    /// Only with this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Only what was created for this owner; empty for what was created for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Only what an owner has confirmed, or only what none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<bool>,
+    /// Items on a page, 1 to 1,000; 100 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u16>,
+    /// The `next_cursor` of the previous page. Items are in the order of their ids, so any id works, even one that is not
+    /// in the list: the page begins after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Who is asking: `GET /api/v1/whoami`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Whoami {
+    /// What the audit log calls the caller: `admin`, or `token/NAME`.
+    pub actor: String,
+    /// The token; null for the administrator's key.
+    #[serde(default)]
+    pub token: Option<TokenId>,
+    /// What the caller may do.
+    pub roles: BTreeSet<Role>,
+    /// Where.
+    pub limits: Limits,
+    /// Until when; null for no end.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (text, matching, others) in [
+            (
+                "team-a-*",
+                &["team-a-", "TEAM-A-prod"][..],
+                &["team-a", "xteam-a-1"][..],
+            ),
+            ("*", &["", "anything"], &[]),
+            ("a*b*c", &["abc", "a-b-b-c", "AxxbyyC"], &["ab", "acb"]),
+            ("**x", &["x", "yx"], &["xy"]),
+            ("100%_", &["100%_"], &["1000a", "100%a"]),
+            ("größe", &["größe"], &["GRÖSSE", "gröÞe"]),
+        ] {
+            for name in matching {
+                assert!(pattern(text).matches(name), "{text} {name}");
+            }
+            for name in others {
+                assert!(!pattern(text).matches(name), "{text} {name}");
+            }
+        }
+        for bad in ["", "a/b", "a\nb", &"a".repeat(129)] {
+            assert!(bad.parse::<Pattern>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn roles_are_written_the_same_everywhere() {
+        for role in Role::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+            assert_eq!(role.as_str().parse::<Role>(), Ok(role));
+        }
+        assert!("root".parse::<Role>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_match_as_their_definition_says(text in "[ab*]{1,8}", name in "[abAB]{0,8}") {
+            fn matches(pattern: &[u8], name: &[u8]) -> bool {
+                match pattern.split_first() {
+                    None => name.is_empty(),
+                    Some((b'*', rest)) => (0..=name.len()).any(|from| matches(rest, &name[from..])),
+                    Some((byte, rest)) => name.first() == Some(byte) && matches(rest, &name[1..]),
+                }
+            }
+            let expected = matches(text.as_bytes(), name.to_ascii_lowercase().as_bytes());
+            prop_assert_eq!(pattern(&text).matches(&name), expected);
+        }
+    }
+}
