@@ -37,6 +37,7 @@ mod reply;
 mod reservation;
 mod retry;
 mod settings;
+mod token;
 mod transfer;
 mod transport;
 mod vpc;

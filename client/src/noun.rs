@@ -9,8 +9,8 @@
 use ipam_shared::{
     api::{
         CLAIM_HEADER, allocation::AllocationFilter, event::EventFilter, lookup::HistoryQuery,
-        pool::PoolFilter, profile::ProfileFilter, reservation::ReservationFilter, vpc::VpcFilter,
-        vrf::VrfFilter,
+        pool::PoolFilter, profile::ProfileFilter, reservation::ReservationFilter,
+        token::TokenFilter, vpc::VpcFilter, vrf::VrfFilter,
     },
     error::Code,
     ids::Claim,
@@ -104,6 +104,7 @@ filters!(
     PoolFilter,
     ProfileFilter,
     ReservationFilter,
+    TokenFilter,
     VpcFilter,
     VrfFilter,
 );

@@ -226,7 +226,7 @@ pub async fn update(
     recorded!(
         events,
         "update token set description = coalesce($7, description), roles = coalesce($8, roles),
-            expires_at = coalesce($9, expires_at), limits = coalesce($10, limits),
+            expires_at = case when $16 then $9 else expires_at end, limits = coalesce($10, limits),
             vrf_ids = case when $10::jsonb is null then vrf_ids else $11 end,
             pool_ids = case when $10::jsonb is null then pool_ids else $12 end,
             profile_ids = case when $10::jsonb is null then profile_ids else $13 end,
@@ -236,14 +236,15 @@ pub async fn update(
         id.0,
         patch.description.as_deref(),
         roles.as_deref(),
-        patch.expires_at,
+        patch.expires_at.flatten(),
         new.map(limits_json).transpose()?,
         vrfs.as_deref(),
         pools.as_deref(),
         profiles.as_deref(),
         patterns.as_deref(),
         new.map(|limits| convert::labels_json(&limits.labels))
-            .transpose()?
+            .transpose()?,
+        patch.expires_at.is_some()
     )
     .execute(db)
     .await?;

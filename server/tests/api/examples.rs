@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Map, Value, json};
 
-use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, VPCS, VRFS, path};
+use crate::support::{
+    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, path,
+};
 
 /// Where they are kept, relative to the crate.
 const FILE: &str = "src/http/contract/examples.json";
@@ -77,7 +79,16 @@ impl<'a> Examples<'a> {
             Value::Array(items) => items.iter().map(|item| self.steady(item)).collect(),
             Value::Object(fields) => fields
                 .iter()
-                .map(|(name, field)| (name.clone(), self.steady(field)))
+                .map(|(name, field)| {
+                    let steady = match name.as_str() {
+                        "public_id" => json!("k3v9m2x7q0ab"),
+                        "secret" => {
+                            json!("ipam_k3v9m2x7q0ab_0123456789abcdefghjkmnpqrstvwxyz9c4t0e")
+                        }
+                        _ => self.steady(field),
+                    };
+                    (name.clone(), steady)
+                })
                 .collect::<Map<_, _>>()
                 .into(),
             other => other.clone(),
@@ -133,6 +144,7 @@ fn has_shape<'a>(text: &'a str, shape: &str) -> Option<&'a str> {
 async fn ask_all(api: &Api) -> Examples<'_> {
     let mut all = Examples::new(api);
     let vrf = vrfs(&mut all).await;
+    tokens(&mut all).await;
     pools(&mut all).await;
     profiles(&mut all).await;
     vpcs(&mut all).await;
@@ -182,6 +194,32 @@ async fn vrfs(all: &mut Examples<'_>) -> (Value, Value) {
     )
     .await;
     (vrf, vrf_again)
+}
+
+async fn tokens(all: &mut Examples<'_>) {
+    let new = json!({
+        "name": "ci-network", "roles": ["allocator"], "description": "The pipeline of the network team",
+        "limits": {"vrfs": ["default"], "vpcs": ["network-*"]}, "expires_at": "2099-01-01T00:00:00Z",
+    });
+    all.ask("create_token", ("POST", TOKENS), &OWNER, new.clone())
+        .await;
+    all.ask("create_token", ("POST", TOKENS), &OWNER, new).await;
+    let path = format!("{TOKENS}/ci-network");
+    all.ask("get_token", ("GET", &path), &[], Value::Null).await;
+    let patch = json!({"roles": ["planner"]});
+    all.ask(
+        "update_token",
+        ("PATCH", &path),
+        &[("if-match", "\"1\"")],
+        patch,
+    )
+    .await;
+    all.ask("list_tokens", ("GET", TOKENS), &[], Value::Null)
+        .await;
+    all.ask("whoami", ("GET", "/api/v1/whoami"), &[], Value::Null)
+        .await;
+    all.ask("delete_token", ("DELETE", &path), &[], Value::Null)
+        .await;
 }
 
 async fn pools(all: &mut Examples<'_>) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, VPCS, VRFS, column, path,
+    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, column, path,
 };
 use crate::transfer::{carry_over, import};
 
@@ -57,6 +57,7 @@ fn nouns() -> Vec<Noun> {
         "min_prefix_length": 20, "required_labels": {"env": []}
     });
     let reservation = json!({"cidr": "10.0.128.0/20", "reason": "old"});
+    let token = json!({"name": "ci", "roles": ["allocator"]});
     let space = json!({"vpc": "home", "name": "web", "hosts": 100});
     vec![
         Noun {
@@ -91,6 +92,11 @@ fn nouns() -> Vec<Noun> {
         Noun {
             different: Some((json!({"name": "prod", "vrf": "other"}), "\"default\"")),
             ..noun("vpc", VPCS, json!({"name": "prod"}), "VPC \"prod\"", "prod")
+        },
+        Noun {
+            reworded: with(token.clone(), &json!({"description": "new"})),
+            different: Some((with(token.clone(), &json!({"roles": ["reader"]})), "roles")),
+            ..noun("token", TOKENS, token, "token \"ci\"", "ci")
         },
         Noun {
             different: Some((with(space.clone(), &json!({"hosts": 101})), "100 hosts")),
@@ -576,6 +582,7 @@ async fn claims_of_everything_are_confirmed_at_once() {
         "confirmed",
         "confirmed",
         "confirmed",
+        "confirmed",
         "claimed",
         "gone",
         "unknown",
@@ -603,7 +610,7 @@ async fn claims_of_everything_are_confirmed_at_once() {
         let events = "select count(*) from event where action like '%.confirm'";
         assert_eq!(
             api.count(events).await,
-            5,
+            6,
             "once, however often it is asked"
         );
     }
@@ -615,7 +622,7 @@ async fn claims_of_everything_are_confirmed_at_once() {
     for bad in [
         json!({"claims": []}),
         json!({"claims": vec![one.clone(); 1001]}),
-        json!({"claims": [{"kind": "token", "id": Uuid::nil(), "claim": Uuid::nil()}]}),
+        json!({"claims": [{"kind": "seal", "id": Uuid::nil(), "claim": Uuid::nil()}]}),
     ] {
         api.post(CONFIRMATIONS, &bad)
             .await

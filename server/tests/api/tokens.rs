@@ -145,7 +145,10 @@ async fn a_token_ends_when_it_says() {
     tokio::time::sleep(Duration::from_millis(1600)).await;
     let reply = api.as_who(&secret, "GET", WHOAMI, &Value::Null).await;
     assert!(reply.problem(401, "unauthorized").0.contains("expired at"));
-    // A longer life brings it back.
+    // A longer life brings it back, and so does one without an end.
+    let patch = json!({"expires_at": null});
+    let changed = api.patch(&format!("{TOKENS}/short"), &patch).await.ok(200);
+    assert_eq!(changed["expires_at"], Value::Null);
     let patch = json!({"expires_at": "2099-01-01T00:00:00Z"});
     api.patch(&format!("{TOKENS}/short"), &patch).await.ok(200);
     tokio::time::sleep(SECOND).await;

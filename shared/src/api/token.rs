@@ -232,7 +232,11 @@ pub struct NewToken {
     #[serde(default, deserialize_with = "super::or_default")]
     pub limits: Limits,
     /// Until when; null for no end.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_at: Option<OffsetDateTime>,
 }
 
@@ -262,13 +266,31 @@ pub struct TokenPatch {
         deserialize_with = "super::given"
     )]
     pub limits: Option<Limits>,
-    /// A new end: an earlier one, or a later one.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "time::serde::rfc3339::option"
-    )]
-    pub expires_at: Option<OffsetDateTime>,
+    /// A new end: an earlier one, or a later one; null for no end.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "end")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Option<OffsetDateTime>>,
+}
+
+/// A time that may be cleared: null is a value, unlike a field that is not given.
+mod end {
+    use serde::{Deserializer, Serializer};
+    use time::{OffsetDateTime, serde::rfc3339::option};
+
+    // Serde passes a reference to the field.
+    #[expect(clippy::ref_option, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(
+        end: &Option<Option<OffsetDateTime>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        option::serialize(&end.flatten(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<OffsetDateTime>>, D::Error> {
+        option::deserialize(deserializer).map(Some)
+    }
 }
 
 /// Who may do what, and where.

@@ -103,7 +103,7 @@ impl Ipam {
         if let Some(description) = &patch.description {
             check_description(description)?;
         }
-        check_end(patch.expires_at)?;
+        check_end(patch.expires_at.flatten())?;
         self.change(caller, Locks::token(id), move |mut change| async move {
             let before: Token = there(&mut change.db, id).await?;
             check_revision(if_match, before.revision)?;
@@ -124,7 +124,7 @@ impl Ipam {
             set(&mut after.description, patch.description);
             set(&mut after.roles, patch.roles);
             set(&mut after.limits, patch.limits);
-            after.expires_at = patch.expires_at.or(after.expires_at);
+            set(&mut after.expires_at, patch.expires_at);
             after.revision += 1;
             change.commit(after).await
         })
@@ -157,18 +157,21 @@ async fn take(change: &mut Change, maker: &Maker, id: TokenId, new: &NewToken) -
     may_adopt(&mut change.db, maker, &before).await?;
     let is_same = before.roles == new.roles
         && before.limits == new.limits
-        && before.description == new.description
         && before.expires_at.map(unix) == new.expires_at.map(unix);
     if !is_same {
-        return Err(Title::of(&before).differs("with other roles, limits, description or end"));
+        return Err(Title::of(&before).differs("with other roles, limits or end"));
     }
-    adopt(
-        &mut change.db,
-        maker,
-        &mut before,
-        json!({ "name": new.name }),
-    )
-    .await?;
+    let patch = TokenPatch {
+        description: (before.description != new.description).then(|| new.description.clone()),
+        ..TokenPatch::default()
+    };
+    if patch != TokenPatch::default() {
+        token::update(&mut change.db, id, &patch, &Resolved::default(), &[]).await?;
+        set(&mut before.description, patch.description.clone());
+        before.revision += 1;
+    }
+    let detail = json!({ "name": new.name, "changed": patch });
+    adopt(&mut change.db, maker, &mut before, detail).await?;
     Ok(before)
 }
 
