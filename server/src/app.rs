@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::{auth::Auth, domain::Ipam};
+use crate::{auth::Auth, domain::Ipam, front::Front};
 
 /// What every handler can reach. Each layer and each handler clones it, which is one counter.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Whether `/metrics` answers without a key.
     pub(crate) is_metrics_open: bool,
+    /// How clients get here.
+    pub(crate) front: Front,
     draining: Arc<AtomicBool>,
 }
 
@@ -33,6 +35,7 @@ impl App {
             ipam,
             auth,
             is_metrics_open: false,
+            front: Front::default(),
             draining: Arc::default(),
         }))
     }
@@ -42,6 +45,15 @@ impl App {
     pub fn with_open_metrics(self, is_metrics_open: bool) -> Self {
         Self(Arc::new(Parts {
             is_metrics_open,
+            ..Arc::unwrap_or_clone(self.0)
+        }))
+    }
+
+    /// With trusted proxies, and the address of the dashboard.
+    #[must_use]
+    pub fn with_front(self, front: Front) -> Self {
+        Self(Arc::new(Parts {
+            front,
             ..Arc::unwrap_or_clone(self.0)
         }))
     }

@@ -8,7 +8,7 @@
 mod process;
 mod watched;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 pub use self::watched::{Watched, WatchedConnections};
 use self::watched::{write_connections, write_pools};
@@ -77,6 +77,8 @@ pub struct Metrics {
     releases: IntCounter,
     batch_sizes: Histogram,
     batch_durations: Histogram,
+    certificate_failures: IntCounter,
+    certificate_expiry: OnceLock<IntGauge>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -194,6 +196,11 @@ impl Default for Metrics {
                 "Time to decide and commit a batch of requests for space",
                 &DURATIONS,
             ),
+            certificate_failures: counter(
+                "ipam_tls_reload_failures_total",
+                "New certificates that could not be used",
+            ),
+            certificate_expiry: OnceLock::new(),
             registry,
         }
     }
@@ -246,6 +253,24 @@ impl Metrics {
     /// An invalid key was sent.
     pub fn wrong_key(&self) {
         self.wrong_keys.inc();
+    }
+
+    /// The certificate in use expires then, in seconds since 1970.
+    pub fn certificate_expires(&self, at: i64) {
+        let gauge = || {
+            // Missing on a server without a certificate, which would seem to have expired otherwise.
+            let gauge = IntGauge::new(
+                "ipam_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use expires",
+            );
+            registered(&self.registry, gauge)
+        };
+        self.certificate_expiry.get_or_init(gauge).set(at);
+    }
+
+    /// A new certificate could not be used.
+    pub fn certificate_not_reloaded(&self) {
+        self.certificate_failures.inc();
     }
 
     /// A request was shed.

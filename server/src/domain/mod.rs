@@ -80,6 +80,15 @@ impl Ipam {
         }))
     }
 
+    /// Counting there, together with what is counted elsewhere.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Parts {
+            metrics,
+            ..Arc::unwrap_or_clone(self.0)
+        }))
+    }
+
     /// A connection for reads without rules.
     pub async fn read(&self) -> Result<Connection> {
         Ok(self.db.read().await?)

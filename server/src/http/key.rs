@@ -9,7 +9,7 @@ use axum::{
 use ipam_shared::error::Code;
 
 use super::{error::Refusal, listen::Peer, request_id::RequestId};
-use crate::{app::App, auth::Denied, domain::Caller};
+use crate::{app::App, auth::Denied, domain::Caller, front::owner};
 
 /// What [`recognise`] found out about the caller, in the extensions of every request.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
         return;
     };
     tracing::warn!(peer = %peer.address(), "somebody sent a wrong API key");
-    peer.delay(app.auth.delay(peer.address())).await;
+    peer.delay(app.auth.delay(owner(peer.address()))).await;
 }
 
 /// Rejects requests without a key, and returns whose it is.
