@@ -8,7 +8,7 @@
 mod process;
 mod watched;
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 pub use self::watched::{Watched, WatchedConnections};
 use self::watched::{write_connections, write_pools};
@@ -78,7 +78,7 @@ pub struct Metrics {
     batch_sizes: Histogram,
     batch_durations: Histogram,
     certificate_failures: IntCounter,
-    certificate_expiry: OnceLock<IntGauge>,
+    certificate_expiry: IntGauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -200,7 +200,10 @@ impl Default for Metrics {
                 "ipam_tls_reload_failures_total",
                 "New certificates that could not be used",
             ),
-            certificate_expiry: OnceLock::new(),
+            certificate_expiry: gauge(
+                "ipam_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use expires; 0 without one",
+            ),
             registry,
         }
     }
@@ -257,15 +260,7 @@ impl Metrics {
 
     /// The certificate in use expires then, in seconds since 1970.
     pub fn certificate_expires(&self, at: i64) {
-        let gauge = || {
-            // Missing on a server without a certificate, which would seem to have expired otherwise.
-            let gauge = IntGauge::new(
-                "ipam_tls_certificate_expiry_timestamp_seconds",
-                "When the certificate in use expires",
-            );
-            registered(&self.registry, gauge)
-        };
-        self.certificate_expiry.get_or_init(gauge).set(at);
+        self.certificate_expiry.set(at);
     }
 
     /// A new certificate could not be used.

@@ -1,6 +1,7 @@
 //! TLS: what is spoken, and that everything holds that holds without it.
 
 use std::{
+    io::Write as _,
     process::Command,
     time::{Duration, Instant},
 };
@@ -45,7 +46,7 @@ fn run(program: &str, arguments: &[&str]) -> Option<(bool, String)> {
             ))
         }
         Err(error) => {
-            eprintln!("SKIPPED: {program}: {error}");
+            _ = writeln!(std::io::stderr(), "SKIPPED: {program}: {error}");
             None
         }
     }
@@ -137,6 +138,19 @@ async fn other_peoples_programs_agree() {
     };
     assert_eq!(healthcheck(&files.variables()), Some(0));
     assert_eq!(healthcheck(&[]), Some(1));
+
+    // The command line trusts who the machine trusts.
+    let list = |authority: Option<&str>| {
+        let output = Command::new(ipam_binary())
+            .args(["list", "--endpoint", url.trim_end_matches("/healthz")])
+            .env_clear()
+            .env("IPAM_API_KEY", TestServer::API_KEY)
+            .envs(authority.map(|file| ("SSL_CERT_FILE", file)))
+            .output()
+            .unwrap();
+        output.status.code()
+    };
+    assert_eq!((list(Some(ca)), list(None)), (Some(0), Some(3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
