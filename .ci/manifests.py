@@ -5,7 +5,7 @@ import sys
 import yaml
 
 # Made by whoever installs, or by an operator; see deploy/kubernetes/base/kustomization.yaml.
-SECRETS_FROM_ELSEWHERE = {"ipam-key", "ipam-postgres-app"}
+SECRETS_FROM_ELSEWHERE = {"ipam-key", "ipam-postgres-app", "ipam-postgres-ca"}
 
 wrong = []
 
@@ -104,6 +104,10 @@ for cluster in (found for found in objects if found["kind"] == "Cluster"):
     synchronous = cluster["spec"]["postgresql"].get("synchronous", {})
     need(synchronous.get("dataDurability") == "required", "a failover of the database can forget allocations")
     need(cluster["spec"]["instances"] >= 3, "with one instance away allocations would stop")
+    for server in (found for found in workloads if found["kind"] == "Deployment"):
+        (container,) = server["spec"]["template"]["spec"]["containers"]
+        variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+        need(variables.get("PGSSLMODE") == "verify-full", "servers do not check which database they talk to")
 
 if wrong:
     sys.exit("\n".join(wrong))

@@ -15,6 +15,7 @@ use crate::{
         Caller, Ipam,
         token::{Principal, Recognised},
     },
+    front::Front,
     secret::Secret,
 };
 
@@ -30,6 +31,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Whether `/metrics` answers without a key.
     pub(crate) is_metrics_open: bool,
+    /// How clients get here.
+    pub(crate) front: Front,
     draining: Arc<AtomicBool>,
 }
 
@@ -40,6 +43,7 @@ impl App {
             ipam,
             auth,
             is_metrics_open: false,
+            front: Front::default(),
             draining: Arc::default(),
         }))
     }
@@ -87,6 +91,15 @@ impl App {
                 Err(Denied::Unavailable)
             }
         }
+    }
+
+    /// With trusted proxies, and the address of the dashboard.
+    #[must_use]
+    pub fn with_front(self, front: Front) -> Self {
+        Self(Arc::new(Parts {
+            front,
+            ..Arc::unwrap_or_clone(self.0)
+        }))
     }
 
     /// From now on `/readyz` fails, so that load balancers stop sending requests here.

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod db;
 pub mod domain;
 pub mod error;
+pub mod front;
 pub mod http;
 mod json;
 mod memory;

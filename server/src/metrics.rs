@@ -77,6 +77,8 @@ pub struct Metrics {
     releases: IntCounter,
     batch_sizes: Histogram,
     batch_durations: Histogram,
+    certificate_failures: IntCounter,
+    certificate_expiry: IntGauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -194,6 +196,14 @@ impl Default for Metrics {
                 "Time to decide and commit a batch of requests for space",
                 &DURATIONS,
             ),
+            certificate_failures: counter(
+                "ipam_tls_reload_failures_total",
+                "New certificates that could not be used",
+            ),
+            certificate_expiry: gauge(
+                "ipam_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use expires; 0 without one",
+            ),
             registry,
         }
     }
@@ -246,6 +256,16 @@ impl Metrics {
     /// An invalid key was sent.
     pub fn wrong_key(&self) {
         self.wrong_keys.inc();
+    }
+
+    /// The certificate in use expires then, in seconds since 1970.
+    pub fn certificate_expires(&self, at: i64) {
+        self.certificate_expiry.set(at);
+    }
+
+    /// A new certificate could not be used.
+    pub fn certificate_not_reloaded(&self) {
+        self.certificate_failures.inc();
     }
 
     /// A request was shed.

@@ -7,7 +7,13 @@ use std::time::{Duration, Instant};
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, Response, header};
 use http_body_util::BodyExt as _;
-use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
+use ipam_server::{
+    app::App,
+    auth::Auth,
+    domain::Ipam,
+    front::{Front, TrustedProxies},
+    router::router,
+};
 use ipam_testing::TestDatabase;
 use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
@@ -346,12 +352,16 @@ async fn signing_in_gives_a_cookie_that_opens_pages_only() {
 
 #[tokio::test]
 async fn over_https_the_cookie_stays_there() {
-    let visitor = Visitor::new().await;
+    let mut visitor = Visitor::new().await;
+    let url = format!("https://{HOST}").parse().unwrap();
+    visitor.app = router(
+        App::new(Ipam::new(visitor.pool.clone()), Auth::new(KEY))
+            .with_front(Front::new(TrustedProxies::default(), url)),
+    );
     let request = visitor
         .request("POST", "/ui/sign-in")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header("origin", format!("https://{HOST}"))
-        .header("x-forwarded-proto", "https");
+        .header("origin", format!("https://{HOST}"));
     let reply = visitor
         .send(request.body(Body::from(encode(&[("key", KEY)]))).unwrap())
         .await;
@@ -362,10 +372,7 @@ async fn over_https_the_cookie_stays_there() {
         "{cookie}"
     );
     let value = &cookie[..cookie.find(';').unwrap()];
-    let https = visitor
-        .request("GET", "/")
-        .header("x-forwarded-proto", "https")
-        .header("cookie", value);
+    let https = visitor.request("GET", "/").header("cookie", value);
     assert_eq!(
         visitor
             .send(https.body(Body::empty()).unwrap())

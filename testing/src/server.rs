@@ -134,7 +134,8 @@ impl TestServer {
             let text = fs::read_to_string(address_path(self.dir.path())).unwrap_or_default();
             if let Some(address) = text
                 .trim()
-                .strip_prefix("http://")
+                .split_once("://")
+                .map(|(_, address)| address)
                 .and_then(|address| address.parse().ok())
             {
                 break address;

@@ -1,9 +1,11 @@
 //! The command line: one subcommand per file.
 
 pub mod allocate;
+mod anybody;
 pub mod calculate;
 pub mod connection;
 pub mod database;
+pub mod entrance;
 pub mod export;
 pub mod healthcheck;
 pub mod history;

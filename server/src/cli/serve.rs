@@ -8,12 +8,13 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::database::Database;
+use super::{database::Database, entrance::Door};
 use crate::{
     app::App,
     auth::Auth,
     domain::{Ipam, admission, seal::Sealer},
-    http::listen,
+    http::listen::{self, Entrance},
+    metrics::Metrics,
     router::router,
     secret::Peppers,
     settings,
@@ -101,7 +102,16 @@ pub struct Serve {
     #[arg(long, value_enum, env = "IPAM_LOG_FORMAT", default_value_t)]
     log_format: LogFormat,
     #[command(flatten)]
+    door: Door,
+    #[command(flatten)]
     database: Database,
+}
+
+/// What is ready before the database is.
+struct Open {
+    listener: TcpListener,
+    entrance: Entrance,
+    metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Serve {
@@ -125,6 +135,8 @@ impl Serve {
             self.api_key.as_deref(),
             self.api_key_file.as_deref(),
         )?;
+        let metrics = Arc::<Metrics>::default();
+        let entrance = self.door.open(&metrics)?;
         // Before the database is touched, so that starting a second server by mistake fails at once and harmlessly.
         let listener = listen::bind(self.listen).with_context(|| {
             format!(
@@ -137,7 +149,12 @@ impl Serve {
             opened = self.database.open() => opened?,
             () = stop.next() => return Ok(()),
         };
-        let served = self.serve(&opened, listener, key, stop).await;
+        let open = Open {
+            listener,
+            entrance,
+            metrics,
+        };
+        let served = self.serve(&opened, open, key, stop).await;
         let closed = opened.close().await;
         served.and(closed)
     }
@@ -169,7 +186,7 @@ impl Serve {
     async fn serve(
         &self,
         opened: &super::database::Opened,
-        listener: TcpListener,
+        open: Open,
         key: Option<String>,
         mut stop: Signals,
     ) -> anyhow::Result<()> {
@@ -183,25 +200,45 @@ impl Serve {
             () = stop.next() => return Ok(()),
         }
         opened.check_durability().await?;
+        let Open {
+            listener,
+            entrance,
+            metrics,
+        } = open;
         let peppers = self.peppers(opened.data_dir.as_deref())?;
         let ipam = Ipam::new(opened.connections.clone())
             .with_requests_in_flight(self.requests_in_flight)
-            .with_peppers(peppers);
+            .with_peppers(peppers)
+            .with_metrics(Arc::clone(&metrics));
         // The first connection detects whether the database was restored.
         drop(ipam.read().await?);
         let origin = tokio::spawn(ipam.clone().look_at_origin_forever());
-        let app = App::new(ipam.clone(), auth).with_open_metrics(self.metrics_open);
+        let app = App::new(ipam.clone(), auth)
+            .with_open_metrics(self.metrics_open)
+            .with_front(self.door.front());
+        let certificate = match &entrance.tls {
+            Some(tls) => {
+                let hangup = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
+                Some(tokio::spawn(Arc::clone(tls).keep_up_to_date(hangup)))
+            }
+            None => None,
+        };
         let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
         let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
         let address = listener
             .local_addr()
             .context("the address of the listener is not known")?;
+        let scheme = if certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         if let Some(path) = &self.address_file {
-            write_whole(path, &format!("http://{address}\n"))?;
+            write_whole(path, &format!("{scheme}://{address}\n"))?;
         }
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            "ipam listens on http://{address}"
+            "ipam listens on {scheme}://{address}"
         );
         if let Some(managed) = &opened.managed {
             tracing::info!("the database: {}", managed.psql_hint());
@@ -237,9 +274,11 @@ impl Serve {
         };
         let mut died = None;
         let limits = self.limits(opened);
-        let metrics = Arc::clone(app.system().metrics());
         let stop = async { died = stop.await };
-        listen::serve(listener, router(app), limits, metrics, stop).await;
+        listen::serve(listener, router(app), entrance, limits, metrics, stop).await;
+        if let Some(certificate) = certificate {
+            certificate.abort();
+        }
         sealer.abort();
         cooldowns.abort();
         origin.abort();

@@ -98,6 +98,15 @@ impl Ipam {
         })
     }
 
+    /// Counting there, together with what is counted elsewhere.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self::of(Parts {
+            metrics,
+            ..Arc::unwrap_or_clone(self.parts)
+        })
+    }
+
     fn of(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),

@@ -15,10 +15,14 @@ use super::{
     admission,
     error::{self, Refusal},
     host, key, limits,
+    listen::Peer,
     metrics::Counted,
     request_id::{Named, RequestId},
 };
 use crate::app::App;
+
+/// Browsers that have come over https once do so for a year, whatever a link says.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Around every request, from the outside in.
 pub(crate) async fn everything(
@@ -28,6 +32,7 @@ pub(crate) async fn everything(
 ) -> Response {
     let counted = Counted::begin(&app, &request);
     let named = Named::begin(&mut request);
+    let is_encrypted = note_way(&app, &mut request);
     let answer = limits::within(request, |request| from_somebody(&app, request, next));
     let mut response = answer.instrument(named.span()).await;
     error::finish(&mut response, named.id());
@@ -36,8 +41,31 @@ pub(crate) async fn everything(
         .headers_mut()
         .entry(header::X_CONTENT_TYPE_OPTIONS)
         .or_insert(HeaderValue::from_static("nosniff"));
+    if is_encrypted {
+        let headers = response.headers_mut();
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     counted.end(&response);
     response
+}
+
+/// Notes how the request came here, and from whom; returns whether it was encrypted on its way.
+fn note_way(app: &App, request: &mut Request) -> bool {
+    let peer = request.extensions().get::<Peer>();
+    let address = peer.map(Peer::address);
+    let is_encrypted = peer.is_some_and(Peer::is_encrypted);
+    let reached = app.front.reached(address, is_encrypted, request.headers());
+    if let Some(client) = reached.client
+        && Some(client) != address
+        && let Some(peer) = request.extensions_mut().remove::<Peer>()
+    {
+        request.extensions_mut().insert(peer.of_client(client));
+    }
+    let is_encrypted = reached.is_encrypted;
+    if reached.is_remarkable() {
+        request.extensions_mut().insert(reached);
+    }
+    is_encrypted
 }
 
 async fn from_somebody(app: &App, request: Request, next: Next) -> Response {

@@ -16,6 +16,7 @@ use crate::{
     auth::{self, Denied},
     domain::{Caller, token::Principal},
     error::Error,
+    front::owner,
     text::moment,
 };
 
@@ -62,7 +63,7 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
         return;
     };
     tracing::warn!(peer = %peer.address(), "somebody sent a wrong API key");
-    peer.delay(app.auth.delay(peer.address())).await;
+    peer.delay(app.auth.delay(owner(peer.address()))).await;
 }
 
 /// Rejects requests without a key, and those whose key does not allow them.

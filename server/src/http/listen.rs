@@ -6,7 +6,10 @@
 mod arriving;
 mod connection;
 mod leaving;
+mod opening;
+mod proxied;
 mod slots;
+pub mod tls;
 
 use std::{
     io,
@@ -31,6 +34,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
+pub use self::opening::Entrance;
 use self::{
     arriving::Arriving,
     connection::{Connection, Watched},
@@ -138,30 +142,45 @@ fn raise_file_limit() -> io::Result<usize> {
 
 /// The connection that a request came on, in its extensions.
 #[derive(Clone, Debug)]
-pub struct Peer(Arc<Connection>);
+pub struct Peer {
+    connection: Arc<Connection>,
+    client: IpAddr,
+    is_encrypted: bool,
+}
 
 impl Peer {
-    /// Who is at the other end: a client, or a proxy.
+    /// The client: the one at the other end of the connection, or the one that a trusted proxy names.
     pub(crate) fn address(&self) -> IpAddr {
-        self.0.peer
+        self.client
+    }
+
+    /// Whether the connection is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// The same connection, with the client that a proxy names for one request.
+    pub(crate) fn of_client(self, client: IpAddr) -> Self {
+        Self { client, ..self }
     }
 
     /// The client showed the right key, so the connection is kept when others have to make room.
     pub(crate) fn trust(&self) {
-        self.0.trust();
+        self.connection.trust();
     }
 
     /// Holds an answer back. Meanwhile somebody else may get the slot.
     pub(crate) async fn delay(&self, duration: Duration) {
-        self.0.delay();
+        self.connection.delay();
         tokio::time::sleep(duration).await;
-        self.0.go_on();
+        self.connection.go_on();
     }
 }
 
 async fn answer(
     app: Router,
     connection: Arc<Connection>,
+    is_encrypted: bool,
     request: Request<Incoming>,
 ) -> io::Result<hyper::Response<Leaving>> {
     if !connection.begin() {
@@ -170,7 +189,11 @@ async fn answer(
     let (mut head, body) = request.into_parts();
     let (body, rest) = Arriving::new(body, Arc::clone(&connection));
     let waits = head.headers.contains_key(header::EXPECT);
-    head.extensions.insert(Peer(Arc::clone(&connection)));
+    head.extensions.insert(Peer {
+        client: connection.client(),
+        connection: Arc::clone(&connection),
+        is_encrypted,
+    });
     let request = Request::from_parts(head, body);
     let mut response = match app.oneshot(request).await {
         Ok(response) => response,
@@ -184,9 +207,12 @@ async fn answer(
 }
 
 /// Serves until `stop` resolves, then lets running requests finish.
+///
+/// TLS and proxies of TCP come before HTTP on each connection, as `entrance` says.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
+    entrance: Entrance,
     limits: Limits,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()>,
@@ -194,6 +220,7 @@ pub async fn serve(
     metrics.most_connections(limits.connections);
     let free = Arc::new(Semaphore::new(limits.connections));
     let slots = Slots::new(limits.per_address, metrics);
+    let is_encrypted = entrance.tls.is_some();
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     // The timeout for heads is enforced where their bytes arrive.
@@ -214,10 +241,12 @@ pub async fn serve(
         }
         let connection = Arc::clone(&slot.connection);
         let watched = Watched::new(stream, Arc::clone(&connection), limits.keep_alive);
+        let io = entrance.open(watched, slot.joined());
         let app = app.clone();
-        let service =
-            service_fn(move |request| answer(app.clone(), Arc::clone(&connection), request));
-        let served = graceful.watch(http.serve_connection(TokioIo::new(watched), service));
+        let service = service_fn(move |request| {
+            answer(app.clone(), Arc::clone(&connection), is_encrypted, request)
+        });
+        let served = graceful.watch(http.serve_connection(TokioIo::new(io), service));
         tokio::spawn(async move {
             let _permit = permit;
             tokio::select! {

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
 use ipam_shared::{
@@ -19,7 +19,7 @@ use super::{
     error::{Failure, sentence},
     filters, labels_text, page, parse_labels,
     session::{Posted, SignedIn},
-    snippet::{self, Snippets},
+    snippet::{Server, Snippets},
 };
 use crate::{
     app::App,
@@ -64,17 +64,17 @@ pub(super) async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(noted): Query<Noted>,
-    headers: HeaderMap,
+    server: Server,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
-    let view = view(&app, &signed_in, &headers, id_of(&id)?, &noted, None).await?;
+    let view = view(&app, &signed_in, &server, id_of(&id)?, &noted, None).await?;
     Ok(page(&view))
 }
 
 async fn view(
     app: &App,
     signed_in: &SignedIn,
-    headers: &HeaderMap,
+    server: &Server,
     id: AllocationId,
     noted: &Noted,
     refused: Option<Refused>,
@@ -86,7 +86,7 @@ async fn view(
     let mut page = AllocationPage {
         shell: Shell::new(signed_in, Section::Allocations).noting(noted),
         history: history.into_iter().map(Line::new).collect(),
-        snippets: Snippets::new(&allocation, &snippet::server(headers)),
+        snippets: Snippets::new(&allocation, server),
         vpc_names: db::search::vpc_names(&mut db, SUGGESTIONS).await?,
         move_to: allocation.vpc.to_string(),
         move_problem: None,
@@ -125,7 +125,7 @@ pub(super) struct Move {
 pub(super) async fn move_to(
     State(app): State<App>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    server: Server,
     Posted(signed_in, form): Posted<Move>,
 ) -> Result<Response, Failure> {
     let id = id_of(&id)?;
@@ -154,7 +154,7 @@ pub(super) async fn move_to(
         typed: form.vpc,
         problem,
     });
-    let view = view(&app, &signed_in, &headers, id, &Noted::default(), refused).await?;
+    let view = view(&app, &signed_in, &server, id, &Noted::default(), refused).await?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&view)).into_response())
 }
 
@@ -170,7 +170,7 @@ pub(super) struct Relabel {
 pub(super) async fn label(
     State(app): State<App>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    server: Server,
     Posted(signed_in, form): Posted<Relabel>,
 ) -> Result<Response, Failure> {
     let id = id_of(&id)?;
@@ -191,7 +191,7 @@ pub(super) async fn label(
                 typed: form.labels,
                 problem,
             });
-            let view = view(&app, &signed_in, &headers, id, &Noted::default(), refused).await?;
+            let view = view(&app, &signed_in, &server, id, &Noted::default(), refused).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&view)).into_response())
         }
     }

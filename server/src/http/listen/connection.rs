@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -74,8 +74,10 @@ pub(super) struct Turn {
 /// One connection, as the accept loop, its own task, and its requests see it.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Who is at the other end.
+    /// Who is at the other end of the socket: a client, or a proxy.
     pub(super) peer: IpAddr,
+    /// The client, if a proxy of TCP has named it.
+    client: OnceLock<IpAddr>,
     state: AtomicU8,
     /// Since when it is in that state.
     since: AtomicU64,
@@ -99,6 +101,7 @@ impl Connection {
     pub(super) fn new(peer: IpAddr) -> Self {
         Self {
             peer,
+            client: OnceLock::new(),
             state: AtomicU8::new(State::Fresh as u8),
             since: AtomicU64::new(now()),
             stalled: AtomicU64::new(0),
@@ -106,6 +109,17 @@ impl Connection {
             known: AtomicBool::new(false),
             evicted: Notify::new(),
         }
+    }
+
+    /// Whose connection it is, as far as that is known without a request.
+    pub(super) fn client(&self) -> IpAddr {
+        self.client.get().copied().unwrap_or(self.peer)
+    }
+
+    /// The client was named.
+    pub(super) fn is_for(&self, client: IpAddr) {
+        // There is one header for each connection.
+        let _ = self.client.set(client);
     }
 
     fn state(&self) -> State {

@@ -5,13 +5,16 @@
 use std::{
     cmp::Reverse,
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::connection::Connection;
-use crate::metrics::{Closed, Metrics};
+use crate::{
+    front::owner,
+    metrics::{Closed, Metrics},
+};
 
 /// How many connections make room together when all slots are taken, so that a crowd is not searched for each new
 /// connection.
@@ -47,18 +50,52 @@ pub(super) struct Slot {
     pub(super) connection: Arc<Connection>,
 }
 
+/// A connection among the others, which may turn out to be that of another client.
+pub(super) struct Joined {
+    slots: Arc<Slots>,
+    id: u64,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Slot {
+    /// The connection, for its own use.
+    pub(super) fn joined(&self) -> Joined {
+        Joined {
+            slots: Arc::clone(&self.slots),
+            id: self.id,
+            connection: Arc::clone(&self.connection),
+        }
+    }
+}
+
+impl Joined {
+    /// Counts the connection for the client that a proxy has named, instead of the proxy; false if the client has all the
+    /// connections that it may have, or this one was told to make room.
+    pub(super) fn is_for(&self, client: IpAddr) -> bool {
+        let address = owner(client);
+        let mut open = self.slots.lock();
+        if address == owner(self.connection.client()) {
+            self.connection.is_for(client);
+            return true;
+        }
+        let count = open.addresses.get(&address).copied().unwrap_or_default();
+        if count >= self.slots.per_address && !self.slots.make_room_at(&mut open, address, count) {
+            return false;
+        }
+        if !open.connections.contains_key(&self.id) {
+            return false;
+        }
+        open.discount(owner(self.connection.client()));
+        *open.addresses.entry(address).or_default() += 1;
+        self.connection.is_for(client);
+        true
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.lock().remove(self.id);
         self.slots.metrics.disconnected();
-    }
-}
-
-/// The client that an address belongs to: with IPv6 every client has at least a /64.
-fn owner(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        v4 => v4,
     }
 }
 
@@ -67,10 +104,14 @@ impl Open {
         let Some(connection) = self.connections.remove(&id) else {
             return;
         };
-        if let Some(count) = self.addresses.get_mut(&connection.peer) {
+        self.discount(owner(connection.client()));
+    }
+
+    fn discount(&mut self, address: IpAddr) {
+        if let Some(count) = self.addresses.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                self.addresses.remove(&connection.peer);
+                self.addresses.remove(&address);
             }
         }
     }
@@ -80,10 +121,12 @@ impl Open {
         let mut spare: Vec<_> = self
             .connections
             .iter()
-            .filter(|(_, connection)| of.is_none_or(|address| connection.peer == address))
+            .filter(|(_, connection)| {
+                of.is_none_or(|address| owner(connection.client()) == address)
+            })
             .filter_map(|(id, connection)| {
                 let turn = connection.spare()?;
-                let of_address = self.addresses.get(&connection.peer).copied();
+                let of_address = self.addresses.get(&owner(connection.client())).copied();
                 let turn = (turn.known, turn.young, Reverse(of_address), turn.since);
                 Some((turn, *id))
             })
@@ -119,8 +162,8 @@ impl Slots {
     /// A slot for a connection of that address. If the address has as many as it may, one of its own makes room; none if
     /// all of these are busy. Connections are accepted beyond that while a first request is on its way: a burst is not yet
     /// a crowd.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
-        let address = owner(address);
+    pub(super) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Slot> {
+        let address = owner(peer);
         let mut open = self.lock();
         let count = open.addresses.get(&address).copied().unwrap_or_default();
         if count >= self.per_address && !self.make_room_at(&mut open, address, count) {
@@ -128,7 +171,7 @@ impl Slots {
         }
         let id = open.next;
         open.next += 1;
-        let connection = Arc::new(Connection::new(address));
+        let connection = Arc::new(Connection::new(peer));
         open.connections.insert(id, Arc::clone(&connection));
         *open.addresses.entry(address).or_default() += 1;
         self.metrics.connected();
@@ -151,7 +194,8 @@ impl Slots {
             1 + count - self.per_address + ROOM.min(self.per_address / 64),
             Some(address),
         );
-        let mut of_address = open.connections.values().filter(|one| one.peer == address);
+        let mut of_address =
+            (open.connections.values()).filter(|one| owner(one.client()) == address);
         let come_in = closed > 0 || of_address.any(|one| one.is_arriving());
         if closed == 0 {
             open.searched = Some((address, Instant::now(), come_in));
@@ -254,16 +298,30 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_is_counted_by_the_network_and_mapped_ipv4_as_ipv4() {
-        assert_eq!(
-            owner(address("2001:db8::1:2")),
-            owner(address("2001:db8::9:9:9:9"))
+    fn a_connection_counts_for_the_client_that_its_proxy_names() {
+        let slots = slots(2);
+        let named = |client: &str| {
+            let slot = slots.take(address("10.0.0.1")).unwrap();
+            let is_let_in = slot.joined().is_for(address(client));
+            slot.connection.answer();
+            slot.connection.wait();
+            (slot, is_let_in)
+        };
+        let taken = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.3"].map(named);
+        assert!(taken.iter().all(|(_, is_let_in)| *is_let_in));
+        assert_eq!(left(&slots), [0, 1, 2, 3], "none has more than its share");
+        let (third, is_let_in) = named("192.0.2.1");
+        assert!(is_let_in);
+        assert_eq!(left(&slots), [1, 2, 3, 4], "its oldest made room");
+        assert!(
+            !taken[0].0.joined().is_for(address("192.0.2.9")),
+            "it has to leave"
         );
-        assert_ne!(
-            owner(address("2001:db8:0:1::1")),
-            owner(address("2001:db8::1"))
-        );
-        assert_eq!(owner(address("::ffff:192.0.2.1")), address("192.0.2.1"));
-        assert_eq!(owner(address("192.0.2.1")), address("192.0.2.1"));
+        assert!(taken[2].0.connection.begin() && third.connection.begin());
+        std::thread::sleep(SEARCH);
+        let (_refused, is_let_in) = named("192.0.2.1");
+        assert!(!is_let_in, "all of its connections are busy");
+        drop((taken, third, _refused));
+        assert!(slots.lock().addresses.is_empty());
     }
 }

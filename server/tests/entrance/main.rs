@@ -1,0 +1,11 @@
+//! The way to a real server: TLS with a certificate of its own, and proxies in front, over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
+mod authority;
+mod headers;
+mod proxied;
+mod raw;
+mod refused;
+mod replaced;
+mod tls;
