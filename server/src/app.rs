@@ -1,6 +1,7 @@
 //! What handlers can reach.
 
 use std::{
+    net::SocketAddr,
     ops::Deref,
     sync::{
         Arc,
@@ -23,6 +24,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Whether `/metrics` answers without a key.
     pub(crate) is_metrics_open: bool,
+    /// Where the server listens; none if it is not known.
+    pub(crate) listens_on: Option<SocketAddr>,
     draining: Arc<AtomicBool>,
 }
 
@@ -33,6 +36,7 @@ impl App {
             ipam,
             auth,
             is_metrics_open: false,
+            listens_on: None,
             draining: Arc::default(),
         }))
     }
@@ -42,6 +46,15 @@ impl App {
     pub fn with_open_metrics(self, is_metrics_open: bool) -> Self {
         Self(Arc::new(Parts {
             is_metrics_open,
+            ..Arc::unwrap_or_clone(self.0)
+        }))
+    }
+
+    /// With the address that the server listens on.
+    #[must_use]
+    pub fn listening_on(self, address: SocketAddr) -> Self {
+        Self(Arc::new(Parts {
+            listens_on: Some(address),
             ..Arc::unwrap_or_clone(self.0)
         }))
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -21,9 +22,13 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How many addresses are remembered. Beyond that, those that may proceed are forgotten.
 const REMEMBERED: usize = 4096;
 
-/// The keys that are known, as hashes.
+/// Fewest characters of a key that is proven to strangers: one that somebody thought of could be guessed from a proof, at
+/// any speed. Keys that the server makes, and those of `openssl rand -base64 32`, are longer.
+pub const SHORTEST_PROVEN: usize = 40;
+
+/// The keys that are known, as hashes, and whether the administrator's is long enough to be proven.
 #[derive(Clone)]
-pub struct Auth(Arc<[u8; 32]>, Arc<WrongKeys>);
+pub struct Auth(Arc<[u8; 32]>, Arc<WrongKeys>, bool);
 
 /// When each address that sent wrong keys may proceed.
 #[derive(Default)]
@@ -64,7 +69,8 @@ pub enum Denied {
 impl Auth {
     /// With the administrator's key.
     pub fn new(key: &str) -> Self {
-        Self(Arc::new(hash(key)), Arc::default())
+        let is_long = key.chars().count() >= SHORTEST_PROVEN;
+        Self(Arc::new(hash(key)), Arc::default(), is_long)
     }
 
     /// Whose key it is. The comparison takes the same time whatever the key.
@@ -98,6 +104,15 @@ impl Auth {
     /// How long the answer to a wrong key from that address is held back.
     pub(crate) fn delay(&self, address: IpAddr) -> Duration {
         self.1.delay(address)
+    }
+
+    /// Shows that this server, which listens there, has the administrator's key: what only someone who has it can compute,
+    /// and what tells nothing about it. A client that has the key asks for it before it sends the key. None for a key that
+    /// is so short that it might be guessed from the proof.
+    pub fn proof(&self, nonce: &str, listens_on: &str) -> Option<[u8; 32]> {
+        let mut hmac = Hmac::<Sha256>::new_from_slice(&*self.0).ok()?;
+        hmac.update(format!("ipam proof 1\n{nonce}\n{listens_on}").as_bytes());
+        self.2.then(|| hmac.finalize().into_bytes().into())
     }
 
     /// A secret for `purpose` that only someone who knows the key can derive.

@@ -154,12 +154,14 @@ impl Serve {
         // The first connection detects whether the database was restored.
         drop(ipam.read().await?);
         let origin = tokio::spawn(ipam.clone().look_at_origin_forever());
-        let app = App::new(ipam.clone(), Auth::new(&key)).with_open_metrics(self.metrics_open);
-        let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
-        let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
         let address = listener
             .local_addr()
             .context("the address of the listener is not known")?;
+        let app = App::new(ipam.clone(), Auth::new(&key))
+            .with_open_metrics(self.metrics_open)
+            .listening_on(address);
+        let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
+        let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
         if let Some(path) = &self.address_file {
             write_whole(path, &format!("http://{address}\n"))?;
         }
