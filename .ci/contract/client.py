@@ -34,6 +34,7 @@ from ipam_client.api.reservations import (
     list_reservations,
     update_reservation,
 )
+from ipam_client.api.server import get_proof
 from ipam_client.api.transfer import export_plan, import_plan
 from ipam_client.api.vpcs import create_vpc, delete_vpc, get_vpc, list_vpcs, update_vpc
 from ipam_client.api.vrfs import create_vrf, delete_vrf, get_vrf, list_vrfs, update_vrf
@@ -383,6 +384,9 @@ def allocation():
 
 
 def history(first, second):
+    proof = ok(get_proof.sync_detailed(client=client, nonce="0123456789abcdef" * 4), 200)
+    assert len(proof.proof) == 64 and proof.listens_on
+    refused(get_proof.sync_detailed(client=client, nonce="0"), Code.INVALID_REQUEST)
     found = ok(lookup.sync_detailed(client=client, ip="10.0.0.9", vrf="dev"), 200)
     assert [(holder.kind, holder.allocation_id) for holder in found.holders] == [(HolderKind.ALLOCATION, first.id)]
     assert ok(lookup.sync_detailed(client=client, cidr="10.0.9.0/24", at=first.created_at), 200).free

@@ -58,8 +58,19 @@ impl Client {
         &self,
         request: &NewAllocation,
     ) -> Result<Created<Allocation>, Error> {
+        self.create_allocation_once(request, None).await
+    }
+
+    /// The same with an Idempotency-Key of the caller, so that another call with it returns the same allocation too.
+    pub async fn create_allocation_once(
+        &self,
+        request: &NewAllocation,
+        idempotency_key: Option<&str>,
+    ) -> Result<Created<Allocation>, Error> {
         let mut call = self.creation(&[ALLOCATIONS]).json(request);
-        if request.name.is_none() && !request.dry_run {
+        if let Some(key) = idempotency_key {
+            call = call.header(IDEMPOTENCY_HEADER, key);
+        } else if request.name.is_none() && !request.dry_run {
             call = call.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
         }
         let reply = self.send(call).await?;

@@ -32,7 +32,6 @@ pub struct Client {
 impl Client {
     /// Checks the settings; sends nothing.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let base = parse_endpoint(&settings.endpoint)?;
         let key = settings.api_key.expose();
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| SettingsError::ApiKey)?;
@@ -40,6 +39,17 @@ impl Client {
             return Err(SettingsError::ApiKey);
         }
         authorization.set_sensitive(true);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization)]);
+        Self::sending(headers, settings)
+    }
+
+    /// One that does not send the key of the settings.
+    pub(crate) fn without_key(settings: &Settings) -> Result<Self, SettingsError> {
+        Self::sending(HeaderMap::new(), settings)
+    }
+
+    fn sending(headers: HeaderMap, settings: &Settings) -> Result<Self, SettingsError> {
+        let base = parse_endpoint(&settings.endpoint)?;
         let mut of_creations = HeaderMap::new();
         if let Some(owner) = &settings.owner {
             let refuse = |reason: String| SettingsError::Owner {
@@ -62,7 +72,7 @@ impl Client {
         _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .user_agent(&settings.user_agent)
-            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
+            .default_headers(headers)
             .timeout(settings.request_timeout)
             .connect_timeout(CONNECT_TIMEOUT.min(settings.request_timeout))
             // The API never redirects. Following a redirect would send the key to a stranger, and a POST would become a

@@ -44,6 +44,16 @@ impl Client {
         self.list("events", filter).await
     }
 
+    /// The newest events that match the filter, from its cursor on, at most `most`, which is at least 1, and whether there
+    /// may be more.
+    pub async fn first_events(
+        &self,
+        filter: &EventFilter,
+        most: usize,
+    ) -> Result<(Vec<Event>, bool), Error> {
+        self.first("events", filter, most).await
+    }
+
     /// Whether the pool with that id or name has room for a block, and what to do if it does not.
     pub async fn pool_free(&self, id_or_name: &str, query: &FreeQuery) -> Result<PoolFree, Error> {
         self.send(

@@ -81,6 +81,15 @@ impl Client {
         self.all(Pool::PATH, filter).await
     }
 
+    /// The first ones that match the filter, at most `most`, which is at least 1, and whether there may be more.
+    pub async fn first_pools(
+        &self,
+        filter: &PoolFilter,
+        most: usize,
+    ) -> Result<(Vec<Pool>, bool), Error> {
+        self.first(Pool::PATH, filter, most).await
+    }
+
     /// The pools of that name: at most one in each VRF, or in the VRF of that name only.
     pub async fn find_pools(&self, name: &Name, vrf: Option<&str>) -> Result<Vec<Pool>, Error> {
         let filter = PoolFilter {

@@ -62,6 +62,15 @@ impl Client {
         self.all(Profile::PATH, filter).await
     }
 
+    /// The first ones that match the filter, at most `most`, which is at least 1, and whether there may be more.
+    pub async fn first_profiles(
+        &self,
+        filter: &ProfileFilter,
+        most: usize,
+    ) -> Result<(Vec<Profile>, bool), Error> {
+        self.first(Profile::PATH, filter, most).await
+    }
+
     /// The profile of that name, if there is one.
     pub async fn find_profile(&self, name: &Name) -> Result<Option<Profile>, Error> {
         let filter = ProfileFilter {

@@ -69,6 +69,15 @@ impl Client {
         self.all(Reservation::PATH, filter).await
     }
 
+    /// The first ones that match the filter, at most `most`, which is at least 1, and whether there may be more.
+    pub async fn first_reservations(
+        &self,
+        filter: &ReservationFilter,
+        most: usize,
+    ) -> Result<(Vec<Reservation>, bool), Error> {
+        self.first(Reservation::PATH, filter, most).await
+    }
+
     /// The reservations of exactly that network: at most one in each VRF, or in the VRF of that name only.
     pub async fn find_reservations(
         &self,

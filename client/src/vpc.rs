@@ -59,6 +59,15 @@ impl Client {
         self.all(Vpc::PATH, filter).await
     }
 
+    /// The first ones that match the filter, at most `most`, which is at least 1, and whether there may be more.
+    pub async fn first_vpcs(
+        &self,
+        filter: &VpcFilter,
+        most: usize,
+    ) -> Result<(Vec<Vpc>, bool), Error> {
+        self.first(Vpc::PATH, filter, most).await
+    }
+
     /// The VPC of that name, in whatever case, if there is one.
     pub async fn find_vpc(&self, name: &Name) -> Result<Option<Vpc>, Error> {
         let filter = VpcFilter {

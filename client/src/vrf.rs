@@ -57,6 +57,15 @@ impl Client {
         self.all(Vrf::PATH, filter).await
     }
 
+    /// The first ones that match the filter, at most `most`, which is at least 1, and whether there may be more.
+    pub async fn first_vrfs(
+        &self,
+        filter: &VrfFilter,
+        most: usize,
+    ) -> Result<(Vec<Vrf>, bool), Error> {
+        self.first(Vrf::PATH, filter, most).await
+    }
+
     /// The VRF of that name, if there is one. Unlike [`Client::get_vrf`] it treats a name that looks like an id as a name.
     pub async fn find_vrf(&self, name: &Name) -> Result<Option<Vrf>, Error> {
         let filter = VrfFilter {

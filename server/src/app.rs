@@ -1,7 +1,7 @@
 //! What handlers can reach.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     ops::Deref,
     sync::{
         Arc,
@@ -33,6 +33,8 @@ pub struct Parts {
     pub(crate) is_metrics_open: bool,
     /// How clients get here.
     pub(crate) front: Front,
+    /// Where the server listens; none if it is not known.
+    pub(crate) listens_on: Option<SocketAddr>,
     draining: Arc<AtomicBool>,
 }
 
@@ -44,6 +46,7 @@ impl App {
             auth,
             is_metrics_open: false,
             front: Front::default(),
+            listens_on: None,
             draining: Arc::default(),
         }))
     }
@@ -98,6 +101,15 @@ impl App {
     pub fn with_front(self, front: Front) -> Self {
         Self(Arc::new(Parts {
             front,
+            ..Arc::unwrap_or_clone(self.0)
+        }))
+    }
+
+    /// With the address that the server listens on.
+    #[must_use]
+    pub fn listening_on(self, address: SocketAddr) -> Self {
+        Self(Arc::new(Parts {
+            listens_on: Some(address),
             ..Arc::unwrap_or_clone(self.0)
         }))
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::OffsetDateTime;
@@ -19,9 +20,13 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How many addresses are remembered. Beyond that, those that may proceed are forgotten.
 const REMEMBERED: usize = 4096;
 
-/// The administrator's key, as a hash.
+/// Fewest characters of a key that is proven to strangers: one that somebody thought of could be guessed from a proof, at
+/// any speed. Keys that the server makes, and those of `openssl rand -base64 32`, are longer.
+pub const SHORTEST_PROVEN: usize = 40;
+
+/// The administrator's key, as a hash, and whether it is long enough to be proven.
 #[derive(Clone)]
-pub struct Auth(Option<Arc<[u8; 32]>>, Arc<WrongKeys>);
+pub struct Auth(Option<(Arc<[u8; 32]>, bool)>, Arc<WrongKeys>);
 
 /// When each address that sent wrong keys may proceed.
 #[derive(Default)]
@@ -85,7 +90,8 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<&str, Denied> {
 impl Auth {
     /// With the administrator's key.
     pub fn new(key: &str) -> Self {
-        Self(Some(Arc::new(hash(key))), Arc::default())
+        let is_long = key.chars().count() >= SHORTEST_PROVEN;
+        Self(Some((Arc::new(hash(key)), is_long)), Arc::default())
     }
 
     /// Without one: there are only tokens.
@@ -97,7 +103,7 @@ impl Auth {
     pub fn is_administrator(&self, key: &str) -> bool {
         self.0
             .as_ref()
-            .is_some_and(|known| hash(key).ct_eq(&**known).into())
+            .is_some_and(|(known, _)| hash(key).ct_eq(&**known).into())
     }
 
     /// How long the answer to a wrong key from that address is held back.
@@ -105,9 +111,19 @@ impl Auth {
         self.1.delay(address)
     }
 
+    /// Shows that this server, which listens there, has the administrator's key: what only someone who has it can compute,
+    /// and what tells nothing about it. A client that has the key asks for it before it sends the key. None for a key that
+    /// is so short that it might be guessed from the proof.
+    pub fn proof(&self, nonce: &str, listens_on: &str) -> Option<[u8; 32]> {
+        let (key, is_long) = self.0.as_ref()?;
+        let mut hmac = Hmac::<Sha256>::new_from_slice(&**key).ok()?;
+        hmac.update(format!("ipam proof 1\n{nonce}\n{listens_on}").as_bytes());
+        is_long.then(|| hmac.finalize().into_bytes().into())
+    }
+
     /// A secret for `purpose` that only someone who knows the administrator's key can derive; none if there is no such key.
     pub fn derive(&self, purpose: &str) -> Option<[u8; 32]> {
-        let key = self.0.as_ref()?;
+        let (key, _) = self.0.as_ref()?;
         let mut hash = Sha256::new();
         hash.update(**key);
         hash.update(purpose);

@@ -1,32 +1,65 @@
 //! `ipam allocate`: take space for a VPC.
 
-use std::collections::BTreeMap;
-
+use clap_complete::engine::ArgValueCompleter;
 use ipam_shared::{
-    api::allocation::{Allocation, NewAllocation, Size},
+    api::{
+        allocation::{Allocation, NewAllocation, Size as Wanted},
+        pool::Pool,
+        profile::Profile,
+        vpc::Vpc,
+        vrf::Vrf,
+    },
+    cidr::Cidr,
     labels::Labels,
     name::Name,
 };
 
 use super::{
-    calculate,
     connection::Connection,
-    output::{self, Align, Failure, Table, printable, thousands},
+    listing::Output,
+    noun::{Noun, args, columns, names},
+    output::{Align, Failure, Table, printable, thousands},
 };
 
 /// Allocate blocks for a VPC, which is created on first use
 #[derive(Debug, clap::Args)]
 pub struct Allocate {
+    #[command(flatten)]
+    ask: Ask,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What to allocate, and for whom.
+#[derive(Debug, clap::Args)]
+pub struct Ask {
     /// Name of the VPC
+    #[arg(add = ArgValueCompleter::new(names::<Vpc>))]
     vpc: Name,
     #[command(flatten)]
-    size: calculate::Size,
+    size: Size,
     /// Name within the VPC; with a name the command can be repeated and returns the same allocation
     #[arg(long)]
     name: Option<Name>,
-    /// A label; may be given several times
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
-    labels: Vec<(String, String)>,
+    /// The recipe that says from which pools blocks come; default: node-pod
+    #[arg(long, add = ArgValueCompleter::new(names::<Profile>), conflicts_with_all = ["pools", "pool_labels"])]
+    profile: Option<Name>,
+    /// Instead of a profile one block, of IPv4 or IPv6, from the first of these pools with room; may be given several times
+    #[arg(long = "pool", value_name = "POOL", add = ArgValueCompleter::new(names::<Pool>), conflicts_with = "pool_labels")]
+    pools: Vec<String>,
+    /// Instead of a profile one block from the first pool with all of these labels; may be given several times
+    #[arg(long = "pool-label", value_name = "KEY=VALUE", value_parser = args::pair)]
+    pool_labels: Vec<(String, String)>,
+    /// The VRF of the VPC, in which it is created if there is none yet; default: default
+    #[arg(long, add = ArgValueCompleter::new(names::<Vrf>))]
+    vrf: Option<Name>,
+    /// A network that no block may overlap; may be given several times
+    #[arg(long = "exclude", value_name = "CIDR", value_parser = Cidr::of_address_or_network)]
+    exclude_cidrs: Vec<Cidr>,
+    #[command(flatten)]
+    labels: args::NewLabels,
     /// Label `environment`
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
@@ -34,16 +67,48 @@ pub struct Allocate {
     #[arg(long)]
     region: Option<String>,
     /// What it is for
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     description: String,
+    /// Refuse to release it until that is switched off
+    #[arg(long)]
+    deletion_protection: bool,
     /// Show what would be allocated, and write nothing
     #[arg(long)]
-    dry_run: bool,
-    /// Print JSON
+    pub(super) dry_run: bool,
+    /// Makes a request without a name repeatable: the same key returns the same allocation
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key, conflicts_with = "dry_run")]
+    pub(super) idempotency_key: Option<String>,
+}
+
+/// How much space.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[group(required = false, multiple = false)]
+struct Size {
+    /// Number of hosts that the first block must hold: 1 to 4091 from the built-in profile
+    #[arg(long, value_name = "N")]
+    hosts: Option<u64>,
+    /// Prefix length of the first block: 20 to 26 from the built-in profile
+    #[arg(long, value_name = "N", visible_alias = "prefix")]
+    prefix_length: Option<u8>,
+    /// The first block itself
     #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connection: Connection,
+    cidr: Option<Cidr>,
+}
+
+fn idempotency_key(text: &str) -> Result<String, String> {
+    let longest = ipam_shared::api::MAX_IDEMPOTENCY_KEY;
+    let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text;
+    if text.is_empty() || text.len() > longest || !is_plain {
+        return Err(format!(
+            "it takes 1 to {longest} letters, digits and signs of ASCII"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 impl Allocate {
@@ -52,53 +117,67 @@ impl Allocate {
     /// # Errors
     /// When the server refuses, or can't be asked.
     pub async fn run(self) -> Result<String, Failure> {
-        let client = self.connection.client()?;
-        let created = client.create_allocation(&self.ask()?).await?;
+        let ask = self.ask.request()?;
+        let client = self.connection.client().await?;
+        let key = self.ask.idempotency_key.as_deref();
+        let created = client.create_allocation_once(&ask, key).await?;
         let allocation = &created.made;
-        if self.json {
-            return output::json(allocation);
-        }
-        let did = match (self.dry_run, created.new) {
+        let is_dry = self.ask.dry_run;
+        let did = match (is_dry, created.new) {
             (true, _) => "Would allocate",
             (false, true) => "Allocated",
             (false, false) => "Already allocated:",
         };
-        Ok(format!(
-            "{did} {} for {}\n{}",
-            allocation.cidr,
-            printable(allocation.vpc.as_str()),
-            text(allocation, self.dry_run)
-        ))
+        let people = || {
+            format!(
+                "{did} {} for {}\n{}",
+                allocation.cidr,
+                printable(allocation.vpc.as_str()),
+                text(allocation, is_dry)
+            )
+        };
+        self.output
+            .one(allocation, &columns(), Noun::reference, people)
     }
+}
 
-    fn ask(&self) -> Result<NewAllocation, Failure> {
-        let size = match (self.size.hosts, self.size.prefix_length) {
-            (Some(hosts), _) => Size::Hosts(hosts),
-            (None, Some(length)) => Size::PrefixLength(length),
-            (None, None) => {
-                return Err(Failure::Usage("give --hosts or --prefix-length".to_owned()));
+impl Ask {
+    /// As the API takes it.
+    pub(super) fn request(&self) -> Result<NewAllocation, Failure> {
+        let from_pools = !self.pools.is_empty() || !self.pool_labels.is_empty();
+        let size = match (self.size.hosts, self.size.prefix_length, self.size.cidr) {
+            (Some(hosts), ..) => Wanted::Hosts(hosts),
+            (_, Some(length), _) => Wanted::PrefixLength(length),
+            (.., Some(cidr)) => Wanted::Cidr(cidr),
+            _ if from_pools => Wanted::Default,
+            _ => {
+                return Err(Failure::Usage(
+                    "give --hosts, --prefix-length or --cidr; with --pool the pool's default is possible".to_owned(),
+                ));
             }
         };
-        let shorthands = [("environment", &self.env), ("region", &self.region)];
-        let mut labels: BTreeMap<String, String> = self.labels.iter().cloned().collect();
-        for (key, value) in shorthands {
-            if let Some(value) = value {
-                labels.insert(key.to_owned(), value.clone());
-            }
+        let mut pairs = self.labels.labels.clone();
+        for (key, value) in [("environment", &self.env), ("region", &self.region)] {
+            pairs.extend(value.clone().map(|value| (key.to_owned(), value)));
         }
+        let selector = match self.pool_labels.as_slice() {
+            [] => None,
+            pairs => Some(args::labels(pairs)?),
+        };
         Ok(NewAllocation {
             name: self.name.clone(),
-            labels: Labels::new(labels).map_err(|error| Failure::Usage(error.to_string()))?,
+            vrf: self.vrf.clone(),
+            profile: self.profile.clone(),
+            pools: (!self.pools.is_empty()).then(|| self.pools.clone()),
+            pool_selector: selector,
+            exclude_cidrs: self.exclude_cidrs.clone(),
+            labels: args::labels(&pairs)?,
             description: self.description.clone(),
+            deletion_protection: self.deletion_protection,
             dry_run: self.dry_run,
             ..NewAllocation::new(self.vpc.clone(), size)
         })
     }
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn text(allocation: &Allocation, dry_run: bool) -> String {
@@ -146,7 +225,10 @@ mod tests {
     fn parse(line: &str) -> Result<NewAllocation, String> {
         let words = std::iter::once("allocate").chain(line.split_whitespace());
         let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
-        cli.allocate.ask().map_err(|failure| failure.to_string())
+        cli.allocate
+            .ask
+            .request()
+            .map_err(|failure| failure.to_string())
     }
 
     #[test]
@@ -154,18 +236,46 @@ mod tests {
         let ask =
             parse("prod --hosts 500 --env dev --region eu --label team=a=b --name nodes --dry-run")
                 .unwrap();
-        assert_eq!(ask.size(), Ok(Size::Hosts(500)));
+        assert_eq!(ask.size(), Ok(Wanted::Hosts(500)));
         assert_eq!(labels(&ask.labels), "environment=dev, region=eu, team=a=b");
         assert_eq!(ask.name.as_ref().map(Name::as_str), Some("nodes"));
         assert!(ask.dry_run);
         assert_eq!(
             parse("prod --prefix 24").unwrap().size(),
-            Ok(Size::PrefixLength(24))
+            Ok(Wanted::PrefixLength(24))
         );
         assert_eq!(
             parse("prod --prefix-length 24").unwrap().size(),
-            Ok(Size::PrefixLength(24))
+            Ok(Wanted::PrefixLength(24))
         );
+    }
+
+    #[test]
+    fn everything_can_be_asked_for() {
+        let ask = parse(
+            "prod --pool a --pool b --vrf dev --exclude 10.0.0.0/8 --exclude 10.1.2.3 --description text \
+             --deletion-protection --idempotency-key k1",
+        )
+        .unwrap();
+        assert_eq!(ask.size(), Ok(Wanted::Default));
+        assert_eq!(ask.pools, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(ask.exclude_cidrs.len(), 2);
+        assert!(ask.deletion_protection && ask.description == "text");
+        let ask = parse("prod --pool-label tier=gold --prefix 64").unwrap();
+        assert_eq!(labels(&ask.pool_selector.unwrap()), "tier=gold");
+        let ask = parse("prod --profile p --cidr 10.0.0.0/24").unwrap();
+        assert!(matches!(ask.size(), Ok(Wanted::Cidr(_))));
+        for line in [
+            "prod --hosts 5 --profile p --pool a",
+            "prod --hosts 5 --pool-label a=b --pool a",
+            "prod --hosts 5 --idempotency-key k --dry-run",
+            "prod --hosts 5 --cidr 10.0.0.0/24",
+        ] {
+            assert!(
+                parse(line).unwrap_err().contains("cannot be used with"),
+                "{line}"
+            );
+        }
     }
 
     #[test]

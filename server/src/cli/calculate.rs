@@ -6,16 +6,18 @@ use ipam_shared::{
 };
 use serde::Serialize;
 
-use super::output::{self, Align, Failure, Table, thousands};
+use super::{
+    listing::{Column, Form, ListOutput, Output, Things},
+    output::{self, Align, Failure, Table, thousands},
+};
 
 /// Show the block sizes for a number of hosts or a prefix length, without asking a server
 #[derive(Debug, clap::Args)]
 pub struct Calculate {
     #[command(flatten)]
     size: Size,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How much space, for the subcommands that need it.
@@ -45,6 +47,13 @@ struct BlockSize {
     usable: u64,
 }
 
+const COLUMNS: &[Column<BlockSize>] = &[
+    Column::new("role", |it| it.role.into()),
+    Column::new("prefix_length", |it| it.prefix_length.into()),
+    Column::new("addresses", |it| it.addresses.into()),
+    Column::new("usable", |it| it.usable.into()),
+];
+
 impl Calculate {
     /// What to print.
     ///
@@ -52,10 +61,17 @@ impl Calculate {
     /// When no block of the built-in profile has that size.
     pub fn run(&self) -> Result<String, Failure> {
         let sizes = sizes(self.size)?;
-        if self.json {
-            output::json(&sizes)
-        } else {
-            Ok(text(&sizes))
+        match self.output.form() {
+            Form::Table => Ok(text(&sizes)),
+            Form::Json => output::json(&sizes),
+            form => {
+                let things = Things {
+                    columns: COLUMNS,
+                    name: |it: &BlockSize| it.role.to_owned(),
+                    nothing: "blocks",
+                };
+                ListOutput::of(form).many(sizes.blocks, &things, usize::MAX, false)
+            }
         }
     }
 }

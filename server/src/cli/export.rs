@@ -39,7 +39,7 @@ impl Export {
             .map(Format::from)
             .or_else(|| self.output.as_deref().and_then(by_name))
             .unwrap_or_default();
-        let client = self.connection.client()?;
+        let client = self.connection.client().await?;
         let done = match &self.output {
             None => {
                 let mut stdout = io::stdout();

@@ -6,8 +6,11 @@ use ipam_shared::api::lookup::{HistoryQuery, Holder};
 
 use super::{
     connection::Connection,
-    output::{self, Align, Failure, Table, printable},
+    listing::{Column, ListOutput, Things},
+    output::{Align, Failure, Table, printable},
+    screen::Screen,
     target::{Target, target},
+    value::Value,
 };
 use crate::text::moment;
 
@@ -23,12 +26,36 @@ pub struct History {
     /// Show at most this many
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     connection: Connection,
 }
+
+/// How holders are printed for programs.
+pub(super) const THINGS: Things<'_, Holder> = Things {
+    columns: &[
+        Column::new("cidr", |it| it.cidr.into()),
+        Column::new("vrf", |it| (&it.vrf).into()),
+        Column::new("pool", |it| Value::of(it.pool.as_ref())),
+        Column::new("kind", |it| it.kind.as_str().into()),
+        Column::new("owner", |it| it.owner().into()),
+        Column::new("since", |it| it.since.into()),
+        Column::new("until", |it| Value::of(it.until)),
+        Column::wide("role", |it| Value::of(it.role.as_ref())),
+        Column::wide("vpc", |it| Value::of(it.vpc.as_ref())),
+        Column::wide("name", |it| Value::of(it.name.as_ref())),
+        Column::wide("reason", |it| Value::of(it.reason.as_ref())),
+        Column::wide("allocation_id", |it| {
+            Value::of(it.allocation_id.map(|id| id.to_string()))
+        }),
+        Column::wide("reservation_id", |it| {
+            Value::of(it.reservation_id.map(|id| id.to_string()))
+        }),
+    ],
+    name: Holder::owner,
+    nothing: "holders",
+};
 
 impl History {
     /// What to print.
@@ -44,21 +71,26 @@ impl History {
             ..HistoryQuery::default()
         };
         let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let client = self.connection.client()?;
-        let (found, more) = client.first_of_history(&query, most).await?;
-        if self.json {
-            return output::json(&found);
+        let client = self.connection.client().await?;
+        let read = if self.output.is_unsorted() {
+            most
+        } else {
+            usize::MAX
+        };
+        let (found, more) = client.first_of_history(&query, read).await?;
+        if !self.output.is_plain_table() {
+            return self.output.many(found, &THINGS, most, more);
         }
         if found.is_empty() {
             return Ok("Nobody ever held it\n".to_owned());
         }
         let more = if more { "and perhaps more\n" } else { "" };
-        Ok(holders(&found) + more)
+        Ok(holders(&found, Screen::stdout()) + more)
     }
 }
 
 /// Holders as lines; nothing if there are none.
-pub(super) fn holders(holders: &[Holder]) -> String {
+pub(super) fn holders(holders: &[Holder], screen: Screen) -> String {
     // A column with the same value everywhere is of no use.
     let in_vrfs = holders.iter().any(|holder| holder.vrf != holders[0].vrf);
     let mut columns = vec![(Align::Left, "CIDR")];
@@ -85,5 +117,5 @@ pub(super) fn holders(holders: &[Holder]) -> String {
         cells.push(holder.until.map(moment).unwrap_or_default());
         table.row(cells);
     }
-    table.text(0)
+    table.headed(screen)
 }

@@ -11,6 +11,7 @@ use ipam_shared::api::transfer::{Format, ImportParams, ImportResult, Phase, Prog
 use super::{
     connection::Connection,
     output::{self, Align, Failure, Table, printable, thousands},
+    screen::Screen,
 };
 
 /// How many conflicts are shown; JSON has more.
@@ -86,7 +87,7 @@ impl Import {
         })?;
         let file = read(&self.file)
             .map_err(|error| Failure::Refused(format!("{}: {error}", self.file.display())))?;
-        let client = self.connection.client()?;
+        let client = self.connection.client().await?;
         let params = ImportParams {
             dry_run: self.dry_run,
         };
@@ -188,7 +189,7 @@ fn text(result: &ImportResult) -> String {
                 printable(&conflict.detail),
             ]);
         }
-        let mut text = table.text(0);
+        let mut text = table.headed(Screen::stdout());
         let more = result.total_conflicts.saturating_sub(SHOWN as u64);
         if more > 0 {
             text += &format!(

@@ -2,19 +2,26 @@
 
 use std::{collections::BTreeSet, num::NonZeroUsize};
 
-use ipam_shared::api::allocation::{Allocation, AllocationFilter};
+use clap_complete::engine::ArgValueCompleter;
+use ipam_shared::api::{
+    allocation::{Allocation, AllocationFilter},
+    vpc::Vpc,
+};
 
 use super::{
     allocate::labels,
     connection::Connection,
-    output::{self, Align, Failure, Table, printable, thousands},
+    listing::{ListOutput, Things},
+    noun::{Noun as _, columns, names},
+    output::{Align, Failure, Table, printable, thousands},
+    screen::Screen,
 };
 
 /// List allocations
 #[derive(Debug, clap::Args)]
 pub struct List {
     /// Only of this VPC
-    #[arg(long)]
+    #[arg(long, add = ArgValueCompleter::new(names::<Vpc>))]
     vpc: Option<String>,
     /// Only with this label
     #[arg(long, value_name = "KEY=VALUE")]
@@ -22,9 +29,8 @@ pub struct List {
     /// Show at most this many, the oldest
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     connection: Connection,
 }
@@ -35,24 +41,33 @@ impl List {
     /// # Errors
     /// When the server refuses, or can't be asked.
     pub async fn run(self) -> Result<String, Failure> {
-        let client = self.connection.client()?;
+        let client = self.connection.client().await?;
         let filter = AllocationFilter {
             vpc: self.vpc,
             label: self.label,
             ..AllocationFilter::default()
         };
         let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let (mut allocations, more) = client.first_allocations(&filter, most).await?;
-        allocations.sort_by_cached_key(|it| (it.vpc.folded(), it.cidr));
-        if self.json {
-            output::json(&allocations)
+        let read = if self.output.is_unsorted() {
+            most
         } else {
-            Ok(text(&allocations, more))
+            usize::MAX
+        };
+        let (mut allocations, more) = client.first_allocations(&filter, read).await?;
+        allocations.sort_by_cached_key(|it| (it.vpc.folded(), it.cidr));
+        if self.output.is_plain_table() {
+            return Ok(text(&allocations, more, Screen::stdout()));
         }
+        let things = Things {
+            columns: &columns(),
+            name: Allocation::reference,
+            nothing: "allocations",
+        };
+        self.output.many(allocations, &things, most, more)
     }
 }
 
-fn text(allocations: &[Allocation], more: bool) -> String {
+fn text(allocations: &[Allocation], more: bool, screen: Screen) -> String {
     let mut roles: Vec<&str> = Vec::new();
     for block in allocations.iter().flat_map(|it| &it.blocks) {
         if !roles.contains(&block.role.as_str()) {
@@ -117,7 +132,7 @@ fn text(allocations: &[Allocation], more: bool) -> String {
             count(vpcs.len(), "VPC")
         ),
     };
-    table.text(0) + &summary
+    table.headed(screen) + &summary
 }
 
 fn asked_for(allocation: &Allocation) -> String {
@@ -188,9 +203,9 @@ ID  VPC      NAME   PRIMARY      USABLE  CGNAT           USABLE  ASKED FOR  LABE
 20  staging         10.0.2.0/26      59  100.64.64.0/21   2,043  /26
 2 allocations in 2 VPCs
 ";
-        assert_eq!(text(&list, false), expected);
-        assert!(text(&list[1..], true).ends_with("1 allocation, and perhaps more\n"));
-        assert!(!text(&list[1..], false).contains("NAME"));
-        assert_eq!(text(&[], false), "No allocations\n");
+        assert_eq!(text(&list, false, Screen::NONE), expected);
+        assert!(text(&list[1..], true, Screen::NONE).ends_with("1 allocation, and perhaps more\n"));
+        assert!(!text(&list[1..], false, Screen::NONE).contains("NAME"));
+        assert_eq!(text(&[], false, Screen::NONE), "No allocations\n");
     }
 }

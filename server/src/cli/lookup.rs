@@ -5,11 +5,13 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     connection::Connection,
-    history::holders,
+    history::{THINGS, holders},
+    listing::{Form, ListOutput},
     output::{self, Failure, printable},
+    screen::Screen,
     target::{Target, target},
 };
-use crate::text::moment;
+use crate::text;
 
 /// Show who holds an address or a network, now or at a given time
 #[derive(Debug, clap::Args)]
@@ -21,16 +23,16 @@ pub struct Lookup {
     #[arg(long)]
     vrf: Option<String>,
     /// At this time, such as 2026-01-31T12:00:00Z; default: now
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<OffsetDateTime>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     connection: Connection,
 }
 
-fn time(text: &str) -> Result<OffsetDateTime, String> {
+/// A time as an option takes it.
+pub(super) fn moment(text: &str) -> Result<OffsetDateTime, String> {
     OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "write it as 2026-01-31T12:00:00Z or 2026-01-31T12:00:00+01:00".to_owned())
 }
@@ -48,17 +50,20 @@ impl Lookup {
             vrf: self.vrf,
             at: self.at,
         };
-        let found = self.connection.client()?.lookup(&query).await?;
-        if self.json {
-            output::json(&found)
-        } else {
-            Ok(text(&found, self.at.is_some()))
+        let found = self.connection.client().await?.lookup(&query).await?;
+        if self.output.output.form() == Form::Json {
+            return output::json(&found);
         }
+        if self.output.is_plain_table() {
+            return Ok(text(&found, self.at.is_some(), Screen::stdout()));
+        }
+        self.output
+            .many(found.holders, &THINGS, usize::MAX, found.more)
     }
 }
 
-fn text(found: &Found, at_a_time: bool) -> String {
-    let mut text = holders(&found.holders);
+fn text(found: &Found, at_a_time: bool, screen: Screen) -> String {
+    let mut text = holders(&found.holders, screen);
     if found.more {
         text.push_str("and more\n");
     }
@@ -88,7 +93,7 @@ fn text(found: &Found, at_a_time: bool) -> String {
         (true, false) => "nobody holds it, ",
     };
     let at = if at_a_time {
-        format!(" at {}", moment(found.at))
+        format!(" at {}", text::moment(found.at))
     } else {
         String::new()
     };

@@ -3,23 +3,37 @@
 pub mod allocate;
 mod anybody;
 pub mod calculate;
+mod complete;
+pub mod completion;
+mod config;
 pub mod connection;
+pub mod context;
 pub mod database;
 pub mod entrance;
+pub mod events;
 pub mod export;
+pub mod free;
 pub mod healthcheck;
 pub mod history;
 pub mod import;
 pub mod list;
+pub mod listing;
 pub mod lookup;
+pub mod man;
 pub mod migrate;
+mod noun;
+mod nouns;
 pub mod openapi;
 pub mod orphans;
 pub mod output;
+mod proof;
 pub mod reconcile;
 pub mod release;
+mod screen;
 pub mod serve;
+mod table;
 mod target;
+mod value;
 pub mod verify;
 pub mod waiting;
 
@@ -28,13 +42,19 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::env::CompleteEnv;
 
 use self::output::Failure;
 use crate::telemetry;
 
+/// What is said below every list of commands.
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the server can't be reached.
+`ipam help COMMAND` says more, such as `ipam help pool create`. Servers and keys: `ipam help context`.";
+
 /// Hands out network ranges that never overlap.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     name = "ipam",
     version,
@@ -42,15 +62,13 @@ use crate::telemetry;
     propagate_version = true,
     arg_required_else_help = true
 )]
-#[command(
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the server can't be reached."
-)]
+#[command(after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Verb {
     Serve(Box<serve::Serve>),
     Migrate(migrate::Migrate),
@@ -66,13 +84,24 @@ enum Verb {
     Import(import::Import),
     Export(export::Export),
     Orphans(orphans::Orphans),
+    Free(free::Free),
+    Events(events::Events),
+    #[command(flatten)]
+    Noun(nouns::Noun),
     Calculate(calculate::Calculate),
+    Context(context::Context),
+    Completion(completion::Completion),
+    Man(man::Man),
     #[command(hide = true)]
     Openapi(openapi::Openapi),
 }
 
 /// Runs the command and says how it ended.
 pub fn run() -> ExitCode {
+    // Ends here if a shell asks for the words that may follow.
+    CompleteEnv::with_factory(Cli::command)
+        .var(completion::VARIABLE)
+        .complete();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -94,27 +123,43 @@ pub fn run() -> ExitCode {
             Verb::Import(import) => import.run().await,
             Verb::Export(export) => export.run().await,
             Verb::Orphans(orphans) => orphans.run().await,
+            Verb::Free(free) => free.run().await,
+            Verb::Events(events) => events.run().await,
+            Verb::Noun(noun) => noun.run().await,
             Verb::Calculate(calculate) => calculate.run(),
+            Verb::Context(context) => context.run(),
+            Verb::Completion(completion) => completion.run(),
+            Verb::Man(man) => man.run(Cli::command()),
             Verb::Openapi(openapi) => openapi.run().map_err(chain),
         }
     });
     match result {
-        Ok(text) => match io::stdout()
-            .write_all(text.as_bytes())
-            .and_then(|()| io::stdout().flush())
-        {
-            // `ipam list | head` closes our output early, on purpose.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                fail(&format!("cannot write: {error}"), 1)
-            }
-            _ => ExitCode::SUCCESS,
-        },
+        Ok(text) => print(&text),
         // Whatever reads a server's log as JSON must be able to read its last line too.
         Err(failure) if serves && telemetry::logs_errors_as_json() => {
             tracing::error!("{failure}");
             ExitCode::from(failure.exit_code())
         }
-        Err(failure) => fail(&failure.to_string(), failure.exit_code()),
+        Err(failure) => {
+            if let Failure::Partly(text, _) = &failure {
+                print(text);
+            }
+            fail(&failure.to_string(), failure.exit_code())
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut stdout = io::stdout();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        // `ipam list | head` closes our output early, on purpose.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            fail(&format!("cannot write: {error}"), 1)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -133,7 +178,20 @@ pub(crate) fn chain(error: anyhow::Error) -> Failure {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
+    // It may quote what other people have written.
+    let lines: Vec<_> = message.lines().map(output::printable).collect();
+    let message = lines.join("\n");
     // If stderr is closed as well, only the exit code is left.
     let _ = writeln!(io::stderr(), "ipam: {message}");
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_are_in_conflict() {
+        Cli::command().debug_assert();
+    }
 }

@@ -18,7 +18,9 @@ use time::OffsetDateTime;
 
 use super::{
     connection::Connection,
-    output::{self, Failure, printable, thousands},
+    listing::{Column, ListOutput, Things},
+    output::{Failure, printable, thousands},
+    value::Value,
 };
 use crate::text::moment;
 
@@ -35,9 +37,8 @@ pub struct Orphans {
     /// Only what is older than this, such as 90s, 30m, 1h or 7d
     #[arg(long, value_name = "TIME", value_parser = span)]
     older_than: Option<Duration>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     connection: Connection,
 }
@@ -62,23 +63,38 @@ struct Orphan {
     release: String,
 }
 
+const THINGS: Things<'_, Orphan> = Things {
+    columns: &[
+        Column::new("kind", |it| it.kind.as_str().into()),
+        Column::new("title", |it| (&it.title).into()),
+        Column::new("owner", |it| Value::of(it.owner.as_ref())),
+        Column::new("created_by", |it| (&it.created_by).into()),
+        Column::new("created_at", |it| it.created_at.into()),
+        Column::new("holds", |it| (&it.holds).into()),
+        Column::wide("import", |it| (&it.import).into()),
+        Column::wide("release", |it| (&it.release).into()),
+        Column::wide("id", |it| it.id.to_string().into()),
+    ],
+    name: |it| it.id.to_string(),
+    nothing: "orphans",
+};
+
 impl Orphans {
     /// What to print.
     ///
     /// # Errors
     /// When the server refuses, or can't be asked.
     pub async fn run(self) -> Result<String, Failure> {
-        let client = self.connection.client()?;
+        let client = self.connection.client().await?;
         let now = OffsetDateTime::now_utc();
         let mut orphans = find(&client, self.owner.as_ref(), now).await?;
         if let Some(span) = self.older_than {
             orphans.retain(|orphan| now - orphan.created_at >= span);
         }
-        if self.json {
-            output::json(&orphans)
-        } else {
-            Ok(text(&orphans))
+        if self.output.is_plain_table() {
+            return Ok(text(&orphans));
         }
+        self.output.many(orphans, &THINGS, usize::MAX, false)
     }
 }
 
@@ -98,13 +114,12 @@ async fn find(
             }
         };
     }
-    let endpoint = client.endpoint();
     let mut found = Vec::new();
     for it in client
         .all_allocations(&unconfirmed!(AllocationFilter))
         .await?
     {
-        found.push(orphan(&it, Some(&it.created_by), held(&it), now, endpoint));
+        found.push(orphan(&it, Some(&it.created_by), held(&it), now));
     }
     for it in client
         .all_reservations(&unconfirmed!(ReservationFilter))
@@ -114,37 +129,19 @@ async fn find(
             "keeps {} out of circulation: {}",
             it.cidr, it.reason
         )];
-        found.push(orphan(&it, Some(&it.created_by), holds, now, endpoint));
+        found.push(orphan(&it, Some(&it.created_by), holds, now));
     }
     for it in client.all_vpcs(&unconfirmed!(VpcFilter)).await? {
         let holds = vec![count(it.allocations, "allocation")];
-        found.push(orphan::<Vpc>(
-            &it,
-            it.created_by.as_ref(),
-            holds,
-            now,
-            endpoint,
-        ));
+        found.push(orphan::<Vpc>(&it, it.created_by.as_ref(), holds, now));
     }
     for it in client.all_pools(&unconfirmed!(PoolFilter)).await? {
         let ranges = it.ranges.iter().map(ToString::to_string).collect();
-        found.push(orphan::<Pool>(
-            &it,
-            it.created_by.as_ref(),
-            ranges,
-            now,
-            endpoint,
-        ));
+        found.push(orphan::<Pool>(&it, it.created_by.as_ref(), ranges, now));
     }
     for it in client.all_profiles(&unconfirmed!(ProfileFilter)).await? {
         let holds = vec![count(it.allocations, "allocation")];
-        found.push(orphan::<Profile>(
-            &it,
-            it.created_by.as_ref(),
-            holds,
-            now,
-            endpoint,
-        ));
+        found.push(orphan::<Profile>(&it, it.created_by.as_ref(), holds, now));
     }
     for it in client.all_vrfs(&unconfirmed!(VrfFilter)).await? {
         let holds = vec![
@@ -152,13 +149,7 @@ async fn find(
             count(it.vpcs, "VPC"),
             count(it.reservations, "reservation"),
         ];
-        found.push(orphan::<Vrf>(
-            &it,
-            it.created_by.as_ref(),
-            holds,
-            now,
-            endpoint,
-        ));
+        found.push(orphan::<Vrf>(&it, it.created_by.as_ref(), holds, now));
     }
     Ok(found.into_iter().flatten().collect())
 }
@@ -182,16 +173,11 @@ fn orphan<T: Owned>(
     created_by: Option<&String>,
     holds: Vec<String>,
     now: OffsetDateTime,
-    endpoint: &str,
 ) -> Option<Orphan> {
     let import_id = it.import_id();
     let release = match T::NOUN {
         Noun::Allocation => format!("ipam release {}", quoted(&import_id)),
-        noun => format!(
-            "curl -X DELETE -H \"X-API-Key: $IPAM_API_KEY\" {endpoint}/api/v1/{}s/{}",
-            noun.as_str(),
-            it.uuid()
-        ),
+        noun => format!("ipam {} delete {}", noun.as_str(), quoted(&import_id)),
     };
     Some(Orphan {
         kind: T::NOUN,

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use clap_complete::engine::ArgValueCompleter;
 use ipam_client::Client;
 use ipam_shared::{
     api::allocation::{Allocation, AllocationFilter},
@@ -11,24 +12,29 @@ use ipam_shared::{
 
 use super::{
     connection::Connection,
-    output::{self, Failure, printable},
+    listing::Output,
+    noun::{Noun, columns, which},
+    output::{Failure, printable},
 };
 
 /// Release an allocation: its blocks are free for others at once
 #[derive(Debug, clap::Args)]
 pub struct Release {
     /// The ID that `ipam list` shows, a UUID, or VPC/NAME
+    #[arg(add = ArgValueCompleter::new(which::<Allocation>))]
     allocation: Which,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    /// Only if it still has this revision, as `ipam allocation show` tells it
+    #[arg(long, value_name = "N")]
+    revision: Option<i64>,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     connection: Connection,
 }
 
 /// The ways to name an allocation.
 #[derive(Clone, Debug, PartialEq)]
-enum Which {
+pub(super) enum Which {
     Number(i64),
     Id(AllocationId),
     Named(Name, Name),
@@ -58,26 +64,24 @@ impl Release {
     /// # Errors
     /// When there is no such allocation, the server refuses, or it can't be asked.
     pub async fn run(self) -> Result<String, Failure> {
-        let client = self.connection.client()?;
+        let client = self.connection.client().await?;
         let found = find(&client, &self.allocation).await?;
-        client.delete_allocation(found.id, None).await?;
-        if self.json {
-            return output::json(&found);
-        }
+        client.delete_allocation(found.id, self.revision).await?;
         let blocks: Vec<String> = found
             .blocks
             .iter()
             .map(|block| block.cidr.to_string())
             .collect();
-        Ok(format!(
-            "Released {} of {}\n",
-            blocks.join(" and "),
-            printable(found.vpc.as_str())
-        ))
+        let text = || {
+            let vpc = printable(found.vpc.as_str());
+            format!("Released {} of {vpc}\n", blocks.join(" and "))
+        };
+        self.output.one(&found, &columns(), Noun::reference, text)
     }
 }
 
-async fn find(client: &Client, which: &Which) -> Result<Allocation, Failure> {
+/// The allocation that is named like that.
+pub(super) async fn find(client: &Client, which: &Which) -> Result<Allocation, Failure> {
     let found = match which {
         Which::Id(id) => return Ok(client.get_allocation(*id, None).await?),
         Which::Named(vpc, name) => client.find_allocation(vpc, name).await?,

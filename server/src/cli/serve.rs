@@ -213,9 +213,13 @@ impl Serve {
         // The first connection detects whether the database was restored.
         drop(ipam.read().await?);
         let origin = tokio::spawn(ipam.clone().look_at_origin_forever());
+        let address = listener
+            .local_addr()
+            .context("the address of the listener is not known")?;
         let app = App::new(ipam.clone(), auth)
             .with_open_metrics(self.metrics_open)
-            .with_front(self.door.front());
+            .with_front(self.door.front())
+            .listening_on(address);
         let certificate = match &entrance.tls {
             Some(tls) => {
                 let hangup = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
@@ -225,9 +229,6 @@ impl Serve {
         };
         let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
         let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
-        let address = listener
-            .local_addr()
-            .context("the address of the listener is not known")?;
         let scheme = if certificate.is_some() {
             "https"
         } else {

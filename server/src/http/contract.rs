@@ -125,6 +125,7 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["minimum"] = json!(0);
                 parameter["schema"]["maximum"] = json!(128);
             }
+            Some("nonce") => parameter["schema"]["pattern"] = json!("^[0-9a-f]{64}$"),
             Some("cursor") => parameter["schema"]["minLength"] = json!(1),
             _ => {}
         }

@@ -21,6 +21,7 @@ pub mod openapi;
 pub mod ownership;
 pub mod pool;
 pub mod profile;
+mod proof;
 mod reply;
 pub mod request_id;
 pub mod reservation;
@@ -52,8 +53,9 @@ use crate::app::App;
 /// Replies smaller than this, in bytes, fit into one packet anyway.
 const COMPRESSED: u64 = 1400;
 
-/// The routes that the OpenAPI document describes.
-fn described() -> OpenApiRouter<App> {
+/// The routes that the OpenAPI document describes: those that need a key, and those that need none.
+fn described() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
+    let open = OpenApiRouter::new().routes(routes!(proof::prove));
     let api = OpenApiRouter::new()
         .routes(routes!(allocation::create, allocation::list))
         .routes(routes!(allocation::create_batch))
@@ -87,14 +89,19 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(event::list))
         .routes(routes!(transfer::import))
         .routes(routes!(transfer::export));
-    OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api)
+    (
+        OpenApiRouter::with_openapi(openapi::Document::openapi()).nest("/api/v1", api),
+        OpenApiRouter::new().nest("/api/v1", open),
+    )
 }
 
 /// Every route except those of pages.
 pub(crate) fn routes(app: &App) -> Router<App> {
-    let (api, _) = described().split_for_parts();
+    let (api, open) = described();
+    let (api, open) = (api.split_for_parts().0, open.split_for_parts().0);
     let api = api
         .layer(middleware::from_fn_with_state(app.clone(), around::api))
+        .merge(open)
         .route("/api/v1/openapi.json", get(openapi::json))
         .route("/api/{*rest}", axum::routing::any(error::unknown_path))
         .method_not_allowed_fallback(error::unknown_method)

@@ -53,7 +53,8 @@ impl Modify for Keys {
 
 /// The document, complete.
 pub fn document() -> Value {
-    let document = described().split_for_parts().1;
+    let (api, open) = described();
+    let document = api.merge(open).split_for_parts().1;
     let mut document = serde_json::to_value(document).unwrap_or_default();
     contract::complete(&mut document);
     document

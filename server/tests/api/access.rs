@@ -12,7 +12,16 @@ async fn no_operation_answers_or_does_anything_without_the_key() {
         .send("GET", "/api/v1/openapi.json", &[], "")
         .await
         .ok(200);
-    let mut operations: Vec<_> = (api.operations(&document).await.into_iter())
+    let mut operations = api.operations(&document).await;
+    // The one that needs no key says so, and it is the only one.
+    let open: Vec<_> = operations
+        .extract_if(.., |operation| {
+            operation.described["security"] == json!([{}])
+        })
+        .map(|operation| operation.id)
+        .collect();
+    assert_eq!(open, ["get_proof"]);
+    let mut operations: Vec<_> = (operations.into_iter())
         .map(|operation| (operation.method, operation.path, operation.body))
         .collect();
     assert!(operations.len() >= 12, "{operations:?}");

@@ -106,6 +106,10 @@ impl<'a> Examples<'a> {
                 });
                 steady.push_str(&format!("019ac0de-5d3a-7c55-9a4e-{:012}", number + 1));
                 rest = &rest[id.len()..];
+            } else if let Some(proof) = has_shape(rest, &"h".repeat(64)) {
+                // The same for the same question.
+                steady.push_str(proof);
+                rest = &rest[proof.len()..];
             } else if let Some(id) = has_shape(rest, &"h".repeat(32)) {
                 steady.push_str("5b0f8a3c6d1e4f7a9b2c8d4e6f1a3b5c");
                 rest = &rest[id.len()..];
@@ -483,6 +487,16 @@ async fn claims(
 }
 
 async fn questions_and_imports(all: &mut Examples<'_>, allocation: &Value) {
+    all.ask(
+        "get_proof",
+        (
+            "GET",
+            &format!("/api/v1/proof?nonce={}", "0123456789abcdef".repeat(4)),
+        ),
+        &[],
+        Value::Null,
+    )
+    .await;
     all.ask(
         "lookup",
         ("GET", "/api/v1/lookup?ip=10.0.1.7"),

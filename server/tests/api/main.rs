@@ -18,6 +18,7 @@ mod pool_changes;
 mod pool_races;
 mod pools;
 mod profiles;
+mod proof;
 mod requests;
 mod reservations;
 mod retries;

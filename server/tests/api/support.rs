@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::described;
 
-pub(crate) const KEY: &str = "correct-horse-battery-staple";
+pub(crate) const KEY: &str = "correct-horse-battery-staple-and-a-paper-clip";
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
 pub(crate) const VPCS: &str = "/api/v1/vpcs";
 pub(crate) const POOLS: &str = "/api/v1/pools";
@@ -116,7 +116,8 @@ impl Api {
     pub(crate) async fn with_connections(connections: u32) -> Self {
         let database = Arc::new(TestDatabase::new().await);
         let ipam = Ipam::new(database.pool(connections)).with_peppers(peppers());
-        let router = router(App::new(ipam.clone(), Auth::new(KEY)));
+        let address = ([127, 0, 0, 1], 8000).into();
+        let router = router(App::new(ipam.clone(), Auth::new(KEY)).listening_on(address));
         Self {
             router,
             ipam,

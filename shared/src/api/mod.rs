@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod ownership;
 pub mod pool;
 pub mod profile;
+pub mod proof;
 pub mod reservation;
 pub mod token;
 pub mod transfer;

@@ -2,20 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod completion;
+mod contexts;
+mod help;
+mod nouns;
+mod output;
+mod proof;
+
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use ipam_testing::{TestDatabase, TestServer};
 use serde_json::{Value, json};
 
 /// A server, and the binary that talks to it.
-struct Cli {
-    server: TestServer,
+pub(crate) struct Cli {
+    pub(crate) server: TestServer,
     _database: TestDatabase,
 }
 
 impl Cli {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let database = TestDatabase::new().await;
         let server = TestServer::start(&database).await;
         Self {
@@ -24,12 +31,40 @@ impl Cli {
         }
     }
 
-    fn run(&self, line: &str) -> Ran {
-        let environment = [
+    /// With another key of the administrator.
+    pub(crate) async fn start_with_key(key: &str) -> Self {
+        let database = TestDatabase::new().await;
+        let server = TestServer::start_with(&database.url(), &[("API_KEY", key)]).await;
+        Self {
+            server,
+            _database: database,
+        }
+    }
+
+    pub(crate) fn run(&self, line: &str) -> Ran {
+        run(line, &self.environment())
+    }
+
+    /// The same with words that may have spaces.
+    pub(crate) fn call(&self, words: &[&str]) -> Ran {
+        ended(self.command(words).output().unwrap())
+    }
+
+    /// A command that goes on.
+    pub(crate) fn spawn(&self, words: &[&str]) -> Child {
+        let mut command = self.command(words);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        command(words, &self.environment())
+    }
+
+    fn environment(&self) -> [(&'static str, String); 2] {
+        [
             ("IPAM_ENDPOINT", self.server.url()),
             ("IPAM_API_KEY", TestServer::API_KEY.to_owned()),
-        ];
-        run(line, &environment)
+        ]
     }
 }
 
@@ -106,7 +141,7 @@ async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
         "terraform import ADDRESS 'prod/web'",
         "ipam release 'prod/web'",
         r"terraform import ADDRESS 'it'\''s'",
-        &format!("/api/v1/vrfs/{}", vrf.made.id),
+        r"ipam vrf delete 'it'\''s'",
         "2 things that no owner has confirmed",
     ] {
         assert!(text.contains(line), "{line}: {text}");
@@ -125,19 +160,21 @@ async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
 
 /// How a command ended.
 #[derive(Debug)]
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
-    fn json(&self) -> Value {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).expect(&self.stderr)
     }
 
     /// What it printed, when all went well.
-    fn text(&self) -> &str {
+    #[track_caller]
+    pub(crate) fn text(&self) -> &str {
         assert_eq!(
             (self.code, self.stderr.as_str()),
             (0, ""),
@@ -149,22 +186,27 @@ impl Ran {
 }
 
 /// Runs `ipam` with these words and nothing of the developer's environment.
-fn run(line: &str, environment: &[(&str, String)]) -> Ran {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_ipam"))
-        .args(line.split_whitespace())
+pub(crate) fn run(line: &str, environment: &[(&str, String)]) -> Ran {
+    let words: Vec<_> = line.split_whitespace().collect();
+    ended(command(&words, environment).output().unwrap())
+}
+
+pub(crate) fn command(words: &[&str], environment: &[(&str, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipam"));
+    command
+        .args(words)
         .env_clear()
         .env("IPAM_DATA_DIR", "/nonexistent")
         .envs(environment.iter().map(|(name, value)| (*name, value)))
-        .output()
-        .unwrap();
+        .stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn ended(output: Output) -> Ran {
     Ran {
-        code: status.code().unwrap(),
-        stdout: String::from_utf8(stdout).unwrap(),
-        stderr: String::from_utf8(stderr).unwrap(),
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
@@ -473,10 +515,11 @@ fn endless(item: &'static str) -> (String, std::sync::mpsc::Receiver<String>) {
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             );
-            reader.get_mut().write_all(reply.as_bytes()).unwrap();
+            // Before the answer: whoever has it asks for what was noted.
             if asked.send(target.to_owned()).is_err() {
                 return;
             }
+            reader.get_mut().write_all(reply.as_bytes()).unwrap();
         }
     });
     (url, requests)
