@@ -59,6 +59,15 @@ impl Client {
         self.all(Token::PATH, filter).await
     }
 
+    /// The first tokens that match the filter, from its cursor on, at most `most`, and whether there are more.
+    pub async fn first_tokens(
+        &self,
+        filter: &TokenFilter,
+        most: usize,
+    ) -> Result<(Vec<Token>, bool), Error> {
+        self.first(Token::PATH, filter, most).await
+    }
+
     /// Changes a token. With `revision` only if nobody has changed it since; a repeated request that finds its own change
     /// succeeds.
     pub async fn update_token(

@@ -86,6 +86,11 @@ insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, role, s
 insert into event (actor, action, subject, request_id) values ('psql', 'vpc.create', t.vpc('prod'), t.id(9));
 insert into event_seal (last_event_id, events, digest) select max(event_id), 1, sha256('x') from event;
 insert into idempotency_key (actor, key, fingerprint, allocation_id) values ('psql', 'k', sha256('x'), t.id(1));
+create function t.token(text, text) returns void language sql as $$
+    insert into token (token_id, public_id, name, roles, pepper, mac, claim)
+    values (gen_random_uuid(), $1, $2, '{reader}', 1, sha256('x'), t.id(9)) $$;
+select t.token('000000000001', 'ci');
+insert into session (session_id, mac, key_check) values (t.id(6), sha256('s'), 1);
 ";
 
 /// The constraint that has to stand in the way, its SQLSTATE, and what is tried.
@@ -217,6 +222,26 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("vpc_name_key", "23505", "insert into vpc (vrf_id, name) values (t.vrf('lab'), 'PROD')"),
     ("vpc_name_check", "23514", "insert into vpc (vrf_id, name) values (t.vrf('lab'), E'a\\nb')"),
     ("vpc_labels_check", "23514", "update vpc set labels = '1'"),
+    ("token_pkey", "23505", "insert into token (token_id, public_id, name, roles, pepper, mac, claim)
+        select token_id, '000000000002', 'other', roles, pepper, mac, claim from token"),
+    ("token_public_id_key", "23505", "select t.token('000000000001', 'other')"),
+    ("token_public_id_check", "23514", "select t.token('00000000000', 'other')"),
+    ("token_name_key", "23505", "select t.token('000000000002', 'CI')"),
+    ("token_name_check", "23514", "select t.token('000000000002', 'a/b')"),
+    ("token_roles_check", "23514", "update token set roles = '{}'"),
+    ("token_roles_check", "23514", "update token set roles = '{reader,root}'"),
+    ("token_admin_check", "23514", "update token set roles = '{reader,admin}', pool_ids = '{}'"),
+    ("token_admin_check", "23514", r#"update token set roles = '{admin}', labels = '{"a": "b"}'"#),
+    ("token_limits_check", "23514", "update token set limits = '[]'"),
+    ("token_limits_check", "23514", "update token set labels = '1'"),
+    ("token_mac_check", "23514", "update token set mac = 'x'"),
+    ("token_owner_check", "23514", "update token set owner = ''"),
+    ("session_pkey", "23505", "insert into session (session_id, mac, key_check) values (t.id(6), sha256('t'), 1)"),
+    ("session_mac_key", "23505", "insert into session (session_id, mac, key_check) values (t.id(7), sha256('s'), 1)"),
+    ("session_mac_check", "23514", "update session set mac = 'x'"),
+    ("session_token_fkey", "23503", "update session set token_id = t.id(0), key_check = null"),
+    ("session_holder_check", "23514", "update session set key_check = null"),
+    ("session_user_agent_check", "23514", "update session set user_agent = repeat('x', 256)"),
     ("vpc_owner_check", "23514", "update vpc set owner = ''"),
     ("vpc_owner_check", "23514", "update vpc set owner = repeat('x', 256)"),
     ("allocation_pkey", "23505", "select t.allocate(1, 25)"),

@@ -182,6 +182,7 @@ fn spawn(
         .env_clear()
         .env("DATABASE_URL", database_url)
         .env("API_KEY", TestServer::API_KEY)
+        .env("IPAM_TOKEN_PEPPER", "a pepper that only these tests know")
         .env("HOME", dir)
         .envs(std::env::var_os("RUST_LOG").map(|filter| ("RUST_LOG", filter)))
         .envs(environment.iter().map(|(k, v)| (k, v)))

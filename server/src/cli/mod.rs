@@ -36,6 +36,7 @@ mod target;
 mod value;
 pub mod verify;
 pub mod waiting;
+pub mod whoami;
 
 use std::{
     io::{self, Write as _},
@@ -84,6 +85,7 @@ enum Verb {
     Import(import::Import),
     Export(export::Export),
     Orphans(orphans::Orphans),
+    Whoami(whoami::Whoami),
     Free(free::Free),
     Events(events::Events),
     #[command(flatten)]
@@ -123,6 +125,7 @@ pub fn run() -> ExitCode {
             Verb::Import(import) => import.run().await,
             Verb::Export(export) => export.run().await,
             Verb::Orphans(orphans) => orphans.run().await,
+            Verb::Whoami(whoami) => whoami.run().await,
             Verb::Free(free) => free.run().await,
             Verb::Events(events) => events.run().await,
             Verb::Noun(noun) => noun.run().await,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Cli, Ran};
+use crate::{Cli, Ran, ended};
 
 /// The rows of a CSV file as a real reader reads them, without the heading.
 fn rows(ran: &Ran) -> Vec<csv::StringRecord> {
@@ -210,6 +210,95 @@ async fn a_profile_lives_and_ends() {
         cli.run("profile delete kube").text(),
         "Deleted profile \"kube\"\n"
     );
+}
+
+#[tokio::test]
+async fn a_token_lives_and_ends() {
+    let cli = Cli::start().await;
+    let made = cli.run("token create ci --role allocator --role planner --vpc team-* --pool default/primary --label a=b --expires 90d --json");
+    let made = made.json();
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    assert_eq!(made["roles"], json!(["allocator", "planner"]));
+    assert_eq!(
+        made["limits"],
+        json!({"vpcs": ["team-*"], "pools": ["default/primary"], "labels": {"a": "b"}})
+    );
+    // Whoever has it is told who that is, and what it may do.
+    let own = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let mut command = cli.command(&words);
+        command.env("IPAM_API_KEY", &secret);
+        ended(command.output().unwrap())
+    };
+    let who = own("whoami").text().to_owned();
+    assert!(
+        who.starts_with("token/ci: allocator, planner\nlimited to ") && who.contains("team-*"),
+        "{who}"
+    );
+    assert_eq!(own("whoami --json").json()["token"], made["id"]);
+    refused(&own("token list"), 1, "needs the role admin");
+    refused(
+        &own("allocate other --hosts 5"),
+        1,
+        "does not cover VPCs named",
+    );
+    assert_eq!(cli.run("whoami").text(), "admin: admin\n");
+
+    let shown = cli.run("token show CI --json").json();
+    assert_eq!(
+        (&shown["secret"], &shown["id"]),
+        (&Value::Null, &made["id"])
+    );
+    let list = cli.run("token list").text().to_owned();
+    assert!(
+        list.contains("vpc=team-*") && !list.contains(&secret[18..]),
+        "{list}"
+    );
+    let changed = cli
+        .run("token update ci --role reader --vpc x-* --expires never --json")
+        .json();
+    assert_eq!(
+        (&changed["roles"], &changed["expires_at"]),
+        (&json!(["reader"]), &Value::Null)
+    );
+    assert_eq!(changed["limits"]["vpcs"], json!(["x-*"]));
+    assert_eq!(
+        changed["limits"]["pools"],
+        json!(["default/primary"]),
+        "what is not given stays"
+    );
+    let changed = cli.run("token update ci --clear-limits --json").json();
+    assert_eq!(changed["limits"], json!({}));
+    refused(&cli.run("token update ci"), 2, "nothing to change");
+    refused(
+        &cli.run("token create x --role root"),
+        2,
+        "there is no role",
+    );
+    refused(
+        &cli.run("token create x --role reader --expires soon"),
+        2,
+        "90d",
+    );
+    let second = cli
+        .run("token create second --role reader")
+        .text()
+        .to_owned();
+    let line = second
+        .lines()
+        .find(|line| line.starts_with("ipam_"))
+        .unwrap();
+    assert!(
+        second.contains("shown only now") && line.len() == 56,
+        "{second}"
+    );
+    assert!(
+        cli.run("token delete ci")
+            .text()
+            .starts_with("Revoked token \"ci\"")
+    );
+    refused(&cli.run("token show ci"), 1, "ci");
+    assert_eq!(cli.run("token list -o name").text(), "second\n");
 }
 
 #[tokio::test]

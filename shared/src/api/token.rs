@@ -268,7 +268,7 @@ pub struct TokenPatch {
     pub limits: Option<Limits>,
     /// A new end: an earlier one, or a later one; null for no end.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "end")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<OffsetDateTime>))]
     pub expires_at: Option<Option<OffsetDateTime>>,
 }
 

@@ -85,6 +85,11 @@ pub(super) trait Noun: Owned + Serialize + Clone + Sized + Send + 'static {
         self.import_id()
     }
 
+    /// What is shown of a new one and never again, behind its title.
+    fn shown_once(&self) -> Option<String> {
+        None
+    }
+
     /// The word for what became of one that was deleted.
     const DELETED: &'static str = "Deleted";
 }

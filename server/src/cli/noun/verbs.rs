@@ -137,7 +137,8 @@ impl<N: Noun> Create<N> {
             (false, true) => "Created",
             (false, false) => "There already:",
         };
-        told(&self.output, &created.made, did, "")
+        let once = created.made.shown_once().unwrap_or_default();
+        told(&self.output, &created.made, did, &once)
     }
 }
 

@@ -5,6 +5,7 @@ mod allocation;
 mod pool;
 mod profile;
 mod reservation;
+mod token;
 mod vpc;
 mod vrf;
 
@@ -41,4 +42,5 @@ nouns! {
     Vpc: api::vpc::Vpc,
     Reservation: api::reservation::Reservation,
     Allocation: api::allocation::Allocation,
+    Token: api::token::Token,
 }

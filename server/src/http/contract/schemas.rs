@@ -102,8 +102,8 @@ fn bounds(schemas: &mut Value) {
             if !is_patch && !is_new {
                 continue;
             }
-            // The one field that null clears.
-            if is_patch && field != "default_prefix_length" {
+            // The fields that null clears.
+            if is_patch && !["default_prefix_length", "expires_at"].contains(&field.as_str()) {
                 not_null(property);
             }
             let bounds = match field.as_str() {
