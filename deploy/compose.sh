@@ -44,6 +44,7 @@ main() {
   mkdir -p "$secrets"
   chmod 700 "$secrets"
   make_secret postgres_password ''
+  make_secret server_password ''
   make_secret api_key ipam_
   if ! compose up --detach --build --wait "$@"; then
     compose logs --no-color --tail 5 >&2 || true

@@ -135,6 +135,10 @@ make_secrets() {
     make_secret ipam-postgres-app --from-file="password=$scratch/password" --from-literal=username=ipam \
       --from-literal=dbname=ipam --from-literal=host=ipam-postgres --from-literal=port=5432
   fi
+  if ! has_secret ipam-postgres-server; then
+    random >"$scratch/server-password"
+    make_secret ipam-postgres-server --from-file="password=$scratch/server-password" --from-literal=username=ipam_server
+  fi
 }
 
 has_secret() {

@@ -6,10 +6,10 @@ use http_body_util::BodyExt as _;
 use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
 use ipam_testing::TestDatabase;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
 
-use crate::described;
+use crate::{described, server_role};
 
 pub(crate) const KEY: &str = "correct-horse-battery-staple";
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
@@ -104,7 +104,11 @@ impl Api {
     /// With that many connections to the database.
     pub(crate) async fn with_connections(connections: u32) -> Self {
         let database = TestDatabase::new().await;
-        let ipam = Ipam::new(database.pool(connections));
+        // As the role that servers are to have, so that each test shows that it suffices.
+        let ipam = PgPoolOptions::new()
+            .max_connections(connections)
+            .connect_lazy_with(server_role::of(&database).await);
+        let ipam = Ipam::new(ipam);
         let router = router(App::new(ipam.clone(), Auth::new(KEY)));
         Self {
             router,

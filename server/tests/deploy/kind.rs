@@ -20,7 +20,7 @@ const PROGRAMS: [&str; 11] = [
 ];
 
 /// The calls of a first run, in order.
-const FIRST_RUN: [&str; 16] = [
+const FIRST_RUN: [&str; 18] = [
     "docker info",
     "kind get clusters",
     "kind create cluster --name ipam --config deploy/kubernetes/kind.yaml",
@@ -33,6 +33,9 @@ const FIRST_RUN: [&str; 16] = [
     "kubectl --context kind-ipam --namespace ipam get secret ipam-postgres-app --ignore-not-found --output name",
     "kubectl --context kind-ipam --namespace ipam create secret generic ipam-postgres-app --from-file=password=FILE \
      --from-literal=username=ipam --from-literal=dbname=ipam --from-literal=host=ipam-postgres --from-literal=port=5432",
+    "kubectl --context kind-ipam --namespace ipam get secret ipam-postgres-server --ignore-not-found --output name",
+    "kubectl --context kind-ipam --namespace ipam create secret generic ipam-postgres-server --from-file=password=FILE \
+     --from-literal=username=ipam_server",
     "kubectl --context kind-ipam --namespace ipam get deployment ipam --ignore-not-found --output name",
     "kubectl --context kind-ipam apply --kustomize deploy/kubernetes/overlays/kind",
     "kubectl --context kind-ipam --namespace ipam rollout status statefulset/ipam-postgres --timeout=300s",
