@@ -662,7 +662,7 @@ async fn roles_that_can_do_more_are_refused_and_missing_ones_made() {
         .unwrap();
     // Who can makes it, twice, with another password.
     let options = world.database.connect_options();
-    for password in ["s3cret-of-the-server\n", "an0ther\n"] {
+    for password in ["s3cret-of-the-server\n", "the-next-one\n"] {
         std::fs::write(file, password).unwrap();
         let output = World::run(
             &options,
