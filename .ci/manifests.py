@@ -5,7 +5,9 @@ import sys
 import yaml
 
 # Made by whoever installs, or by an operator; see deploy/kubernetes/base/kustomization.yaml.
-SECRETS_FROM_ELSEWHERE = {"ipam-key", "ipam-postgres-app", "ipam-postgres-ca"}
+SECRETS_FROM_ELSEWHERE = {"ipam-key", "ipam-postgres-app", "ipam-postgres-server", "ipam-postgres-ca"}
+# The password of the role that owns the tables.
+OWNER = "ipam-postgres-app"
 
 wrong = []
 
@@ -56,6 +58,8 @@ for workload in workloads:
         inner = f"{what}, container {container['name']}"
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             need(probe in container, f"{inner}: no {probe}")
+    for container in pod.get("initContainers", []) + pod["containers"]:
+        inner = f"{what}, container {container['name']}"
         resources, context = container["resources"], container["securityContext"]
         need({"cpu", "memory"} <= resources["requests"].keys(), f"{inner}: no requests")
         need("memory" in resources["limits"], f"{inner}: no limit of memory")
@@ -82,6 +86,25 @@ for workload in workloads:
         need(spec["replicas"] >= 2, f"{what}: a single replica")
         need(len(pod["topologySpreadConstraints"]) >= 2, f"{what}: all replicas may be on one node")
         (server,) = pod["containers"]
+        (migration,) = pod["initContainers"]
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+
+        def passwords(container):
+            """The secrets of whose passwords the container has the files."""
+            mounted = [volumes[mount["name"]]["projected"]["sources"] for mount in container["volumeMounts"]]
+            secrets = [source["secret"] for sources in mounted for source in sources]
+            return {secret["name"] for secret in secrets if any(item["key"] == "password" for item in secret["items"])}
+
+        users = {
+            container["name"]: variable["valueFrom"]["secretKeyRef"]["name"]
+            for container in (migration, server)
+            for variable in container["env"]
+            if variable["name"] == "POSTGRES_USER"
+        }
+        need(users == {"migrate": OWNER, "ipam": "ipam-postgres-server"}, f"{what}: connects as {users}")
+        need(OWNER not in passwords(server), f"{what}: the server has the password of the owner of the tables")
+        need(OWNER in passwords(migration), f"{what}: who migrates lacks the password of the owner of the tables")
+        need({"name": "IPAM_NO_MIGRATE", "value": "true"} in server["env"], f"{what}: the server would migrate")
         paths = [server[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
         need(paths == ["/healthz", "/readyz", "/healthz"], f"{what}: its probes ask {paths}")
         (settings,) = [found["data"] for found in objects if found["kind"] == "ConfigMap"]

@@ -44,7 +44,9 @@ main() {
   mkdir -p "$secrets"
   chmod 700 "$secrets"
   make_secret postgres_password ''
+  make_secret server_password ''
   make_secret api_key ipam_
+  make_secret token_pepper ''
   if ! compose up --detach --build --wait "$@"; then
     compose logs --no-color --tail 5 >&2 || true
     die "it did not come up, see above; all that the containers say: deploy/compose.sh logs

@@ -130,10 +130,18 @@ make_secrets() {
     random ipam_ >"$scratch/api-key"
     make_secret ipam-key --from-file="api-key=$scratch/api-key"
   fi
+  if ! has_secret ipam-token-pepper; then
+    random >"$scratch/pepper"
+    make_secret ipam-token-pepper --from-file="pepper=$scratch/pepper"
+  fi
   if ! has_secret ipam-postgres-app; then
     random >"$scratch/password"
     make_secret ipam-postgres-app --from-file="password=$scratch/password" --from-literal=username=ipam \
       --from-literal=dbname=ipam --from-literal=host=ipam-postgres --from-literal=port=5432
+  fi
+  if ! has_secret ipam-postgres-server; then
+    random >"$scratch/server-password"
+    make_secret ipam-postgres-server --from-file="password=$scratch/server-password" --from-literal=username=ipam_server
   fi
 }
 

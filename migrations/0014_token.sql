@@ -55,59 +55,60 @@ create index token_owner_idx on token (owner, token_id) where owner is not null;
 -- transaction, and the token's id into `ipam.token`: every statement that reads then finds only what the token covers, and
 -- nothing else has to think of it. Whatever can't be seen is left out by joins, counts and searches alike. A token that was
 -- deleted sees nothing.
+-- Names of tables mean here, as everywhere, those in the schema that this migrates.
 create schema ipam_scoped;
 
 create view ipam_scoped.scope as
 select vrf_ids, pool_ids, profile_ids, vpc_patterns, labels, name
-from public.token where token_id = nullif(current_setting('ipam.token', true), '')::uuid;
+from token where token_id = nullif(current_setting('ipam.token', true), '')::uuid;
 
 -- Tokens are the administrators' business.
 create view ipam_scoped.token as
-select * from public.token where false;
+select * from token where false;
 
 create view ipam_scoped.vrf as
-select vrf.* from public.vrf, ipam_scoped.scope
+select vrf.* from vrf, ipam_scoped.scope
 where scope.vrf_ids is null or vrf.vrf_id = any (scope.vrf_ids);
 
 create view ipam_scoped.pool as
-select pool.* from public.pool, ipam_scoped.scope
+select pool.* from pool, ipam_scoped.scope
 where (scope.vrf_ids is null or pool.vrf_id = any (scope.vrf_ids))
     and (scope.pool_ids is null or pool.pool_id = any (scope.pool_ids));
 
 create view ipam_scoped.pool_range as
-select pool_range.* from public.pool_range, ipam_scoped.scope
+select pool_range.* from pool_range, ipam_scoped.scope
 where (scope.vrf_ids is null or pool_range.vrf_id = any (scope.vrf_ids))
     and (scope.pool_ids is null or pool_range.pool_id = any (scope.pool_ids));
 
 create view ipam_scoped.free_block as
-select * from public.free_block
+select * from free_block
 where exists (select from ipam_scoped.pool_range where pool_range.range_id = free_block.range_id);
 
 create view ipam_scoped.free_count as
-select * from public.free_count
+select * from free_count
 where exists (select from ipam_scoped.pool_range where pool_range.range_id = free_count.range_id);
 
 create view ipam_scoped.profile as
-select profile.* from public.profile, ipam_scoped.scope
+select profile.* from profile, ipam_scoped.scope
 where scope.profile_ids is null or profile.profile_id = any (scope.profile_ids);
 
 create view ipam_scoped.profile_member as
-select profile_member.* from public.profile_member, ipam_scoped.scope
+select profile_member.* from profile_member, ipam_scoped.scope
 where scope.profile_ids is null or profile_member.profile_id = any (scope.profile_ids);
 
 create view ipam_scoped.vpc as
-select vpc.* from public.vpc, ipam_scoped.scope
+select vpc.* from vpc, ipam_scoped.scope
 where (scope.vrf_ids is null or vpc.vrf_id = any (scope.vrf_ids))
     and (scope.vpc_patterns is null or lower(vpc.name collate "C") like any (scope.vpc_patterns));
 
 -- An allocation is seen with all of its blocks, or not at all.
 create view ipam_scoped.allocation as
-select allocation.* from public.allocation, ipam_scoped.scope
+select allocation.* from allocation, ipam_scoped.scope
 where allocation.labels @> scope.labels
     and exists (select from ipam_scoped.vpc where vpc.vpc_id = allocation.vpc_id)
     and (scope.profile_ids is null or allocation.profile_id = any (scope.profile_ids))
     and (num_nonnulls(scope.vrf_ids, scope.pool_ids) = 0 or not exists (
-        select from public.block
+        select from block
         where block.allocation_id = allocation.allocation_id
             and not exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id)
     ));
@@ -119,29 +120,29 @@ select block.range_id, block.cidr, block.range_cidr, seen.allocation_id, block.m
     block.size_offset, block.min_prefix_length, block.max_prefix_length,
     case when block.allocation_id is not null and seen.allocation_id is null then 'in use' else block.reason end as reason,
     block.reservation_id, block.since
-from public.block left join ipam_scoped.allocation as seen on seen.allocation_id = block.allocation_id
+from block left join ipam_scoped.allocation as seen on seen.allocation_id = block.allocation_id
 where exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id);
 
 create view ipam_scoped.cooldown as
-select cooldown.* from public.cooldown, ipam_scoped.scope
+select cooldown.* from cooldown, ipam_scoped.scope
 where exists (select from ipam_scoped.pool_range where pool_range.range_id = cooldown.range_id)
     and (scope.vpc_patterns is null or lower(cooldown.vpc collate "C") like any (scope.vpc_patterns));
 
 -- A reservation takes space of several pools at most; that of pools which are not seen is not shown to anybody limited.
 create view ipam_scoped.reservation as
-select reservation.* from public.reservation, ipam_scoped.scope
+select reservation.* from reservation, ipam_scoped.scope
 where (scope.vrf_ids is null or reservation.vrf_id = any (scope.vrf_ids))
     and (scope.pool_ids is null
-        or exists (select from public.block where block.reservation_id = reservation.reservation_id)
+        or exists (select from block where block.reservation_id = reservation.reservation_id)
         and not exists (
-            select from public.block
+            select from block
             where block.reservation_id = reservation.reservation_id
                 and not exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id)
         ));
 
 -- Labels are not kept in the past: whoever is limited to some sees the past of what exists.
 create view ipam_scoped.past_block as
-select past_block.* from public.past_block, ipam_scoped.scope
+select past_block.* from past_block, ipam_scoped.scope
 where (scope.vrf_ids is null or past_block.vrf_id = any (scope.vrf_ids))
     and (scope.pool_ids is null or past_block.pool_id = any (scope.pool_ids))
     and (scope.vpc_patterns is null or lower(past_block.vpc collate "C") like any (scope.vpc_patterns))
@@ -150,7 +151,7 @@ where (scope.vrf_ids is null or past_block.vrf_id = any (scope.vrf_ids))
 
 -- What was done to something that is seen, or was when it existed, and what the token did itself.
 create view ipam_scoped.event as
-select event.* from public.event, ipam_scoped.scope
+select event.* from event, ipam_scoped.scope
 where event.actor = 'token/' || scope.name
     or exists (select from ipam_scoped.allocation where allocation.allocation_id = event.subject)
     or exists (select from ipam_scoped.past_block where past_block.allocation_id = event.subject)
@@ -182,4 +183,4 @@ create table session (
 create index session_token_idx on session (token_id);
 
 create view ipam_scoped.session as
-select * from public.session where false;
+select * from session where false;

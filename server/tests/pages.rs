@@ -18,6 +18,9 @@ use ipam_testing::TestDatabase;
 use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
 
+#[path = "support/server_role.rs"]
+mod server_role;
+
 const KEY: &str = "dashboard-key";
 const HOST: &str = "ipam.example:8000";
 
@@ -104,7 +107,9 @@ fn encode(fields: &[(&str, &str)]) -> String {
 impl Visitor {
     async fn new() -> Self {
         let database = TestDatabase::new().await;
-        let pool = database.pool(4);
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .connect_lazy_with(server_role::of(&database).await);
         let app = router(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
         Self {
             app,

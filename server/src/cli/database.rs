@@ -9,7 +9,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::waiting;
+use super::{
+    roles::{self, Login},
+    waiting,
+};
 use crate::{
     db::{self, connections::Connections},
     postgres::Managed,
@@ -54,21 +57,36 @@ pub struct Database {
     database_wait: u16,
 }
 
+/// The role of a server in a PostgreSQL that it manages. It reads and writes rows; the owner of the tables is another one.
+const SERVER: &str = "ipam_server";
+
 /// A database to work on, and the PostgreSQL behind it if we manage it.
 pub struct Opened {
     /// Connections.
     pub connections: Connections,
+    /// Where the owner of the tables connects.
+    owner: Vec<PgConnectOptions>,
     /// The managed PostgreSQL, to be stopped in the end.
     pub managed: Option<Managed>,
     /// Its data directory.
     pub data_dir: Option<PathBuf>,
     /// How long to wait for it.
-    wait: Duration,
+    pub(super) wait: Duration,
 }
 
 impl Database {
-    /// Connects; starts the managed PostgreSQL if there is no other.
+    /// Connects as the owner of the tables, or as whoever is set; starts the managed PostgreSQL if there is no other.
     pub async fn open(&self) -> anyhow::Result<Opened> {
+        self.open_as(None).await
+    }
+
+    /// The same, but in a managed PostgreSQL as a role that can do what a server does, and no more. It exists once
+    /// [`Opened::migrate`] was called.
+    pub async fn open_to_serve(&self) -> anyhow::Result<Opened> {
+        self.open_as(Some(SERVER)).await
+    }
+
+    async fn open_as(&self, role: Option<&str>) -> anyhow::Result<Opened> {
         let wait = Duration::from_secs(self.database_wait.into());
         let options = settings::database(
             self.database_url.as_deref(),
@@ -77,7 +95,8 @@ impl Database {
         )?;
         if let Some(options) = options {
             return Ok(Opened {
-                connections: self.connections(options),
+                connections: self.connections(options.clone()),
+                owner: self.hosts(options),
                 managed: None,
                 data_dir: None,
                 wait,
@@ -98,8 +117,14 @@ impl Database {
         )
         .await?;
         let options = managed.connect_options();
+        let owner = self.hosts(vec![options.clone()]);
+        let options = match role {
+            Some(role) => options.username(role),
+            None => options,
+        };
         Ok(Opened {
             connections: self.connections(vec![options]),
+            owner,
             managed: Some(managed),
             data_dir: Some(data_dir),
             wait,
@@ -107,6 +132,11 @@ impl Database {
     }
 
     fn connections(&self, hosts: Vec<PgConnectOptions>) -> Connections {
+        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10));
+        Connections::new(self.database_connections, pool, self.hosts(hosts))
+    }
+
+    fn hosts(&self, hosts: Vec<PgConnectOptions>) -> Vec<PgConnectOptions> {
         let hosts = hosts.into_iter().map(|host| {
             host.application_name("ipam")
                 // Nothing waits forever: not for a lock, and not for a client that abandoned its transaction or was cut
@@ -125,8 +155,7 @@ impl Database {
                 .log_statements(tracing::log::LevelFilter::Trace)
                 .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(2))
         });
-        let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(10));
-        Connections::new(self.database_connections, pool, hosts.collect())
+        hosts.collect()
     }
 }
 
@@ -139,7 +168,7 @@ impl Opened {
     pub async fn migrate(&self) -> anyhow::Result<()> {
         // A separate connection: waiting for the turn takes longer than a request may, and closing the connection always
         // ends the lock.
-        let hosts: Vec<_> = (self.connections.hosts().iter().cloned())
+        let hosts: Vec<_> = (self.owner.iter().cloned())
             .map(|host| host.options([("lock_timeout", MIGRATION_TURN)]))
             .collect();
         let mut connection = waiting::connect(&hosts, self.wait).await?;
@@ -151,19 +180,31 @@ impl Opened {
             Err(MigrateError::VersionMissing(_)) => db::schema_version(&mut connection).await?,
             _ => 0,
         };
-        let noted = match migrated {
-            // The first start on a database records where the database is.
-            Ok(()) => db::identity::insert(&mut connection).await,
-            Err(_) => Ok(()),
-        };
-        connection.close().await.ok();
-        noted.context("the location of the database could not be recorded")?;
         match migrated {
             Err(MigrateError::VersionMissing(missing)) => {
-                Err(anyhow::anyhow!(unknown_schema(missing, newest)))
+                anyhow::bail!(unknown_schema(missing, newest))
             }
-            migrated => migrated.context("the database schema could not be brought up to date"),
+            migrated => migrated.context("the database schema could not be brought up to date")?,
         }
+        // The first start on a database records where the database is.
+        let noted = db::identity::insert(&mut connection).await;
+        noted.context("the location of the database could not be recorded")?;
+        if self.managed.is_some() {
+            roles::grant_to(&mut connection, SERVER, &Login::WithoutPassword).await?;
+        }
+        connection.close().await.ok();
+        Ok(())
+    }
+
+    /// Gives a role what a server needs, as the owner of the tables.
+    ///
+    /// # Errors
+    /// When the database does not answer in time, or the role can't be given that, or has more.
+    pub async fn grant_to(&self, role: &str, login: &Login) -> anyhow::Result<()> {
+        let mut connection = waiting::connect(&self.owner, self.wait).await?;
+        let granted = roles::grant_to(&mut connection, role, login).await;
+        connection.close().await.ok();
+        granted
     }
 
     /// Logs an error if an acknowledged allocation could be lost in a crash, and fails if we manage the database ourselves.
@@ -209,7 +250,7 @@ impl Opened {
 
 /// Why a schema with migrations unknown to this release is left alone: `missing` is one of them, `newest` the
 /// newest that the database has.
-fn unknown_schema(missing: i64, newest: i64) -> String {
+pub(super) fn unknown_schema(missing: i64, newest: i64) -> String {
     let release = env!("CARGO_PKG_VERSION");
     let known = db::MIGRATOR.iter().map(|migration| migration.version);
     let known = known.max().unwrap_or_default();

@@ -51,6 +51,9 @@ pub struct Reconcile {
     /// The database was moved here on purpose, and nothing was changed after it was dumped
     #[arg(long, conflicts_with_all = ["export", "events", "accept_loss"])]
     moved: bool,
+    /// Leave the database schema alone, as `ipam serve --no-migrate` does
+    #[arg(long, env = "IPAM_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
+    no_migrate: bool,
     #[command(flatten)]
     database: Database,
 }
@@ -82,7 +85,7 @@ impl Reconcile {
         };
         let opened = self.database.open().await.map_err(chain)?;
         let done = async {
-            opened.migrate().await?;
+            opened.prepare(self.no_migrate).await?;
             let caller = Caller::trusted("ipam reconcile", Uuid::new_v4());
             let ipam = Ipam::new(opened.connections.clone());
             anyhow::Ok(ipam.reconcile(caller, evidence).await?)

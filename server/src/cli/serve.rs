@@ -101,6 +101,9 @@ pub struct Serve {
     /// Format of log lines
     #[arg(long, value_enum, env = "IPAM_LOG_FORMAT", default_value_t)]
     log_format: LogFormat,
+    /// Leave the database schema alone, and start only if it is the one of this release; see `ipam migrate --grant-to`
+    #[arg(long, env = "IPAM_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
+    no_migrate: bool,
     #[command(flatten)]
     door: Door,
     #[command(flatten)]
@@ -111,6 +114,7 @@ pub struct Serve {
 struct Open {
     listener: TcpListener,
     entrance: Entrance,
+    hangup: Option<Signal>,
     metrics: Arc<Metrics>,
 }
 
@@ -137,6 +141,11 @@ impl Serve {
         )?;
         let metrics = Arc::<Metrics>::default();
         let entrance = self.door.open(&metrics)?;
+        // From now on, so that it ends no server that has a certificate to read again, not even one that is starting.
+        let hangup = match &entrance.tls {
+            Some(_) => Some(signal(SignalKind::hangup()).context("SIGHUP can't be caught")?),
+            None => None,
+        };
         // Before the database is touched, so that starting a second server by mistake fails at once and harmlessly.
         let listener = listen::bind(self.listen).with_context(|| {
             format!(
@@ -146,12 +155,13 @@ impl Serve {
         })?;
         // Startup may take long, for example while the database recovers from a crash; aborting it is harmless.
         let opened = tokio::select! {
-            opened = self.database.open() => opened?,
+            opened = self.database.open_to_serve() => opened?,
             () = stop.next() => return Ok(()),
         };
         let open = Open {
             listener,
             entrance,
+            hangup,
             metrics,
         };
         let served = self.serve(&opened, open, key, stop).await;
@@ -196,13 +206,14 @@ impl Serve {
             Auth::new(&administrators_key(key, opened.data_dir.as_deref())?)
         };
         tokio::select! {
-            migrated = opened.migrate() => migrated?,
+            prepared = opened.prepare(self.no_migrate) => prepared?,
             () = stop.next() => return Ok(()),
         }
         opened.check_durability().await?;
         let Open {
             listener,
             entrance,
+            hangup,
             metrics,
         } = open;
         let peppers = self.peppers(opened.data_dir.as_deref())?;
@@ -220,13 +231,9 @@ impl Serve {
             .with_open_metrics(self.metrics_open)
             .with_front(self.door.front())
             .listening_on(address);
-        let certificate = match &entrance.tls {
-            Some(tls) => {
-                let hangup = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
-                Some(tokio::spawn(Arc::clone(tls).keep_up_to_date(hangup)))
-            }
-            None => None,
-        };
+        let certificate = entrance.tls.clone().zip(hangup);
+        let certificate =
+            certificate.map(|(tls, hangup)| tokio::spawn(tls.keep_up_to_date(hangup)));
         let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
         let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
         let scheme = if certificate.is_some() {

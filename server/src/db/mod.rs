@@ -22,6 +22,7 @@ pub mod lookup;
 pub mod map;
 pub mod ownership;
 pub mod pool;
+pub mod privileges;
 pub mod profile;
 pub mod range;
 pub mod reconcile;

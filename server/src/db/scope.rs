@@ -71,7 +71,7 @@ pub async fn outside(db: &mut Connection, token: TokenId, since: i64) -> Result<
     for (noun, id) in unseen(db, token, &things).await? {
         let table = noun.as_str();
         let statement =
-            format!("select exists (select from public.{table} where {table}_id = $1) as there");
+            format!("select exists (select from {table} where {table}_id = $1) as there");
         let row = query(AssertSqlSafe(statement))
             .bind(id)
             .fetch_one(&mut *db)

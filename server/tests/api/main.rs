@@ -36,3 +36,6 @@ mod transfer_lossless;
 mod transfer_order;
 mod vpcs;
 mod vrfs;
+
+#[path = "../support/server_role.rs"]
+mod server_role;

@@ -8,11 +8,11 @@ use http_body_util::BodyExt as _;
 use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router, secret::Peppers};
 use ipam_testing::TestDatabase;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::described;
+use crate::{described, server_role};
 
 pub(crate) const KEY: &str = "correct-horse-battery-staple-and-a-paper-clip";
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
@@ -115,7 +115,11 @@ impl Api {
     /// With that many connections to the database.
     pub(crate) async fn with_connections(connections: u32) -> Self {
         let database = Arc::new(TestDatabase::new().await);
-        let ipam = Ipam::new(database.pool(connections)).with_peppers(peppers());
+        // As the role that servers are to have, so that each test shows that it suffices.
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .connect_lazy_with(server_role::of(&database).await);
+        let ipam = Ipam::new(pool).with_peppers(peppers());
         let address = ([127, 0, 0, 1], 8000).into();
         let router = router(App::new(ipam.clone(), Auth::new(KEY)).listening_on(address));
         Self {

@@ -99,7 +99,7 @@ fn up_makes_the_secrets_once_and_says_where_it_is() {
     );
     // Nobody else passes the directory; containers have users of their own, and read the files.
     assert_eq!(mode(&machine.path("deploy/secrets")), 0o700);
-    let names = ["postgres_password", "api_key"];
+    let names = ["postgres_password", "server_password", "api_key", "token_pepper"];
     let read = || {
         names.map(|name| {
             let file = machine.path("deploy/secrets").join(format!("{name}.txt"));
@@ -111,8 +111,9 @@ fn up_makes_the_secrets_once_and_says_where_it_is() {
     assert!(secrets.iter().all(|secret| secret.trim().len() >= 64));
     assert_ne!(
         secrets[0].trim(),
-        secrets[1].trim().trim_start_matches("ipam_")
+        secrets[2].trim().trim_start_matches("ipam_")
     );
+    assert_ne!(secrets[0], secrets[1]);
     assert!(
         secrets.iter().all(|secret| !said.contains(secret.trim())),
         "{said}"
@@ -127,7 +128,7 @@ fn up_makes_the_secrets_once_and_says_where_it_is() {
 
 #[test]
 fn the_secrets_are_those_of_the_services() {
-    for name in ["postgres_password", "api_key"] {
+    for name in ["postgres_password", "server_password", "api_key", "token_pepper"] {
         assert!(
             COMPOSE.contains(&format!("file: secrets/{name}.txt")),
             "{name}"

@@ -20,7 +20,7 @@ const PROGRAMS: [&str; 11] = [
 ];
 
 /// The calls of a first run, in order.
-const FIRST_RUN: [&str; 16] = [
+const FIRST_RUN: [&str; 20] = [
     "docker info",
     "kind get clusters",
     "kind create cluster --name ipam --config deploy/kubernetes/kind.yaml",
@@ -30,9 +30,14 @@ const FIRST_RUN: [&str; 16] = [
     "kubectl --context kind-ipam apply --filename deploy/kubernetes/base/namespace.yaml",
     "kubectl --context kind-ipam --namespace ipam get secret ipam-key --ignore-not-found --output name",
     "kubectl --context kind-ipam --namespace ipam create secret generic ipam-key --from-file=api-key=FILE",
+    "kubectl --context kind-ipam --namespace ipam get secret ipam-token-pepper --ignore-not-found --output name",
+    "kubectl --context kind-ipam --namespace ipam create secret generic ipam-token-pepper --from-file=pepper=FILE",
     "kubectl --context kind-ipam --namespace ipam get secret ipam-postgres-app --ignore-not-found --output name",
     "kubectl --context kind-ipam --namespace ipam create secret generic ipam-postgres-app --from-file=password=FILE \
      --from-literal=username=ipam --from-literal=dbname=ipam --from-literal=host=ipam-postgres --from-literal=port=5432",
+    "kubectl --context kind-ipam --namespace ipam get secret ipam-postgres-server --ignore-not-found --output name",
+    "kubectl --context kind-ipam --namespace ipam create secret generic ipam-postgres-server --from-file=password=FILE \
+     --from-literal=username=ipam_server",
     "kubectl --context kind-ipam --namespace ipam get deployment ipam --ignore-not-found --output name",
     "kubectl --context kind-ipam apply --kustomize deploy/kubernetes/overlays/kind",
     "kubectl --context kind-ipam --namespace ipam rollout status statefulset/ipam-postgres --timeout=300s",
@@ -182,7 +187,11 @@ fn two_machines_have_different_secrets() {
     let [one, two] = [Machine::new(), Machine::new()];
     one.run(&[]);
     two.run(&["create"]);
-    for secret in ["ipam-key.api-key", "ipam-postgres-app.password"] {
+    for secret in [
+        "ipam-key.api-key",
+        "ipam-token-pepper.pepper",
+        "ipam-postgres-app.password",
+    ] {
         assert_ne!(one.secret(secret), two.secret(secret));
     }
 }
@@ -263,7 +272,7 @@ fn a_pod_that_never_becomes_ready_is_explained() {
         ],
     );
     assert_eq!(ran.stdout, "", "no address of what does not work");
-    let explained: Vec<&str> = ran.calls[15..].iter().map(String::as_str).collect();
+    let explained: Vec<&str> = ran.calls[17..].iter().map(String::as_str).collect();
     let start = "kubectl --context kind-ipam --namespace ipam";
     assert_eq!(
         explained,
@@ -318,7 +327,7 @@ fn a_cluster_that_can_not_be_made_or_reached_ends_it_early() {
 fn manifests_that_are_refused_are_not_waited_for() {
     let ran = Machine::new().run_where_fails("*apply --kustomize*", &[]);
     ran.ended(6, &["the manifests were not accepted"]);
-    assert_eq!(ran.calls, FIRST_RUN[..13]);
+    assert_eq!(ran.calls, FIRST_RUN[..15]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod authority;
 mod headers;
+mod postgres;
 mod proxied;
 mod raw;
 mod refused;

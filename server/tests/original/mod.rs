@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
 
+#[path = "../support/server_role.rs"]
+mod server_role;
+
 const KEY: &str = "original-key";
 
 /// The whole application over a database of its own.
@@ -53,7 +56,11 @@ impl Reply {
 impl Original {
     pub(crate) async fn start() -> Self {
         let database = TestDatabase::new().await;
-        let app = serve(database.pool(4));
+        let options = server_role::of(&database).await;
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .connect_lazy_with(options);
+        let app = serve(pool);
         Self {
             app,
             _database: Some(database),
