@@ -58,6 +58,11 @@ impl Drop for Proxy {
 
 impl Proxy {
     fn start(servers: [SocketAddr; 2]) -> Self {
+        Self::start_with(servers, "")
+    }
+
+    /// With more words for each server.
+    fn start_with(servers: [SocketAddr; 2], more: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let address = free_address();
         let socket = dir.path().join("admin.sock");
@@ -65,8 +70,8 @@ impl Proxy {
         for (example, ours) in [
             ("/run/haproxy/admin.sock", socket.display().to_string()),
             ("127.0.0.1:8000", address.to_string()),
-            ("10.0.0.11:8000", servers[0].to_string()),
-            ("10.0.0.12:8000", servers[1].to_string()),
+            ("10.0.0.11:8000", format!("{}{more}", servers[0])),
+            ("10.0.0.12:8000", format!("{}{more}", servers[1])),
         ] {
             assert_eq!(text.matches(example).count(), 1, "{example} in haproxy.cfg");
             text = text.replace(example, &ours);
@@ -325,4 +330,57 @@ async fn a_rolling_restart_loses_no_request() {
         acknowledged.len(),
         seen.repeated.load(Ordering::Relaxed)
     );
+}
+
+/// What one connection says to a request that begins with `head` and claims to be from somebody else, over https.
+async fn claim(address: SocketAddr, head: &str, body: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "{head}Host: ipam\r\nX-Forwarded-For: 203.0.113.5\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n\
+         Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn haproxy_says_who_the_client_is_and_clients_do_not() {
+    let database = TestDatabase::new().await;
+    let trust = ("IPAM_TRUSTED_PROXIES", "127.0.0.1");
+    let protocol = ("IPAM_PROXY_PROTOCOL", "true");
+    // Connections of HAProxy come from 127.0.0.1, as do those of the test, so that the client is that.
+    for (settings, more) in [
+        (&[trust][..], ""),
+        (&[trust, protocol], " send-proxy-v2 check-send-proxy"),
+        (&[trust, protocol], " send-proxy check-send-proxy"),
+    ] {
+        let url = database.url();
+        let (one, two) = tokio::join!(
+            TestServer::start_with(&url, settings),
+            TestServer::start_with(&url, settings)
+        );
+        let proxy = Proxy::start_with([one.address(), two.address()], more);
+        proxy.until_up(0).await;
+        proxy.until_up(1).await;
+        let guess = "GET /api/v1/pools HTTP/1.1\r\nX-API-Key: wrong\r\n";
+        let said = claim(proxy.address, guess, "").await;
+        assert!(said.starts_with("HTTP/1.1 401"), "{said}");
+        let log = one.log() + &two.log();
+        let wrong: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("wrong API key"))
+            .collect();
+        assert!(
+            wrong.len() == 1 && wrong[0].contains("\"peer\":\"127.0.0.1\""),
+            "{more}: {wrong:?}"
+        );
+        let form = format!("key={}", TestServer::API_KEY);
+        let said = claim(proxy.address, "POST /ui/sign-in HTTP/1.1\r\n", &form).await;
+        assert!(said.contains("set-cookie: ipam_session="), "{more}: {said}");
+        assert!(!log.contains("--proxy-protocol demands"), "{log}");
+    }
 }

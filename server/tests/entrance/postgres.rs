@@ -8,7 +8,7 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _, chown},
         process::CommandExt as _,
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -34,11 +34,6 @@ impl Drop for Encrypted {
     }
 }
 
-fn bin_dir() -> PathBuf {
-    let output = Command::new("pg_config").arg("--bindir").output().unwrap();
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-}
-
 impl Encrypted {
     async fn start(authority: &Authority) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -47,6 +42,9 @@ impl Encrypted {
         let managed = Managed::start(dir.path(), Options::default())
             .await
             .unwrap();
+        // Where its programs are, which no other name says.
+        let psql = managed.psql_hint();
+        let psql = Path::new(psql.split(' ').next().unwrap());
         managed.stop().await.unwrap();
         let data = dir.path().join("postgres");
         let owner = fs::metadata(&data).unwrap();
@@ -62,7 +60,7 @@ impl Encrypted {
             .local_addr()
             .unwrap()
             .port();
-        let mut command = Command::new(bin_dir().join("postgres"));
+        let mut command = Command::new(psql.with_file_name("postgres"));
         command.arg("-D").arg(&data);
         for setting in [
             "listen_addresses=127.0.0.1,127.0.0.2",
