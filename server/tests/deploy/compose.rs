@@ -99,7 +99,12 @@ fn up_makes_the_secrets_once_and_says_where_it_is() {
     );
     // Nobody else passes the directory; containers have users of their own, and read the files.
     assert_eq!(mode(&machine.path("deploy/secrets")), 0o700);
-    let names = ["postgres_password", "server_password", "api_key", "token_pepper"];
+    let names = [
+        "postgres_password",
+        "server_password",
+        "api_key",
+        "token_pepper",
+    ];
     let read = || {
         names.map(|name| {
             let file = machine.path("deploy/secrets").join(format!("{name}.txt"));
@@ -128,7 +133,12 @@ fn up_makes_the_secrets_once_and_says_where_it_is() {
 
 #[test]
 fn the_secrets_are_those_of_the_services() {
-    for name in ["postgres_password", "server_password", "api_key", "token_pepper"] {
+    for name in [
+        "postgres_password",
+        "server_password",
+        "api_key",
+        "token_pepper",
+    ] {
         assert!(
             COMPOSE.contains(&format!("file: secrets/{name}.txt")),
             "{name}"
