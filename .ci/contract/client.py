@@ -10,6 +10,7 @@ client says, and that headers are there. So a document that is wrong fails here.
 import enum
 import json
 import sys
+import time
 import types
 import typing
 from uuid import UUID
@@ -35,6 +36,7 @@ from ipam_client.api.reservations import (
     update_reservation,
 )
 from ipam_client.api.server import get_proof
+from ipam_client.api.tokens import create_token, delete_token, get_token, list_tokens, update_token, whoami
 from ipam_client.api.transfer import export_plan, import_plan
 from ipam_client.api.vpcs import create_vpc, delete_vpc, get_vpc, list_vpcs, update_vpc
 from ipam_client.api.vrfs import create_vrf, delete_vrf, get_vrf, list_vrfs, update_vrf
@@ -49,12 +51,14 @@ from ipam_client.models import (
     HolderKind,
     Kind,
     Labels,
+    Limits,
     NewAllocation,
     NewBatch,
     NewMember,
     NewPool,
     NewProfile,
     NewReservation,
+    NewToken,
     NewVpc,
     NewVrf,
     Noun,
@@ -64,7 +68,9 @@ from ipam_client.models import (
     Record,
     RequiredLabels,
     ReservationPatch,
+    Role,
     Strategy,
+    TokenPatch,
     VpcPatch,
     VrfPatch,
 )
@@ -423,6 +429,30 @@ def ownership():
     refused(confirm_claims.sync_detailed(client=client, body=Confirmations([])), Code.INVALID_REQUEST)
 
 
+def token():
+    """A token is made, does what it may and nothing else, is changed, and is refused within a second of its end."""
+    limits = Limits(vpcs=["team-*"], vrfs=["default"])
+    made = ok(create_token.sync_detailed(client=client, body=NewToken("ci", [Role.READER], limits=limits)), 201)
+    assert made.secret.startswith(f"ipam_{made.public_id}_") and made.limits == limits, made.public_id
+    shown = ok(get_token.sync_detailed("CI", client=client), 200)
+    assert (shown.id, shown.secret, shown.last_used_at) == (made.id, UNSET, None), shown
+    assert [found.name for found in pages(list_tokens)] == ["ci"]
+    own = AuthenticatedClient(URL, made.secret, prefix="Bearer", raise_on_unexpected_status=True)
+    who = ok(whoami.sync_detailed(client=own), 200)
+    assert (who.actor, who.token, who.roles, who.limits) == ("token/ci", made.id, [Role.READER], limits), who
+    assert [found.name for found in ok(list_vrfs.sync_detailed(client=own), 200).items] == ["default"]
+    refused(create_vrf.sync_detailed(client=own, body=NewVrf("mine")), Code.FORBIDDEN)
+    refused(list_tokens.sync_detailed(client=own), Code.FORBIDDEN)
+    changed = change(update_token, "ci", made, TokenPatch(roles=[Role.METRICS]), "roles", [Role.METRICS])
+    assert changed.limits == limits
+    time.sleep(1)
+    refused(list_vrfs.sync_detailed(client=own), Code.FORBIDDEN)
+    ok(delete_token.sync_detailed("ci", client=client), 204)
+    time.sleep(1)
+    refused(whoami.sync_detailed(client=own), Code.UNAUTHORIZED)
+    refused(get_token.sync_detailed(str(made.id), client=client), Code.GONE)
+
+
 def transfer():
     plan = export_plan.sync_detailed(client=client, format_=ExportPlanFormat.CSV)
     assert plan.status_code == 200 and plan.content.startswith(b"kind,")
@@ -452,6 +482,6 @@ def end():
     assert reply.headers["www-authenticate"] == "Bearer"
 
 
-for step in (vrf, pool, profile, vpc, reservation, allocation, ownership, transfer, end):
+for step in (vrf, pool, profile, vpc, reservation, allocation, ownership, token, transfer, end):
     step()
 print("every noun was made, read, listed, changed and deleted by the generated client")

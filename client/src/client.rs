@@ -32,6 +32,8 @@ pub struct Client {
 impl Client {
     /// Checks the settings; sends nothing.
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        // Of several mistakes the first is told, and a wrong address makes every key wrong.
+        parse_endpoint(&settings.endpoint)?;
         let key = settings.api_key.expose();
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| SettingsError::ApiKey)?;

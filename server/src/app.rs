@@ -12,10 +12,11 @@ use std::{
 use crate::{
     auth::{Auth, Denied},
     domain::{
-        Caller, Ipam,
+        Ipam,
         token::{Principal, Recognised},
     },
     front::Front,
+    rights::Caller,
     secret::Secret,
 };
 
@@ -80,7 +81,7 @@ impl App {
         from: Option<IpAddr>,
     ) -> Result<Arc<Principal>, Denied> {
         if self.auth.is_administrator(key) {
-            return Ok(Arc::new(Principal::admin()));
+            return Ok(Principal::admin());
         }
         let Some(secret) = Secret::parse(key) else {
             return Err(Denied::Wrong);

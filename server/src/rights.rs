@@ -1,4 +1,4 @@
-//! What a caller may do, and where. Knows neither where that is stored nor which request needs what.
+//! Who a caller is, what it may do, and where. Knows neither where that is stored nor which request needs what.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -6,10 +6,34 @@ use std::{
 };
 
 use ipam_shared::{
-    api::token::{Pattern, Role},
+    api::{ownership::Noun, token::Role},
     ids::{PoolId, ProfileId, TokenId, VrfId},
     labels::Labels,
+    pattern::Pattern,
 };
+use uuid::Uuid;
+
+/// Who makes a change, in which request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who: `admin`, or `token/NAME`.
+    pub actor: String,
+    /// Finds the request in the log.
+    pub request_id: Uuid,
+    /// What the caller may do.
+    pub rights: Rights,
+}
+
+impl Caller {
+    /// Somebody who may do everything, such as the operator at the command line.
+    pub fn trusted(actor: impl Into<String>, request_id: Uuid) -> Self {
+        Self {
+            actor: actor.into(),
+            request_id,
+            rights: Rights::all(),
+        }
+    }
+}
 
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +68,15 @@ impl Right {
         Self::Metrics,
         Self::Administer,
     ];
+
+    /// To change a thing; who claims one needs that too.
+    pub fn to_change(noun: Noun) -> Self {
+        match noun {
+            Noun::Vpc | Noun::Allocation => Self::Allocate,
+            Noun::Vrf | Noun::Pool | Noun::Profile | Noun::Reservation => Self::Operate,
+            Noun::Token => Self::Administer,
+        }
+    }
 
     /// The roles that have it.
     pub fn roles(self) -> &'static [Role] {

@@ -278,7 +278,7 @@ async fn what_was_acknowledged_after_the_dump_is_not_handed_out_again() {
 /// Puts a dump of a database into another one of the same cluster, or into the same after it was emptied.
 async fn put(file: &Path, database: &PgConnectOptions) {
     let mut db = database.clone().connect().await.expect("connected");
-    sqlx::raw_sql("drop schema public cascade; create schema public")
+    sqlx::raw_sql("drop schema public cascade; drop schema if exists ipam_scoped cascade; create schema public")
         .execute(&mut db)
         .await
         .expect("emptied");

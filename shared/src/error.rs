@@ -37,7 +37,8 @@ codes! {
     InvalidRequest = "invalid_request", 400, "The request is not valid";
     /// No key, or one that is not known.
     Unauthorized = "unauthorized", 401, "A valid API key is needed";
-    /// A form of the dashboard that is not of this session; every known key may do everything.
+    /// The key does not allow it: a role is missing, or it is outside of the limits; or a form of the dashboard is not of this
+    /// session.
     Forbidden = "forbidden", 403, "This key may not do that";
     /// It does not exist, and nothing ever had that id.
     NotFound = "not_found", 404, "Not found";

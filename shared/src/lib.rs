@@ -19,3 +19,4 @@ pub mod labels;
 pub mod name;
 pub mod networks;
 pub mod page;
+pub mod pattern;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     load::{Client, Run, Samples, median, request},
     report::{Score, Target::AtMost},
+    server::KEY,
     world::{Known, World, family},
 };
 
@@ -24,16 +25,26 @@ enum Operation {
     Lookup,
     Contains,
     Page,
+    First,
+    Within,
+    Original,
+    Limited,
+    LimitedContains,
     DryRun,
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 11] = [
         Self::Release,
         Self::Resize,
         Self::Lookup,
         Self::Contains,
         Self::Page,
+        Self::First,
+        Self::Within,
+        Self::Original,
+        Self::Limited,
+        Self::LimitedContains,
         Self::DryRun,
     ];
 
@@ -44,6 +55,11 @@ impl Operation {
             Self::Lookup => &["GET lookup?ip="],
             Self::Contains => &["GET allocations?contains="],
             Self::Page => &["GET allocations?limit=100&cursor="],
+            Self::First => &["GET allocations?limit=3"],
+            Self::Within => &["GET allocations?within=, all of it"],
+            Self::Original => &["GET /allocations of the original"],
+            Self::Limited => &["GET allocations, a limited token"],
+            Self::LimitedContains => &["GET allocations?contains=, limited"],
             Self::DryRun => &["dry run"],
         }
     }
@@ -107,6 +123,8 @@ struct User<'a> {
     large: Vec<Uuid>,
     /// Ids of the fill, in their order, behind which there is a full page.
     cursors: Vec<Uuid>,
+    /// The secret of a token that is limited to all there is.
+    limited: String,
 }
 
 impl<'a> User<'a> {
@@ -118,11 +136,16 @@ impl<'a> User<'a> {
         while large.len() < LARGE {
             large.push(allocate(&mut client, &ask).await?.id);
         }
+        let new = r#"{"name":"limited","roles":["reader"],"limits":{"vpcs":["*"]}}"#;
+        let reply = client.call(&request("POST", "/api/v1/tokens", new)).await?;
+        let token: serde_json::Value = serde_json::from_str(reply.body)?;
+        let limited = token["secret"].as_str().context("no secret")?.to_owned();
         Ok(Self {
             world,
             client,
             large,
             cursors,
+            limited,
         })
     }
 
@@ -164,6 +187,25 @@ impl<'a> User<'a> {
                 );
                 request("GET", &path, "")
             }
+            Operation::First => request("GET", "/api/v1/allocations?limit=3", ""),
+            Operation::Within => {
+                let all = Cidr::of_address_or_network(&address.to_string())?.ancestor(8);
+                let all = all.context("an address is in some /8")?;
+                request("GET", &format!("/api/v1/allocations?within={all}"), "")
+            }
+            Operation::Original => request("GET", "/allocations?limit=100", ""),
+            Operation::Limited => with_key(
+                request("GET", "/api/v1/allocations?limit=100", ""),
+                &self.limited,
+            ),
+            Operation::LimitedContains => with_key(
+                request(
+                    "GET",
+                    &format!("/api/v1/allocations?contains={address}"),
+                    "",
+                ),
+                &self.limited,
+            ),
             Operation::DryRun => self.world.kind.request("bench-0", r#","dry_run":true"#),
         };
         if let Some(reply) = client.time(&ask, &mut samples[0]).await? {
@@ -171,6 +213,13 @@ impl<'a> User<'a> {
             let (is_right, what) = match operation {
                 Operation::Lookup => (reply.body.contains(r#""kind":"allocation""#), "a holder"),
                 Operation::Contains => (reply.body.contains(r#""items":[{"#), "an allocation"),
+                Operation::First
+                | Operation::Within
+                | Operation::Limited
+                | Operation::LimitedContains => {
+                    (reply.body.contains(r#""items":[{"#), "allocations")
+                }
+                Operation::Original => (reply.body.contains(r#""total_count":"#), "a count"),
                 Operation::Page => (!reply.body.contains(r#""next_cursor":null"#), "a full page"),
                 _ => (reply.body.contains(r#""blocks":[{"#), "blocks"),
             };
@@ -201,6 +250,13 @@ impl<'a> User<'a> {
         }
         Ok(())
     }
+}
+
+/// The same request with another key.
+fn with_key(request: Vec<u8>, key: &str) -> Vec<u8> {
+    String::from_utf8_lossy(&request)
+        .replace(KEY, key)
+        .into_bytes()
 }
 
 /// Allocates, untimed.

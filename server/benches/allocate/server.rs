@@ -31,6 +31,10 @@ impl Server {
             .arg(&file)
             .env("DATABASE_URL", url)
             .env("API_KEY", KEY)
+            .env(
+                "IPAM_TOKEN_PEPPER",
+                "a pepper that only the benchmark knows",
+            )
             .env("IPAM_LOG", "warn")
             .stdin(Stdio::null())
             .spawn()?;

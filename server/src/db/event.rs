@@ -12,29 +12,7 @@ use sqlx::query;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{db::Connection, error::Result, rights::Rights};
-
-/// Who makes a change, in which request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Who: `admin`, or `token/NAME`.
-    pub actor: String,
-    /// Finds the request in the log.
-    pub request_id: Uuid,
-    /// What the caller may do.
-    pub rights: Rights,
-}
-
-impl Caller {
-    /// Somebody who may do everything, such as the operator at the command line.
-    pub fn trusted(actor: impl Into<String>, request_id: Uuid) -> Self {
-        Self {
-            actor: actor.into(),
-            request_id,
-            rights: Rights::all(),
-        }
-    }
-}
+use crate::{db::Connection, error::Result, rights::Caller};
 
 /// What an event is about.
 #[derive(Clone, Debug)]

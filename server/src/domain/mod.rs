@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use ipam_shared::name::Name;
 
-pub use crate::db::event::Caller;
+pub use crate::rights::Caller;
 use crate::{
     db::{self, Connection, Transaction, connections::Connections},
     error::{Error, Result},

@@ -300,7 +300,7 @@ impl Ipam {
             Locks::none(),
             move |mut change| async move {
                 for shown in &claims {
-                    require(&change.caller, of_noun(shown.kind))?;
+                    require(&change.caller, Right::to_change(shown.kind))?;
                 }
                 let things: Vec<_> = claims.iter().map(|shown| (shown.kind, shown.id)).collect();
                 let hidden = change.hidden(&things).await?;
@@ -376,15 +376,6 @@ impl Ipam {
             },
         )
         .await
-    }
-}
-
-/// The right to change a thing, which who claims it needs too.
-fn of_noun(noun: Noun) -> Right {
-    match noun {
-        Noun::Vpc | Noun::Allocation => Right::Allocate,
-        Noun::Vrf | Noun::Pool | Noun::Profile | Noun::Reservation => Right::Operate,
-        Noun::Token => Right::Administer,
     }
 }
 

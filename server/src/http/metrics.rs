@@ -9,7 +9,7 @@ use axum::{
 };
 use ipam_shared::error::Code;
 
-use super::{key, rights};
+use super::{error::Refusal, key, rights};
 use crate::{
     app::App,
     metrics::{InFlight, Metrics, TEXT_FORMAT, Watched, WatchedConnections},
@@ -20,6 +20,11 @@ use crate::{
 pub(super) async fn scrape(State(app): State<App>, request: Request) -> Response {
     if !app.is_metrics_open {
         let may = match key::shown(request.extensions()) {
+            // They count what everybody has.
+            Ok(who) if who.rights.scope().is_some() => Err(Refusal::new(
+                Code::Forbidden,
+                "the metrics are about all pools, so they need a token without limits",
+            )),
             Ok(who) => rights::require(&request, &who),
             Err(denied) => Err(denied.into()),
         };

@@ -3,6 +3,7 @@
 //! A page is a struct with its template beside its handler. Plain reads go to `db`, forms go through `domain` like any
 //! other change. Knows no SQL.
 
+mod account;
 mod allocate;
 mod allocation;
 mod allocations;
@@ -55,7 +56,7 @@ pub fn routes(app: &App) -> Router<App> {
         )
         .route("/ui/sign-in", get(session::form).post(session::sign_in))
         .route("/ui/sign-out", post(session::sign_out))
-        .route("/ui/sessions", get(session::sessions).post(session::end))
+        .route("/ui/sessions", get(account::show).post(account::end))
         .route("/ui/{*rest}", any(no_such_page))
         .layer(middleware::from_fn_with_state(
             app.clone(),

@@ -15,14 +15,13 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::Sha256;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Section, Shell, assets::Assets, error::Failure, filters, page};
+use super::{assets::Assets, error::Failure, page};
 use crate::{
     app::App,
     auth::Denied,
-    db::session::{Holder, Session},
+    db::session::Holder,
     domain::{Caller, token::Opened},
     front::Reached,
     http::{
@@ -48,7 +47,7 @@ pub(super) struct SignedIn {
     pub(super) caller: Caller,
     /// Proof that a form came from a page of this session.
     pub(super) csrf: String,
-    session: Opened,
+    pub(super) session: Opened,
 }
 
 /// A form that a signed-in user sent from one of our pages.
@@ -356,65 +355,11 @@ pub(super) async fn sign_out(
     Ok(signed_out(&reached))
 }
 
-fn signed_out(reached: &Reached) -> Response {
+/// To the sign-in page, without a cookie.
+pub(super) fn signed_out(reached: &Reached) -> Response {
     let mut gone = cookie(reached, String::new());
     gone.set_max_age(Some(time::Duration::ZERO));
     (CookieJar::new().add(gone), Redirect::to("/ui/sign-in")).into_response()
-}
-
-#[derive(askama::Template)]
-#[template(path = "sessions.html")]
-struct SessionsPage {
-    shell: Shell,
-    actor: String,
-    roles: Vec<&'static str>,
-    expires_at: Option<OffsetDateTime>,
-    sessions: Vec<Session>,
-    current: Uuid,
-}
-
-/// `GET /ui/sessions`: who is signed in, and where else.
-pub(super) async fn sessions(
-    State(app): State<App>,
-    signed_in: SignedIn,
-) -> Result<Response, Failure> {
-    let who = &signed_in.session.who;
-    Ok(page(&SessionsPage {
-        shell: Shell::new(&signed_in, Section::Account),
-        actor: who.actor.clone(),
-        roles: who
-            .rights
-            .roles()
-            .iter()
-            .map(|role| role.as_str())
-            .collect(),
-        expires_at: who.expires_at,
-        sessions: app.system().sessions(signed_in.session.holder).await?,
-        current: signed_in.session.id,
-    }))
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct End {
-    /// The session; all if it is missing.
-    #[serde(default)]
-    session: Option<Uuid>,
-}
-
-/// `POST /ui/sessions`: ends one session, or all.
-pub(super) async fn end(
-    State(app): State<App>,
-    reached: Reached,
-    Posted(signed_in, End { session }): Posted<End>,
-) -> Result<Response, Failure> {
-    let (current, caller) = (signed_in.session, signed_in.caller);
-    app.system()
-        .close_sessions(caller, current.holder, session)
-        .await?;
-    Ok(match session {
-        Some(id) if id != current.id => Redirect::to("/ui/sessions").into_response(),
-        _ => signed_out(&reached),
-    })
 }
 
 /// One of our pages, whatever a link asks for: nobody is redirected elsewhere after signing in.

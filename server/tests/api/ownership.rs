@@ -1,6 +1,6 @@
 //! Everything is made once for its owner: what is answered to whoever asks for the same again, and what ends that.
 //!
-//! There is one key so far; that another one is refused is tested in `domain::ownership`.
+//! That another key is refused is tested in `domain::ownership`.
 
 use std::collections::BTreeSet;
 

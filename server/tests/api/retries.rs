@@ -1,6 +1,6 @@
 //! What makes a creation repeatable: names, Idempotency-Keys, claims.
 //!
-//! There is one key so far, so that a second owner can only be simulated with the same actor.
+//! A second owner is simulated with the same actor.
 
 use serde_json::{Value, json};
 

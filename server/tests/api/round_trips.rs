@@ -13,7 +13,7 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt as _},
 };
 
-use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, VPCS, VRFS};
+use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, TOKENS, VPCS, VRFS};
 
 /// Keeps the beginning of each statement that the driver logs.
 #[derive(Clone, Default)]
@@ -44,6 +44,8 @@ impl<S: Subscriber> Layer<S> for Statements {
 
 struct Counted {
     api: Api,
+    /// Whose key is shown; the administrator's if there is none.
+    key: Option<String>,
     statements: Statements,
     problems: Vec<String>,
 }
@@ -60,7 +62,10 @@ impl Counted {
         for round in 0..2 {
             let (method, path, body) = request(&self.api, round).await;
             self.statements.0.lock().expect("not poisoned").clear();
-            let reply = self.api.with(method, &path, &[], &body).await;
+            let reply = match &self.key {
+                None => self.api.with(method, &path, &[], &body).await,
+                Some(key) => self.api.as_who(key, method, &path, &body).await,
+            };
             assert!(reply.status < 300, "{what}: {}", reply.text);
             if round == 1 {
                 let seen = self.statements.0.lock().expect("not poisoned").clone();
@@ -272,6 +277,56 @@ async fn pools(counted: &mut Counted) {
         .await;
 }
 
+/// Tokens; and what a token costs whoever asks with it: nothing while it is known.
+async fn tokens(counted: &mut Counted) {
+    let new =
+        |prefix: &str, n: usize| json!({"name": format!("{prefix}-{n}"), "roles": ["reader"]});
+    counted
+        .takes("make a token", 4, async |_, n| {
+            ("POST", TOKENS.to_owned(), new("new", n))
+        })
+        .await;
+    counted
+        .takes("change a token", 5, async |api, n| {
+            let id = made(api, TOKENS, new("changed", n)).await;
+            let patch = json!({"description": "d"});
+            ("PATCH", format!("{TOKENS}/{id}"), patch)
+        })
+        .await;
+    counted
+        .takes("revoke a token", 5, async |api, n| {
+            let id = made(api, TOKENS, new("revoked", n)).await;
+            ("DELETE", format!("{TOKENS}/{id}"), Value::Null)
+        })
+        .await;
+    for (what, limits) in [
+        ("with a token", json!({})),
+        (
+            "with a limited token",
+            json!({"vpcs": ["t*"], "vrfs": ["default"]}),
+        ),
+    ] {
+        let name = what.replace(' ', "-");
+        let token = json!({"name": name, "roles": ["allocator"], "limits": limits});
+        let key = counted.api.token(token).await;
+        // Its first use is noted, aside from the request.
+        (counted
+            .api
+            .as_who(&key, "GET", "/api/v1/whoami", &Value::Null))
+        .await
+        .ok(200);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        counted.key = Some(key);
+        counted
+            .takes(&format!("allocate {what}"), 2, async |_, n| {
+                let body = json!({"vpc": "t", "name": format!("{name}-{n}"), "prefix_length": 26});
+                ("POST", ALLOCATIONS.to_owned(), body)
+            })
+            .await;
+        counted.key = None;
+    }
+}
+
 #[tokio::test]
 async fn every_operation_takes_as_few_round_trips_as_it_can() {
     let statements = Statements::default();
@@ -280,6 +335,7 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
     let api = Api::start().await;
     let mut counted = Counted {
         api,
+        key: None,
         statements,
         problems: Vec::new(),
     };
@@ -287,6 +343,7 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
     named_nouns(&mut counted).await;
     reservations(&mut counted).await;
     pools(&mut counted).await;
+    tokens(&mut counted).await;
     assert!(
         counted.problems.is_empty(),
         "{}",

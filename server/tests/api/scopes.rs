@@ -165,10 +165,9 @@ async fn what_is_not_covered_looks_like_what_does_not_exist() {
         } else {
             assert_eq!(page.ok(200)["items"], json!([]));
         }
-        world
-            .get(&key, "/api/v1/export")
-            .await
-            .problem(403, "forbidden");
+        for path in ["/api/v1/export", "/metrics"] {
+            world.get(&key, path).await.problem(403, "forbidden");
+        }
     }
     world.api.verify().await;
 }

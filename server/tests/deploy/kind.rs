@@ -272,7 +272,7 @@ fn a_pod_that_never_becomes_ready_is_explained() {
         ],
     );
     assert_eq!(ran.stdout, "", "no address of what does not work");
-    let explained: Vec<&str> = ran.calls[17..].iter().map(String::as_str).collect();
+    let explained: Vec<&str> = ran.calls[19..].iter().map(String::as_str).collect();
     let start = "kubectl --context kind-ipam --namespace ipam";
     assert_eq!(
         explained,
@@ -327,7 +327,7 @@ fn a_cluster_that_can_not_be_made_or_reached_ends_it_early() {
 fn manifests_that_are_refused_are_not_waited_for() {
     let ran = Machine::new().run_where_fails("*apply --kustomize*", &[]);
     ran.ended(6, &["the manifests were not accepted"]);
-    assert_eq!(ran.calls, FIRST_RUN[..15]);
+    assert_eq!(ran.calls, FIRST_RUN[..17]);
 }
 
 #[test]

@@ -167,6 +167,7 @@ async fn make(client: &mut Client, path: &str, body: Value) -> String {
 async fn changes(client: &mut Client) -> Vec<Change> {
     let vpcs = "/api/v1/vpcs";
     let (vrfs, pools) = ("/api/v1/vrfs", "/api/v1/pools");
+    let tokens = "/api/v1/tokens";
     let (profiles, reservations) = ("/api/v1/profiles", "/api/v1/reservations");
     let member = |role: &str| json!([{"role": role, "pool": "primary", "min_prefix_length": 20, "max_prefix_length": 26}]);
     let mut all = vec![
@@ -184,6 +185,12 @@ async fn changes(client: &mut Client) -> Vec<Change> {
         ),
         change("POST", vpcs, "", json!({"name": "new"})),
         change("POST", vrfs, "", json!({"name": "new"})),
+        change(
+            "POST",
+            tokens,
+            "",
+            json!({"name": "new", "roles": ["reader"]}),
+        ),
         change(
             "POST",
             pools,
@@ -238,6 +245,9 @@ async fn changes(client: &mut Client) -> Vec<Change> {
         if method == "PATCH" {
             all.push(change(method, path, &id, json!({"prefix_length": 26})));
         }
+        all.push(change(method, path, &id, of(json!({"description": "new"}))));
+        let id = make(client, tokens, json!({"name": name, "roles": ["reader"]})).await;
+        let path = "/api/v1/tokens/{token}";
         all.push(change(method, path, &id, of(json!({"description": "new"}))));
         let id = make(client, vpcs, json!({"name": name})).await;
         let patch = json!({"description": "new"});

@@ -9,10 +9,11 @@ use ipam_shared::{
     api::{
         pool::Pool,
         profile::Profile,
-        token::{Limits, NewToken, Pattern, Role, Token, TokenFilter, TokenPatch},
+        token::{Limits, NewToken, Role, Token, TokenFilter, TokenPatch},
         vrf::Vrf,
     },
     name::Name,
+    pattern::Pattern,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 

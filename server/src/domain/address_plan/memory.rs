@@ -7,7 +7,7 @@ use std::{
 
 use ipam_shared::ids::{TokenId, VrfId};
 
-use super::AddressPlan;
+use super::{AddressPlan, part::Part};
 use crate::domain::Ipam;
 use crate::{
     db::{
@@ -15,14 +15,10 @@ use crate::{
         address_plan::{self},
     },
     error::Result,
-    rights::Scope,
 };
 
 /// How many VPCs have their VRF remembered.
 const MOST_HINTS: usize = 100_000;
-
-/// How many limited tokens have what they see remembered.
-const MOST_PARTS: usize = 64;
 
 /// What servers remember between requests; each piece is checked before it is relied on.
 #[derive(Debug, Default)]
@@ -31,15 +27,7 @@ pub(in crate::domain) struct Memory {
     /// The VRF of each VPC, by lower-case name.
     vrfs: RwLock<HashMap<String, VrfId>>,
     /// What limited tokens see of the plan.
-    parts: Mutex<HashMap<TokenId, Part>>,
-}
-
-/// What a limited token sees of a plan.
-#[derive(Debug)]
-struct Part {
-    of: Arc<AddressPlan>,
-    scope: Scope,
-    seen: Arc<AddressPlan>,
+    pub(super) parts: Mutex<HashMap<TokenId, Part>>,
 }
 
 impl Ipam {
@@ -58,38 +46,6 @@ impl Ipam {
             None => plan,
             Some(scope) => self.address_plan_within(&plan, scope),
         }
-    }
-
-    /// What a limited caller sees of a plan.
-    pub(in crate::domain) fn address_plan_within(
-        &self,
-        plan: &Arc<AddressPlan>,
-        scope: &Scope,
-    ) -> Arc<AddressPlan> {
-        let mut parts = self
-            .memory
-            .parts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(part) = parts.get(&scope.token)
-            && Arc::ptr_eq(&part.of, plan)
-            && part.scope == *scope
-        {
-            return Arc::clone(&part.seen);
-        }
-        if parts.len() >= MOST_PARTS {
-            parts.clear();
-        }
-        let seen = Arc::new(plan.within(scope));
-        parts.insert(
-            scope.token,
-            Part {
-                of: Arc::clone(plan),
-                scope: scope.clone(),
-                seen: Arc::clone(&seen),
-            },
-        );
-        seen
     }
 
     /// The address plan as it is now: for answers that are not checked under a lock.

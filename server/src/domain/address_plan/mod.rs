@@ -5,6 +5,7 @@
 //! failover may undo a change, and another change may get its revision; so the plan is read again after each failover.
 
 mod memory;
+mod part;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,7 +33,6 @@ use crate::{
     },
     error::{Error, Result},
     network::Range,
-    rights::Scope,
 };
 
 /// One block of a request: from which pool, and how its size relates to that of the request.
@@ -178,43 +178,6 @@ impl AddressPlan {
                 .map(|(name, profile)| (name, Arc::new(profile)))
                 .collect(),
         })
-    }
-
-    /// The part of it that a limited caller sees.
-    fn within(&self, scope: &Scope) -> Self {
-        let sees = |pool: &PoolSnapshot| scope.covers_pool(pool.id, pool.vrf);
-        let pools: HashMap<_, _> = self
-            .pools
-            .iter()
-            .filter(|(_, pool)| sees(pool))
-            .map(|(id, pool)| (*id, Arc::clone(pool)))
-            .collect();
-        let mut by_name: HashMap<_, BTreeMap<_, _>> = HashMap::new();
-        for pool in pools.values() {
-            by_name
-                .entry(pool.vrf)
-                .or_default()
-                .insert(pool.name.clone(), Arc::clone(pool));
-        }
-        Self {
-            revision: self.revision,
-            timeline: self.timeline,
-            default: self.default,
-            vrfs: self
-                .vrfs
-                .iter()
-                .filter(|(_, id)| scope.covers_vrf(**id))
-                .map(|(name, id)| (name.clone(), *id))
-                .collect(),
-            pools,
-            by_name,
-            profiles: self
-                .profiles
-                .iter()
-                .filter(|(_, profile)| scope.covers_profile(Some(profile.id)))
-                .map(|(name, profile)| (name.clone(), Arc::clone(profile)))
-                .collect(),
-        }
     }
 
     /// The VRF of that name, or `default`.

@@ -5,16 +5,19 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use ipam_shared::{api::token::Limits, ids::TokenId};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::session::Opened;
 use crate::{
-    db::token::{self, Holder},
+    db::{
+        session,
+        token::{self, Holder},
+    },
     domain::Ipam,
     error::Result,
     rights::Rights,
@@ -48,14 +51,18 @@ pub struct Principal {
 
 impl Principal {
     /// Who has the administrator's key.
-    pub fn admin() -> Self {
-        Self {
-            actor: ADMIN.to_owned(),
-            token: None,
-            rights: Rights::all(),
-            limits: Limits::default(),
-            expires_at: None,
-        }
+    pub fn admin() -> Arc<Self> {
+        // Made once, since most requests may be the administrator's.
+        static ADMINISTRATOR: LazyLock<Arc<Principal>> = LazyLock::new(|| {
+            Arc::new(Principal {
+                actor: ADMIN.to_owned(),
+                token: None,
+                rights: Rights::all(),
+                limits: Limits::default(),
+                expires_at: None,
+            })
+        });
+        Arc::clone(&ADMINISTRATOR)
     }
 
     /// Who has a token.
@@ -74,6 +81,17 @@ impl Principal {
         self.expires_at
             .is_some_and(|at| at <= OffsetDateTime::now_utc())
     }
+}
+
+/// A session that goes on.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Its id.
+    pub id: Uuid,
+    /// Who signed in.
+    pub who: Arc<Principal>,
+    /// The same, as it is stored.
+    pub holder: session::Holder,
 }
 
 /// Whether a secret is valid.

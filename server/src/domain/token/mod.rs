@@ -13,10 +13,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 pub(super) use self::known::Known;
-pub use self::{
-    known::{ADMIN, Principal, Recognised},
-    session::Opened,
-};
+pub use self::known::{ADMIN, Opened, Principal, Recognised};
 use super::{
     Caller, Ipam, TRIES,
     change::{Change, check_revision, set},
@@ -36,6 +33,7 @@ use crate::{
     error::{Error, Result},
     rights::Right,
     secret::Secret,
+    text::moment,
 };
 
 impl Ipam {
@@ -66,7 +64,7 @@ impl Ipam {
             for _ in 0..TRIES {
                 let (id, claim) = (TokenId::generate(), Claim::generate());
                 let detail = json!({
-                    "name": new.name, "roles": new.roles, "limits": new.limits, "expires_at": new.expires_at.map(unix),
+                    "name": new.name, "roles": new.roles, "limits": new.limits, "expires_at": new.expires_at.map(moment),
                     "owner": maker.owner,
                 });
                 let event = maker.caller.event("token.create", id.0, &detail)?;

@@ -6,7 +6,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::known::{Principal, Stored};
+use super::known::{Opened, Principal, Stored};
 use crate::{
     db::{
         lock::Locks,
@@ -19,17 +19,6 @@ use crate::{
 
 /// Longest name of a browser that is kept, in characters.
 const MAX_USER_AGENT: usize = 255;
-
-/// A session that goes on.
-#[derive(Clone, Debug)]
-pub struct Opened {
-    /// Its id.
-    pub id: Uuid,
-    /// Who signed in.
-    pub who: Arc<Principal>,
-    /// The same, as it is stored.
-    pub holder: Holder,
-}
 
 impl Ipam {
     /// Begins a session; returns what goes into the cookie, which is stored nowhere.
@@ -91,15 +80,9 @@ impl Ipam {
                         Holder::Administrator(_) => Some(Principal::admin()),
                         Holder::Token(id) => token::holder(&mut connection, id)
                             .await?
-                            .map(|holder| Principal::of(&holder)),
+                            .map(|holder| Arc::new(Principal::of(&holder))),
                     };
-                    Ok(who.map(|who| {
-                        Stored::Session(Opened {
-                            id,
-                            who: Arc::new(who),
-                            holder,
-                        })
-                    }))
+                    Ok(who.map(|who| Stored::Session(Opened { id, who, holder })))
                 };
                 slot.read(read).await?
             }

@@ -15,10 +15,11 @@ use super::{
 use crate::{
     db::{
         Connection,
-        event::{self, Caller, Event, Snapshot},
+        event::{self, Event, Snapshot},
         transfer::write::{self, CHUNK, Keyed, Member},
     },
     error::{Error, Result},
+    rights::Caller,
 };
 
 /// The keys of new rows, by their temporary keys.

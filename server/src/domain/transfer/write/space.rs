@@ -13,7 +13,7 @@ use super::Keys;
 use crate::{
     db::{
         Connection, cooldown,
-        event::{self, Caller, Event},
+        event::{self, Event},
         free,
         transfer::write::{self, Block, BlockOwner, CHUNK, Keyed},
     },
@@ -24,6 +24,7 @@ use crate::{
     },
     error::Result,
     network::{Changes, Place},
+    rights::Caller,
 };
 
 /// Writes it; `members` are the keys that new members of profiles got.
