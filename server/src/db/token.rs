@@ -81,7 +81,6 @@ fn likes(limits: &Limits) -> Option<Vec<String>> {
 }
 
 /// Makes a token, unless one of that name was made meanwhile.
-#[expect(clippy::too_many_arguments, reason = "the columns of a row")]
 pub async fn insert(
     db: &mut Connection,
     id: TokenId,

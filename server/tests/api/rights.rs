@@ -19,8 +19,11 @@ fn policy() -> BTreeMap<(&'static str, &'static str), BTreeSet<Role>> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
         let mut words = line.split_whitespace();
-        let (method, route) = (words.next().unwrap(), words.next().unwrap());
-        let mut roles: BTreeSet<_> = words.map(|word| word.parse().unwrap()).collect();
+        let (method, route) = (
+            words.next().expect("a method"),
+            words.next().expect("a route"),
+        );
+        let mut roles: BTreeSet<_> = words.map(|word| word.parse().expect("a role")).collect();
         roles.insert(Role::Admin);
         assert!(
             policy.insert((method, route), roles).is_none(),
@@ -55,16 +58,16 @@ struct Cell {
 fn of_document(document: &Value, operations: Vec<Operation>) -> Vec<Cell> {
     let mut cells = Vec::new();
     for operation in operations {
-        let of_document = document["paths"].as_object().unwrap().iter();
+        let of_document = document["paths"].as_object().expect("an object").iter();
         let (route, _) = of_document
             .flat_map(|(route, item)| {
                 item.as_object()
-                    .unwrap()
+                    .expect("an object")
                     .iter()
                     .map(move |(_, it)| (route, it))
             })
             .find(|(_, it)| it["operationId"] == operation.id.as_str())
-            .unwrap();
+            .expect("an operation");
         if route == "/api/v1/proof" {
             continue;
         }
@@ -244,7 +247,7 @@ async fn sign_in(api: &Api, key: &str) -> Option<String> {
                 .header("set-cookie")
                 .split(';')
                 .next()
-                .unwrap()
+                .expect("something")
                 .to_owned(),
         ),
         403 => None,
@@ -258,8 +261,12 @@ async fn csrf(api: &Api, cookie: &str) -> String {
         .send("GET", "/ui/sessions", &[("cookie", cookie)], "")
         .await;
     assert_eq!(page.status, 200, "{}", page.text);
-    let at = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap();
-    at.split('"').next().unwrap().to_owned()
+    let at = page
+        .text
+        .split("name=\"csrf\" value=\"")
+        .nth(1)
+        .expect("a token");
+    at.split('"').next().expect("something").to_owned()
 }
 
 #[tokio::test]
@@ -385,7 +392,7 @@ async fn a_session_ends_with_its_token_and_by_signing_out_everywhere() {
     assert!(!is_in(&admin).await && !is_in(&other).await);
     let state = api.state().await;
     assert!(
-        !state.contains(admin.split('=').nth(1).unwrap()),
+        !state.contains(admin.split('=').nth(1).expect("a token")),
         "a cookie is stored nowhere"
     );
     assert_eq!(
