@@ -5,7 +5,7 @@ import sys
 import yaml
 
 # Made by whoever installs, or by an operator; see deploy/kubernetes/base/kustomization.yaml.
-SECRETS_FROM_ELSEWHERE = {"ipam-key", "ipam-postgres-app", "ipam-postgres-server", "ipam-postgres-ca"}
+SECRETS_FROM_ELSEWHERE = {"ipam-key", "ipam-token-pepper", "ipam-postgres-app", "ipam-postgres-server", "ipam-postgres-ca"}
 # The password of the role that owns the tables.
 OWNER = "ipam-postgres-app"
 
