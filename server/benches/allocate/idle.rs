@@ -48,7 +48,7 @@ pub(crate) async fn measure(
         "size of the binary",
         size.len() as f64 / MIB,
         " MiB",
-        AtMost(25.0),
+        AtMost(30.0),
     );
     Ok(())
 }
