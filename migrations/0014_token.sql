@@ -62,55 +62,65 @@ create view ipam_scoped.scope as
 select vrf_ids, pool_ids, profile_ids, vpc_patterns, labels, name
 from token where token_id = nullif(current_setting('ipam.token', true), '')::uuid;
 
+-- Each limit is read once a statement, by a subquery of its own, which the planner can neither turn into a join nor has to
+-- guess the size of; without a token it is null, and nothing is seen. What decides about one row is looked up for that row:
+-- `offset 0` keeps it from being looked up for all of them first.
+
 -- Tokens are the administrators' business.
 create view ipam_scoped.token as
 select * from token where false;
 
 create view ipam_scoped.vrf as
-select vrf.* from vrf, ipam_scoped.scope
-where scope.vrf_ids is null or vrf.vrf_id = any (scope.vrf_ids);
+select * from vrf
+where (select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[]);
 
 create view ipam_scoped.pool as
-select pool.* from pool, ipam_scoped.scope
-where (scope.vrf_ids is null or pool.vrf_id = any (scope.vrf_ids))
-    and (scope.pool_ids is null or pool.pool_id = any (scope.pool_ids));
+select * from pool
+where ((select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[]))
+    and ((select pool_ids is null from ipam_scoped.scope) or pool_id = any ((select pool_ids from ipam_scoped.scope)::uuid[]));
 
 create view ipam_scoped.pool_range as
-select pool_range.* from pool_range, ipam_scoped.scope
-where (scope.vrf_ids is null or pool_range.vrf_id = any (scope.vrf_ids))
-    and (scope.pool_ids is null or pool_range.pool_id = any (scope.pool_ids));
+select * from pool_range
+where ((select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[]))
+    and ((select pool_ids is null from ipam_scoped.scope) or pool_id = any ((select pool_ids from ipam_scoped.scope)::uuid[]));
 
 create view ipam_scoped.free_block as
 select * from free_block
-where exists (select from ipam_scoped.pool_range where pool_range.range_id = free_block.range_id);
+where exists (select from ipam_scoped.pool_range where pool_range.range_id = free_block.range_id offset 0);
 
 create view ipam_scoped.free_count as
 select * from free_count
-where exists (select from ipam_scoped.pool_range where pool_range.range_id = free_count.range_id);
+where exists (select from ipam_scoped.pool_range where pool_range.range_id = free_count.range_id offset 0);
 
 create view ipam_scoped.profile as
-select profile.* from profile, ipam_scoped.scope
-where scope.profile_ids is null or profile.profile_id = any (scope.profile_ids);
+select * from profile
+where (select profile_ids is null from ipam_scoped.scope)
+    or profile_id = any ((select profile_ids from ipam_scoped.scope)::uuid[]);
 
 create view ipam_scoped.profile_member as
-select profile_member.* from profile_member, ipam_scoped.scope
-where scope.profile_ids is null or profile_member.profile_id = any (scope.profile_ids);
+select * from profile_member
+where (select profile_ids is null from ipam_scoped.scope)
+    or profile_id = any ((select profile_ids from ipam_scoped.scope)::uuid[]);
 
 create view ipam_scoped.vpc as
-select vpc.* from vpc, ipam_scoped.scope
-where (scope.vrf_ids is null or vpc.vrf_id = any (scope.vrf_ids))
-    and (scope.vpc_patterns is null or lower(vpc.name collate "C") like any (scope.vpc_patterns));
+select * from vpc
+where ((select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[]))
+    and ((select vpc_patterns is null from ipam_scoped.scope)
+        or lower(name collate "C") like any ((select vpc_patterns from ipam_scoped.scope)::text[]));
 
 -- An allocation is seen with all of its blocks, or not at all.
 create view ipam_scoped.allocation as
-select allocation.* from allocation, ipam_scoped.scope
-where allocation.labels @> scope.labels
-    and exists (select from ipam_scoped.vpc where vpc.vpc_id = allocation.vpc_id)
-    and (scope.profile_ids is null or allocation.profile_id = any (scope.profile_ids))
-    and (num_nonnulls(scope.vrf_ids, scope.pool_ids) = 0 or not exists (
+select * from allocation
+where ((select labels = '{}' from ipam_scoped.scope) or labels @> (select labels from ipam_scoped.scope))
+    and ((select vrf_ids is null and vpc_patterns is null from ipam_scoped.scope)
+        or exists (select from ipam_scoped.vpc where vpc.vpc_id = allocation.vpc_id offset 0))
+    and ((select profile_ids is null from ipam_scoped.scope)
+        or profile_id = any ((select profile_ids from ipam_scoped.scope)::uuid[]))
+    and ((select vrf_ids is null and pool_ids is null from ipam_scoped.scope) or not exists (
         select from block
         where block.allocation_id = allocation.allocation_id
-            and not exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id)
+            and not exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id offset 0)
+        offset 0
     ));
 
 -- Every block of a pool that is seen, since its addresses are taken, whoever has them. One whose allocation is not seen looks
@@ -121,45 +131,49 @@ select block.range_id, block.cidr, block.range_cidr, seen.allocation_id, block.m
     case when block.allocation_id is not null and seen.allocation_id is null then 'in use' else block.reason end as reason,
     block.reservation_id, block.since
 from block left join ipam_scoped.allocation as seen on seen.allocation_id = block.allocation_id
-where exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id);
+where exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id offset 0);
 
 create view ipam_scoped.cooldown as
-select cooldown.* from cooldown, ipam_scoped.scope
-where exists (select from ipam_scoped.pool_range where pool_range.range_id = cooldown.range_id)
-    and (scope.vpc_patterns is null or lower(cooldown.vpc collate "C") like any (scope.vpc_patterns));
+select * from cooldown
+where exists (select from ipam_scoped.pool_range where pool_range.range_id = cooldown.range_id offset 0)
+    and ((select vpc_patterns is null from ipam_scoped.scope)
+        or lower(vpc collate "C") like any ((select vpc_patterns from ipam_scoped.scope)::text[]));
 
 -- A reservation takes space of several pools at most; that of pools which are not seen is not shown to anybody limited.
 create view ipam_scoped.reservation as
-select reservation.* from reservation, ipam_scoped.scope
-where (scope.vrf_ids is null or reservation.vrf_id = any (scope.vrf_ids))
-    and (scope.pool_ids is null
+select * from reservation
+where ((select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[]))
+    and ((select pool_ids is null from ipam_scoped.scope)
         or exists (select from block where block.reservation_id = reservation.reservation_id)
         and not exists (
             select from block
             where block.reservation_id = reservation.reservation_id
-                and not exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id)
+                and not exists (select from ipam_scoped.pool_range where pool_range.range_id = block.range_id offset 0)
         ));
 
 -- Labels are not kept in the past: whoever is limited to some sees the past of what exists.
 create view ipam_scoped.past_block as
-select past_block.* from past_block, ipam_scoped.scope
-where (scope.vrf_ids is null or past_block.vrf_id = any (scope.vrf_ids))
-    and (scope.pool_ids is null or past_block.pool_id = any (scope.pool_ids))
-    and (scope.vpc_patterns is null or lower(past_block.vpc collate "C") like any (scope.vpc_patterns))
-    and (scope.labels = '{}' and scope.profile_ids is null
-        or exists (select from ipam_scoped.allocation where allocation.allocation_id = past_block.allocation_id));
+select * from past_block
+where ((select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[]))
+    and ((select pool_ids is null from ipam_scoped.scope) or pool_id = any ((select pool_ids from ipam_scoped.scope)::uuid[]))
+    and ((select vpc_patterns is null from ipam_scoped.scope)
+        or lower(vpc collate "C") like any ((select vpc_patterns from ipam_scoped.scope)::text[]))
+    and ((select labels = '{}' and profile_ids is null from ipam_scoped.scope)
+        or exists (
+            select from ipam_scoped.allocation where allocation.allocation_id = past_block.allocation_id offset 0
+        ));
 
 -- What was done to something that is seen, or was when it existed, and what the token did itself.
 create view ipam_scoped.event as
-select event.* from event, ipam_scoped.scope
-where event.actor = 'token/' || scope.name
-    or exists (select from ipam_scoped.allocation where allocation.allocation_id = event.subject)
-    or exists (select from ipam_scoped.past_block where past_block.allocation_id = event.subject)
-    or exists (select from ipam_scoped.vpc where vpc.vpc_id = event.subject)
-    or exists (select from ipam_scoped.pool where pool.pool_id = event.subject)
-    or exists (select from ipam_scoped.vrf where vrf.vrf_id = event.subject)
-    or exists (select from ipam_scoped.profile where profile.profile_id = event.subject)
-    or exists (select from ipam_scoped.reservation where reservation.reservation_id = event.subject);
+select * from event
+where actor = 'token/' || (select name from ipam_scoped.scope)
+    or exists (select from ipam_scoped.allocation where allocation.allocation_id = event.subject offset 0)
+    or exists (select from ipam_scoped.past_block where past_block.allocation_id = event.subject offset 0)
+    or exists (select from ipam_scoped.vpc where vpc.vpc_id = event.subject offset 0)
+    or exists (select from ipam_scoped.pool where pool.pool_id = event.subject offset 0)
+    or exists (select from ipam_scoped.vrf where vrf.vrf_id = event.subject offset 0)
+    or exists (select from ipam_scoped.profile where profile.profile_id = event.subject offset 0)
+    or exists (select from ipam_scoped.reservation where reservation.reservation_id = event.subject offset 0);
 
 -- Sessions of the dashboard. The cookie is a secret of which only a hash is stored.
 create table session (

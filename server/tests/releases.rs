@@ -28,7 +28,7 @@ const RELEASED: [(i64, &str); 14] = [
     (11, "0d17b706530d0999"),
     (12, "4207f2acfe9332a8"),
     (13, "cecd56e0339eb22f"),
-    (14, "63c431c37170e829"),
+    (14, "4c5c9c43b46fc6f3"),
 ];
 
 fn fixture(name: &str) -> PathBuf {
