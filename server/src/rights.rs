@@ -78,6 +78,12 @@ impl Right {
         }
     }
 
+    /// What a caller without it is missing, in a sentence: `the role admin or allocator`.
+    pub fn needed(self) -> String {
+        let names: Vec<_> = self.roles().iter().map(|role| role.as_str()).collect();
+        format!("the role {}", names.join(" or "))
+    }
+
     /// The roles that have it.
     pub fn roles(self) -> &'static [Role] {
         use Role::{Admin, Allocator, Auditor, Metrics, Operator, Planner, Reader};

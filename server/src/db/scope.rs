@@ -1,7 +1,7 @@
 //! What a limited caller sees: reads that go through the views of `ipam_scoped` instead of the tables.
 
 use ipam_shared::{api::ownership::Noun, ids::TokenId};
-use sqlx::{AssertSqlSafe, Row as _, query, query_scalar};
+use sqlx::{AssertSqlSafe, query, query_scalar};
 use uuid::Uuid;
 
 use crate::{db::Connection, error::Result};
@@ -17,41 +17,42 @@ pub fn within(begin: &str, token: TokenId) -> String {
     )
 }
 
-/// Those of these things that a token does not cover, or that do not exist, in a transaction that sees all tables.
-pub async fn unseen(
-    db: &mut Connection,
-    token: TokenId,
-    things: &[(Noun, Uuid)],
-) -> Result<Vec<(Noun, Uuid)>> {
-    set(db, token).await?;
+/// From now on the views show in this transaction what a token covers; the tables are still read as they are. Returns the last
+/// event so far: what this transaction appends has greater numbers.
+pub async fn begin(db: &mut Connection, token: TokenId) -> Result<i64> {
+    let row = query!(
+        r#"select set_config('ipam.token', $1, true) as "set!",
+            coalesce((select max(event_id) from event), 0) as "last!""#,
+        token.to_string()
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.last)
+}
+
+/// Those of these things that the token of the transaction does not cover, or that do not exist.
+pub async fn unseen(db: &mut Connection, things: &[(Noun, Uuid)]) -> Result<Vec<(Noun, Uuid)>> {
     let mut unseen = Vec::new();
     for (noun, id) in things {
-        let table = noun.as_str();
-        // The text is made of words of ours only.
-        let statement =
-            format!("select exists (select from ipam_scoped.{table} where {table}_id = $1)");
-        let is_seen: bool = query_scalar(AssertSqlSafe(statement))
-            .bind(id)
-            .fetch_one(&mut *db)
-            .await?;
-        if !is_seen {
+        if !exists(db, "ipam_scoped.", *noun, *id).await? {
             unseen.push((*noun, *id));
         }
     }
     Ok(unseen)
 }
 
-/// The last event so far. What this transaction appends from now on has greater numbers.
-pub async fn last_event(db: &mut Connection) -> Result<i64> {
-    let row = query!(r#"select coalesce(max(event_id), 0) as "last!" from event"#)
-        .fetch_one(db)
-        .await?;
-    Ok(row.last)
+/// Whether there is one in the table, or in the view of that schema.
+async fn exists(db: &mut Connection, schema: &'static str, noun: Noun, id: Uuid) -> Result<bool> {
+    let table = noun.as_str();
+    // The text is made of words of ours only.
+    let statement = format!("select exists (select from {schema}{table} where {table}_id = $1)");
+    let exists = query_scalar(AssertSqlSafe(statement)).bind(id);
+    Ok(exists.fetch_one(db).await?)
 }
 
-/// What this transaction has done since an event, as its own events say, to things that exist and that a token does not
-/// cover.
-pub async fn outside(db: &mut Connection, token: TokenId, since: i64) -> Result<Vec<(Noun, Uuid)>> {
+/// What this transaction has done since an event, as its own events say, to things that exist and that its token
+/// does not cover.
+pub async fn outside(db: &mut Connection, since: i64) -> Result<Vec<(Noun, Uuid)>> {
     let rows = query!(
         "select distinct split_part(action, '.', 1) as noun, subject from event
         where event_id > $1 and xmin = pg_current_xact_id()::xid",
@@ -68,24 +69,16 @@ pub async fn outside(db: &mut Connection, token: TokenId, since: i64) -> Result<
         })
         .collect();
     let mut outside = Vec::new();
-    for (noun, id) in unseen(db, token, &things).await? {
-        let table = noun.as_str();
-        let statement =
-            format!("select exists (select from {table} where {table}_id = $1) as there");
-        let row = query(AssertSqlSafe(statement))
-            .bind(id)
-            .fetch_one(&mut *db)
-            .await?;
-        if row.try_get("there")? {
+    for (noun, id) in unseen(db, &things).await? {
+        if exists(db, "", noun, id).await? {
             outside.push((noun, id));
         }
     }
     Ok(outside)
 }
 
-/// How many allocations a VPC has that a token does not cover.
-pub async fn hidden_of_vpc(db: &mut Connection, token: TokenId, vpc: Uuid) -> Result<i64> {
-    set(db, token).await?;
+/// How many allocations a VPC has that the token of the transaction does not cover.
+pub async fn hidden_of_vpc(db: &mut Connection, vpc: Uuid) -> Result<i64> {
     let row = query!(
         r#"select count(*) as "count!" from allocation
         where vpc_id = $1 and not exists (
@@ -96,15 +89,4 @@ pub async fn hidden_of_vpc(db: &mut Connection, token: TokenId, vpc: Uuid) -> Re
     .fetch_one(db)
     .await?;
     Ok(row.count)
-}
-
-/// For the rest of the transaction the views show what a token covers. The tables are still read as they are.
-async fn set(db: &mut Connection, token: TokenId) -> Result<()> {
-    query!(
-        r#"select set_config('ipam.token', $1, true) as "set!""#,
-        token.to_string()
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(())
 }

@@ -80,7 +80,7 @@ impl Change {
     pub(super) async fn hidden(&mut self, things: &[(Noun, Uuid)]) -> Result<Vec<(Noun, Uuid)>> {
         match self.caller.rights.scope() {
             None => Ok(Vec::new()),
-            Some(scope) => scope::unseen(&mut self.db, scope.token, things).await,
+            Some(_) => scope::unseen(&mut self.db, things).await,
         }
     }
 
@@ -94,8 +94,8 @@ impl Change {
 
     /// Commits.
     pub(super) async fn commit<T>(mut self, answer: T) -> Result<Done<T>> {
-        if let Some(scope) = self.caller.rights.scope() {
-            let outside = scope::outside(&mut self.db, scope.token, self.since).await?;
+        if self.caller.rights.scope().is_some() {
+            let outside = scope::outside(&mut self.db, self.since).await?;
             if let Some((noun, _)) = outside.first() {
                 return Err(Error::Forbidden(format!(
                     "afterwards this token would not cover the {}; ask for what is within its limits, which \
@@ -143,21 +143,19 @@ impl Caller {
 /// Checks that a limited caller sees what it is about to change: what it does not see does not exist for it. Called under
 /// the locks, so that nothing leaves its limits meanwhile. Returns the last event so far.
 async fn covered(db: &mut Transaction, scope: &Scope, locks: &Locks) -> Result<i64> {
-    if let Some((noun, id)) = scope::unseen(db, scope.token, &locks.subjects)
-        .await?
-        .first()
-    {
+    let since = scope::begin(db, scope.token).await?;
+    if let Some((noun, id)) = scope::unseen(db, &locks.subjects).await?.first() {
         return Err(Error::NotFound(super::named::unknown(*noun, *id)));
     }
     if let Some(vpc) = locks.emptied
-        && scope::hidden_of_vpc(db, scope.token, vpc.0).await? > 0
+        && scope::hidden_of_vpc(db, vpc.0).await? > 0
     {
         return Err(Error::Forbidden(
             "the VPC has allocations that this token does not cover, so it can't delete the VPC"
                 .to_owned(),
         ));
     }
-    scope::last_event(db).await
+    Ok(since)
 }
 
 /// Commits. When the connection breaks meanwhile, or a standby may not have it, nobody can know the outcome, and the

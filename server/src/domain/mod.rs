@@ -210,10 +210,9 @@ fn require(caller: &Caller, right: Right) -> Result<()> {
     if caller.rights.may(right) {
         return Ok(());
     }
-    let roles: Vec<_> = right.roles().iter().map(|role| role.as_str()).collect();
     Err(Error::Forbidden(format!(
-        "this needs the role {}; ask an administrator for a token that has it",
-        roles.join(" or ")
+        "this needs {}; ask an administrator for a token that has it",
+        right.needed()
     )))
 }
 

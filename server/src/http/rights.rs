@@ -8,7 +8,7 @@ use axum::{
     http::Method,
 };
 use ipam_shared::error::Code;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::Refusal;
 use crate::{
@@ -128,8 +128,8 @@ pub(crate) fn check(request: &Request, who: &Principal) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "this needs the role {}, and {} has {}; ask an administrator for a token that has it",
-        names(right).join(" or "),
+        "this needs {}, and {} has {}; ask an administrator for a token that has it",
+        right.needed(),
         who.actor,
         roles(who)
     ))
@@ -143,10 +143,6 @@ fn roles(who: &Principal) -> String {
         .map(|role| role.as_str())
         .collect();
     roles.join(" and ")
-}
-
-fn names(right: Right) -> Vec<&'static str> {
-    right.roles().iter().map(|role| role.as_str()).collect()
 }
 
 /// The same, as a problem.
@@ -167,14 +163,14 @@ pub(super) fn describe(method: &str, path: &str, operation: &mut Value) {
     let needs = match right {
         Any => "Any valid key will do.".to_owned(),
         Plan => "Needs the role allocator or admin; a dry run needs only planner.".to_owned(),
-        right => format!("Needs the role {}.", names(right).join(" or ")),
+        right => format!("Needs {}.", right.needed()),
     };
     let text = match operation["description"].as_str() {
         Some(text) if !text.is_empty() => format!("{text}\n\n{needs}"),
         _ => needs,
     };
     operation["description"] = text.into();
-    operation["x-ipam-roles"] = names(right).into();
+    operation["x-ipam-roles"] = json!(right.roles());
 }
 
 #[cfg(test)]

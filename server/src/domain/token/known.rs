@@ -134,6 +134,13 @@ pub(super) enum Stored {
     Session(Opened),
 }
 
+/// What was used.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Used {
+    Token(TokenId),
+    Session(Uuid),
+}
+
 impl Known {
     pub(in crate::domain) fn new(peppers: Peppers) -> Self {
         Self {
@@ -184,8 +191,8 @@ impl Slot {
         Ok(stored)
     }
 
-    /// Whether the use of the token is to be noted now.
-    pub(super) fn is_to_be_noted(&self) -> bool {
+    /// Whether a use is to be noted now.
+    fn is_to_be_noted(&self) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = seen.noted.is_none_or(|noted| noted.elapsed() >= NOTED);
         if is_due {
@@ -231,18 +238,27 @@ impl Ipam {
         {
             return Ok(Recognised::Expired(at));
         }
-        if slot.is_to_be_noted() {
-            let (ipam, id) = (self.clone(), holder.id);
-            tokio::spawn(async move {
-                let noted = async {
-                    let mut connection = ipam.db.read().await?;
-                    token::touch(&mut connection, id, from).await
-                };
-                if let Err(error) = noted.await {
-                    tracing::warn!(%error, "the use of a token was not noted");
-                }
-            });
-        }
+        self.note(&slot, Used::Token(holder.id), from);
         Ok(Recognised::Valid(Arc::clone(who)))
+    }
+
+    /// Notes, aside from the request and once a minute, that a token or a session is used.
+    pub(super) fn note(&self, slot: &Slot, used: Used, from: Option<IpAddr>) {
+        if !slot.is_to_be_noted() {
+            return;
+        }
+        let ipam = self.clone();
+        tokio::spawn(async move {
+            let noted = async {
+                let mut connection = ipam.db.read().await?;
+                match used {
+                    Used::Token(id) => token::touch(&mut connection, id, from).await,
+                    Used::Session(id) => session::touch(&mut connection, id, from).await,
+                }
+            };
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, ?used, "the use of a token or a session was not noted");
+            }
+        });
     }
 }

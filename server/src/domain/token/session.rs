@@ -6,7 +6,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::known::{Opened, Principal, Stored};
+use super::known::{Opened, Principal, Stored, Used};
 use crate::{
     db::{
         lock::Locks,
@@ -97,18 +97,7 @@ impl Ipam {
         if !is_of_this_key || opened.who.is_expired() {
             return Ok(None);
         }
-        if slot.is_to_be_noted() {
-            let (ipam, id) = (self.clone(), opened.id);
-            tokio::spawn(async move {
-                let noted = async {
-                    let mut connection = ipam.db.read().await?;
-                    session::touch(&mut connection, id, from).await
-                };
-                if let Err(error) = noted.await {
-                    tracing::warn!(%error, "the use of a session was not noted");
-                }
-            });
-        }
+        self.note(&slot, Used::Session(opened.id), from);
         Ok(Some(opened.clone()))
     }
 
