@@ -41,7 +41,8 @@ impl Client {
             return Err(SettingsError::ApiKey);
         }
         authorization.set_sensitive(true);
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization)]);
+        let mut headers = settings.said.headers();
+        headers.insert(AUTHORIZATION, authorization);
         Self::sending(headers, settings)
     }
 

@@ -2,7 +2,7 @@
 
 use ipam_shared::{
     api::{
-        event::{Event, EventFilter},
+        event::{Event, EventFilter, Feed, FeedParams, Head},
         lookup::{HistoryQuery, Holder, Lookup, LookupQuery},
         pool::{FreeQuery, PoolFree},
     },
@@ -52,6 +52,19 @@ impl Client {
         most: usize,
     ) -> Result<(Vec<Event>, bool), Error> {
         self.first("events", filter, most).await
+    }
+
+    /// What happened after an event, oldest first and without gaps; from now on if `after` is not given. It may wait.
+    pub async fn event_feed(&self, params: &FeedParams) -> Result<Feed, Error> {
+        let request = self.api(Method::GET, &["events", "feed"]).query(params);
+        self.send(request).await?.json()
+    }
+
+    /// How far the audit log is sealed.
+    pub async fn audit_head(&self) -> Result<Head, Error> {
+        self.send(self.api(Method::GET, &["events", "head"]))
+            .await?
+            .json()
     }
 
     /// Whether the pool with that id or name has room for a block, and what to do if it does not.

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 
+use crate::said::Said;
+
 /// An API key. Its `Debug` text does not show it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
@@ -49,6 +51,8 @@ pub struct Settings {
     pub owner: Option<String>,
     /// Whether creations may adopt what the same owner created before and nobody has confirmed. True if not changed.
     pub adopts: bool,
+    /// What the audit log is to say about where changes come from. Nothing if not changed.
+    pub said: Said,
 }
 
 impl Settings {
@@ -64,6 +68,7 @@ impl Settings {
             user_agent: concat!("ipam-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             owner: None,
             adopts: true,
+            said: Said::default(),
         }
     }
 

@@ -210,6 +210,7 @@ impl Provider for Ipam {
         let mut settings = Settings::new(endpoint, api_key);
         settings.ca_file = config.ca_file.map(Into::into);
         settings.owner = owner::of(config.owner);
+        settings.said = owner::said();
         settings.adopts = config.adopt.unwrap_or_default() == Adopt::Unconfirmed;
         settings.user_agent = format!(
             "terraform-provider-ipam/{} (Terraform {})",

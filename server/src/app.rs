@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use ipam_shared::api::event::Source;
+
 use crate::{
     auth::{Auth, Denied},
     domain::{
@@ -88,7 +90,16 @@ impl App {
         };
         match self.ipam.recognise(&secret, from).await {
             Ok(Recognised::Valid(who)) => Ok(who),
-            Ok(Recognised::Expired(at)) => Err(Denied::Expired(at)),
+            Ok(Recognised::Expired(at, who)) => Err(Denied::Expired {
+                at,
+                actor: who.actor.clone(),
+                source: Box::new(Source {
+                    token: who.token,
+                    owner: who.owner.clone(),
+                    address: from,
+                    ..Source::default()
+                }),
+            }),
             Ok(Recognised::Unknown) => Err(Denied::Wrong),
             Err(error) => {
                 tracing::warn!(%error, "a token could not be checked");

@@ -9,6 +9,7 @@ use std::{
 
 use axum::http::{HeaderMap, header};
 use hmac::{Hmac, Mac as _};
+use ipam_shared::api::event::Source;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::OffsetDateTime;
@@ -62,8 +63,15 @@ pub enum Denied {
     Missing,
     /// The key is not known.
     Wrong,
-    /// The token expired then.
-    Expired(OffsetDateTime),
+    /// It is the secret of a token that has expired.
+    Expired {
+        /// When.
+        at: OffsetDateTime,
+        /// What the audit log calls the token.
+        actor: String,
+        /// Which one, and for whom it was created.
+        source: Box<Source>,
+    },
     /// The database can't be asked whether the key is valid.
     Unavailable,
 }

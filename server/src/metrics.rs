@@ -79,6 +79,7 @@ pub struct Metrics {
     batch_durations: Histogram,
     certificate_failures: IntCounter,
     certificate_expiry: IntGauge,
+    sealed: IntGauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -204,6 +205,10 @@ impl Default for Metrics {
                 "ipam_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate in use expires; 0 without one",
             ),
+            sealed: gauge(
+                "ipam_audit_sealed_timestamp_seconds",
+                "Everything that was recorded in the audit log before is known to be sealed; 0 until that is known",
+            ),
             registry,
         }
     }
@@ -261,6 +266,11 @@ impl Metrics {
     /// The certificate in use expires then, in seconds since 1970.
     pub fn certificate_expires(&self, at: i64) {
         self.certificate_expiry.set(at);
+    }
+
+    /// Everything that was recorded before is sealed, in seconds since 1970.
+    pub fn sealed_until(&self, at: i64) {
+        self.sealed.set(at);
     }
 
     /// A new certificate could not be used.

@@ -22,6 +22,8 @@ pub struct Caller {
     pub request_id: Uuid,
     /// What the caller may do.
     pub rights: Rights,
+    /// Where the request came from, as the audit log has it; none for what the server does by itself.
+    pub source: Option<Arc<serde_json::Value>>,
 }
 
 impl Caller {
@@ -31,6 +33,7 @@ impl Caller {
             actor: actor.into(),
             request_id,
             rights: Rights::all(),
+            source: None,
         }
     }
 }

@@ -371,6 +371,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         values ('x', 'Create', t.id(1), t.id(1))"),
     ("event_detail_check", "23514", "insert into event (actor, action, subject, request_id, detail)
         values ('x', 'vpc.create', t.id(1), t.id(1), '[]')"),
+    ("event_source_check", "23514", "insert into event (actor, action, subject, request_id, source)
+        values ('x', 'vpc.create', t.id(1), t.id(1), '[]')"),
     ("event_seal_pkey", "23505", "insert into event_seal (seal_id, last_event_id, events, digest) overriding system value
         select seal_id, 99, 1, digest from event_seal"),
     ("event_seal_last_event_key", "23505", "insert into event_seal (last_event_id, events, digest)

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use futures::{StreamExt as _, stream};
 use ipam_server::{
-    db::verify::TRIGGERS,
+    db::verify::{TRIGGERS, definitions::definitions},
     domain::{Caller, Ipam, seal::Sealer, verify::Report},
 };
 use ipam_shared::api::allocation::{NewAllocation, Size};
@@ -137,7 +137,35 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("drop trigger pool_range_added on pool_range", "triggers", "pool_range_added"),
     ("drop trigger event_no_truncate on event", "triggers", "event_no_truncate"),
     ("drop trigger block_child_range_owner on block", "constraints", "block_child_range_owner"),
+    // Guards that are there, and are others.
+    ("create or replace function ipam_refuse() returns trigger language plpgsql as $$ begin return coalesce(new, old); end $$",
+        "definitions", "function ipam_refuse() is not what"),
+    ("create or replace function ipam_lost_race() returns boolean language sql as $$ select true $$", "definitions", "function ipam_lost_race()"),
+    ("alter function ipam_refuse() set session_replication_role = replica", "definitions", "function ipam_refuse()"),
+    ("create function pass() returns trigger language plpgsql as $$ begin return coalesce(new, old); end $$;
+        drop trigger event_append_only on event;
+        create trigger event_append_only before update or delete on event for each row execute function pass()",
+        "definitions", "trigger event_append_only on event is not what"),
+    ("drop trigger event_append_only on event; create trigger event_append_only before update or delete on event for each row
+        when (false) execute function ipam_refuse('x')", "definitions", "trigger event_append_only on event is not what"),
+    ("create function lost() returns trigger language plpgsql as $$ begin return null; end $$;
+        create trigger a_first before insert on event for each row execute function lost()", "definitions", "trigger a_first on event is not of"),
+    ("create rule forget as on insert to event do instead nothing", "definitions", "rule forget on event is not of"),
+    ("alter table event enable row level security", "definitions", "row security of event"),
+    ("alter table block drop constraint block_size_check; alter table block add constraint block_size_check check (true)",
+        "definitions", "constraint block_size_check on block is not what"),
+    ("drop index token_name_key; create unique index token_name_key on token (name)", "definitions", "index token_name_key is not what"),
+    ("create or replace view ipam_scoped.token as select * from token", "definitions", "view token is not what"),
+    ("create schema other; create table other.scope as select * from ipam_scoped.scope; create or replace view ipam_scoped.vrf as
+        select * from vrf where (select vrf_ids is null from other.scope)
+            or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[])", "definitions", "view vrf is not what"),
+    ("drop view ipam_scoped.session", "definitions", "view session is missing"),
     // The audit log, behind its seals.
+    ("alter table event disable trigger user; update event set source = '{\"address\": \"192.0.2.1\"}' where event_id = 3;
+        alter table event enable trigger user", "audit", "seal 1"),
+    ("alter table event disable trigger user; alter table event alter event_id drop identity;
+        update event set event_id = 1000000 where event_id = 3; update event set event_id = 3 where event_id = 2;
+        update event set event_id = 2 where event_id = 1000000; alter table event enable trigger user", "audit", "seal 1"),
     ("alter table event disable trigger user; update event set actor = 'nobody' where event_id = 3;
         alter table event enable trigger user", "audit", "seal 1"),
     ("alter table event disable trigger user; update event set at = at + interval '1 second' where event_id = 3;
@@ -346,6 +374,153 @@ async fn the_list_of_triggers_is_the_catalogue() {
     assert_eq!(there, listed);
 }
 
+/// `definitions.txt` is what the migrations make. `.ci/generate` writes it.
+#[tokio::test]
+async fn the_definitions_are_what_the_migrations_make() {
+    let world = World::bare().await;
+    let mut connection = world.ipam.read().await.unwrap();
+    let found = definitions(&mut connection).await.unwrap();
+    let text: String = (found.iter())
+        .map(|(name, hash)| format!("{hash} {name}\n"))
+        .collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/db/verify/definitions.txt");
+    if std::env::var_os("IPAM_WRITE_DEFINITIONS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        text,
+        "run .ci/generate"
+    );
+}
+
+/// What nobody can find in the database alone: the end of the log is gone, with its seals, or all of it was written anew.
+#[tokio::test]
+async fn heads_that_were_handed_out_are_missed() {
+    let mut world = World::new().await;
+    let first = world.verify().await.head.expect("it is sealed");
+    world.allocate(1).await;
+    assert!(world.seal().await > 0);
+    let second = world.verify().await.head.expect("it is sealed");
+    assert!(second.seal > first.seal && second.event > first.event);
+    let both = [second.clone(), first.clone()];
+    let findings = world.ipam.verify_with(&both).await.unwrap().findings;
+    assert!(findings.is_empty(), "{findings:?}");
+    let mut other = first.clone();
+    other.digest.replace_range(
+        ..2,
+        if other.digest.starts_with("00") {
+            "01"
+        } else {
+            "00"
+        },
+    );
+    let findings = world.ipam.verify_with(&[other]).await.unwrap().findings;
+    assert!(
+        findings
+            .iter()
+            .any(|it| it.finding.contains("is not the one that was handed out")),
+        "{findings:?}"
+    );
+
+    let cut = format!(
+        "alter table event disable trigger user; alter table event_seal disable trigger user;
+        delete from event where event_id > {}; delete from event_seal where seal_id > {};
+        alter table event enable trigger user; alter table event_seal enable trigger user",
+        first.event, first.seal
+    );
+    world.sql(&cut).await;
+    let findings = world.verify().await.findings;
+    assert!(
+        findings.is_empty(),
+        "the database alone does not tell: {findings:?}"
+    );
+    let findings = world.ipam.verify_with(&both).await.unwrap().findings;
+    let [finding] = &findings[..] else {
+        panic!("{findings:?}");
+    };
+    let place = format!(
+        "seal {}, over the events up to {}",
+        second.seal, second.event
+    );
+    assert!(
+        finding.check == "audit" && finding.finding.contains(&place),
+        "{finding:?}"
+    );
+    assert!(
+        finding
+            .finding
+            .contains(&format!("the last seal is {}", first.seal)),
+        "{finding:?}"
+    );
+}
+
+/// The servers' file of heads, and the command that checks it.
+#[tokio::test]
+async fn heads_are_handed_out_in_a_file_that_the_command_checks() {
+    let mut world = World::bare().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("heads");
+    let sealer = Sealer::default().with_heads(Some(path.clone()));
+    let sealing = tokio::spawn(sealer.run(world.ipam.clone(), std::time::Duration::from_millis(5)));
+    for number in 0..3 {
+        world.allocate(number).await;
+        let wanted = usize::try_from(number).unwrap() + 1;
+        let lines = || {
+            std::fs::read_to_string(&path)
+                .unwrap_or_default()
+                .lines()
+                .count()
+        };
+        for _ in 0..6000 {
+            if lines() >= wanted {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(lines() >= wanted, "no head {wanted}");
+    }
+    sealing.abort();
+    let verify = |world: &World, more: [&str; 2]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ipam"))
+            .args(["verify", "--database-url", &world.database.url()])
+            .args(more)
+            .output()
+            .unwrap();
+        let text =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text)
+    };
+    let file = path.to_str().unwrap();
+    let (status, text) = verify(&world, ["--expect-heads", file]);
+    assert!(
+        status == Some(0) && text.contains("the head of the audit log: "),
+        "{status:?}: {text}"
+    );
+    let heads = std::fs::read_to_string(&path).unwrap();
+    let head = heads.lines().last().unwrap().rsplit(' ').next().unwrap();
+    assert!(text.contains(head), "{text}");
+    world
+        .sql(
+            "alter table event_seal disable trigger user; delete from event_seal where seal_id = (select max(seal_id) from event_seal);
+            alter table event_seal enable trigger user",
+        )
+        .await;
+    let (status, text) = verify(&world, ["--expect-heads", file]);
+    assert!(
+        status == Some(1) && text.contains("was cut off"),
+        "{status:?}: {text}"
+    );
+    assert_eq!(verify(&world, ["--expect-head", head]).0, Some(1));
+    assert_eq!(verify(&world, ["--expect-head", "7:1"]).0, Some(2));
+    std::fs::write(&path, "\n").unwrap();
+    let (status, text) = verify(&world, ["--expect-heads", file]);
+    assert!(
+        status == Some(1) && text.contains("has no heads"),
+        "{status:?}: {text}"
+    );
+}
+
 #[tokio::test]
 async fn the_command_says_what_is_wrong_and_fails() {
     let mut world = World::new().await;
@@ -418,6 +593,44 @@ async fn a_transaction_that_stays_open_is_waited_for_and_sealed() {
             (events, i64::from(end == "commit"))
         );
     }
+}
+
+/// The newest transaction of all is waited for like any other, also while no newer one has ended.
+#[tokio::test]
+async fn the_newest_transaction_is_waited_for() {
+    let mut world = World::new().await;
+    let insert = "insert into event (actor, action, subject, request_id)
+        values ('x', 'vrf.x', gen_random_uuid(), gen_random_uuid()) returning event_id";
+    for round in 0..20 {
+        let mut quick = world.database.connect().await;
+        let mut slow = world.database.connect().await;
+        for db in [&mut quick, &mut slow] {
+            let begin = "begin; select pg_current_xact_id()";
+            sqlx::raw_sql(begin).execute(db).await.unwrap();
+        }
+        // The older transaction gets the later event, and ends first.
+        let missing: i64 = sqlx::query_scalar(insert)
+            .fetch_one(&mut slow)
+            .await
+            .unwrap();
+        sqlx::raw_sql(AssertSqlSafe(insert))
+            .execute(&mut quick)
+            .await
+            .unwrap();
+        sqlx::raw_sql("commit").execute(&mut quick).await.unwrap();
+        let mut sealer = Sealer::default();
+        for _ in 0..3 {
+            sealer.look(&world.ipam).await.unwrap();
+        }
+        let sealed = world
+            .number("select max(last_event_id) from event_seal")
+            .await;
+        assert!(sealed < missing, "round {round}: {missing} was sealed over");
+        sqlx::raw_sql("commit").execute(&mut slow).await.unwrap();
+        world.seal().await;
+    }
+    let report = world.verify().await;
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
 
 #[tokio::test]

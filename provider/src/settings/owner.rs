@@ -6,6 +6,7 @@
 
 use std::{env, fs, path::Path};
 
+use ipam_client::Said;
 use ipam_shared::api::ownership::MAX_OWNER;
 
 /// The environment variable that says it.
@@ -27,11 +28,22 @@ fn derived() -> Option<String> {
         let below = here.as_deref()?.strip_prefix(root).ok()?;
         below.to_str().map(str::to_owned)
     };
-    let workspace = || {
-        let data = env::var("TF_DATA_DIR").unwrap_or_else(|_| ".terraform".to_owned());
-        fs::read_to_string(Path::new(&data).join("environment")).ok()
-    };
-    from(|name| env::var(name).ok(), workspace, folder)
+    from(|name| env::var(name).ok(), chosen, folder)
+}
+
+/// The workspace that was chosen by hand.
+fn chosen() -> Option<String> {
+    let data = env::var("TF_DATA_DIR").unwrap_or_else(|_| ".terraform".to_owned());
+    fs::read_to_string(Path::new(&data).join("environment")).ok()
+}
+
+/// What the audit log is told about the run.
+pub(crate) fn said() -> Said {
+    let mut said = Said::by(|name| env::var(name).ok());
+    // The same name as in Terraform, where nothing else was chosen.
+    said.workspace =
+        (said.workspace).or_else(|| Some(chosen().unwrap_or_else(|| "default".to_owned())));
+    said
 }
 
 /// The same from these variables, the workspace that was chosen by hand, and the folder below the root of a checkout.

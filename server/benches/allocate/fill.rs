@@ -103,6 +103,8 @@ pub(crate) async fn fill(
             name: Some(&name),
             vrfs: vec!["default"; cidrs.len()],
             cidrs,
+            labels: None,
+            description: "",
         })?);
         rows.name.push(Some(name));
         if rows.id.len() == AT_ONCE || number + 1 == count {

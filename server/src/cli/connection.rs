@@ -9,7 +9,7 @@ use std::{
 
 use clap_complete::engine::ArgValueCompleter;
 use http::Uri;
-use ipam_client::{Client, Error, Settings};
+use ipam_client::{Client, Error, Said, Settings};
 use ipam_shared::error::Code;
 
 use super::{
@@ -149,6 +149,7 @@ impl Connection {
             user_agent: concat!("ipam/", env!("CARGO_PKG_VERSION")).to_owned(),
             ca_file: chosen.ca_file.clone(),
             owner,
+            said: Said::by(|name| env::var(name).ok()),
             ..Settings::new(&chosen.endpoint, key).with_retry_timeout(patience)
         };
         if let Key::OfThisMachine(key, path) = &chosen.key {

@@ -1,14 +1,16 @@
 //! `ipam events`: the audit log, as it is or as it grows.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write as _},
     num::NonZeroUsize,
     time::Duration,
 };
 
 use ipam_client::{Client, Error};
-use ipam_shared::api::event::{Event, EventFilter};
+use ipam_shared::{
+    api::event::{Event, EventFilter, FeedParams},
+    page::MAX_LIMIT,
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,9 +26,10 @@ use super::{
 const SHOWN: usize = 100;
 /// How many are shown before those that follow.
 const BEFORE: usize = 10;
-/// An event is written when its change begins, and appears when that is committed: it may be this much older than those
-/// that were there before it.
-const LATE: time::Duration = time::Duration::seconds(30);
+/// How long a request waits for something to happen, in seconds: less than a request may take.
+const WAIT: u16 = 20;
+/// Pause before a server that does not answer is asked again.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// List who did what, newest first, or follow it as it happens
 #[derive(Debug, clap::Args)]
@@ -43,21 +46,15 @@ pub struct Events {
     /// Only later than this, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     after: Option<OffsetDateTime>,
+    /// Only earlier than this
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "follow")]
+    before: Option<OffsetDateTime>,
     /// Show at most this many, the newest; default: 100, all with --after, or 10 before those that follow
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
     /// Go on with what happens from now on, oldest first; JSON has one event a line
     #[arg(short, long, conflicts_with = "sort")]
     follow: bool,
-    /// How often to look for new events
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 2,
-        value_parser = clap::value_parser!(u16).range(1..=3600),
-        requires = "follow"
-    )]
-    interval: u16,
     #[command(flatten)]
     output: ListOutput,
     #[command(flatten)]
@@ -72,6 +69,17 @@ const COLUMNS: &[Column<Event>] = &[
     Column::new("detail", |it| match it.detail.is_null() {
         true => Value::None,
         false => it.detail.to_string().into(),
+    }),
+    Column::wide("address", |it| {
+        let address = it.source.as_ref().and_then(|source| source.address);
+        address.map_or(Value::None, |address| address.to_string().into())
+    }),
+    Column::wide("workspace", |it| {
+        let workspace = it
+            .source
+            .as_ref()
+            .and_then(|source| source.workspace.as_ref());
+        workspace.map_or(Value::None, Into::into)
     }),
     Column::wide("request_id", |it| it.request_id.to_string().into()),
     Column::wide("id", |it| Value::count(it.id)),
@@ -95,6 +103,7 @@ impl Events {
             action: self.action.clone(),
             actor: self.actor.clone(),
             after: self.after,
+            before: self.before,
             ..EventFilter::default()
         };
         if self.follow {
@@ -114,17 +123,24 @@ impl Events {
     async fn follow(
         &self,
         client: &Client,
-        mut filter: EventFilter,
+        filter: EventFilter,
         most: usize,
     ) -> Result<String, Failure> {
-        let mut newest = latest(client).await?;
+        let mut params = FeedParams {
+            subject: filter.subject,
+            action: filter.action.clone(),
+            actor: filter.actor.clone(),
+            limit: Some(MAX_LIMIT),
+            ..FeedParams::default()
+        };
+        // What is later than this comes with what follows.
+        let now = client.event_feed(&params).await?.next;
         let (mut fresh, _) = client.first_events(&filter, most).await?;
-        // What is older than these was not wanted.
-        let begin = fresh.iter().map(|event| event.id).min().unwrap_or(0);
-        let mut seen: BTreeMap<i64, OffsetDateTime> = BTreeMap::new();
+        fresh.retain(|event| event.id <= now);
+        fresh.sort_by_key(|event| event.id);
+        (params.after, params.wait) = (Some(now), Some(WAIT));
         let mut heading = true;
         loop {
-            fresh.sort_by_key(|event| event.id);
             let mut text = String::new();
             for event in &fresh {
                 text += &line(
@@ -135,42 +151,28 @@ impl Events {
                     heading,
                 )?;
                 heading = false;
-                seen.insert(event.id, event.at);
             }
             if !show(&text)? {
                 return Ok(String::new());
             }
-            tokio::time::sleep(Duration::from_secs(self.interval.into())).await;
-            let since = newest.map(|newest| newest - LATE);
-            filter.after = since.max(self.after);
-            // The time first: what happens between the two questions is asked for again.
-            let asked = async {
-                let newest = latest(client).await?;
-                Ok((newest, client.first_events(&filter, usize::MAX).await?.0))
-            };
-            match asked.await {
-                Ok((now, found)) => (newest, fresh) = (now.max(newest), found),
-                Err(error @ Error::Refused(_)) => return Err(error.into()),
+            fresh = match client.event_feed(&params).await {
+                Ok(feed) => {
+                    params.after = Some(feed.next);
+                    feed.items
+                }
+                Err(Error::Refused(refusal)) if refusal.problem.status < 500 => {
+                    return Err(Error::Refused(refusal).into());
+                }
                 // A server that restarts is no reason to stop.
                 Err(error) => {
                     let text = printable(&format!("waiting for the server: {error}"));
                     _ = writeln!(io::stderr(), "ipam: {text}");
-                    fresh = Vec::new();
-                    continue;
+                    tokio::time::sleep(PAUSE).await;
+                    Vec::new()
                 }
-            }
-            if let Some(since) = since {
-                seen.retain(|_, at| *at > since);
-            }
-            fresh.retain(|event| event.id > begin && !seen.contains_key(&event.id));
+            };
         }
     }
-}
-
-/// When the last event of all was, by the clock of the server.
-async fn latest(client: &Client) -> Result<Option<OffsetDateTime>, Error> {
-    let (events, _) = client.first_events(&EventFilter::default(), 1).await?;
-    Ok(events.first().map(|event| event.at))
 }
 
 /// Writes to the standard output. Whether somebody still reads it.

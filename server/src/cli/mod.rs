@@ -2,6 +2,7 @@
 
 pub mod allocate;
 mod anybody;
+pub mod audit;
 pub mod calculate;
 mod complete;
 pub mod completion;
@@ -91,6 +92,7 @@ enum Verb {
     Whoami(whoami::Whoami),
     Free(free::Free),
     Events(events::Events),
+    Audit(audit::Audit),
     #[command(flatten)]
     Noun(nouns::Noun),
     Calculate(calculate::Calculate),
@@ -131,6 +133,7 @@ pub fn run() -> ExitCode {
             Verb::Whoami(whoami) => whoami.run().await,
             Verb::Free(free) => free.run().await,
             Verb::Events(events) => events.run().await,
+            Verb::Audit(audit) => audit.run().await,
             Verb::Noun(noun) => noun.run().await,
             Verb::Calculate(calculate) => calculate.run(),
             Verb::Context(context) => context.run(),

@@ -101,6 +101,9 @@ pub struct Serve {
     /// Format of log lines
     #[arg(long, value_enum, env = "IPAM_LOG_FORMAT", default_value_t)]
     log_format: LogFormat,
+    /// File to which each new head of the audit log is appended, with its time; `ipam verify --expect-heads` checks it
+    #[arg(long, value_name = "FILE", env = "IPAM_AUDIT_HEADS")]
+    audit_heads: Option<PathBuf>,
     /// Leave the database schema alone, and start only if it is the one of this release; see `ipam migrate --grant-to`
     #[arg(long, env = "IPAM_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
     no_migrate: bool,
@@ -234,8 +237,9 @@ impl Serve {
         let certificate = entrance.tls.clone().zip(hangup);
         let certificate =
             certificate.map(|(tls, hangup)| tokio::spawn(tls.keep_up_to_date(hangup)));
-        let sealer = tokio::spawn(Sealer::default().run(ipam.clone(), SEAL_PAUSE));
-        let cooldowns = tokio::spawn(ipam.end_cooldowns_forever());
+        let sealer = Sealer::default().with_heads(self.audit_heads.clone());
+        let sealer = tokio::spawn(sealer.run(ipam.clone(), SEAL_PAUSE));
+        let cooldowns = tokio::spawn(ipam.clone().end_cooldowns_forever());
         let scheme = if certificate.is_some() {
             "https"
         } else {
@@ -288,6 +292,9 @@ impl Serve {
             certificate.abort();
         }
         sealer.abort();
+        if let Err(error) = ipam.write_notes().await {
+            tracing::warn!(%error, "the last denials and exports could not be recorded");
+        }
         cooldowns.abort();
         origin.abort();
         match died {

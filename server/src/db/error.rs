@@ -86,6 +86,7 @@ pub const INTERNAL: &[&str] = &[
     "event_seal_events_check",
     "event_seal_last_event_key",
     "event_seal_pkey",
+    "event_source_check",
     "free_block_host_bits_check",
     "free_block_pkey",
     "free_block_range_fkey",

@@ -192,7 +192,7 @@ impl Columns {
 }
 
 /// A statement that writes a ledger and its events, and then the row that the blocks belong to: what follows the list of
-/// common table expressions, so that a comma begins another one of them. Its parameters begin with `$37`.
+/// common table expressions, so that a comma begins another one of them. Its parameters begin with `$38`.
 macro_rules! ledger {
     ($ledger:expr, $events:expr, $row:literal $(, $value:expr)*) => {{
         let free = $crate::db::free::Columns::of(&$ledger.free);
@@ -202,8 +202,8 @@ macro_rules! ledger {
             // A block begins after the previous one has ended and become history: so that the times are in order, and so
             // that the constraint against overlaps finds its place empty.
             "with new_event as (
-                insert into event (action, subject, actor, request_id, detail)
-                select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[])
+                insert into event (action, subject, actor, request_id, detail, source)
+                select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $37::jsonb[])
             ), ended as (
                 delete from block using unnest($6::integer[], $7::cidr[], $8::boolean[]) as gone (range_id, cidr, stays)
                 where block.range_id = gone.range_id and block.cidr = gone.cidr
@@ -290,7 +290,8 @@ macro_rules! ledger {
             &blocks.cooling_vpc,
             &blocks.cooling_name as &[Option<String>],
             &blocks.cooling_role,
-            &blocks.cooling_seconds
+            &blocks.cooling_seconds,
+            &events.sources as &[Option<serde_json::Value>]
             $(, $value)*
         )
     }};

@@ -98,7 +98,7 @@ pub async fn adopt(
         ($table:literal, $id:literal, $db:expr, $events:expr, $value:expr, $claim:expr) => {
             recorded!(
                 $events,
-                "update " + $table + " set claim = $7 where " + $id + " = $6",
+                "update " + $table + " set claim = $8 where " + $id + " = $7",
                 $value,
                 $claim
             )

@@ -51,12 +51,12 @@ pub async fn insert(
     Ok(made!(
         db,
         events,
-        "insert into profile (profile_id, name, description, created_by, owner, claim) values ($6, $7, $8, $9, $10, $11)
+        "insert into profile (profile_id, name, description, created_by, owner, claim) values ($7, $8, $9, $10, $11, $12)
         on conflict (name) do nothing" + ", new_member as (
             insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
                 max_prefix_length)
-            select $6, * from unnest($12::smallint[], $13::text[], $14::text[], $15::smallint[], $16::smallint[],
-                $17::smallint[])
+            select $7, * from unnest($13::smallint[], $14::text[], $15::text[], $16::smallint[], $17::smallint[],
+                $18::smallint[])
             where exists (select from made)
         )",
         id.0,
@@ -207,25 +207,25 @@ pub async fn update(
     recorded!(
         events,
         ", wanted as (
-            select * from unnest($10::smallint[], $11::text[], $12::text[], $13::smallint[], $14::smallint[],
-                $15::smallint[]) as wanted (position, role, pool_name, size_offset, min_prefix_length, max_prefix_length)
+            select * from unnest($11::smallint[], $12::text[], $13::text[], $14::smallint[], $15::smallint[],
+                $16::smallint[]) as wanted (position, role, pool_name, size_offset, min_prefix_length, max_prefix_length)
         ), kept as (
             select position, role, pool_name, size_offset, min_prefix_length, max_prefix_length from profile_member
-            where profile_id = $6 and retired_at is null
+            where profile_id = $7 and retired_at is null
             intersect select * from wanted
         ), retired as (
             update profile_member set retired_at = now()
-            where $9 and profile_id = $6 and retired_at is null and position not in (select position from kept)
+            where $10 and profile_id = $7 and retired_at is null and position not in (select position from kept)
             returning 1
         ), added as (
             insert into profile_member (profile_id, position, role, pool_name, size_offset, min_prefix_length,
                 max_prefix_length)
-            select $6, wanted.* from wanted
+            select $7, wanted.* from wanted
             -- Once those that had their positions are retired.
             where (select count(*) from retired) >= 0 and position not in (select position from kept)
         )
-        update profile set name = coalesce($7, name), description = coalesce($8, description), revision = revision + 1
-        where profile_id = $6",
+        update profile set name = coalesce($8, name), description = coalesce($9, description), revision = revision + 1
+        where profile_id = $7",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
         patch.description.as_deref(),
@@ -267,7 +267,7 @@ pub async fn users(db: &mut Connection, id: ProfileId, limit: i64) -> Result<(Ve
 pub async fn delete(db: &mut Connection, id: ProfileId, events: &[Event<'_>]) -> Result<()> {
     recorded!(
         events,
-        ", gone as (delete from profile_member where profile_id = $6) delete from profile where profile_id = $6",
+        ", gone as (delete from profile_member where profile_id = $7) delete from profile where profile_id = $7",
         id.0
     )
     .execute(db)

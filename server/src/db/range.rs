@@ -208,11 +208,11 @@ pub async fn replace_children(
         ledger,
         &[],
         ", gone as (
-            delete from pool_range where range_id = any($38)
+            delete from pool_range where range_id = any($39)
         )
         insert into pool_range (pool_id, vrf_id, family, cidr, parent_range_id, parent_pool_id)
         select pool_id, vrf_id, family, new.cidr, new.parent, parent_pool_id
-        from pool, unnest($39::cidr[], $40::integer[]) as new (cidr, parent) where pool_id = $37",
+        from pool, unnest($40::cidr[], $41::integer[]) as new (cidr, parent) where pool_id = $38",
         pool.0,
         gone,
         &nets,

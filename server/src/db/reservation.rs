@@ -37,7 +37,7 @@ pub async fn insert(
         ledger,
         events,
         " insert into reservation (reservation_id, vrf_id, cidr, reason, labels, created_by, owner, claim)
-        values ($37, $38, $39, $40, $41, $42, $43, $44) returning created_at",
+        values ($38, $39, $40, $41, $42, $43, $44, $45) returning created_at",
         id.0,
         vrf.0,
         IpNet::from(new.cidr),
@@ -304,8 +304,8 @@ pub async fn update(
 ) -> Result<()> {
     recorded!(
         events,
-        "update reservation set reason = coalesce($7, reason), labels = coalesce($8, labels), revision = revision + 1
-        where reservation_id = $6",
+        "update reservation set reason = coalesce($8, reason), labels = coalesce($9, labels), revision = revision + 1
+        where reservation_id = $7",
         id.0,
         patch.reason.as_deref(),
         patch
@@ -329,7 +329,7 @@ pub async fn delete(
     ledger!(
         ledger,
         events,
-        " delete from reservation where reservation_id = $37",
+        " delete from reservation where reservation_id = $38",
         id.0
     )
     .execute(db)

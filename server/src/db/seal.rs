@@ -1,6 +1,8 @@
 //! The seals of the audit log.
 
+use ipam_shared::api::event::Head;
 use sqlx::query;
+use time::OffsetDateTime;
 
 use crate::{db::Connection, error::Result};
 
@@ -14,9 +16,13 @@ pub async fn last_id(db: &mut Connection) -> Result<i64> {
 }
 
 /// The next transaction id, and the oldest one that may still be running.
+///
+/// The end of a snapshot is not the next id: it is one more than the last that has completed, and newer transactions may be
+/// running. The age of an id is how many were handed out since.
 pub async fn horizon(db: &mut Connection) -> Result<(i64, i64)> {
     let row = query!(
-        r#"select pg_snapshot_xmax(s)::text::bigint as "next!", pg_snapshot_xmin(s)::text::bigint as "oldest!"
+        r#"select pg_snapshot_xmax(s)::text::bigint + age(pg_snapshot_xmax(s)::xid) as "next!",
+            pg_snapshot_xmin(s)::text::bigint as "oldest!"
         from pg_current_snapshot() as s"#
     )
     .fetch_one(db)
@@ -46,6 +52,21 @@ pub struct Seal {
     pub digest: Vec<u8>,
 }
 
+impl Seal {
+    /// What is handed out of it.
+    pub fn head(&self) -> Head {
+        Head {
+            seal: self.id,
+            event: self.last_event_id,
+            digest: self
+                .digest
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        }
+    }
+}
+
 /// The newest seal.
 pub async fn last_seal(db: &mut Connection) -> Result<Option<Seal>> {
     let row = query!("select seal_id, last_event_id, events, digest from event_seal order by seal_id desc limit 1")
@@ -57,6 +78,17 @@ pub async fn last_seal(db: &mut Connection) -> Result<Option<Seal>> {
         events: row.events,
         digest: row.digest,
     }))
+}
+
+/// When the oldest event that no seal covers was recorded.
+pub async fn oldest_unsealed(db: &mut Connection) -> Result<Option<OffsetDateTime>> {
+    let row = query!(
+        r#"select at from event
+        where event_id > coalesce((select max(last_event_id) from event_seal), 0) order by event_id limit 1"#
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| row.at))
 }
 
 /// Seals after `seal_id`, in order.
@@ -86,10 +118,11 @@ pub async fn texts(
     up_to: i64,
     limit: i64,
 ) -> Result<Vec<(i64, String)>> {
-    // jsonb has one text per value, and the epoch does not depend on the session's time zone.
+    // jsonb has one text per value, and the epoch does not depend on the session's time zone. A source makes the array
+    // longer, so one that is added, removed or moved into another field makes another text.
     let rows = query!(
-        r#"select event_id, jsonb_build_array(event_id, extract(epoch from at), actor, action, subject, request_id,
-            detail)::text as "text!"
+        r#"select event_id, (jsonb_build_array(event_id, extract(epoch from at), actor, action, subject, request_id, detail)
+            || case when source is null then '[]' else jsonb_build_array(source) end)::text as "text!"
         from event where event_id > $1 and event_id <= $2 order by event_id limit $3"#,
         after,
         up_to,

@@ -59,7 +59,7 @@ pub async fn insert(
             where created_at < now() - interval '12 h' or last_used_at < now() - interval '30 min'
         )
         insert into session (session_id, mac, token_id, key_check, last_used_from, user_agent)
-        values ($6, $7, $8, $9, $10, $11)",
+        values ($7, $8, $9, $10, $11, $12)",
         id,
         mac,
         token,
@@ -148,7 +148,7 @@ pub async fn delete(
     let (token, check) = holder.columns();
     recorded!(
         events,
-        "delete from session where (token_id = $6 or key_check = $7) and ($8::uuid is null or session_id = $8)",
+        "delete from session where (token_id = $7 or key_check = $8) and ($9::uuid is null or session_id = $9)",
         token,
         check,
         id

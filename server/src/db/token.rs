@@ -97,7 +97,7 @@ pub async fn insert(
         events,
         "insert into token (token_id, public_id, name, description, roles, limits, vrf_ids, pool_ids, profile_ids,
             vpc_patterns, labels, pepper, mac, expires_at, created_by, owner, claim)
-        values ($6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+        values ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
         on conflict (lower(name collate \"C\")) do nothing",
         id.0,
         hashed.public_id,
@@ -224,14 +224,14 @@ pub async fn update(
     let (roles, patterns) = (patch.roles.as_ref().map(words), new.and_then(likes));
     recorded!(
         events,
-        "update token set description = coalesce($7, description), roles = coalesce($8, roles),
-            expires_at = case when $16 then $9 else expires_at end, limits = coalesce($10, limits),
-            vrf_ids = case when $10::jsonb is null then vrf_ids else $11 end,
-            pool_ids = case when $10::jsonb is null then pool_ids else $12 end,
-            profile_ids = case when $10::jsonb is null then profile_ids else $13 end,
-            vpc_patterns = case when $10::jsonb is null then vpc_patterns else $14 end,
-            labels = coalesce($15, labels), revision = revision + 1
-        where token_id = $6",
+        "update token set description = coalesce($8, description), roles = coalesce($9, roles),
+            expires_at = case when $17 then $10 else expires_at end, limits = coalesce($11, limits),
+            vrf_ids = case when $11::jsonb is null then vrf_ids else $12 end,
+            pool_ids = case when $11::jsonb is null then pool_ids else $13 end,
+            profile_ids = case when $11::jsonb is null then profile_ids else $14 end,
+            vpc_patterns = case when $11::jsonb is null then vpc_patterns else $15 end,
+            labels = coalesce($16, labels), revision = revision + 1
+        where token_id = $7",
         id.0,
         patch.description.as_deref(),
         roles.as_deref(),
@@ -266,7 +266,7 @@ pub async fn replace_secret(db: &mut Connection, id: TokenId, hashed: Hashed<'_>
 
 /// Deletes a token.
 pub async fn delete(db: &mut Connection, id: TokenId, events: &[Event<'_>]) -> Result<()> {
-    recorded!(events, "delete from token where token_id = $6", id.0)
+    recorded!(events, "delete from token where token_id = $7", id.0)
         .execute(db)
         .await?;
     Ok(())
@@ -279,6 +279,8 @@ pub struct Holder {
     pub id: TokenId,
     /// Its name.
     pub name: String,
+    /// For whom it was created.
+    pub owner: Option<String>,
     /// What it may do.
     pub rights: Rights,
     /// Where, as it was asked for.
@@ -295,7 +297,7 @@ pub struct Holder {
 macro_rules! holder {
     ($db:expr, $condition:literal, $value:expr) => {{
         let row = query!(
-            "select token_id, name, roles, limits, vrf_ids, pool_ids, profile_ids, expires_at, pepper, mac
+            "select token_id, name, owner, roles, limits, vrf_ids, pool_ids, profile_ids, expires_at, pepper, mac
             from token where " + $condition,
             $value
         )
@@ -315,6 +317,7 @@ macro_rules! holder {
             Ok(Holder {
                 id,
                 name: row.name,
+                owner: row.owner,
                 rights: Rights::of(roles(row.roles)?, scope),
                 limits,
                 expires_at: row.expires_at,

@@ -1,5 +1,6 @@
 //! Questions over the whole database whose right answer is "nothing".
 
+pub mod definitions;
 pub mod space;
 
 use sqlx::query;

@@ -78,7 +78,7 @@ pub async fn insert(
         db,
         events,
         "insert into vpc (vpc_id, vrf_id, name, labels, description, created_by, owner, claim)
-        select $6, vrf_id, $7, $8, $9, $11, $12, $13 from vrf where name = coalesce($10, 'default')
+        select $7, vrf_id, $8, $9, $10, $12, $13, $14 from vrf where name = coalesce($11, 'default')
         on conflict (lower(name collate \"C\")) do nothing",
         id.0,
         new.name.as_str(),
@@ -234,9 +234,9 @@ pub async fn update(
 ) -> Result<()> {
     recorded!(
         events,
-        "update vpc set name = coalesce($7, name), labels = coalesce($8, labels),
-            description = coalesce($9, description), revision = revision + 1, implicit = false
-        where vpc_id = $6",
+        "update vpc set name = coalesce($8, name), labels = coalesce($9, labels),
+            description = coalesce($10, description), revision = revision + 1, implicit = false
+        where vpc_id = $7",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
         patch
@@ -261,7 +261,7 @@ pub async fn delete(
     ledger!(
         ledger,
         events,
-        ", released as (delete from allocation where vpc_id = $37) delete from vpc where vpc_id = $37",
+        ", released as (delete from allocation where vpc_id = $38) delete from vpc where vpc_id = $38",
         id.0
     )
     .execute(db)

@@ -38,7 +38,7 @@ pub async fn insert(
     Ok(made!(
         db,
         events,
-        "insert into vrf (vrf_id, name, labels, description, created_by, owner, claim) values ($6, $7, $8, $9, $10, $11, $12)
+        "insert into vrf (vrf_id, name, labels, description, created_by, owner, claim) values ($7, $8, $9, $10, $11, $12, $13)
         on conflict (name) do nothing",
         id.0,
         new.name.as_str(),
@@ -134,9 +134,9 @@ pub async fn update(
 ) -> Result<()> {
     recorded!(
         events,
-        "update vrf set name = coalesce($7, name), labels = coalesce($8, labels),
-            description = coalesce($9, description), revision = revision + 1
-        where vrf_id = $6",
+        "update vrf set name = coalesce($8, name), labels = coalesce($9, labels),
+            description = coalesce($10, description), revision = revision + 1
+        where vrf_id = $7",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
         patch
@@ -160,7 +160,7 @@ pub async fn delete(
 ) -> Result<()> {
     recorded!(
         events,
-        ", gone as (delete from vpc where vpc_id = any($7)) delete from vrf where vrf_id = $6",
+        ", gone as (delete from vpc where vpc_id = any($8)) delete from vrf where vrf_id = $7",
         id.0,
         vpcs
     )

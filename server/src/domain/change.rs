@@ -12,6 +12,7 @@
 
 use ipam_shared::api::ownership::Noun;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Caller, Ipam};
@@ -130,14 +131,65 @@ impl Caller {
         subject: Uuid,
         detail: &impl Serialize,
     ) -> Result<Event<'_>> {
-        let detail = serde_json::to_value(detail).map_err(|error| Error::Internal(error.into()))?;
         Ok(Event {
             action,
             subject,
             caller: self,
-            detail,
+            detail: json(detail)?,
         })
     }
+
+    /// The event for something new: what a reader wants to know first, and as `after` all that was asked for.
+    pub(super) fn began(
+        &self,
+        action: &'static str,
+        subject: Uuid,
+        detail: &impl Serialize,
+        after: &impl Serialize,
+    ) -> Result<Event<'_>> {
+        let mut detail = json(detail)?;
+        detail["after"] = json(after)?;
+        self.event(action, subject, &detail)
+    }
+
+    /// The event for a change: the fields that it sets, and as `before` what these were.
+    pub(super) fn changed(
+        &self,
+        action: &'static str,
+        subject: Uuid,
+        before: &impl Serialize,
+        patch: &impl Serialize,
+    ) -> Result<Event<'_>> {
+        let (mut detail, all) = (json(patch)?, json(before)?);
+        let fields = detail.as_object().into_iter().flatten();
+        let was = |field: &String| match all.get(field) {
+            // A size is kept as it was asked for.
+            None => all.get(format!("requested_{field}")),
+            found => found,
+        };
+        let before: Map<_, _> = fields
+            .map(|(field, _)| (field.clone(), was(field).cloned().unwrap_or_default()))
+            .collect();
+        detail["before"] = Value::Object(before);
+        self.event(action, subject, &detail)
+    }
+
+    /// The event for the end of something: what a reader wants to know first, and as `before` all of it.
+    pub(super) fn ended(
+        &self,
+        action: &'static str,
+        subject: Uuid,
+        detail: &impl Serialize,
+        before: &impl Serialize,
+    ) -> Result<Event<'_>> {
+        let mut detail = json(detail)?;
+        detail["before"] = json(before)?;
+        self.event(action, subject, &detail)
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|error| Error::Internal(error.into()))
 }
 
 /// Checks that a limited caller sees what it is about to change: what it does not see does not exist for it. Called under

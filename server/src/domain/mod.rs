@@ -10,9 +10,11 @@ pub mod allocation;
 mod batch;
 mod change;
 pub mod cooldown;
+pub mod feed;
 pub mod health;
 pub mod lookup;
 pub mod named;
+mod noted;
 pub mod ownership;
 pub mod pool;
 mod profile;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 
 use ipam_shared::name::Name;
 
+pub use self::noted::Note;
 pub use crate::rights::Caller;
 use crate::{
     db::{self, Connection, Transaction, connections::Connections},
@@ -62,6 +65,8 @@ pub struct Parts {
     health: Arc<health::LastHealth>,
     metrics: Arc<Metrics>,
     tokens: Arc<token::Known>,
+    complete: Arc<feed::Complete>,
+    noted: Arc<noted::Noted>,
 }
 
 impl Ipam {
@@ -77,6 +82,8 @@ impl Ipam {
             health: Arc::default(),
             metrics: Arc::default(),
             tokens: Arc::default(),
+            complete: Arc::default(),
+            noted: Arc::default(),
         })
     }
 

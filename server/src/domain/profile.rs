@@ -51,7 +51,7 @@ impl Ipam {
                 let (id, claim) = (ProfileId::generate(), Claim::generate());
                 let detail =
                     json!({ "name": new.name, "members": new.members, "owner": maker.owner });
-                let event = maker.caller.event("profile.create", id.0, &detail)?;
+                let event = maker.caller.began("profile.create", id.0, &detail, &new)?;
                 if profile::insert(&mut change.db, id, &new, &maker.made(claim), &[event]).await? {
                     let mut made: Profile = there(&mut change.db, id).await?;
                     made.claim = Some(claim);
@@ -89,7 +89,9 @@ impl Ipam {
             if patch == ProfilePatch::default() {
                 return change.undo(before).await;
             }
-            let event = change.caller.event("profile.update", id.0, &patch)?;
+            let event = change
+                .caller
+                .changed("profile.update", id.0, &before, &patch)?;
             profile::update(&mut change.db, id, &patch, &[event])
                 .await
                 .map_err(|error| match &patch.name {
@@ -124,7 +126,9 @@ impl Ipam {
                 ));
             }
             let detail = json!({ "name": profile.name, "members": profile.members });
-            let event = change.caller.event("profile.delete", id.0, &detail)?;
+            let event = change
+                .caller
+                .ended("profile.delete", id.0, &detail, &profile)?;
             profile::delete(&mut change.db, id, &[event]).await?;
             change.commit(()).await
         })

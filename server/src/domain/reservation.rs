@@ -27,7 +27,6 @@ use super::{
 use crate::{
     db::{
         Connection, block,
-        event::Event,
         ledger::{Holder, Ledger, NewBlock},
         lock::Locks,
         reservation,
@@ -120,7 +119,9 @@ impl Ipam {
                 if patch == ReservationPatch::default() {
                     return change.undo(before).await;
                 }
-                let event = change.caller.event("reservation.update", id.0, &patch)?;
+                let event = change
+                    .caller
+                    .changed("reservation.update", id.0, &before, &patch)?;
                 reservation::update(&mut change.db, id, &patch, &[event]).await?;
                 let mut after = before;
                 apply(&mut after, patch);
@@ -154,7 +155,8 @@ impl Ipam {
                 }
                 ledger.free = space.changes();
             }
-            let event = event(&deleted, "reservation.delete", &change.caller)?;
+            let event =
+                (change.caller).ended("reservation.delete", id.0, &told(&deleted), &deleted)?;
             reservation::delete(&mut change.db, id, &ledger, &[event]).await?;
             change.commit(()).await
         })
@@ -251,7 +253,7 @@ async fn reserve(
         created_at: OffsetDateTime::UNIX_EPOCH,
         claim: Some(claim),
     };
-    let event = event(&made, "reservation.create", &maker.caller)?;
+    let event = (maker.caller).began("reservation.create", made.id.0, &told(&made), &made)?;
     made.created_at = reservation::insert(
         &mut change.db,
         id,
@@ -331,19 +333,14 @@ fn apply(reservation: &mut Reservation, patch: ReservationPatch) {
     reservation.revision += 1;
 }
 
-fn event<'a>(
-    reservation: &Reservation,
-    action: &'static str,
-    caller: &'a Caller,
-) -> Result<Event<'a>> {
-    let detail = json!({
+fn told(reservation: &Reservation) -> serde_json::Value {
+    json!({
         "cidr": reservation.cidr,
         "vrf": reservation.vrf,
         "reason": reservation.reason,
         "pools": reservation.pools,
         "owner": reservation.owner,
-    });
-    caller.event(action, reservation.id.0, &detail)
+    })
 }
 
 pub(super) fn check_reason(reason: &str) -> Result<()> {

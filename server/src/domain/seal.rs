@@ -5,16 +5,26 @@
 //! transaction that holds an id up to `n` is numbered below `x`. When a later step sees that all transactions below `x`
 //! have ended, the events up to `n` are final.
 
-use std::time::Duration;
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
+use ipam_shared::api::event::Head;
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
 use super::{Ipam, change::commit};
 use crate::{
     db::{Connection, allocate, lock::Locks, seal},
     error::Result,
+    text::moment,
 };
 
+/// After how many steps what was noted is recorded.
+const NOTES: u64 = 30;
 /// Maximum number of events per seal.
 const LARGEST_SEAL: i64 = 10_000;
 
@@ -22,9 +32,24 @@ const LARGEST_SEAL: i64 = 10_000;
 #[derive(Debug, Default)]
 pub struct Sealer {
     noted: Option<(i64, i64)>,
+    heads: Option<Heads>,
+}
+
+/// A file that gets a line for each head, to be kept where nobody who can write to the database can write.
+#[derive(Debug)]
+struct Heads {
+    path: PathBuf,
+    last: Option<Head>,
 }
 
 impl Sealer {
+    /// With a file to which each head is appended, with its time.
+    #[must_use]
+    pub fn with_heads(mut self, path: Option<PathBuf>) -> Self {
+        self.heads = path.map(|path| Heads { path, last: None });
+        self
+    }
+
     /// Seals periodically, and deletes old Idempotency-Keys, until it is dropped.
     pub async fn run(mut self, ipam: Ipam, pause: Duration) {
         let mut rounds: u64 = 0;
@@ -32,6 +57,14 @@ impl Sealer {
             tokio::time::sleep(pause).await;
             if let Err(error) = self.look(&ipam).await {
                 tracing::warn!(%error, "the audit log could not be sealed; it is tried again");
+            }
+            if let Err(error) = self.tell(&ipam).await {
+                tracing::warn!(%error, "it is not known how far the audit log is sealed; it is tried again");
+            }
+            if rounds % NOTES == NOTES - 1
+                && let Err(error) = ipam.write_notes().await
+            {
+                tracing::warn!(%error, "denials and exports could not be recorded; it is tried again");
             }
             rounds += 1;
             if rounds % 600 == 1
@@ -57,6 +90,7 @@ impl Sealer {
             return Ok(0);
         }
         self.noted = Some((last, next));
+        ipam.complete.up_to(id);
         let mut sealed = 0;
         loop {
             match seal(ipam, id).await? {
@@ -64,6 +98,46 @@ impl Sealer {
                 events => sealed += events,
             }
         }
+    }
+}
+
+impl Sealer {
+    /// Tells how far the log is sealed: to those who follow it, to the file, and as a metric.
+    async fn tell(&mut self, ipam: &Ipam) -> Result<()> {
+        let now = OffsetDateTime::now_utc();
+        let mut connection = ipam.read().await?;
+        let head = seal::last_seal(&mut connection)
+            .await?
+            .map(|seal| seal.head());
+        let oldest = seal::oldest_unsealed(&mut connection).await?;
+        drop(connection);
+        let until = oldest.unwrap_or(now).min(now);
+        ipam.metrics.sealed_until(until.unix_timestamp());
+        if let (Some(heads), Some(head)) = (&mut self.heads, &head)
+            && heads.last.as_ref() != Some(head)
+        {
+            match heads.append(head) {
+                Ok(()) => heads.last = Some(head.clone()),
+                Err(error) => {
+                    let path = heads.path.display();
+                    tracing::error!(%error, "the head of the audit log could not be appended to {path}");
+                }
+            }
+        }
+        ipam.complete.sealed(head);
+        Ok(())
+    }
+}
+
+impl Heads {
+    fn append(&self, head: &Head) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)?;
+        let now = moment(OffsetDateTime::now_utc());
+        // One write, so that two servers may share a file.
+        file.write_all(format!("{now} {head}\n").as_bytes())
     }
 }
 
@@ -105,22 +179,29 @@ fn chain(before: &[u8], texts: &[(i64, String)]) -> Vec<u8> {
 }
 
 /// What the seals prove.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sealed {
     /// Events that a seal covers.
     pub events: i64,
-    /// Seals.
-    pub seals: i64,
+    /// The last seal.
+    pub head: Option<Head>,
+    /// What is wrong.
+    pub findings: Vec<String>,
 }
 
-/// Follows the chain from its beginning. The error names the first seal that does not fit.
-pub(super) async fn check(db: &mut Connection) -> Result<std::result::Result<Sealed, String>> {
+/// Follows the chain from its beginning up to the first seal that does not fit, and looks for heads that were handed out.
+pub(super) async fn check(db: &mut Connection, expected: &[Head]) -> Result<Sealed> {
     let mut sealed = Sealed::default();
+    let mut expected: Vec<_> = expected.iter().collect();
+    expected.sort();
     let (mut digest, mut after, mut seal_id) = (Vec::new(), 0, 0);
     loop {
         let seals = seal::seals_after(db, seal_id, 100).await?;
         if seals.is_empty() {
-            return Ok(Ok(sealed));
+            for head in expected {
+                sealed.findings.push(cut_off(head, sealed.head.as_ref()));
+            }
+            return Ok(sealed);
         }
         for seal in seals {
             let texts =
@@ -128,16 +209,48 @@ pub(super) async fn check(db: &mut Connection) -> Result<std::result::Result<Sea
             if i64::try_from(texts.len()).unwrap_or(i64::MAX) != i64::from(seal.events)
                 || chain(&digest, &texts) != seal.digest
             {
-                return Ok(Err(format!(
+                sealed.findings.push(format!(
                     "seal {} does not fit the events {} to {}: the audit log was changed there, or a seal before it",
                     seal.id,
                     after + 1,
                     seal.last_event_id
-                )));
+                ));
+                return Ok(sealed);
+            }
+            let head = seal.head();
+            while let Some(next) = expected.first()
+                && next.seal <= head.seal
+            {
+                let next = expected.remove(0);
+                if *next != head {
+                    sealed.findings.push(format!(
+                        "seal {} is not the one that was handed out: it was over the events up to {}, with the digest {}. The \
+                         audit log was written anew, or this is another database",
+                        next.seal, next.event, next.digest
+                    ));
+                }
             }
             sealed.events += i64::from(seal.events);
-            sealed.seals += 1;
+            sealed.head = Some(head);
             (digest, after, seal_id) = (seal.digest, seal.last_event_id, seal.id);
         }
     }
+}
+
+/// A head that was handed out and is no longer there.
+fn cut_off(head: &Head, last: Option<&Head>) -> String {
+    let end = last.map_or_else(
+        || "there are no seals".to_owned(),
+        |last| {
+            format!(
+                "the last seal is {}, over the events up to {}",
+                last.seal, last.event
+            )
+        },
+    );
+    format!(
+        "seal {}, over the events up to {}, was handed out, and {end}: the end of the audit log was cut off, or the database \
+         was restored from an older backup",
+        head.seal, head.event
+    )
 }

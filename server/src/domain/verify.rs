@@ -1,5 +1,6 @@
 //! Verifies the invariants over the whole database, in case somebody changed it by hand, or for peace of mind.
 
+use ipam_shared::api::event::Head;
 use serde::Serialize;
 
 use super::{Ipam, seal};
@@ -8,7 +9,7 @@ use crate::{
         connection::LONG_PATIENCE,
         error::{CONSTRAINTS, INTERNAL},
         identity,
-        verify::{self, Extent, space},
+        verify::{self, Extent, definitions, space},
     },
     error::{RESTORED, Result},
 };
@@ -20,6 +21,8 @@ pub struct Report {
     pub extent: Extent,
     /// Events of the audit log that a seal covers.
     pub sealed_events: i64,
+    /// The last seal that fits. Whoever keeps it can have it checked later.
+    pub head: Option<Head>,
     /// What is wrong, a check and a sentence each; nothing if all is well. A check names at most a hundred findings.
     pub findings: Vec<Finding>,
 }
@@ -36,6 +39,11 @@ pub struct Finding {
 impl Ipam {
     /// Reads everything in one snapshot, so that concurrent changes do no harm.
     pub async fn verify(&self) -> Result<Report> {
+        self.verify_with(&[]).await
+    }
+
+    /// The same; and heads that were handed out have to be part of the audit log.
+    pub async fn verify_with(&self, expected: &[Head]) -> Result<Report> {
         let mut transaction = self.begin_snapshot().await?;
         let db = &mut *transaction;
         db.set_patience(LONG_PATIENCE);
@@ -59,6 +67,7 @@ impl Ipam {
             verify::missing_constraints(db, &names).await?,
         );
         add("triggers", verify::missing_triggers(db).await?);
+        add("definitions", definitions::changed_definitions(db).await?);
         add("orphans", verify::orphans(db).await?);
         add("overlap", verify::overlaps(db).await?);
         add("cover", verify::uncovered(db).await?);
@@ -70,17 +79,13 @@ impl Ipam {
         add("cooldowns", space::cooldowns(db).await?);
         add("owners", space::owners(db).await?);
         add("past", space::past(db).await?);
-        let sealed_events = match seal::check(db).await? {
-            Ok(sealed) => sealed.events,
-            Err(finding) => {
-                add("audit", vec![finding]);
-                0
-            }
-        };
+        let sealed = seal::check(db, expected).await?;
+        add("audit", sealed.findings);
         transaction.rollback().await?;
         Ok(Report {
             extent,
-            sealed_events,
+            sealed_events: sealed.events,
+            head: sealed.head,
             findings,
         })
     }

@@ -36,7 +36,7 @@ impl Ipam {
             for _ in 0..TRIES {
                 let (id, claim) = (VpcId::generate(), Claim::generate());
                 let detail = json!({ "name": new.name, "owner": maker.owner });
-                let event = maker.caller.event("vpc.create", id.0, &detail)?;
+                let event = maker.caller.began("vpc.create", id.0, &detail, &new)?;
                 if vpc::insert(&mut change.db, id, &new, &maker.made(claim), &[event]).await? {
                     let mut made: Vpc = there(&mut change.db, id).await?;
                     made.claim = Some(claim);
@@ -73,7 +73,7 @@ impl Ipam {
             if patch == VpcPatch::default() {
                 return change.undo(before).await;
             }
-            let event = change.caller.event("vpc.update", id.0, &patch)?;
+            let event = change.caller.changed("vpc.update", id.0, &before, &patch)?;
             vpc::update(&mut change.db, id, &patch, &[event])
                 .await
                 .map_err(|error| match &patch.name {
@@ -165,7 +165,7 @@ async fn delete(
     }
     let (ledger, mut events) = release(&change.caller, &allocations)?;
     let detail = json!({ "name": vpc.name, "released_allocations": allocations.len() });
-    events.push(change.caller.event("vpc.delete", id.0, &detail)?);
+    events.push(change.caller.ended("vpc.delete", id.0, &detail, &vpc)?);
     vpc::delete(&mut change.db, id, &ledger, &events).await?;
     let count = u64::try_from(allocations.len()).unwrap_or(u64::MAX);
     change.commit(Deletion::Done(count)).await

@@ -37,7 +37,7 @@ impl Ipam {
             for _ in 0..TRIES {
                 let (id, claim) = (VrfId::generate(), Claim::generate());
                 let detail = json!({ "name": new.name, "owner": maker.owner });
-                let event = maker.caller.event("vrf.create", id.0, &detail)?;
+                let event = maker.caller.began("vrf.create", id.0, &detail, &new)?;
                 if vrf::insert(&mut change.db, id, &new, &maker.made(claim), &[event]).await? {
                     let mut made: Vrf = there(&mut change.db, id).await?;
                     made.claim = Some(claim);
@@ -80,7 +80,7 @@ impl Ipam {
             if patch == VrfPatch::default() {
                 return change.undo(before).await;
             }
-            let event = change.caller.event("vrf.update", id.0, &patch)?;
+            let event = change.caller.changed("vrf.update", id.0, &before, &patch)?;
             vrf::update(&mut change.db, id, &patch, &[event])
                 .await
                 .map_err(|error| name_taken(error, patch.name.as_ref()))?;
@@ -126,7 +126,7 @@ impl Ipam {
                     }
                 }
                 let detail = json!({ "name": before.name });
-                events.push(change.caller.event("vrf.delete", id.0, &detail)?);
+                events.push(change.caller.ended("vrf.delete", id.0, &detail, &before)?);
                 vrf::delete(&mut change.db, id, &vpcs, &events).await?;
                 change.commit(()).await
             },

@@ -11,6 +11,8 @@ use crate::{
 /// Paths of single requests for space. These take a slot in their queue.
 const FOR_SPACE: [&str; 3] = ["/api/v1/allocations", "/allocate", "/ui/allocations/new"];
 
+/// Waits for most of its time, and has places of its own.
+const FEED: &str = "/api/v1/events/feed";
 const BATCH: &str = "/api/v1/allocations/batch";
 /// Paths under which allocations are changed.
 const OF_ALLOCATIONS: [&str; 3] = ["/api/v1/allocations/", "/allocations/", "/ui/allocations/"];
@@ -19,10 +21,12 @@ fn is_of_allocation(path: &str) -> bool {
     path != BATCH && OF_ALLOCATIONS.iter().any(|prefix| path.starts_with(prefix))
 }
 
-/// The kind of slot that a request needs; none for a request for space.
+/// The kind of slot that a request needs; none for a request for space, and for who follows the log.
 fn kind(request: &Request) -> Option<Kind> {
     let path = request.uri().path();
-    if request.method().is_safe() {
+    if path == FEED {
+        None
+    } else if request.method().is_safe() {
         Some(Kind::Read)
     } else if FOR_SPACE.contains(&path) {
         None

@@ -1,20 +1,21 @@
 //! The key of a request: checked once, for every path, and required under `/api`.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::Request,
-    http::{Extensions, StatusCode},
+    extract::{FromRequestParts, MatchedPath, Request},
+    http::{Extensions, HeaderMap, Method, StatusCode, request::Parts},
     middleware::Next,
     response::Response,
 };
-use ipam_shared::error::Code;
+use ipam_shared::{api::event::Source, error::Code};
+use uuid::Uuid;
 
-use super::{error::Refusal, listen::Peer, request_id::RequestId, rights};
+use super::{error::Refusal, listen::Peer, request_id::RequestId, rights, source, transfer};
 use crate::{
     app::App,
     auth::{self, Denied},
-    domain::{Caller, token::Principal},
+    domain::{Caller, Note, token::Principal},
     error::Error,
     front::owner,
     text::moment,
@@ -41,23 +42,97 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
         Ok(key) => app.recognise(key, peer.as_ref().map(Peer::address)).await,
         Err(denied) => Err(denied),
     };
-    let is_wrong = matches!(checked, Err(Denied::Wrong));
+    let asked = Asked::new(&checked, &request);
     if checked.is_ok()
         && let Some(peer) = &peer
     {
         peer.trust();
     }
     request.extensions_mut().insert(Shown(checked));
-    let response = next.run(request).await;
-    if is_wrong && response.status() == StatusCode::UNAUTHORIZED {
-        wrong_key(app, peer.as_ref()).await;
+    let mut response = next.run(request).await;
+    match (response.status(), &asked.checked) {
+        (StatusCode::UNAUTHORIZED, Err(Denied::Wrong)) => {
+            wrong_key(app, peer.as_ref(), asked.request_id).await;
+        }
+        (StatusCode::UNAUTHORIZED, Err(Denied::Expired { actor, source, .. })) => {
+            let (actor, source) = (actor.clone(), Source::clone(source));
+            app.system()
+                .note_later(asked.note("access.expired", actor, source));
+        }
+        (StatusCode::FORBIDDEN, checked) => {
+            let session = response.extensions_mut().remove::<SignedInAs>();
+            if let Some(who) = session.map(|it| it.0).or_else(|| checked.clone().ok()) {
+                app.system().note_later(asked.by("access.denied", &who));
+            }
+        }
+        (status, Ok(who)) if status.is_success() && asked.is_export() => {
+            app.system().note_later(asked.by("plan.export", who));
+        }
+        _ => {}
     }
     response
 }
 
+/// Whose session made a request, in the extensions of a reply that denies something.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedInAs(pub(crate) Arc<Principal>);
+
+/// What the audit log may have to be told of a request that changed nothing.
+struct Asked {
+    checked: Result<Arc<Principal>, Denied>,
+    method: Method,
+    path: Option<MatchedPath>,
+    request_id: Uuid,
+    address: Option<IpAddr>,
+}
+
+impl Asked {
+    fn new(checked: &Result<Arc<Principal>, Denied>, request: &Request) -> Self {
+        Self {
+            checked: checked.clone(),
+            method: request.method().clone(),
+            path: request.extensions().get().cloned(),
+            request_id: request_id(request.extensions()),
+            address: request.extensions().get().map(Peer::address),
+        }
+    }
+
+    fn is_export(&self) -> bool {
+        (self.path.as_ref()).is_some_and(|path| path.as_str() == transfer::EXPORT)
+    }
+
+    fn by(&self, action: &'static str, who: &Principal) -> Note {
+        self.note(action, who.actor.clone(), source::known(who, self.address))
+    }
+
+    fn note(&self, action: &'static str, actor: String, source: Source) -> Note {
+        let path = self
+            .path
+            .as_ref()
+            .map_or("another path", MatchedPath::as_str);
+        Note {
+            action,
+            actor: Some(actor),
+            source,
+            request: Some(format!("{} {path}", self.method)),
+            request_id: self.request_id,
+        }
+    }
+}
+
 /// Handles a wrong key: logs it, without the key, and holds the answer back.
-pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
+pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>, request_id: Uuid) {
     app.system().metrics().wrong_key();
+    app.system().note_later(Note {
+        action: "access.wrong_key",
+        actor: None,
+        source: Source {
+            address: peer.map(Peer::address),
+            ..Source::default()
+        },
+        request: None,
+        request_id,
+    });
     let Some(peer) = peer else {
         tracing::warn!("somebody sent a wrong API key");
         return;
@@ -66,26 +141,67 @@ pub(crate) async fn wrong_key(app: &App, peer: Option<&Peer>) {
     peer.delay(app.auth.delay(owner(peer.address()))).await;
 }
 
+/// The key of a request that takes so long that it may lose its validity meanwhile.
+pub(super) struct Watched {
+    app: App,
+    key: String,
+    from: Option<IpAddr>,
+    who: Arc<Principal>,
+}
+
+impl Watched {
+    /// Whether the key still is what it was when the request began, and the server is not about to stop.
+    pub(super) async fn goes_on(&self) -> bool {
+        let now = self.app.recognise(&self.key, self.from).await;
+        !self.app.is_draining() && now.is_ok_and(|now| now == self.who)
+    }
+}
+
+impl FromRequestParts<App> for Watched {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        Ok(Self {
+            app: app.clone(),
+            key: auth::key_of(&parts.headers)?.to_owned(),
+            from: parts.extensions.get().map(Peer::address),
+            who: shown(&parts.extensions)?,
+        })
+    }
+}
+
 /// Rejects requests without a key, and those whose key does not allow them.
 pub(super) fn require(request: &mut Request) -> Result<(), Refusal> {
     let who = shown(request.extensions())?;
     rights::require(request, &who)?;
-    let request_id = request
-        .extensions()
-        .get::<RequestId>()
-        .map(|id| id.0)
-        .unwrap_or_default();
-    request.extensions_mut().insert(caller(&who, request_id));
+    let caller = caller(&who, request.extensions(), request.headers())?;
+    request.extensions_mut().insert(caller);
     Ok(())
 }
 
+/// The id of a request; nil for one that got none.
+pub(crate) fn request_id(request: &Extensions) -> Uuid {
+    request
+        .get::<RequestId>()
+        .map(|id| id.0)
+        .unwrap_or_default()
+}
+
 /// Somebody who makes a request.
-pub(crate) fn caller(who: &Principal, request_id: uuid::Uuid) -> Caller {
-    Caller {
+///
+/// # Errors
+/// When a header that says where it comes from can't be kept.
+pub(crate) fn caller(
+    who: &Principal,
+    request: &Extensions,
+    headers: &HeaderMap,
+) -> Result<Caller, Error> {
+    Ok(Caller {
         actor: who.actor.clone(),
-        request_id,
+        request_id: request_id(request),
         rights: who.rights.clone(),
-    }
+        source: source::stored(&source::of(who, request, headers)?),
+    })
 }
 
 impl From<Denied> for Refusal {
@@ -95,7 +211,7 @@ impl From<Denied> for Refusal {
                 "send the API key as \"X-API-Key: KEY\" or \"Authorization: Bearer KEY\"".to_owned()
             }
             Denied::Wrong => "the API key is not known to this server".to_owned(),
-            Denied::Expired(at) => format!(
+            Denied::Expired { at, .. } => format!(
                 "the token expired at {}; ask an administrator for a new one",
                 moment(at)
             ),

@@ -12,7 +12,7 @@ mod reply;
 use std::ops::RangeInclusive;
 
 use axum::{
-    Extension, Router,
+    Router,
     body::Bytes,
     extract::{
         FromRequestParts, Path, Query, Request, State,
@@ -30,7 +30,7 @@ use self::{
     lenient::Faults,
     reply::Refusal,
 };
-use super::{admission, key, request_id::RequestId, rights};
+use super::{admission, key, rights};
 use crate::{app::App, auth::Denied, domain::Caller, error::Error};
 
 const ANY: RangeInclusive<i128> = i128::MIN..=i128::MAX;
@@ -104,19 +104,16 @@ struct Keyed(Caller);
 impl FromRequestParts<App> for Keyed {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
-        let Extension(RequestId(request_id)) = Extension::from_request_parts(parts, app)
-            .await
-            .map_err(|_| Error::bug("a request without an id"))?;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
         match key::shown(&parts.extensions) {
-            Ok(who) => Ok(Self(key::caller(&who, request_id))),
+            Ok(who) => Ok(Self(key::caller(&who, &parts.extensions, &parts.headers)?)),
             Err(Denied::Missing) => {
                 let mut faults = Faults::default();
                 faults.add(&["header", "X-API-Key"], Value::Null, lenient::missing());
                 Err(Refusal::Faults(faults.0))
             }
             Err(Denied::Unavailable) => Err(key::unavailable().into()),
-            Err(Denied::Wrong | Denied::Expired(_)) => Err(Refusal::coded(
+            Err(Denied::Wrong | Denied::Expired { .. }) => Err(Refusal::coded(
                 StatusCode::UNAUTHORIZED,
                 "UNAUTHORIZED",
                 "Invalid API Key",

@@ -26,7 +26,9 @@ mod reply;
 pub mod request_id;
 pub mod reservation;
 pub mod rights;
+mod source;
 pub mod space;
+mod stream;
 pub mod token;
 pub mod transfer;
 pub mod vpc;
@@ -87,6 +89,8 @@ fn described() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(lookup::lookup))
         .routes(routes!(lookup::history))
         .routes(routes!(event::list))
+        .routes(routes!(event::feed))
+        .routes(routes!(event::head))
         .routes(routes!(transfer::import))
         .routes(routes!(transfer::export));
     (
@@ -126,7 +130,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 /// Compresses replies that are large enough to gain from it, for clients that ask for that.
 pub(crate) fn compress() -> CompressionLayer<impl Predicate> {
     let may_wait = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
-        extensions.get::<transfer::LineByLine>().is_none()
+        extensions.get::<stream::LineByLine>().is_none()
     };
     CompressionLayer::new().compress_when(
         SizeAbove::new(COMPRESSED)

@@ -63,6 +63,8 @@ pub const ROUTES: &[(&str, &str, Right)] = &[
     ("GET", "/api/v1/lookup", Read),
     ("GET", "/api/v1/history", Read),
     ("GET", "/api/v1/events", Audit),
+    ("GET", "/api/v1/events/feed", Audit),
+    ("GET", "/api/v1/events/head", Audit),
     ("POST", "/api/v1/import", Administer),
     ("GET", "/api/v1/export", Read),
     ("GET", "/metrics", Metrics),

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{FromRequest as _, Request, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
-use futures::{StreamExt as _, TryFutureExt as _, stream};
+use futures::{TryFutureExt as _, stream};
 use ipam_shared::{
     api::transfer::{
         ExportParams, Format, ImportLine, ImportParams, ImportResult, MAX_IMPORT, Progress, Record,
@@ -22,12 +22,15 @@ use super::{
     error::{Refusal, body_too_large},
     extract::{Params, plain},
     request_id::RequestId,
+    stream::{LineByLine, accepts, lines},
 };
 use crate::{
     app::App,
     {domain::Caller, error::Error},
 };
 
+/// Where plans are exported.
+pub(super) const EXPORT: &str = "/api/v1/export";
 /// How often a reply sends something, so that no proxy takes the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// JSON Lines, one object a line.
@@ -56,7 +59,7 @@ pub(super) async fn import(
 ) -> Result<Response, Refusal> {
     plain(request.headers())?;
     let format = format_of(request.headers())?;
-    let streamed = accepts_lines(request.headers());
+    let streamed = accepts(request.headers(), NDJSON);
     let request_id = request.extensions().get::<RequestId>().copied();
     let body = Bytes::from_request(request, &())
         .await
@@ -103,10 +106,6 @@ pub(super) async fn import(
     response.extensions_mut().insert(LineByLine);
     Ok(response)
 }
-
-/// Marks a reply whose lines must be delivered as they are written, without buffering.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LineByLine;
 
 /// The refusal that names all conflicts.
 fn refused(result: ImportResult) -> Refusal {
@@ -201,19 +200,6 @@ pub(super) async fn export(
     Ok(response)
 }
 
-/// A reply whose length is not known yet.
-fn lines(
-    kind: &'static str,
-    pieces: impl stream::Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static,
-) -> Response {
-    // A compressing layer polls once more after the end.
-    let mut response = Body::from_stream(pieces.fuse()).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
 /// The format of the body, by its content type.
 fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
     let kind = headers
@@ -235,14 +221,4 @@ fn format_of(headers: &HeaderMap) -> Result<Format, Refusal> {
              \"application/x-ndjson\"",
         )),
     }
-}
-
-fn accepts_lines(headers: &HeaderMap) -> bool {
-    let accepted = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .unwrap_or_default();
-    accepted
-        .split(',')
-        .any(|kind| kind.split(';').next().unwrap_or_default().trim() == NDJSON)
 }

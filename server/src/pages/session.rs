@@ -15,7 +15,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::Sha256;
-use uuid::Uuid;
 
 use super::{assets::Assets, error::Failure, page};
 use crate::{
@@ -26,9 +25,8 @@ use crate::{
     front::Reached,
     http::{
         admission::admit,
-        key::{caller, unavailable, wrong_key},
+        key::{SignedInAs, caller, request_id, unavailable, wrong_key},
         listen::Peer,
-        request_id::RequestId,
         rights,
     },
     rights::Right,
@@ -139,14 +137,26 @@ pub(super) async fn recognise(
         peer.trust();
     }
     if let Err(why) = rights::check(&request, &opened.who) {
-        return Failure::forbidden(&why).into_response();
+        return denied(&opened, Failure::forbidden(&why).into_response());
     }
     let _slot = match admit(&app, &request).await {
         Ok(slot) => slot,
         Err(error) => return Failure::from(error).into_response(),
     };
-    request.extensions_mut().insert(Current { cookie, opened });
-    next.run(request).await
+    request.extensions_mut().insert(Current {
+        cookie,
+        opened: opened.clone(),
+    });
+    denied(&opened, next.run(request).await)
+}
+
+/// Says in a reply whose session it was, for the audit log.
+fn denied(opened: &Opened, mut response: Response) -> Response {
+    if response.status() == StatusCode::FORBIDDEN {
+        let who = SignedInAs(std::sync::Arc::clone(&opened.who));
+        response.extensions_mut().insert(who);
+    }
+    response
 }
 
 impl FromRequestParts<App> for SignedIn {
@@ -156,13 +166,10 @@ impl FromRequestParts<App> for SignedIn {
         let Some(current) = session_of(&parts.extensions) else {
             return Err(sign_in_first(parts));
         };
-        let request_id = parts
-            .extensions
-            .get::<RequestId>()
-            .map(|id| id.0)
-            .unwrap_or_default();
+        let caller = caller(&current.opened.who, &parts.extensions, &parts.headers)
+            .map_err(|error| Failure::from(error).into_response())?;
         Ok(Self {
-            caller: caller(&current.opened.who, request_id),
+            caller,
             csrf: URL_SAFE_NO_PAD.encode(csrf(&current.cookie).finalize().into_bytes()),
             session: current.opened.clone(),
         })
@@ -297,10 +304,13 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
         Err(Denied::Unavailable) => return Failure::from(unavailable()).into_response(),
         Err(denied) => {
             let error = match denied {
-                Denied::Expired(_) => "That token has expired. Ask an administrator for a new one.",
+                Denied::Expired { .. } => {
+                    "That token has expired. Ask an administrator for a new one."
+                }
                 _ => "That key is not known to this server.",
             };
-            wrong_key(&app, parts.extensions.get::<Peer>()).await;
+            let peer = parts.extensions.get::<Peer>();
+            wrong_key(&app, peer, request_id(&parts.extensions)).await;
             tokio::time::sleep(WRONG_KEY_DELAY).await;
             let answer = page(&SignInPage {
                 assets: Assets::get(),
@@ -324,10 +334,12 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
         (None, Some(check)) => Holder::Administrator(check),
         (None, None) => return Failure::forged().into_response(),
     };
-    let request_id = (parts.extensions.get::<RequestId>()).map_or_else(Uuid::nil, |id| id.0);
     let user_agent = parts.headers.get(header::USER_AGENT);
     let user_agent = user_agent.map_or("", |value| value.to_str().unwrap_or_default());
-    let caller = caller(&who, request_id);
+    let caller = match caller(&who, &parts.extensions, &parts.headers) {
+        Ok(caller) => caller,
+        Err(error) => return Failure::from(error).into_response(),
+    };
     let opened = app.system().open_session(caller, holder, from, user_agent);
     let value = match opened.await {
         Ok(cookie) => URL_SAFE_NO_PAD.encode(cookie),

@@ -2,6 +2,7 @@
 
 mod access;
 mod allocations;
+mod audit;
 mod batches;
 mod bodies;
 mod changes;

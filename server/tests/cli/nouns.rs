@@ -588,13 +588,10 @@ async fn events_are_listed_and_followed() {
         2,
         "2026-01-31T12:00:00Z",
     );
-    refused(&cli.run("events --interval 5"), 2, "--follow");
 
     let mut child = cli.spawn(&[
         "events",
         "--follow",
-        "--interval",
-        "1",
         "--json",
         "--action",
         "vrf.create",
@@ -613,4 +610,23 @@ async fn events_are_listed_and_followed() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+
+    let head = cli.run("audit head").text().to_owned();
+    let as_json = cli.run("audit head --json").json();
+    let seal = as_json["seal"].as_i64().unwrap();
+    assert!(
+        head.split(':').count() == 3
+            && head.split(':').next().unwrap().parse::<i64>().unwrap() <= seal,
+        "{head}"
+    );
+    let at = all[0]["at"].as_str().unwrap();
+    let before = cli.run(&format!("events --json --before {at}")).json();
+    assert!(
+        before
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it["id"].as_i64().unwrap() < ids[0]),
+        "{before}"
+    );
 }

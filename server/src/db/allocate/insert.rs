@@ -106,8 +106,8 @@ macro_rules! insert {
                 insert into idempotency_key (actor, key, fingerprint, allocation_id)
                 select * from unnest($13::text[], $14::text[], $15::bytea[], $16::uuid[])
             ), new_event as (
-                insert into event (action, subject, actor, request_id, detail)
-                select * from unnest($41::text[], $42::uuid[], $43::text[], $44::uuid[], $45::jsonb[])
+                insert into event (action, subject, actor, request_id, detail, source)
+                select * from unnest($41::text[], $42::uuid[], $43::text[], $44::uuid[], $45::jsonb[], $48::jsonb[])
             )
             insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
                 requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by,
@@ -163,6 +163,7 @@ macro_rules! insert {
             &events.details,
             &$rows.request as &[Option<serde_json::Value>],
             &$rows.owner as &[Option<String>],
+            &events.sources as &[Option<serde_json::Value>],
             $($more),*
         )
         .map(|row| Inserted {
@@ -205,10 +206,10 @@ pub async fn insert_unlocked(
         [
             // A row that changed while we waited for its lock is joined again.
             "pools as materialized (
-                select case when count(*) = cardinality($48::uuid[]) then true else ipam_lost_race() end as hold
+                select case when count(*) = cardinality($49::uuid[]) then true else ipam_lost_race() end as hold
                 from (
                     select from pool
-                        join unnest($48::uuid[], $49::bigint[]) as read (pool_id, revision) using (pool_id, revision)
+                        join unnest($49::uuid[], $50::bigint[]) as read (pool_id, revision) using (pool_id, revision)
                     order by pool_id for no key update of pool
                 ) as locked
             ), ",

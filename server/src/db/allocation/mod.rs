@@ -62,14 +62,14 @@ pub async fn update(
     let row = ledger!(
         ledger,
         events,
-        " update allocation set vpc_id = coalesce($38, vpc_id), name = coalesce($39, name), labels = coalesce($40, labels),
-            description = coalesce($41, description), deletion_protection = coalesce($42, deletion_protection),
-            requested_hosts = case when $43 then $44 else requested_hosts end,
-            requested_prefix_length = case when $43 then $45 else requested_prefix_length end,
-            requested_cidr = case when $43 then null else requested_cidr end,
-            prefix_length = coalesce($46, prefix_length),
+        " update allocation set vpc_id = coalesce($39, vpc_id), name = coalesce($40, name), labels = coalesce($41, labels),
+            description = coalesce($42, description), deletion_protection = coalesce($43, deletion_protection),
+            requested_hosts = case when $44 then $45 else requested_hosts end,
+            requested_prefix_length = case when $44 then $46 else requested_prefix_length end,
+            requested_cidr = case when $44 then null else requested_cidr end,
+            prefix_length = coalesce($47, prefix_length),
             revision = revision + 1, updated_at = now()
-        where allocation_id = $37
+        where allocation_id = $38
         returning updated_at",
         id.0,
         update.vpc.map(|id| id.0),
@@ -131,7 +131,7 @@ pub async fn delete(
     ledger!(
         ledger,
         events,
-        " delete from allocation where allocation_id = any($37)",
+        " delete from allocation where allocation_id = any($38)",
         &ids
     )
     .execute(db)

@@ -85,32 +85,33 @@ pub async fn insert(
             insert into pool (pool_id, vrf_id, parent_pool_id, name, family, min_prefix_length, max_prefix_length,
                 default_prefix_length, reserved_addresses, strategy, release_cooldown_seconds, labels, required_labels,
                 description, created_by, owner, claim)
-            select $6, vrf_id, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22
-            from vrf where vrf_id = $7 and name = $23
+            select $7, vrf_id, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23
+            from vrf where vrf_id = $8 and name = $24
             on conflict (vrf_id, name) do nothing
             returning pool_id, vrf_id, family
         ), new_range as (
             insert into pool_range (pool_id, vrf_id, family, cidr)
-            select pool_id, vrf_id, family, new.cidr from made, unnest($24::cidr[]) as new (cidr)
+            select pool_id, vrf_id, family, new.cidr from made, unnest($25::cidr[]) as new (cidr)
             returning range_id, cidr
         ), new_event as (
-            insert into event (action, subject, actor, request_id, detail)
-            select new.* from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[])
-                as new (action, subject, actor, request_id, detail)
+            insert into event (action, subject, actor, request_id, detail, source)
+            select new.* from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
+                as new (action, subject, actor, request_id, detail, source)
             where exists (select from made)
         )
         select exists (select from made) as "is_made!",
             (select coalesce(array_agg(range_id order by range_id), '{}') from new_range) as "range_ids!",
             (select coalesce(array_agg(cidr order by range_id), '{}') from new_range) as "cidrs!",
             exists (
-                select from unnest($24::cidr[]) as new (cidr)
-                    join reservation on reservation.vrf_id = $7 and reservation.cidr && new.cidr
+                select from unnest($25::cidr[]) as new (cidr)
+                    join reservation on reservation.vrf_id = $8 and reservation.cidr && new.cidr
             ) as "has_reservations!""#,
         &columns.actions,
         &columns.subjects,
         &columns.actors,
         &columns.requests,
         &columns.details,
+        &columns.sources as &[Option<serde_json::Value>],
         id.0,
         vrf.0,
         parent.map(|id| id.0),
@@ -148,14 +149,14 @@ pub async fn update(
 ) -> Result<()> {
     recorded!(
         events,
-        "update pool set name = coalesce($7, name), min_prefix_length = coalesce($8, min_prefix_length),
-            max_prefix_length = coalesce($9, max_prefix_length),
-            default_prefix_length = case when $10 then $11 else default_prefix_length end,
-            reserved_addresses = coalesce($12, reserved_addresses), strategy = coalesce($13, strategy),
-            release_cooldown_seconds = coalesce($14, release_cooldown_seconds), labels = coalesce($15, labels),
-            required_labels = coalesce($16, required_labels), description = coalesce($17, description),
+        "update pool set name = coalesce($8, name), min_prefix_length = coalesce($9, min_prefix_length),
+            max_prefix_length = coalesce($10, max_prefix_length),
+            default_prefix_length = case when $11 then $12 else default_prefix_length end,
+            reserved_addresses = coalesce($13, reserved_addresses), strategy = coalesce($14, strategy),
+            release_cooldown_seconds = coalesce($15, release_cooldown_seconds), labels = coalesce($16, labels),
+            required_labels = coalesce($17, required_labels), description = coalesce($18, description),
             revision = revision + 1
-        where pool_id = $6",
+        where pool_id = $7",
         id.0,
         patch.name.as_ref().map(|name| name.as_str()),
         patch.min_prefix_length.map(i16::from),
@@ -199,14 +200,14 @@ pub async fn delete(
         events,
         ", cooled as (
             delete from cooldown using pool_range
-            where pool_range.pool_id = $37 and cooldown.range_id = pool_range.range_id and free_at <= now()
+            where pool_range.pool_id = $38 and cooldown.range_id = pool_range.range_id and free_at <= now()
             returning cooldown.range_id, cooldown.cidr
         ), free as (
             delete from block using cooled where block.range_id = cooled.range_id and block.cidr = cooled.cidr
         ), gone as (
-            delete from pool_range where pool_id = $37
+            delete from pool_range where pool_id = $38
         )
-        delete from pool where pool_id = $37",
+        delete from pool where pool_id = $38",
         id.0
     )
     .execute(db)

@@ -36,6 +36,8 @@ fn snapshot(allocation: &Allocation) -> Snapshot<'_> {
             .iter()
             .map(|block| block.vrf.as_str())
             .collect(),
+        labels: Some(&allocation.labels).filter(|labels| !labels.is_empty()),
+        description: &allocation.description,
     }
 }
 

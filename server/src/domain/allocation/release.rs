@@ -75,7 +75,8 @@ pub(in crate::domain) fn release<'a>(
                 seconds: block.cooldown_seconds,
             });
         }
-        events.push(caller.event("allocation.release", allocation.id.0, &snapshot(allocation))?);
+        let id = allocation.id.0;
+        events.push(caller.ended("allocation.release", id, &snapshot(allocation), allocation)?);
     }
     ledger.free = space.changes();
     Ok((ledger, events))

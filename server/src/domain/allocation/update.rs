@@ -120,7 +120,11 @@ impl Ipam {
                 let detail = json!({ "name": owner.name });
                 events.push(change.caller.event("vpc.create", owner.id.0, &detail)?);
             }
-            events.push(change.caller.event("allocation.update", id.0, &patch)?);
+            events.push(
+                change
+                    .caller
+                    .changed("allocation.update", id.0, before, &patch)?,
+            );
             if decided.resized.is_some() {
                 let mut detail = serde_json::to_value(snapshot(&after))
                     .map_err(|error| Error::Internal(error.into()))?;

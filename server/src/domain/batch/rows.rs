@@ -93,6 +93,8 @@ impl<'a> Batch<'a> {
                 .iter()
                 .map(|(source, _)| source.pool.vrf_name.as_str())
                 .collect(),
+            labels: Some(&new.labels).filter(|labels| !labels.is_empty()),
+            description: &new.description,
         };
         events.push(Event {
             action: "allocation.create",

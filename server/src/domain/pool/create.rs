@@ -179,7 +179,7 @@ async fn insert(
             "name": new.name, "vrf": owner.vrf_name, "parent": parent.map(|parent| &parent.name), "ranges": ranges,
             "owner": maker.owner,
         });
-        maker.caller.event("pool.create", id.0, &detail)
+        maker.caller.began("pool.create", id.0, &detail, new)
     };
     let events = match parent {
         None => vec![tell(new.ranges.clone())?],

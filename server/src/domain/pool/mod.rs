@@ -79,7 +79,9 @@ impl Ipam {
                     }
                 }
             }
-            let event = change.caller.event("pool.update", id.0, &detail)?;
+            let event = change
+                .caller
+                .changed("pool.update", id.0, &before, &detail)?;
             pool::update(&mut change.db, id, &patch, &[event])
                 .await
                 .map_err(|error| match (&patch.name, error) {
@@ -113,7 +115,7 @@ impl Ipam {
                 let ledger = range::given_back(&mut change.db, &before).await?;
                 let detail =
                     json!({ "name": before.name, "vrf": before.vrf, "ranges": before.ranges });
-                let event = change.caller.event("pool.delete", id.0, &detail)?;
+                let event = change.caller.ended("pool.delete", id.0, &detail, &before)?;
                 pool::delete(&mut change.db, id, &ledger, &[event]).await?;
                 change.commit(()).await
             });

@@ -41,6 +41,8 @@ pub struct Principal {
     pub actor: String,
     /// The token; none for the administrator's key.
     pub token: Option<TokenId>,
+    /// For whom it was created.
+    pub owner: Option<String>,
     /// What it may do.
     pub rights: Rights,
     /// Where, as it was asked for.
@@ -57,6 +59,7 @@ impl Principal {
             Arc::new(Principal {
                 actor: ADMIN.to_owned(),
                 token: None,
+                owner: None,
                 rights: Rights::all(),
                 limits: Limits::default(),
                 expires_at: None,
@@ -70,6 +73,7 @@ impl Principal {
         Self {
             actor: format!("token/{}", holder.name),
             token: Some(holder.id),
+            owner: holder.owner.clone(),
             rights: holder.rights.clone(),
             limits: holder.limits.clone(),
             expires_at: holder.expires_at,
@@ -100,7 +104,7 @@ pub enum Recognised {
     /// It is.
     Valid(Arc<Principal>),
     /// It was, until then.
-    Expired(OffsetDateTime),
+    Expired(OffsetDateTime, Arc<Principal>),
     /// No token has it.
     Unknown,
 }
@@ -130,8 +134,16 @@ struct Seen {
 /// What a key or a cookie belongs to.
 #[derive(Debug)]
 pub(super) enum Stored {
-    Token(Holder, Arc<Principal>),
+    Token(Hashed, Arc<Principal>),
     Session(Opened),
+}
+
+/// What a secret is compared with.
+#[derive(Debug)]
+pub(super) struct Hashed {
+    /// The version of the pepper.
+    pepper: i16,
+    mac: Vec<u8>,
 }
 
 /// What was used.
@@ -217,28 +229,31 @@ impl Ipam {
                     let found = token::holder_of(&mut connection, secret.public_id()).await?;
                     Ok(found.map(|holder| {
                         let who = Arc::new(Principal::of(&holder));
-                        Stored::Token(holder, who)
+                        let (pepper, mac) = (holder.pepper, holder.mac);
+                        Stored::Token(Hashed { pepper, mac }, who)
                     }))
                 };
                 slot.read(read).await?
             }
         };
-        let Some(Stored::Token(holder, who)) = stored.as_deref() else {
+        let Some(Stored::Token(hashed, who)) = stored.as_deref() else {
             return Ok(Recognised::Unknown);
         };
         if !self
             .tokens
             .peppers
-            .verify(secret, holder.pepper, &holder.mac)
+            .verify(secret, hashed.pepper, &hashed.mac)
         {
             return Ok(Recognised::Unknown);
         }
         if let Some(at) = who.expires_at
             && who.is_expired()
         {
-            return Ok(Recognised::Expired(at));
+            return Ok(Recognised::Expired(at, Arc::clone(who)));
         }
-        self.note(&slot, Used::Token(holder.id), from);
+        if let Some(id) = who.token {
+            self.note(&slot, Used::Token(id), from);
+        }
         Ok(Recognised::Valid(Arc::clone(who)))
     }
 

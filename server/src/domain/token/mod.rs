@@ -65,7 +65,7 @@ impl Ipam {
                 let (id, claim) = (TokenId::generate(), Claim::generate());
                 let detail = json!({
                     "name": new.name, "roles": new.roles, "limits": new.limits, "expires_at": new.expires_at.map(moment),
-                    "owner": maker.owner,
+                    "owner": maker.owner, "description": new.description,
                 });
                 let event = maker.caller.event("token.create", id.0, &detail)?;
                 let (made, events) = (maker.made(claim), [event]);
@@ -116,7 +116,9 @@ impl Ipam {
                 Some(limits) => resolve(&mut change.db, limits).await?,
                 None => Resolved::default(),
             };
-            let event = change.caller.event("token.update", id.0, &patch)?;
+            let event = change
+                .caller
+                .changed("token.update", id.0, &before, &patch)?;
             token::update(&mut change.db, id, &patch, &resolved, &[event]).await?;
             let mut after = before;
             set(&mut after.description, patch.description);
@@ -141,7 +143,7 @@ impl Ipam {
             let token: Token = there(&mut change.db, id).await?;
             check_revision(if_match, token.revision)?;
             let detail = json!({ "name": token.name, "public_id": token.public_id });
-            let event = change.caller.event("token.revoke", id.0, &detail)?;
+            let event = change.caller.ended("token.revoke", id.0, &detail, &token)?;
             token::delete(&mut change.db, id, &[event]).await?;
             change.commit(()).await
         })

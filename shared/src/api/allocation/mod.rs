@@ -76,7 +76,7 @@ pub struct AllocationPatch {
     )]
     pub deletion_protection: Option<bool>,
     /// Return what it would become, without writing anything.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 

@@ -145,6 +145,8 @@ async fn allocations(db: &mut Connection, chunk: &[NewAllocation], caller: &Call
                 .iter()
                 .map(|it| it.pool.vrf.name.as_str())
                 .collect(),
+            labels: (new.record.labels.as_ref()).filter(|labels| !labels.is_empty()),
+            description: new.record.description.as_deref().unwrap_or_default(),
         };
         events.push(Event {
             action: "allocation.import",

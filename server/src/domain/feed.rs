@@ -1,0 +1,167 @@
+//! The audit log as it grows. What is read here is complete: an event appears once no event before it can appear any more,
+//! so that whoever goes on after the last one that it saw misses nothing. The sealer finds out how far that is.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ipam_shared::api::event::{Feed, FeedParams, Head};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::Ipam;
+use crate::{
+    db::{event, seal},
+    error::{Error, Result},
+};
+
+/// How many may follow the log of one server at a time.
+const FOLLOWERS: usize = 100;
+/// How long a server that has just started may take to find out how far the log is complete.
+const BEGINNING: Duration = Duration::from_secs(10);
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How far the log is complete, and who follows it.
+#[derive(Debug)]
+pub(in crate::domain) struct Complete {
+    known: watch::Sender<Known>,
+    followers: Arc<Semaphore>,
+}
+
+/// What a server knows of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    /// The last event before which none can appear any more; none until that is known.
+    up_to: Option<i64>,
+    head: Option<Head>,
+}
+
+impl Default for Complete {
+    fn default() -> Self {
+        Self {
+            known: watch::Sender::default(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        }
+    }
+}
+
+impl Complete {
+    /// No event up to this one can appear any more.
+    pub(super) fn up_to(&self, event: i64) {
+        self.learn(|known| known.up_to = known.up_to.max(Some(event)));
+    }
+
+    /// The log is sealed up to there.
+    pub(super) fn sealed(&self, head: Option<Head>) {
+        self.learn(|known| known.head = head);
+    }
+
+    fn learn(&self, learn: impl FnOnce(&mut Known)) {
+        self.known.send_if_modified(|known| {
+            let before = known.clone();
+            learn(known);
+            *known != before
+        });
+    }
+}
+
+/// Somebody who follows the log.
+#[derive(Debug)]
+pub struct Follower {
+    ipam: Ipam,
+    known: watch::Receiver<Known>,
+    /// Everything up to this event was seen.
+    after: i64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Ipam {
+    /// Begins to follow the log after an event, or from now on.
+    ///
+    /// # Errors
+    /// When too many do that already, or there is no such event yet.
+    pub async fn follow(&self, after: Option<i64>) -> Result<Follower> {
+        let place = Arc::clone(&self.complete.followers).try_acquire_owned();
+        let place = place.map_err(|_| {
+            Error::Unavailable(
+                "too many clients follow the audit log of this server; try again later",
+                None,
+            )
+        })?;
+        let known = self.complete.known.subscribe();
+        let up_to = known.borrow().up_to;
+        let up_to = match up_to {
+            Some(up_to) => up_to,
+            None => self.find_out().await?,
+        };
+        if let Some(after) = after
+            && !(0..=up_to).contains(&after)
+        {
+            let last = seal::last_id(&mut self.seen_by_all().read().await?).await?;
+            if !(0..=last).contains(&after) {
+                return Err(Error::Invalid(format!(
+                    "after={after}: the last event is {last}; if the database was restored from a backup, what you have seen \
+                     after {last} is lost, and ids are used again: go on from there, or from the beginning with after=0"
+                )));
+            }
+        }
+        Ok(Follower {
+            ipam: self.clone(),
+            known,
+            after: after.unwrap_or(up_to),
+            _place: place,
+        })
+    }
+
+    /// Finds out how far the log is complete, as the sealer does, which has not yet begun.
+    async fn find_out(&self) -> Result<i64> {
+        let ipam = self.seen_by_all();
+        let end = Instant::now() + BEGINNING;
+        let last = seal::last_id(&mut ipam.read().await?).await?;
+        let (next, _) = seal::horizon(&mut ipam.read().await?).await?;
+        while seal::horizon(&mut ipam.read().await?).await?.1 < next {
+            if Instant::now() > end {
+                return Err(Error::Unavailable(
+                    "a transaction that is still going on keeps the server from knowing how far the audit log is complete; \
+                     try again in a moment",
+                    None,
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.complete.up_to(last);
+        Ok(last)
+    }
+
+    /// How far the log is sealed.
+    pub async fn head(&self) -> Result<Option<Head>> {
+        let seal = seal::last_seal(&mut self.seen_by_all().read().await?).await?;
+        Ok(seal.map(|seal| seal.head()))
+    }
+}
+
+impl Follower {
+    /// What has happened since the last time, oldest first; maybe nothing.
+    pub async fn more(&mut self, params: &FeedParams, limit: u16) -> Result<Feed> {
+        let known = self.known.borrow_and_update().clone();
+        let mut items = Vec::new();
+        if let Some(up_to) = known.up_to.filter(|up_to| *up_to > self.after) {
+            let mut db = self.ipam.read().await?;
+            (items, self.after) = event::after(&mut db, params, self.after, up_to, limit).await?;
+        }
+        Ok(Feed {
+            items,
+            next: self.after,
+            head: known.head,
+        })
+    }
+
+    /// Waits until there may be more, but not for longer than that.
+    pub async fn wait(&mut self, patience: Duration) {
+        let there_is = |known: &Known| known.up_to.is_some_and(|up_to| up_to > self.after);
+        // The sender lives as long as the domain, which `ipam` keeps alive.
+        _ = tokio::time::timeout(patience, self.known.wait_for(there_is)).await;
+    }
+}
