@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use nix::sys::resource::{Resource, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -136,6 +137,7 @@ impl Serve {
     /// When the address is taken, the database can't be used, or there is no key.
     pub async fn run(self) -> anyhow::Result<()> {
         telemetry::init(self.log_format);
+        leave_no_core();
         let mut stop = Signals::new()?;
         let key = settings::secret(
             "API_KEY",
@@ -301,6 +303,18 @@ impl Serve {
             Some(error) => Err(error).context("the managed PostgreSQL ended"),
             None => Ok(()),
         }
+    }
+}
+
+/// If this process dies of a signal, the system keeps no image of its memory, which has keys and secrets in it.
+fn leave_no_core() {
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        tracing::warn!(%error, "core dumps could not be switched off; they would contain keys");
+    }
+    // A program that collects them is run whatever the limit, unless the process is marked.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!(%error, "core dumps could not be switched off; they would contain keys");
     }
 }
 
