@@ -20,6 +20,7 @@ pub mod list;
 pub mod listing;
 pub mod lookup;
 pub mod man;
+pub mod manners;
 pub mod migrate;
 mod noun;
 mod nouns;

@@ -1,12 +1,12 @@
 //! `/api/v1/events`.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use ipam_shared::{
     api::event::{Event, EventFilter},
     page::Page,
 };
 
-use super::{error::Refusal, extract::Params, reply::Wanted};
+use super::{error::Refusal, extract::Params, paging::Paged, reply::Wanted};
 use crate::{
     app::App,
     {db, domain::Caller},
@@ -23,12 +23,12 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<EventFilter>,
-) -> Result<Json<Page<Event>>, Refusal> {
+) -> Result<Paged<Event>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam(&caller).read().await?;
     let (items, next) =
         db::event::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
-    Ok(Json(Page {
+    Ok(Paged(Page {
         items,
         next_cursor: next.map(|id| id.to_string()),
     }))

@@ -10,7 +10,7 @@ use axum::{
 };
 use ipam_shared::error::Code;
 
-use super::{error::Refusal, listen::Peer, request_id::RequestId, rights};
+use super::{error::Refusal, listen::Peer, pace, request_id::RequestId, rights};
 use crate::{
     app::App,
     auth::{self, Denied},
@@ -32,7 +32,7 @@ pub(crate) fn shown(request: &Extensions) -> Result<Arc<Principal>, Denied> {
     }
 }
 
-/// Checks the key of each request, once. A connection that shows the right one, on whatever path, is kept when others have
+/// Checks the key of each request, once, and counts the request for whoever made it. A connection that shows the right one, on whatever path, is kept when others have
 /// to make room. Wrong keys cost time, and are counted and logged with their address. The right key is never delayed, so
 /// nobody is locked out by others at the same address.
 pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Response {
@@ -47,9 +47,24 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
     {
         peer.trust();
     }
+    let counted = pace::count_request(app, &request, checked.as_deref());
     request.extensions_mut().insert(Shown(checked));
-    let response = next.run(request).await;
-    if is_wrong && response.status() == StatusCode::UNAUTHORIZED {
+    let response = match counted {
+        Ok(standing) => {
+            let mut response = next.run(request).await;
+            if let Some(standing) = standing {
+                standing.tell(&mut response);
+            }
+            response
+        }
+        Err(exceeded) => exceeded.refuse(request.uri().path()),
+    };
+    // A wrong key that is refused for another reason costs as much: else that would be the quicker way to try keys.
+    let is_refused = matches!(
+        response.status(),
+        StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS
+    );
+    if is_wrong && is_refused {
         wrong_key(app, peer.as_ref()).await;
     }
     response

@@ -28,6 +28,7 @@ use crate::{
         admission::admit,
         key::{caller, unavailable, wrong_key},
         listen::Peer,
+        pace,
         request_id::RequestId,
         rights,
     },
@@ -115,37 +116,69 @@ fn address(extensions: &Extensions) -> Option<IpAddr> {
 }
 
 /// Finds the session of a request. Connections of signed-in users are kept when others have to make room, and their requests
-/// need a slot, and the right for what they ask. Everybody else is rejected without much work.
+/// need a slot, and the right for what they ask. Everybody else is rejected without much work. Requests count for whoever is
+/// signed in, like those with the same key, or else for the address.
 pub(super) async fn recognise(
     State(app): State<App>,
     mut request: Request,
     next: middleware::Next,
 ) -> Response {
     let reached = Reached::of(request.extensions());
-    let Some(cookie) = cookie_of(&reached, request.headers()) else {
-        return next.run(request).await;
+    let cookie = cookie_of(&reached, request.headers());
+    let current = match current(&app, cookie, address(request.extensions())).await {
+        Ok(current) => current,
+        Err(failure) => return failure.into_response(),
     };
-    let from = address(request.extensions());
-    let opened = match app
-        .system()
-        .session(&cookie, administrator(&app), from)
-        .await
-    {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return next.run(request).await,
-        Err(error) => return Failure::from(error).into_response(),
+    let counted = match &current {
+        Some(current) => pace::count_caller(&app, &current.opened.who),
+        None => pace::count_stranger(&app, request.extensions().get()),
     };
-    if let Some(peer) = request.extensions().get::<Peer>() {
-        peer.trust();
+    let standing = match counted {
+        Ok(standing) => standing,
+        Err(exceeded) => return Failure::too_many(&exceeded),
+    };
+    let mut response = match current {
+        Some(current) => {
+            if let Some(peer) = request.extensions().get::<Peer>() {
+                peer.trust();
+            }
+            request.extensions_mut().insert(current.clone());
+            within_rights(&app, &current, request, next).await
+        }
+        None => next.run(request).await,
+    };
+    if let Some(standing) = standing {
+        standing.tell(&mut response);
     }
-    if let Err(why) = rights::check(&request, &opened.who) {
+    response
+}
+
+/// The session of the cookie, if there is one.
+async fn current(
+    app: &App,
+    cookie: Option<[u8; 32]>,
+    from: Option<IpAddr>,
+) -> Result<Option<Current>, Failure> {
+    let Some(cookie) = cookie else {
+        return Ok(None);
+    };
+    let opened = app.system().session(&cookie, administrator(app), from);
+    Ok(opened.await?.map(|opened| Current { cookie, opened }))
+}
+
+async fn within_rights(
+    app: &App,
+    current: &Current,
+    request: Request,
+    next: middleware::Next,
+) -> Response {
+    if let Err(why) = rights::check(&request, &current.opened.who) {
         return Failure::forbidden(&why).into_response();
     }
-    let _slot = match admit(&app, &request).await {
+    let _slot = match admit(app, &request).await {
         Ok(slot) => slot,
         Err(error) => return Failure::from(error).into_response(),
     };
-    request.extensions_mut().insert(Current { cookie, opened });
     next.run(request).await
 }
 
