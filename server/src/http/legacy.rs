@@ -93,11 +93,6 @@ pub(super) fn refuse(error: Error) -> Response {
     Refusal::from(error).into_response()
 }
 
-/// The same, in other words.
-pub(super) fn refuse_coded(status: StatusCode, code: &'static str, message: &str) -> Response {
-    Refusal::coded(status, code, message).into_response()
-}
-
 /// A known path with a method that it does not have.
 pub async fn method_not_allowed() -> Response {
     Refusal::Detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").into_response()

@@ -7,13 +7,15 @@
 use std::{fmt::Display, time::Duration};
 
 use axum::{
+    Json,
     extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use ipam_shared::error::Code;
+use serde_json::json;
 
-use super::{error::Refusal, legacy, listen::Peer};
+use super::{error::Refusal, listen::Peer};
 use crate::{
     app::App,
     auth::Denied,
@@ -165,11 +167,10 @@ impl Exceeded {
         let response = if is_ours.iter().any(|ours| path.starts_with(ours)) {
             Refusal::new(Code::RateLimited, &*self.detail).into_response()
         } else {
-            let mut response = legacy::refuse_coded(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TOO_MANY_REQUESTS",
-                &self.detail,
-            );
+            // As the original API words refusals.
+            let body =
+                json!({ "code": "TOO_MANY_REQUESTS", "message": self.detail, "details": null });
+            let mut response = (StatusCode::TOO_MANY_REQUESTS, Json(body)).into_response();
             response.extensions_mut().insert(Code::RateLimited);
             response
         };
