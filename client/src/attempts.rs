@@ -30,10 +30,12 @@ pub(crate) struct Failure {
     pub(crate) again: Option<Again>,
 }
 
-/// Another attempt may succeed: after how long, if the server said so, and whether this one may have had an effect.
+/// Another attempt may succeed: after how long, if the server said so, whether this one may have had an effect, and whether
+/// it was one request too many.
 pub(crate) struct Again {
     pub(crate) after: Option<Duration>,
     pub(crate) may_have_happened: bool,
+    pub(crate) is_limit: bool,
 }
 
 impl Attempts {
@@ -53,6 +55,7 @@ impl Attempts {
             again: (!final_).then_some(Again {
                 after: None,
                 may_have_happened,
+                is_limit: false,
             }),
         }
     }
@@ -92,10 +95,12 @@ impl Attempts {
 
 /// Whether a request with such an answer may succeed later.
 pub(crate) fn again(status: StatusCode, headers: &HeaderMap, code: Option<Code>) -> Option<Again> {
+    let is_limit = status == StatusCode::TOO_MANY_REQUESTS;
     let again = Again {
         after: retry_after(headers),
-        // Rate limiting: the request was refused before anything was done.
-        may_have_happened: status != StatusCode::TOO_MANY_REQUESTS,
+        // It was refused before anything was done.
+        may_have_happened: !is_limit,
+        is_limit,
     };
     match code {
         // Only an operator can resolve that.
@@ -105,6 +110,7 @@ pub(crate) fn again(status: StatusCode, headers: &HeaderMap, code: Option<Code>)
         Some(Code::Overloaded) => Some(Again {
             after: None,
             may_have_happened: false,
+            is_limit: false,
         }),
         _ => matches!(status.as_u16(), 429 | 502 | 503 | 504).then_some(again),
     }

@@ -237,10 +237,11 @@ impl Client {
     }
 }
 
+/// A change of that revision, or of any: a server may be set to refuse a change that says neither.
 pub(crate) fn if_match(request: RequestBuilder, revision: Option<i64>) -> RequestBuilder {
     match revision {
         Some(revision) => request.header(IF_MATCH, format!("\"{revision}\"")),
-        None => request,
+        None => request.header(IF_MATCH, "*"),
     }
 }
 

@@ -101,7 +101,14 @@ impl Transport {
                 return Err(failure.error);
             };
             state.may_have_happened |= again.may_have_happened;
-            let give_up = self.outage.seen(attempt_began).min(state.began) + patience;
+            // A server that limits its callers is well, and each request waits for itself.
+            let failing_since = if again.is_limit {
+                self.outage.over();
+                state.began
+            } else {
+                self.outage.seen(attempt_began).min(state.began)
+            };
+            let give_up = failing_since + patience;
             let wait = delay(state.count, again.after);
             if Instant::now() + wait >= give_up {
                 return Err(failure.error);

@@ -18,6 +18,7 @@ use crate::{
         token::{Principal, Recognised},
     },
     front::Front,
+    manners::Manners,
     rights::Caller,
     secret::Secret,
 };
@@ -38,6 +39,8 @@ pub struct Parts {
     pub(crate) front: Front,
     /// Where the server listens; none if it is not known.
     pub(crate) listens_on: Option<SocketAddr>,
+    /// What is asked of clients.
+    pub(crate) manners: Arc<Manners>,
     draining: Arc<AtomicBool>,
 }
 
@@ -50,6 +53,7 @@ impl App {
             is_metrics_open: false,
             front: Front::default(),
             listens_on: None,
+            manners: Arc::default(),
             draining: Arc::default(),
         }))
     }
@@ -113,6 +117,15 @@ impl App {
     pub fn with_front(self, front: Front) -> Self {
         Self(Arc::new(Parts {
             front,
+            ..Arc::unwrap_or_clone(self.0)
+        }))
+    }
+
+    /// With what is asked of clients.
+    #[must_use]
+    pub fn with_manners(self, manners: Manners) -> Self {
+        Self(Arc::new(Parts {
+            manners: Arc::new(manners),
             ..Arc::unwrap_or_clone(self.0)
         }))
     }

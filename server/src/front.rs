@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
     sync::{
@@ -83,6 +84,14 @@ impl Origin {
             _ => host,
         };
         Self { is_https, host }
+    }
+}
+
+/// As browsers write it.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.host)
     }
 }
 

@@ -71,6 +71,7 @@ pub struct Metrics {
     closed: [IntCounter; 2],
     wrong_keys: IntCounter,
     shed: [IntCounter; 4],
+    limited: IntCounterVec,
     allocations: [IntCounter; 3],
     refusals: IntCounterVec,
     resizes: IntCounter,
@@ -152,6 +153,14 @@ impl Default for Metrics {
         );
         let shed =
             ["space", "allocation", "change", "read"].map(|kind| shed.with_label_values(&[kind]));
+        let limited = counters(
+            "ipam_http_requests_limited_total",
+            "Requests beyond a rate limit",
+            &["kind"],
+        );
+        for kind in ["token", "address"] {
+            limited.with_label_values(&[kind]);
+        }
         let allocations = counters(
             "ipam_allocations_total",
             "Requests for space that succeeded",
@@ -183,6 +192,7 @@ impl Default for Metrics {
             closed,
             wrong_keys: counter("ipam_wrong_keys_total", "API keys that are not valid"),
             shed,
+            limited,
             allocations,
             refusals,
             resizes: counter("ipam_resizes_total", "Allocations that were resized"),
@@ -287,6 +297,11 @@ impl Metrics {
             Shed::Change => change.inc(),
             Shed::Read => read.inc(),
         }
+    }
+
+    /// A request was one too many: of a `token`, or of an `address`.
+    pub fn limited(&self, kind: &'static str) {
+        self.limited.with_label_values(&[kind]).inc();
     }
 
     /// This many connections were closed.

@@ -12,6 +12,7 @@ use ipam_server::{
     auth::Auth,
     domain::Ipam,
     front::{Front, TrustedProxies},
+    manners::Manners,
     router::router,
 };
 use ipam_testing::TestDatabase;
@@ -400,6 +401,82 @@ async fn sessions_outlive_the_server_and_hold_on_every_replica_with_the_key() {
         };
         assert_eq!(replica.get("/").await.status, status, "{key}");
     }
+}
+
+#[tokio::test]
+async fn a_session_counts_for_its_key_and_one_request_too_many_is_told_on_a_page() {
+    let visitor = Visitor::signed_in().await;
+    let app = App::new(Ipam::new(visitor.pool.clone()), Auth::new(KEY));
+    let limits = Manners::default().with_limits(3, 0);
+    let mut limited = Visitor {
+        app: router(app.with_manners(limits)),
+        pool: visitor.pool.clone(),
+        cookie: visitor.cookie.clone(),
+        _database: None,
+    };
+    for left in [2, 1, 0] {
+        let page = limited.get("/ui/vpcs").await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.header("ratelimit-policy"), "\"token\";q=3;w=60");
+        let said = page.header("ratelimit");
+        assert!(
+            said.starts_with(&format!("\"token\";r={left};t=")),
+            "{said}"
+        );
+    }
+    for path in ["/", "/ui/vpcs", "/ui/nothing"] {
+        let page = limited.get(path).await;
+        assert_eq!(page.status, 429, "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        assert!(page.headers.contains_key("content-security-policy"));
+        let wait: u64 = page.header("retry-after").parse().unwrap();
+        assert!((1..=20).contains(&wait), "{wait}");
+        assert!(page.header("ratelimit").starts_with("\"token\";r=0;t="));
+        page.shows(&[
+            "Too many requests",
+            "3 a minute",
+            "rate_limited",
+            page.header("x-request-id"),
+        ]);
+    }
+    // A form that is sent too often is not carried out.
+    let count = "select count(*)::text from vpc";
+    let before: String = sqlx::query_scalar(count)
+        .fetch_one(&visitor.pool)
+        .await
+        .unwrap();
+    let fields = [("action", "allocate"), ("vpc", "a"), ("hosts", "5")];
+    assert_eq!(
+        limited
+            .post_raw("/ui/allocations/new", &fields)
+            .await
+            .status,
+        429
+    );
+    let after: String = sqlx::query_scalar(count)
+        .fetch_one(&visitor.pool)
+        .await
+        .unwrap();
+    assert_eq!(before, after);
+    // Over the API it is the same caller.
+    let request = limited
+        .request("GET", "/api/v1/vrfs")
+        .header("x-api-key", KEY);
+    let refused = limited.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        (refused.status, refused.header("content-type")),
+        (429, "application/problem+json")
+    );
+    // Whoever is not signed in is another one, and files cost nothing.
+    limited.cookie = None;
+    let page = limited.get("/ui/sign-in").await;
+    assert_eq!((page.status, page.header("ratelimit")), (200, ""));
+    let file = page
+        .text
+        .split('"')
+        .find(|text| text.starts_with("/ui/static/"));
+    limited.cookie = visitor.cookie.clone();
+    assert_eq!(limited.get(file.expect(&page.text)).await.status, 200);
 }
 
 #[tokio::test]

@@ -64,6 +64,10 @@ codes! {
     IdempotencyKeyReused = "idempotency_key_reused", 422, "The Idempotency-Key belongs to another request";
     /// If-Match does not match: it was changed in between.
     Stale = "stale", 412, "It was changed in between";
+    /// The server makes no change without If-Match.
+    PreconditionRequired = "precondition_required", 428, "The change needs If-Match";
+    /// The caller, or its address, made more requests than it may; try again after `Retry-After` seconds.
+    RateLimited = "rate_limited", 429, "Too many requests";
     /// The body is too large.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// The body is not JSON by its content type.

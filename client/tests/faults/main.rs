@@ -184,6 +184,43 @@ async fn an_overloaded_server_has_begun_nothing_and_is_asked_again_soon() {
 }
 
 #[tokio::test]
+async fn a_limited_caller_waits_for_as_long_as_there_is_time_and_no_longer() {
+    let limited = |seconds: &str| {
+        let headers = vec![
+            ("retry-after", seconds.to_owned()),
+            ("ratelimit", "\"token\";r=0;t=60".to_owned()),
+        ];
+        problem(Code::RateLimited, headers)
+    };
+    for (seconds, most) in [("1", 4), ("60", 1)] {
+        let server = Scripted::start(vec![limited(seconds)]).await;
+        let settings = settings(&server).with_retry_timeout(Duration::from_secs(4));
+        let client = Client::new(&settings).unwrap();
+        // Others that wait take nothing from the time of the second.
+        for _ in 0..2 {
+            let (began, before) = (Instant::now(), server.heard().len());
+            let error = client.create_allocation(&request()).await.unwrap_err();
+            assert!(began.elapsed() < Duration::from_secs(5));
+            let attempts = server.heard().len() - before;
+            assert!(
+                (most.min(2)..=most).contains(&attempts),
+                "{seconds} s: {attempts}"
+            );
+            assert_eq!(error.code(), Some(Code::RateLimited));
+            assert!(!error.outcome_is_unknown());
+            assert!(sentence(&error).contains("(rate_limited"), "{error}");
+        }
+    }
+    // A proxy that limits says so in its own words.
+    let proxy = Step::Answer(429, vec![("retry-after", "1".into())], "Slow down".into());
+    let server = Scripted::start(vec![proxy, ok()]).await;
+    let began = Instant::now();
+    let created = client(&server).create_allocation(&request()).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert!(created.adopted, "the first attempt made nothing");
+}
+
+#[tokio::test]
 async fn a_refusal_is_not_repeated_and_says_what_the_server_said() {
     for code in [
         Code::Unauthorized,

@@ -340,6 +340,52 @@ async fn a_repeated_change_recognises_its_own_work_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn every_call_waits_when_it_is_told_to_and_knows_that_nothing_was_done() {
+    let mut calls = Vec::new();
+    for noun in nouns() {
+        // What would be the call's own work, had the first attempt done any.
+        let claimed = refusal(Code::Claimed);
+        let steps = [
+            (noun.create, claimed, Code::Claimed),
+            (noun.update, refusal(Code::Stale), Code::Stale),
+            (noun.delete, refusal(Code::Gone), Code::Gone),
+        ];
+        for (call, then, code) in steps {
+            calls.push(tokio::spawn(async move {
+                let problem = json!(Problem::new(Code::RateLimited, "Because the test says so."));
+                let headers = vec![("retry-after", "1".to_owned())];
+                let limited = Step::Answer(429, headers, problem.to_string());
+                let (client, server) = client(vec![limited, then]).await;
+                let began = std::time::Instant::now();
+                let error = call(client).await.unwrap_err();
+                assert_eq!(error.code(), Some(code), "{}: {error}", noun.path);
+                assert!(began.elapsed() >= std::time::Duration::from_secs(1));
+                let heard = server.heard();
+                assert_eq!(heard.len(), 2, "{}", noun.path);
+                assert_eq!(heard[0].head, heard[1].head);
+                assert_eq!(heard[0].body, heard[1].body);
+            }));
+        }
+    }
+    for call in calls {
+        call.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_any_revision_says_so() {
+    let (client, server) = client(vec![answer(200, &nouns()[0].there)]).await;
+    client
+        .update_vrf(id(), &VrfPatch::default(), None)
+        .await
+        .unwrap();
+    client.delete_vrf(id(), None).await.unwrap();
+    for heard in server.heard() {
+        assert_eq!(heard.header("if-match"), Some("*"));
+    }
+}
+
+#[tokio::test]
 async fn a_repeated_deletion_that_finds_nothing_left_has_succeeded() {
     for noun in nouns() {
         for code in [Code::NotFound, Code::Gone] {

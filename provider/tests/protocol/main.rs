@@ -32,7 +32,9 @@ struct Stack {
 impl Stack {
     async fn start() -> Self {
         let database = TestDatabase::new().await;
-        let server = TestServer::start(&database).await;
+        // Every call has to work where the operator demands a condition of each change.
+        let strict = [("IPAM_REQUIRE_IF_MATCH", "true")];
+        let server = TestServer::start_with(&database.url(), &strict).await;
         Self { server, database }
     }
 

@@ -1,5 +1,9 @@
 //! The nouns that are not allocations, where the network fails or the provider is not configured yet.
 
+use std::time::{Duration, Instant};
+
+use ipam_client::{Client, Settings};
+use ipam_testing::{TestDatabase, TestServer};
 use serde_json::json;
 use tfplugin::driver::{Driver, UNKNOWN};
 
@@ -197,4 +201,58 @@ async fn a_plan_without_a_server_says_what_it_can() {
     let child = json!({"name": "team", "parent": UNKNOWN, "range_prefix_lengths": [20]});
     let plan = driver.plan("ipam_pool", None, child).await.unwrap();
     assert_eq!(plan.values["ranges"], UNKNOWN);
+}
+
+/// A token that is used up: each noun is made, read, changed and deleted all the same, only later.
+#[tokio::test]
+async fn what_a_limit_holds_up_is_done_later() {
+    let database = TestDatabase::new().await;
+    let settings = [
+        ("IPAM_RATE_LIMIT_PER_TOKEN", "120"),
+        ("IPAM_REQUIRE_IF_MATCH", "true"),
+    ];
+    let server = TestServer::start_with(&database.url(), &settings).await;
+    let stack = Stack { server, database };
+    let driver = stack.provider().await;
+    let settings = Settings::new(stack.server.url(), TestServer::API_KEY);
+    let client = Client::new(&settings.with_retry_timeout(Duration::ZERO)).unwrap();
+    for (ty, config, attribute) in [
+        ("ipam_vrf", json!({"name": "dev"}), "description"),
+        (
+            "ipam_pool",
+            json!({"name": "team", "ranges": ["10.64.0.0/16"]}),
+            "description",
+        ),
+        (
+            "ipam_profile",
+            json!({"name": "flat", "members": [{"role": "main", "pool": "primary"}]}),
+            "description",
+        ),
+        (
+            "ipam_reservation",
+            json!({"cidr": "10.0.0.0/24", "reason": "Test"}),
+            "reason",
+        ),
+        ("ipam_vpc", json!({"name": "prod"}), "description"),
+        (
+            "ipam_allocation",
+            json!({"vpc": "prod", "name": "a", "hosts": 5}),
+            "description",
+        ),
+    ] {
+        while client.whoami().await.is_ok() {}
+        let began = Instant::now();
+        let made = driver.create(ty, config.clone()).await.unwrap();
+        let read = driver.read(&made).await.unwrap().unwrap();
+        let mut changed = config.clone();
+        changed[attribute] = json!("changed");
+        let after = driver.update(&read, changed).await.unwrap();
+        assert_eq!(after.values[attribute], "changed", "{ty}");
+        driver.delete(&after).await.unwrap();
+        assert!(
+            began.elapsed() >= Duration::from_millis(1500),
+            "{ty}: {:?}",
+            began.elapsed()
+        );
+    }
 }

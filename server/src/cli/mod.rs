@@ -21,6 +21,7 @@ pub mod list;
 pub mod listing;
 pub mod lookup;
 pub mod man;
+pub mod manners;
 pub mod migrate;
 mod noun;
 mod nouns;

@@ -9,7 +9,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{database::Database, entrance::Door};
+use super::{database::Database, entrance::Door, manners::Asked};
 use crate::{
     app::App,
     auth::Auth,
@@ -108,6 +108,8 @@ pub struct Serve {
     /// Leave the database schema alone, and start only if it is the one of this release; see `ipam migrate --grant-to`
     #[arg(long, env = "IPAM_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
     no_migrate: bool,
+    #[command(flatten)]
+    asked: Asked,
     #[command(flatten)]
     door: Door,
     #[command(flatten)]
@@ -235,6 +237,7 @@ impl Serve {
         let app = App::new(ipam.clone(), auth)
             .with_open_metrics(self.metrics_open)
             .with_front(self.door.front())
+            .with_manners(self.asked.manners())
             .listening_on(address);
         let certificate = entrance.tls.clone().zip(hangup);
         let certificate =

@@ -16,7 +16,8 @@ use super::{
     extract::{
         Body, IdempotencyKey, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim,
     },
-    reply::{Wanted, by_id, label, made, page, shown},
+    paging::{Paged, page},
+    reply::{Wanted, by_id, found, label, made, shown},
 };
 use crate::{
     app::App,
@@ -159,7 +160,7 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<AllocationFilter>,
-) -> Result<Json<Page<Allocation>>, Refusal> {
+) -> Result<Paged<Allocation>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let label = label(filter.label.as_deref())?;
     let mut connection = app.ipam(&caller).read().await?;
@@ -202,7 +203,7 @@ pub(super) async fn get(
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
     let allocation: Allocation = app.ipam(&caller).show(caller, id, claim).await?;
-    Ok(shown(&allocation))
+    Ok(found(&allocation))
 }
 
 /// Change an allocation

@@ -13,10 +13,13 @@ use tracing::Instrument as _;
 
 use super::{
     admission,
+    conditional::{self, Had},
+    cors::Crossing,
     error::{self, Refusal},
     host, key, limits,
     listen::Peer,
     metrics::Counted,
+    paging,
     request_id::{Named, RequestId},
 };
 use crate::app::App;
@@ -33,8 +36,15 @@ pub(crate) async fn everything(
     let counted = Counted::begin(&app, &request);
     let named = Named::begin(&mut request);
     let is_encrypted = note_way(&app, &mut request);
-    let answer = limits::within(request, |request| from_somebody(&app, request, next));
-    let mut response = answer.instrument(named.span()).await;
+    let crossing = Crossing::of(&app, &request);
+    let mut response = match crossing.preflight() {
+        Some(response) => response,
+        None => {
+            let answer = limits::within(request, |request| from_somebody(&app, request, next));
+            answer.instrument(named.span()).await
+        }
+    };
+    crossing.tell(&mut response);
     error::finish(&mut response, named.id());
     named.end(&mut response);
     response
@@ -81,13 +91,17 @@ async fn from_somebody(app: &App, request: Request, next: Next) -> Response {
     response
 }
 
-/// Around the routes under `/api`: a key, a slot, and no answer to a change that could still be lost.
+/// Around the routes under `/api`: a key, a slot, conditions, and no answer to a change that could still be lost.
 pub(super) async fn api(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().copied();
-    let mut response = match key::require(&mut request) {
+    let (uri, had) = (request.uri().clone(), Had::of(&request));
+    let admitted =
+        key::require(&mut request).and_then(|()| conditional::require_if_match(&app, &request));
+    let response = match admitted {
         Ok(()) => with_slot(&app, request, next).await,
         Err(refusal) => refusal.into_response(),
     };
+    let mut response = had.answer(paging::link(&uri, response));
     // Here, since it can't be added to a body that is compressed further out.
     if let Some(id) = id {
         error::finish(&mut response, id);

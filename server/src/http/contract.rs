@@ -26,6 +26,7 @@ pub(super) fn complete(document: &mut Value) {
         let allowed = allowed(item);
         for (method, operation) in fields(item) {
             rights::describe(method, path, operation);
+            conditions(method, operation, &schemas);
             parameters(operation);
             if operation["operationId"] == "import_plan" {
                 let schema = &mut operation["requestBody"]["content"]["application/json"]["schema"];
@@ -67,6 +68,28 @@ fn allowed(item: &Value) -> String {
     .join(",")
 }
 
+/// What has an ETag may be read on the condition that it is another one.
+fn conditions(method: &str, operation: &mut Value, schemas: &Value) {
+    if method != "get" || !has_revision(&operation["responses"]["200"], schemas) {
+        return;
+    }
+    let parameter = json!({
+        "name": "if-none-match", "in": "header", "schema": { "type": "string" },
+        "description": "ETags of what the caller has already: if it is one of them, the answer is 304 without a body",
+    });
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.push(parameter);
+    }
+    operation["responses"]["304"] = json!({ "description": "It is what the caller has already" });
+}
+
+/// Whether the body of a reply has a revision, and so an ETag.
+fn has_revision(response: &Value, schemas: &Value) -> bool {
+    let schema = response["content"]["application/json"]["schema"]["$ref"].as_str();
+    let name = schema.and_then(|path| path.rsplit('/').next());
+    !schemas[name.unwrap_or_default()]["properties"]["revision"].is_null()
+}
+
 /// Queries are optional and never null; limits and ETags have their bounds.
 fn parameters(operation: &mut Value) {
     let is_batch = operation["operationId"] == "create_allocations";
@@ -87,9 +110,13 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["default"] = json!(DEFAULT_LIMIT);
             }
             Some("if-match") => {
-                parameter["schema"]["pattern"] = json!(r#"^("[0-9]{1,18}"|[*])$"#);
+                parameter["schema"]["pattern"] = json!(r#"^("[0-9]{1,18}(-[0-9a-f]{16})?"|[*])$"#);
                 parameter["schema"]["minLength"] = json!(1);
                 parameter["schema"]["examples"] = json!(["\"3\""]);
+            }
+            Some("if-none-match") => {
+                parameter["schema"]["minLength"] = json!(1);
+                parameter["schema"]["examples"] = json!(["\"3-9f86d081884c7d65\""]);
             }
             Some("idempotency-key") => {
                 let longest = if is_batch {
@@ -154,12 +181,12 @@ fn refusals(operation: &mut Value, has_key: bool) {
         let parameters = operation["parameters"].as_array();
         parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == name))
     };
-    let mut statuses = vec![400, 401, 403, 405, 500, 503, 504];
+    let mut statuses = vec![400, 401, 403, 405, 429, 500, 503, 504];
     if has_key || ["vrf", "vpc", "pool", "parent"].into_iter().any(takes) {
         statuses.extend([404, 410]);
     }
     if takes("if-match") {
-        statuses.push(412);
+        statuses.extend([412, 428]);
     }
     if takes("idempotency-key") {
         statuses.push(422);
@@ -220,18 +247,18 @@ fn replies(operation: &mut Value, schemas: &Value) {
             };
             response["description"] = json!(text);
         }
-        let schema = response["content"]["application/json"]["schema"]["$ref"].as_str();
-        let name = schema
-            .and_then(|path| path.rsplit('/').next())
-            .unwrap_or_default();
-        let mut names = vec!["X-Request-Id"];
-        if !schemas[name]["properties"]["revision"].is_null() && !is_batch {
+        let mut names = vec!["X-Request-Id", "RateLimit", "RateLimit-Policy"];
+        if status == "304" || (has_revision(response, schemas) && !is_batch) {
             names.push("ETag");
+        }
+        let schema = response["content"]["application/json"]["schema"]["$ref"].as_str();
+        if schema.is_some_and(|schema| schema.starts_with("#/components/schemas/Page_")) {
+            names.push("Link");
         }
         match status.as_str() {
             "201" => names.push("Location"),
             "401" => names.push("WWW-Authenticate"),
-            "503" | "504" => names.push("Retry-After"),
+            "429" | "503" | "504" => names.push("Retry-After"),
             _ => {}
         }
         // Looking up a missing body left null.
@@ -262,13 +289,31 @@ fn header(description: &str, schema: Value) -> Value {
 fn headers() -> Value {
     let mut headers = json!({
         "X-Request-Id": header("Finds the request in the server's log", json!({ "type": "string" })),
-        "ETag": header("The revision, for If-Match", json!({ "type": "string", "examples": ["\"1\""] })),
+        "ETag": header(
+            "The revision, for If-Match; in replies to reads with a hash of the body behind it, for If-None-Match",
+            json!({ "type": "string", "examples": ["\"1\"", "\"1-9f86d081884c7d65\""] }),
+        ),
+        "Link": header(
+            "The next page, if there is one (RFC 8288)",
+            json!({ "type": "string", "examples": ["<?limit=2&cursor=UUID>; rel=\"next\""] }),
+        ),
+        "RateLimit": header(
+            "If requests are limited: how many are left, and seconds until all are back",
+            json!({ "type": "string", "examples": ["\"token\";r=5999;t=1"] }),
+        ),
+        "RateLimit-Policy": header(
+            "If requests are limited: by what, how many, and in how many seconds",
+            json!({ "type": "string", "examples": ["\"token\";q=6000;w=60"] }),
+        ),
         "Location": header("Path of what was created", json!({ "type": "string", "format": "uri-reference" })),
         "WWW-Authenticate": header("How to show a key", json!({ "type": "string", "examples": ["Bearer"] })),
         "Retry-After": header("Seconds to wait before the next try", json!({ "type": "integer", "minimum": 0 })),
     });
-    // A restored database waits for an operator, for an unknown time.
-    headers["Retry-After"]["required"] = json!(false);
+    // A restored database waits for an operator, for an unknown time. The last page has no next one, and most servers set no
+    // limits.
+    for name in ["Retry-After", "Link", "RateLimit", "RateLimit-Policy"] {
+        headers[name]["required"] = json!(false);
+    }
     headers
 }
 

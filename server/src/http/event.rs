@@ -19,6 +19,7 @@ use super::{
     error::Refusal,
     extract::Params,
     key::Watched,
+    paging::Paged,
     reply::{self, Wanted},
     stream::{LineByLine, accepts, lines},
 };
@@ -50,12 +51,12 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<EventFilter>,
-) -> Result<Json<Page<Event>>, Refusal> {
+) -> Result<Paged<Event>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam(&caller).read().await?;
     let (items, next) =
         db::event::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
-    Ok(Json(Page {
+    Ok(Paged(Page {
         items,
         next_cursor: next.map(|id| id.to_string()),
     }))

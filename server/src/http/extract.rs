@@ -185,7 +185,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Maker {
     }
 }
 
-/// The revision in If-Match, if there is one. `*` matches any.
+/// The revision in If-Match, if there is one, with which each ETag begins. `*` matches any.
 pub(super) struct IfMatch(pub(super) Option<i64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
@@ -199,10 +199,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         if text == "*" {
             return Ok(Self(None));
         }
+        // Behind a dash is the hash of a body, which may be another one though nobody has changed anything.
         let revision = text
             .strip_prefix('"')
             .and_then(|text| text.strip_suffix('"'))
-            .and_then(|text| text.parse().ok());
+            .and_then(|text| text.split('-').next()?.parse().ok());
         match revision {
             Some(revision) => Ok(Self(Some(revision))),
             None => Err(Refusal::new(

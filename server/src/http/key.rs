@@ -11,7 +11,7 @@ use axum::{
 use ipam_shared::{api::event::Source, error::Code};
 use uuid::Uuid;
 
-use super::{error::Refusal, listen::Peer, request_id::RequestId, rights, source, transfer};
+use super::{error::Refusal, listen::Peer, pace, request_id::RequestId, rights, source, transfer};
 use crate::{
     app::App,
     auth::{self, Denied},
@@ -33,7 +33,7 @@ pub(crate) fn shown(request: &Extensions) -> Result<Arc<Principal>, Denied> {
     }
 }
 
-/// Checks the key of each request, once. A connection that shows the right one, on whatever path, is kept when others have
+/// Checks the key of each request, once, and counts the request for whoever made it. A connection that shows the right one, on whatever path, is kept when others have
 /// to make room. Wrong keys cost time, and are counted and logged with their address. The right key is never delayed, so
 /// nobody is locked out by others at the same address.
 pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Response {
@@ -48,10 +48,21 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
     {
         peer.trust();
     }
+    let counted = pace::count_request(app, &request, checked.as_deref());
     request.extensions_mut().insert(Shown(checked));
-    let mut response = next.run(request).await;
+    let mut response = match counted {
+        Ok(standing) => {
+            let mut response = next.run(request).await;
+            if let Some(standing) = standing {
+                standing.tell(&mut response);
+            }
+            response
+        }
+        Err(exceeded) => exceeded.refuse(request.uri().path()),
+    };
     match (response.status(), &asked.checked) {
-        (StatusCode::UNAUTHORIZED, Err(Denied::Wrong)) => {
+        // A wrong key that is refused for another reason costs as much: else that would be the quicker way to try keys.
+        (StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS, Err(Denied::Wrong)) => {
             wrong_key(app, peer.as_ref(), asked.request_id).await;
         }
         (StatusCode::UNAUTHORIZED, Err(Denied::Expired { actor, source, .. })) => {

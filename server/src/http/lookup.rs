@@ -10,7 +10,7 @@ use ipam_shared::{
     page::Page,
 };
 
-use super::{error::Refusal, extract::Params, reply::limit};
+use super::{error::Refusal, extract::Params, paging::Paged, reply::limit};
 use crate::{
     app::App,
     domain::{Caller, lookup::HistoryCursor},
@@ -48,7 +48,7 @@ pub(super) async fn history(
     State(app): State<App>,
     caller: Caller,
     Params(query): Params<HistoryQuery>,
-) -> Result<Json<Page<Holder>>, Refusal> {
+) -> Result<Paged<Holder>, Refusal> {
     let limit = limit(query.limit)?;
     let cidr = asked(query.ip, query.cidr)?;
     let cursor = query.cursor.as_deref().map(place).transpose()?;
@@ -61,7 +61,7 @@ pub(super) async fn history(
         let place = serde_json::to_vec(&next).unwrap_or_default();
         URL_SAFE_NO_PAD.encode(place)
     });
-    Ok(Json(Page { items, next_cursor }))
+    Ok(Paged(Page { items, next_cursor }))
 }
 
 fn asked(ip: Option<IpAddr>, cidr: Option<Cidr>) -> Result<Cidr, Error> {

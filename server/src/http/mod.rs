@@ -5,7 +5,9 @@
 pub(crate) mod admission;
 pub mod allocation;
 pub(crate) mod around;
+mod conditional;
 mod contract;
+mod cors;
 pub mod error;
 pub mod event;
 mod extract;
@@ -19,6 +21,8 @@ pub mod lookup;
 mod metrics;
 pub mod openapi;
 pub mod ownership;
+pub(crate) mod pace;
+mod paging;
 pub mod pool;
 pub mod profile;
 mod proof;
@@ -129,8 +133,9 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 
 /// Compresses replies that are large enough to gain from it, for clients that ask for that.
 pub(crate) fn compress() -> CompressionLayer<impl Predicate> {
-    let may_wait = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
-        extensions.get::<stream::LineByLine>().is_none()
+    let may_wait = |status: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
+        // What has no body has no length either, which could be any.
+        status != StatusCode::NOT_MODIFIED && extensions.get::<stream::LineByLine>().is_none()
     };
     CompressionLayer::new().compress_when(
         SizeAbove::new(COMPRESSED)

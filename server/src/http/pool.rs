@@ -1,6 +1,6 @@
 //! `/api/v1/pools`.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ipam_shared::{
     api::pool::{NewPool, Pool, PoolFilter, PoolPatch},
@@ -10,7 +10,8 @@ use ipam_shared::{
 use super::{
     error::Refusal,
     extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
-    reply::{label, limit, made, not_a_cursor, page, shown},
+    paging::{Paged, page},
+    reply::{found, label, limit, made, not_a_cursor, shown},
 };
 use crate::{
     app::App,
@@ -49,7 +50,7 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<PoolFilter>,
-) -> Result<Json<Page<Pool>>, Refusal> {
+) -> Result<Paged<Pool>, Refusal> {
     let limit = limit(filter.limit)?;
     let label = label(filter.label.as_deref())?;
     let after = filter.cursor.as_deref().map(place).transpose()?;
@@ -88,7 +89,7 @@ pub(super) async fn get(
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
     let pool: Pool = app.ipam(&caller).show(caller, key, claim).await?;
-    Ok(shown(&pool))
+    Ok(found(&pool))
 }
 
 /// Change a pool

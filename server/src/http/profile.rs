@@ -1,6 +1,6 @@
 //! `/api/v1/profiles`.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::profile::{NewProfile, Profile, ProfileFilter, ProfilePatch},
     page::Page,
@@ -9,7 +9,8 @@ use ipam_shared::{
 use super::{
     error::Refusal,
     extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
-    reply::{Wanted, by_id, made, page, shown},
+    paging::{Paged, page},
+    reply::{Wanted, by_id, found, made, shown},
 };
 use crate::{
     app::App,
@@ -44,7 +45,7 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<ProfileFilter>,
-) -> Result<Json<Page<Profile>>, Refusal> {
+) -> Result<Paged<Profile>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam(&caller).read().await?;
     let items = db::profile::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
@@ -70,7 +71,7 @@ pub(super) async fn get(
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
     let profile: Profile = app.ipam(&caller).show(caller, key, claim).await?;
-    Ok(shown(&profile))
+    Ok(found(&profile))
 }
 
 /// Change a profile

@@ -7,13 +7,34 @@ use axum::{
 };
 use ipam_shared::{
     api::ownership::Owned,
-    page::{DEFAULT_LIMIT, MAX_LIMIT, Page},
+    page::{DEFAULT_LIMIT, MAX_LIMIT},
 };
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
+use super::error::Refusal;
 use crate::error::Error;
 
-/// Something that exists, with the ETag of its revision.
+/// Something that was asked for, with an ETag for this state of it: the revision, which is what If-Match compares, and a hash
+/// of the body. The revision alone would not do, since what a body counts, such as the used addresses of a pool, changes
+/// without it.
+pub(super) fn found<T: Owned + Serialize>(thing: &T) -> Response {
+    let body = match serde_json::to_vec(thing) {
+        Ok(body) => body,
+        Err(error) => return Refusal::from(Error::Internal(error.into())).into_response(),
+    };
+    let hash = Sha256::digest(&body);
+    let hash = u64::from_be_bytes(*hash.first_chunk().unwrap_or(&[0; 8]));
+    let etag = format!("\"{}-{hash:016x}\"", thing.revision());
+    let json = HeaderValue::from_static("application/json");
+    let mut response = ([(header::CONTENT_TYPE, json)], body).into_response();
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// What was made or changed, with the ETag of its revision.
 pub(super) fn shown<T: Owned + Serialize>(thing: &T) -> Response {
     let mut response = Json(thing).into_response();
     if let Ok(value) = HeaderValue::from_str(&format!("\"{}\"", thing.revision())) {
@@ -68,13 +89,6 @@ pub(super) fn limit(wanted: Option<u16>) -> Result<u16, Error> {
 /// Not the end of a previous page.
 pub(super) fn not_a_cursor() -> Error {
     Error::Invalid("cursor takes the next_cursor of the page before".to_owned())
-}
-
-/// A page, and the cursor of the next one: a page that is not full is the last.
-pub(super) fn page<T>(items: Vec<T>, limit: u16, cursor: impl Fn(&T) -> String) -> Json<Page<T>> {
-    let is_full = items.len() == usize::from(limit);
-    let next_cursor = items.last().filter(|_| is_full).map(cursor);
-    Json(Page { items, next_cursor })
 }
 
 /// The cursor of a list in the order of ids.

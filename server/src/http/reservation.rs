@@ -1,6 +1,6 @@
 //! `/api/v1/reservations`.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::reservation::{NewReservation, Reservation, ReservationFilter, ReservationPatch},
     ids::ReservationId,
@@ -10,7 +10,8 @@ use ipam_shared::{
 use super::{
     error::Refusal,
     extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
-    reply::{Wanted, by_id, label, made, page, shown},
+    paging::{Paged, page},
+    reply::{Wanted, by_id, found, label, made, shown},
 };
 use crate::{
     app::App,
@@ -49,7 +50,7 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<ReservationFilter>,
-) -> Result<Json<Page<Reservation>>, Refusal> {
+) -> Result<Paged<Reservation>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let label = label(filter.label.as_deref())?;
     let mut connection = app.ipam(&caller).read().await?;
@@ -88,7 +89,7 @@ pub(super) async fn get(
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
     let reservation: Reservation = app.ipam(&caller).show(caller, id, claim).await?;
-    Ok(shown(&reservation))
+    Ok(found(&reservation))
 }
 
 /// Change a reservation

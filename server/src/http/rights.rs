@@ -113,6 +113,12 @@ fn needed(method: &Method, path: &str) -> Option<Right> {
     TABLE.get(&(method, path)).copied()
 }
 
+/// Whether there is something behind a request, and not only the refusal that says that there is not.
+pub(super) fn is_operation(request: &Request) -> bool {
+    let path = request.extensions().get::<MatchedPath>();
+    path.is_some_and(|path| needed(request.method(), path.as_str()).is_some())
+}
+
 /// Whether somebody may make a request.
 ///
 /// # Errors

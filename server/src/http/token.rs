@@ -10,7 +10,8 @@ use super::{
     error::Refusal,
     extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
     key::Shown,
-    reply::{Wanted, by_id, made, page, shown},
+    paging::{Paged, page},
+    reply::{Wanted, by_id, found, made, shown},
 };
 use crate::{
     app::App,
@@ -45,7 +46,7 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<TokenFilter>,
-) -> Result<Json<Page<Token>>, Refusal> {
+) -> Result<Paged<Token>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam(&caller).read().await?;
     let items = db::token::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
@@ -69,7 +70,7 @@ pub(super) async fn get(
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
     let token: Token = app.ipam(&caller).show(caller, key, claim).await?;
-    Ok(shown(&token))
+    Ok(found(&token))
 }
 
 /// Change a token

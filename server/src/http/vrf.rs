@@ -1,6 +1,6 @@
 //! `/api/v1/vrfs`.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::vrf::{NewVrf, Vrf, VrfFilter, VrfPatch},
     page::Page,
@@ -9,7 +9,8 @@ use ipam_shared::{
 use super::{
     error::Refusal,
     extract::{Body, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim},
-    reply::{Wanted, by_id, made, page, shown},
+    paging::{Paged, page},
+    reply::{Wanted, by_id, found, made, shown},
 };
 use crate::{
     app::App,
@@ -43,7 +44,7 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     Params(filter): Params<VrfFilter>,
-) -> Result<Json<Page<Vrf>>, Refusal> {
+) -> Result<Paged<Vrf>, Refusal> {
     let wanted = Wanted::new(filter.limit, filter.cursor.as_deref())?;
     let mut connection = app.ipam(&caller).read().await?;
     let items = db::vrf::list(&mut connection, &filter, wanted.after, wanted.limit).await?;
@@ -67,7 +68,7 @@ pub(super) async fn get(
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
     let vrf: Vrf = app.ipam(&caller).show(caller, key, claim).await?;
-    Ok(shown(&vrf))
+    Ok(found(&vrf))
 }
 
 /// Change a VRF

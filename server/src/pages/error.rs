@@ -12,7 +12,7 @@ use ipam_shared::error::Code;
 use super::{assets::Assets, page};
 use crate::{
     error::{Conflict, Error},
-    http::{error::log, request_id::RequestId},
+    http::{error::log, pace::Exceeded, request_id::RequestId},
 };
 
 /// Why there is no page.
@@ -45,6 +45,12 @@ impl Failure {
     /// The signed-in user may not do that.
     pub(super) fn forbidden(message: &str) -> Self {
         Self::new(Code::Forbidden, message)
+    }
+
+    /// One request too many.
+    pub(super) fn too_many(exceeded: &Exceeded) -> Response {
+        let failure = Self::new(Code::RateLimited, &exceeded.detail);
+        exceeded.tell(failure.into_response())
     }
 
     /// The form was not sent from a page of this session.
@@ -119,6 +125,8 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         request_id: id.map(RequestId::text).unwrap_or_default(),
     });
     let mut page = (response.status(), page).into_response();
+    page.headers_mut()
+        .extend(std::mem::take(response.headers_mut()));
     page.extensions_mut().insert(failure.code);
     page
 }

@@ -199,6 +199,18 @@ fn position<T: std::str::FromStr>(text: &str) -> Result<Option<T>, Failure> {
         .map_err(|_| Failure::invalid("the address of this page is incomplete"))
 }
 
+/// One of our pages, whatever a link asks for: nobody is redirected elsewhere after signing in.
+fn local(next: &str) -> &str {
+    let plain = next
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if plain && next.starts_with("/ui/") && !next.contains("//") && !next.starts_with("/ui/sign-") {
+        next
+    } else {
+        "/"
+    }
+}
+
 /// A text as the value of a query parameter.
 fn query_value(text: &str) -> String {
     let mut value = String::with_capacity(text.len());
@@ -256,5 +268,26 @@ mod tests {
     fn query_values_hold_anything() {
         assert_eq!(query_value("10.0.0.0/16"), "10.0.0.0/16");
         assert_eq!(query_value("a&b=c ü"), "a%26b%3Dc%20%C3%BC");
+    }
+
+    #[test]
+    fn nobody_is_sent_elsewhere_after_signing_in() {
+        for next in ["/ui/vpcs", "/ui/allocations?vpc=a&q=10.0.0.1"] {
+            assert_eq!(local(next), next);
+        }
+        for next in [
+            "",
+            "/",
+            "//evil.example",
+            "/ui//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/ui/\\evil",
+            "/ui/sign-out",
+            "/ui/a\nb",
+            "/docs",
+        ] {
+            assert_eq!(local(next), "/");
+        }
     }
 }

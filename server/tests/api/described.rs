@@ -11,10 +11,13 @@ use crate::support::Reply;
 static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
 
 /// Headers that say something about a reply, and that clients act upon.
-const HEADERS: [&str; 6] = [
+const HEADERS: [&str; 9] = [
     "Allow",
     "ETag",
+    "Link",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "WWW-Authenticate",
     "X-Request-Id",

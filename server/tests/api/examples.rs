@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use ipam_server::manners::Manners;
 use serde_json::{Map, Value, json};
 
 use crate::support::{
@@ -567,14 +568,33 @@ async fn ends(all: &mut Examples<'_>, reserved: &str) {
     .await;
 }
 
+/// The refusals of a server that demands conditions of changes, and limits its callers.
+async fn ask_where_much_is_demanded() -> BTreeMap<String, Value> {
+    // With a limit that is so high that it is said to end in a second, however slow this machine is.
+    let demanding = Manners::default()
+        .requiring_if_match(true)
+        .with_limits(240, 0);
+    let api = Api::with_manners(demanding).await;
+    let mut all = Examples::new(&api);
+    let primary = format!("{POOLS}/primary");
+    all.ask("delete_pool", ("DELETE", &primary), &[], Value::Null)
+        .await;
+    while !all.problems.contains_key("rate_limited") {
+        all.ask("whoami", ("GET", "/api/v1/whoami"), &[], Value::Null)
+            .await;
+    }
+    all.problems
+}
+
 #[tokio::test]
 async fn the_examples_of_the_document_are_what_is_answered() {
     let api = Api::start().await;
     let Examples {
         operations,
-        problems,
+        mut problems,
         ..
     } = ask_all(&api).await;
+    problems.extend(ask_where_much_is_demanded().await);
     let document = ipam_server::http::openapi::document();
     // Every operation with a body to send or to get has one.
     for item in document["paths"].as_object().unwrap().values() {

@@ -11,6 +11,7 @@ mod described;
 mod examples;
 mod lists;
 mod lookup;
+mod manners;
 mod metrics;
 mod nesting;
 mod outage;

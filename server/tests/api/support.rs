@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router, secret::Peppers};
+use ipam_server::{
+    app::App, auth::Auth, domain::Ipam, manners::Manners, router::router, secret::Peppers,
+};
 use ipam_testing::TestDatabase;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
@@ -114,6 +116,15 @@ impl Api {
 
     /// With that many connections to the database.
     pub(crate) async fn with_connections(connections: u32) -> Self {
+        Self::asking(Manners::default(), connections).await
+    }
+
+    /// Where that is asked of clients.
+    pub(crate) async fn with_manners(manners: Manners) -> Self {
+        Self::asking(manners, 4).await
+    }
+
+    async fn asking(manners: Manners, connections: u32) -> Self {
         let database = Arc::new(TestDatabase::new().await);
         // As the role that servers are to have, so that each test shows that it suffices.
         let pool = PgPoolOptions::new()
@@ -121,7 +132,10 @@ impl Api {
             .connect_lazy_with(server_role::of(&database).await);
         let ipam = Ipam::new(pool).with_peppers(peppers());
         let address = ([127, 0, 0, 1], 8000).into();
-        let router = router(App::new(ipam.clone(), Auth::new(KEY)).listening_on(address));
+        let app = App::new(ipam.clone(), Auth::new(KEY))
+            .listening_on(address)
+            .with_manners(manners);
+        let router = router(app);
         Self {
             router,
             ipam,

@@ -34,7 +34,7 @@ async fn a_token_is_shown_once_used_changed_and_revoked() {
     assert!(secret.contains(made["public_id"].as_str().unwrap()));
     let path = format!("{TOKENS}/{}", made["id"].as_str().unwrap());
     let shown = api.get(&path).await;
-    assert_eq!(shown.header("etag"), "\"1\"");
+    assert!(shown.header("etag").starts_with("\"1-"));
     let shown = shown.ok(200);
     assert_eq!(shown["secret"], Value::Null, "{shown}");
     assert!(!api.get(TOKENS).await.text.contains(&secret));

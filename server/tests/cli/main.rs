@@ -24,7 +24,9 @@ pub(crate) struct Cli {
 impl Cli {
     pub(crate) async fn start() -> Self {
         let database = TestDatabase::new().await;
-        let server = TestServer::start(&database).await;
+        // Every call has to work where the operator demands a condition of each change.
+        let strict = [("IPAM_REQUIRE_IF_MATCH", "true")];
+        let server = TestServer::start_with(&database.url(), &strict).await;
         Self {
             server,
             _database: database,
