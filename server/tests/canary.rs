@@ -92,6 +92,13 @@ async fn no_secret_is_left_anywhere() {
         vec![format!("{url}/api/v1/vrfs?api_key={secret}")],
         vec![format!("{url}/api/v1/vrfs/{secret}")],
         vec![format!("{url}/{secret}")],
+        vec![format!("{url}/api/v1/pools/{}", TestServer::API_KEY)],
+        vec![format!("{url}/ui/pools/{}", TestServer::API_KEY)],
+        vec![
+            "--request".to_owned(),
+            "DELETE".to_owned(),
+            format!("{url}/vpcs/{}", TestServer::API_KEY),
+        ],
         vec!["--data".to_owned(), body, format!("{url}/api/v1/tokens")],
         vec![
             "--header".to_owned(),
@@ -223,7 +230,14 @@ async fn no_secret_is_left_anywhere() {
     for (place, bytes) in &places {
         let text = String::from_utf8_lossy(bytes);
         for (what, canary) in &canaries {
-            assert!(!text.contains(canary), "{what} is in {place}");
+            let line = text.lines().find(|line| line.contains(canary));
+            let line = line.map(|line| {
+                line.replace(canary, "CANARY")
+                    .chars()
+                    .take(500)
+                    .collect::<String>()
+            });
+            assert_eq!(line, None, "{what} is in {place}");
         }
     }
     // What is no secret is found there, so the search works: the public id.
