@@ -7,6 +7,12 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
+/// As an in-memory value, which can't hold integers of 2^64 and more: such numbers of addresses, which only IPv6 has, are
+/// rounded.
+pub(crate) fn rounded(value: &impl serde::Serialize) -> serde_json::Result<serde_json::Value> {
+    serde_json::from_str(&serde_json::to_string(value)?)
+}
+
 /// Reads `T`, and accepts only objects for its structs, however deeply nested.
 #[derive(Debug)]
 pub(crate) struct Strict<T>(pub(crate) T);

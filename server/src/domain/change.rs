@@ -19,6 +19,7 @@ use super::{Caller, Ipam};
 use crate::{
     db::{self, Transaction, error::is_unknown, event::Event, lock::Locks, scope},
     error::{Error, Result},
+    json::rounded,
     rights::Scope,
 };
 
@@ -189,7 +190,7 @@ impl Caller {
 }
 
 fn json(value: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|error| Error::Internal(error.into()))
+    rounded(value).map_err(|error| Error::Internal(error.into()))
 }
 
 /// Checks that a limited caller sees what it is about to change: what it does not see does not exist for it. Called under

@@ -10,7 +10,7 @@ use ipam_shared::error::{Code, Problem};
 use serde_json::json;
 
 use super::request_id::RequestId;
-use crate::{app::App, error::Error};
+use crate::{app::App, error::Error, json::rounded};
 
 /// A refusal of `/api`.
 #[derive(Debug)]
@@ -71,19 +71,12 @@ fn details(error: &Error) -> serde_json::Value {
         }
         Error::Overlap { conflicts, .. } => json!({ "conflicts": conflicts }),
         Error::Exhausted(pools) => {
-            json!({ "pools": pools.iter().map(rounded).collect::<Vec<_>>() })
+            json!({ "pools": rounded(pools).unwrap_or_default() })
         }
         Error::InUse { users, .. } => json!({ "users": users }),
         Error::Stale { now } => json!({ "revision": now }),
         _ => serde_json::Value::Null,
     }
-}
-
-/// As an in-memory value, which can't hold integers of 2^64 and more: such numbers of addresses, which only IPv6 has, are
-/// rounded.
-fn rounded(value: &impl serde::Serialize) -> serde_json::Value {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
 }
 
 /// A problem as a reply. The request's id is added by [`finish`], which knows it.

@@ -12,7 +12,8 @@ use super::{
     Section, Shell,
     error::Failure,
     filters, page,
-    session::{Posted, SignedIn, signed_out},
+    session::{Posted, SignedIn},
+    sign_in::signed_out,
 };
 use crate::{app::App, db::session::Session, front::Reached};
 

@@ -14,6 +14,7 @@ mod map;
 mod overview;
 mod pool;
 mod session;
+mod sign_in;
 mod snippet;
 mod vpcs;
 
@@ -54,8 +55,8 @@ pub fn routes(app: &App) -> Router<App> {
             "/ui/vpcs/{id}/delete",
             get(vpcs::confirm_delete).post(vpcs::delete),
         )
-        .route("/ui/sign-in", get(session::form).post(session::sign_in))
-        .route("/ui/sign-out", post(session::sign_out))
+        .route("/ui/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/ui/sign-out", post(sign_in::sign_out))
         .route("/ui/sessions", get(account::show).post(account::end))
         .route("/ui/{*rest}", any(no_such_page))
         .layer(middleware::from_fn_with_state(

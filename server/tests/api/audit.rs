@@ -162,6 +162,16 @@ async fn an_event_says_what_was_there_before_and_what_came() {
         );
     }
 
+    // More addresses than 64 bits count.
+    let pool = json!({"name": "six", "ranges": ["fd00:1234::/32"]});
+    api.post(POOLS, &pool).await.ok(201);
+    api.delete(&format!("{POOLS}/six")).await.ok(204);
+    let event = last(&api, "pool.delete").await;
+    assert_eq!(
+        event["detail"]["before"]["ranges"][0], "fd00:1234::/32",
+        "{event}"
+    );
+
     let reservation = json!({"cidr": "172.20.0.0/24", "reason": "one", "labels": {"a": "b"}});
     let made = api.post(RESERVATIONS, &reservation).await.ok(201);
     let of_it = format!("{RESERVATIONS}/{}", made["id"].as_str().unwrap());

@@ -569,8 +569,8 @@ async fn what_fails_halfway_leaves_nothing_behind() {
         ),
         before
     );
-    api.verify().await;
     api.sql("drop trigger fail on block").await;
+    api.verify().await;
     assert_eq!(import(&api, file).await["created"]["allocations"], 2000);
     api.verify().await;
 }
