@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use ipam_shared::secret::Secret;
+
 use crate::{
     auth::{Auth, Denied},
     domain::{
@@ -17,7 +19,6 @@ use crate::{
     },
     front::Front,
     rights::Caller,
-    secret::Secret,
 };
 
 /// What every handler can reach. Each layer and each handler clones it, which is one counter.
