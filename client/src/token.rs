@@ -26,6 +26,7 @@ impl Noun for Token {
             && is(patch.roles.as_ref(), &self.roles)
             && is(patch.limits.as_ref(), &self.limits)
             && patch.expires_at.is_none_or(|at| self.expires_at == at)
+            && (patch.secret.as_ref()).is_none_or(|secret| secret.public_id() == self.public_id)
     }
 }
 
@@ -38,8 +39,8 @@ impl Named for Token {
 }
 
 impl Client {
-    /// Creates a token, whose secret only the reply has. Repeating it is safe: until it is confirmed, the same request of the
-    /// same owner returns the same token with a new secret.
+    /// Creates a token, whose secret only the reply has, or the request. Repeating it is safe: until it is confirmed, the same request of the
+    /// same owner returns the same token with a new secret, or that of the request.
     pub async fn create_token(&self, request: &NewToken) -> Result<Created<Token>, Error> {
         self.create(request).await
     }

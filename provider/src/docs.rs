@@ -48,6 +48,16 @@ pub(crate) fn pages(
         })?;
         pages.insert(page_path("data-sources", name, &prefix), page);
     }
+    for (name, schema) in &description.ephemeral_resources {
+        let folder = examples.join("ephemeral-resources").join(name);
+        let page = body(&Page {
+            title: &format!("{name} Ephemeral Resource - {provider}"),
+            heading: &format!("{name} (Ephemeral Resource)"),
+            schema,
+            examples: &several(&folder, "ephemeral-resource")?,
+        })?;
+        pages.insert(page_path("ephemeral-resources", name, &prefix), page);
+    }
     for (name, schema) in &description.list_resources {
         let folder = examples.join("list-resources").join(name);
         let example = folder.join("list-resource.tfquery.hcl");
@@ -325,7 +335,8 @@ mod tests {
         let schemas = [&description.provider]
             .into_iter()
             .chain(description.resources.values())
-            .chain(description.data_sources.values());
+            .chain(description.data_sources.values())
+            .chain(description.ephemeral_resources.values());
         for schema in schemas {
             let mut all = Vec::new();
             every(&schema.body.attributes, &mut all);

@@ -6,6 +6,7 @@ mod command;
 mod connection;
 mod data_sources;
 mod docs;
+mod ephemeral;
 mod framework;
 mod functions;
 mod lists;

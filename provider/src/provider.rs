@@ -1,23 +1,23 @@
-//! The provider: its settings, resources, data sources, lists and functions.
+//! The provider: its settings, resources, ephemeral resources, data sources, lists and functions.
 
 use std::{collections::BTreeMap, env, time::Duration};
 
 use ipam_client::{Client, Error, Settings, SettingsError};
 use ipam_shared::api::ownership::Owner;
 use tfplugin::{
-    Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, Field, Function,
-    ListResource, Number, Provider, Resource, Result, Schema, Text, Type, Value, async_trait,
-    object,
+    Attribute, Configure, Context, DataSource, Diagnostic, Diagnostics, EphemeralResource, Field,
+    Function, ListResource, Number, Provider, Resource, Result, Schema, Text, Type, Value,
+    async_trait, object,
 };
 
 use crate::{
     connection::Connection,
-    data_sources,
+    data_sources, ephemeral,
     framework::{failure::failure, labels, resource::NounResource},
     functions, lists,
     nouns::{
         allocation::resource::Allocation, pool::Pool, profile::Profile, reservation::Reservation,
-        vpc::Vpc, vrf::Vrf,
+        token::Token, vpc::Vpc, vrf::Vrf,
     },
     settings::{Adopt, Rename, owner},
 };
@@ -247,6 +247,7 @@ impl Provider for Ipam {
             Box::new(NounResource::<Pool>::new()),
             Box::new(NounResource::<Profile>::new()),
             Box::new(NounResource::<Reservation>::new()),
+            Box::new(NounResource::<Token>::new()),
             Box::new(NounResource::<Vpc>::new()),
             Box::new(NounResource::<Vrf>::new()),
         ]
@@ -254,6 +255,10 @@ impl Provider for Ipam {
 
     fn data_sources(&self) -> Vec<Box<dyn DataSource<Connection>>> {
         data_sources::all()
+    }
+
+    fn ephemeral_resources(&self) -> Vec<Box<dyn EphemeralResource<Connection>>> {
+        ephemeral::all()
     }
 
     fn list_resources(&self) -> Vec<Box<dyn ListResource<Connection>>> {

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use ipam_shared::api::event::Source;
+use ipam_shared::{api::event::Source, secret::Secret};
 
 use crate::{
     auth::{Auth, Denied},
@@ -20,7 +20,6 @@ use crate::{
     front::Front,
     manners::Manners,
     rights::Caller,
-    secret::Secret,
 };
 
 /// What every handler can reach. Each layer and each handler clones it, which is one counter.

@@ -46,6 +46,12 @@ pub enum Error {
         /// Imports it into Terraform.
         import_id: Option<String>,
     },
+    /// Another token has that secret, or one with the same public id.
+    #[error(
+        "another token has a secret with this public id, and no two tokens may share one, since a server could not tell them \
+         apart; make a new secret for this one"
+    )]
+    SecretTaken,
     /// It has a confirmed owner.
     #[error("{message}")]
     Claimed {
@@ -236,6 +242,7 @@ impl Error {
             Self::Forbidden(_) => Code::Forbidden,
             Self::Gone { .. } => Code::Gone,
             Self::NameTaken { .. } => Code::NameTaken,
+            Self::SecretTaken => Code::SecretTaken,
             Self::Claimed { .. } => Code::Claimed,
             Self::Overlap { .. } => Code::Overlap,
             Self::Exhausted(_) => Code::PoolExhausted,

@@ -48,6 +48,8 @@ codes! {
     Gone = "gone", 410, "It was deleted";
     /// The name is taken by something that was requested differently.
     NameTaken = "name_taken", 409, "The name is taken";
+    /// Another token has a secret with the same public id; no two tokens share one.
+    SecretTaken = "secret_taken", 409, "Another token has this secret";
     /// Another owner has confirmed it; `details.import_id` says how to take it over.
     Claimed = "claimed", 409, "It belongs to somebody else";
     /// The requested CIDR, or a part of it, is not free; `details.conflicts` names who has it.

@@ -10,6 +10,7 @@
 //! - [`api`]: request and reply bodies, a module per noun
 //! - [`error`]: the problem body that every refusal carries
 //! - [`page`]: cursor pages
+//! - [`secret`]: how secrets of tokens look
 
 pub mod api;
 pub mod cidr;
@@ -20,3 +21,4 @@ pub mod name;
 pub mod networks;
 pub mod page;
 pub mod pattern;
+pub mod secret;

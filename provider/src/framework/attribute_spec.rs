@@ -22,6 +22,8 @@ pub(crate) struct AttributeSpec {
     inner: Vec<Self>,
     /// Chosen when the thing is created: no change of the thing changes it, though it may be renamed.
     pub(crate) is_place: bool,
+    /// Only said, and known to nobody but the configuration: data sources have nothing to show.
+    pub(crate) is_written: bool,
 }
 
 impl AttributeSpec {
@@ -41,6 +43,7 @@ impl AttributeSpec {
             check: None,
             inner: Vec::new(),
             is_place: false,
+            is_written: false,
         }
     }
 
@@ -65,6 +68,22 @@ impl AttributeSpec {
         }
     }
 
+    /// One object. Set next whether it is required or computed.
+    pub(crate) fn object(
+        name: &'static str,
+        inner: Vec<Self>,
+        flags: fn(Attribute) -> Attribute,
+        what: &'static str,
+        usage: &'static str,
+    ) -> Self {
+        let attributes = inner.iter().map(|spec| (spec.name, spec.of_resource()));
+        let attribute = flags(Attribute::nested(attributes));
+        Self {
+            inner,
+            ..Self::new(name, attribute, what, usage)
+        }
+    }
+
     /// Refuses a known value that is not a `T`.
     #[must_use]
     pub(crate) fn is<T: FromValue>(mut self) -> Self {
@@ -76,6 +95,13 @@ impl AttributeSpec {
     #[must_use]
     pub(crate) fn place(mut self) -> Self {
         self.is_place = true;
+        self
+    }
+
+    /// Only said.
+    #[must_use]
+    pub(crate) fn written(mut self) -> Self {
+        self.is_written = true;
         self
     }
 
@@ -228,6 +254,12 @@ pub(crate) fn name(what: &'static str) -> AttributeSpec {
         "1 to 128 characters, no `/`. Changed in place.",
     )
     .is::<Text<Name>>()
+}
+
+/// The name of a thing that keeps it.
+pub(crate) fn name_for_life(what: &'static str, usage: &'static str) -> AttributeSpec {
+    let attribute = Attribute::string().required().requires_replace();
+    AttributeSpec::new("name", attribute, what, usage).is::<Text<Name>>()
 }
 
 /// How many of something there are.

@@ -35,7 +35,8 @@ pub(crate) fn specs<N: Noun>() -> Vec<AttributeSpec> {
         "For whom it was created; null for nobody in particular.",
     );
     let shown = N::only_looked_up().into_iter().chain([owner]);
-    N::specs().into_iter().chain(shown).collect()
+    let known = N::specs().into_iter().filter(|spec| !spec.is_written);
+    known.chain(shown).collect()
 }
 
 /// All attributes that a data source shows, computed.

@@ -105,7 +105,9 @@ pub(crate) trait Noun: Send + Sync + 'static {
     }
 
     /// Adapts the fields of a creation, which are those of all attributes, to what the configuration asks for.
-    fn creation(_config: &Value, _fields: &mut Fields) {}
+    fn creation(_config: &Value, _fields: &mut Fields) -> Result<()> {
+        Ok(())
+    }
 
     /// Adapts the fields of a change, which are those of the attributes that differ, to the body.
     fn patch(_request: &Update, _patch: &mut Fields) -> Result<()> {

@@ -112,7 +112,7 @@ impl<N: Noun> Resource<Connection> for NounResource<N> {
         if N::HAS_LABELS {
             insert_labels(&mut fields, connection, planned)?;
         }
-        N::creation(&request.config, &mut fields);
+        N::creation(&request.config, &mut fields)?;
         let new: N::New = body(fields)?;
         let title = N::title(planned);
         let what = format!("create the {} {title}", N::WORD);

@@ -7,6 +7,7 @@ use ipam_shared::{
         pool::PoolFilter,
         profile::ProfileFilter,
         reservation::ReservationFilter,
+        token::TokenFilter,
         vpc::VpcFilter,
         vrf::VrfFilter,
     },
@@ -26,6 +27,7 @@ use crate::{
         pool::Pool,
         profile::Profile,
         reservation::Reservation,
+        token::Token,
         vpc::Vpc,
         vrf::Vrf,
     },
@@ -41,6 +43,7 @@ pub(crate) fn all() -> Vec<Box<dyn ListResource<Connection>>> {
         lists::<Pool>(),
         lists::<Profile>(),
         lists::<Reservation>(),
+        lists::<Token>(),
         lists::<Vpc>(),
         lists::<Vrf>(),
     ]
@@ -108,6 +111,7 @@ lists! {
         server("within", "Only those inside this network, such as `10.0.0.0/16`."),
         server("contains", "Only those that contain this address, such as `10.0.0.7`."),
     ];
+    Token, "tokens", TokenFilter, list_tokens, None, [NAME];
     Vpc, "VPCs", VpcFilter, list_vpcs, Some(By::Us), [
         NAME,
         us("vrf", "Only in the VRF of this name."),

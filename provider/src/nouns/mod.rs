@@ -6,5 +6,6 @@ pub(crate) mod allocation;
 pub(crate) mod pool;
 pub(crate) mod profile;
 pub(crate) mod reservation;
+pub(crate) mod token;
 pub(crate) mod vpc;
 pub(crate) mod vrf;

@@ -21,6 +21,7 @@ use ipam_shared::{
         pool::{Pool, PoolFilter},
         profile::{Profile, ProfileFilter},
         reservation::{Reservation, ReservationFilter},
+        token::{Token, TokenFilter},
         vpc::{Vpc, VpcFilter},
         vrf::{Vrf, VrfFilter},
     },
@@ -200,6 +201,7 @@ pub(crate) struct Reads {
     pools: Ahead<Pool>,
     profiles: Ahead<Profile>,
     reservations: Ahead<Reservation>,
+    tokens: Ahead<Token>,
     vpcs: Ahead<Vpc>,
     vrfs: Ahead<Vrf>,
 }
@@ -211,6 +213,7 @@ impl Reads {
         self.pools.forget().await;
         self.profiles.forget().await;
         self.reservations.forget().await;
+        self.tokens.forget().await;
         self.vpcs.forget().await;
         self.vrfs.forget().await;
     }
@@ -263,6 +266,7 @@ listed! {
     Pool: pools, PoolFilter, list_pools, Names;
     Profile: profiles, ProfileFilter, list_profiles, Ids;
     Reservation: reservations, ReservationFilter, list_reservations, Ids;
+    Token: tokens, TokenFilter, list_tokens, Ids;
     Vpc: vpcs, VpcFilter, list_vpcs, Ids;
     Vrf: vrfs, VrfFilter, list_vrfs, Ids;
 }

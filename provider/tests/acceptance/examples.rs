@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ipam_shared::secret::Secret;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 
@@ -16,7 +17,7 @@ use crate::stack::{Run, Stack, Workspace};
 
 /// What nobody may leave behind. VPCs that were made on first use stay.
 const LEFT: &str = "select (select count(*) from allocation) + (select count(*) from pool) + (select count(*) from vrf) \
-    + (select count(*) from reservation) + (select count(*) from profile)";
+    + (select count(*) from reservation) + (select count(*) from profile) + (select count(*) from token)";
 /// The id in examples.
 const ID: &str = "0190d6a5-8f0e-7cc0-a7a0-5d1e9b6f2c11";
 
@@ -126,6 +127,10 @@ fn taken_for_granted(resource: &str) -> Vec<(&'static str, Json)> {
     }
 }
 
+fn secret() -> String {
+    Secret::generate().unwrap().reveal().to_owned()
+}
+
 /// The whole life of the example of a resource, with each way to import it.
 async fn resource(name: &str) {
     let folder = format!("resources/{name}");
@@ -133,7 +138,7 @@ async fn resource(name: &str) {
         let stack = Stack::start().await;
         make(&stack, taken_for_granted(name)).await;
         let before = stack.count(LEFT).await;
-        let terraform = stack.workspace();
+        let terraform = stack.workspace().variable("TF_VAR_ci_secret", &secret());
         let text = read(&file);
         terraform.write(&text);
         lives(&terraform, &file, &text).await;
@@ -242,6 +247,7 @@ resources!(
     ipam_pool,
     ipam_profile,
     ipam_reservation,
+    ipam_token,
     ipam_vpc,
     ipam_vrf
 );
@@ -252,6 +258,7 @@ async fn data_sources() {
     let frankfurt = json!({"cidr": "10.0.240.0/20", "reason": "Data centre in Frankfurt", "labels": {"site": "fra1"}});
     let all = vec![
         ("vrfs", json!({"name": "dev"})),
+        ("tokens", json!({"name": "ci", "roles": ["allocator"]})),
         (
             "vpcs",
             json!({"name": "dev", "vrf": "dev", "labels": {"environment": "dev"}}),
@@ -282,6 +289,21 @@ async fn data_sources() {
                     file.display()
                 );
             }
+            terraform.destroy().await.succeeded();
+        }
+    }
+}
+
+#[tokio::test]
+async fn ephemeral_resources() {
+    for name in names("ephemeral-resources") {
+        let folder = format!("ephemeral-resources/{name}");
+        for file in files(&folder, "ephemeral-resource") {
+            let stack = Stack::start().await;
+            let terraform = stack.workspace();
+            let text = read(&file);
+            terraform.write(&text);
+            lives(&terraform, &file, &text).await;
             terraform.destroy().await.succeeded();
         }
     }
@@ -462,6 +484,45 @@ async fn for_each() {
     terraform.destroy().await.succeeded();
 }
 
+/// From one token to the next, with both for a while; and a secret that is changed in place.
+#[tokio::test]
+async fn tokens() {
+    let stack = Stack::start().await;
+    let before = stack.count(LEFT).await;
+    let secrets = json!({"a": secret(), "b": secret()});
+    let generations = ["[\"a\"]", "[\"a\", \"b\"]", "[\"b\"]"];
+    let mut terraform = stack
+        .workspace()
+        .variable("TF_VAR_secrets", &secrets.to_string());
+    let folder = root().join("guides/tokens");
+    copy(&folder, &terraform.path("."));
+    let file = folder.join("main.tf");
+    let valid = async |secret: &Json| {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let url = format!("{}/api/v1/whoami", stack.server.url());
+        let request = reqwest::Client::new().get(url);
+        let request = request.bearer_auth(secret.as_str().unwrap());
+        request.send().await.unwrap().status() == 200
+    };
+    let mut is_valid = Vec::new();
+    for generation in generations {
+        terraform = terraform.variable("TF_VAR_generations", generation);
+        lives(&terraform, &file, &read(&file)).await;
+        // Every server knows within a second.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        is_valid.push((valid(&secrets["a"]).await, valid(&secrets["b"]).await));
+    }
+    assert_eq!(is_valid, [(true, false), (true, true), (false, true)]);
+    let changed = json!({"b": secret()});
+    terraform = terraform.variable("TF_VAR_secrets", &changed.to_string());
+    terraform.plan_changes().await.says("public_id");
+    lives(&terraform, &file, &read(&file)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(valid(&changed["b"]).await && !valid(&secrets["b"]).await);
+    terraform.destroy().await.succeeded();
+    assert_eq!(stack.count(LEFT).await, before);
+}
+
 /// Tests with the mocks that users copy, without a server; and the mocks know everything that the provider has.
 #[tokio::test]
 async fn testing_with_mocks() {
@@ -496,6 +557,7 @@ fn every_folder_of_examples_is_of_a_kind_that_is_tested() {
     };
     let kinds = [
         "data-sources",
+        "ephemeral-resources",
         "functions",
         "guides",
         "provider",
@@ -517,6 +579,7 @@ fn every_folder_of_examples_is_of_a_kind_that_is_tested() {
         "gke",
         "importing",
         "testing",
+        "tokens",
     ];
     assert_eq!(names("guides"), all(&guides));
 }

@@ -162,6 +162,15 @@ resource "ipam_allocation" "built_in" {{
 resource "ipam_vpc" "shared" {{
   name = "shared"
 }}
+ephemeral "ipam_token_secret" "t" {{}}
+resource "ipam_token" "t" {{
+  name              = "ci-{text}"
+  description       = "variant {text}"
+  roles             = ["allocator"]
+  limits            = {{ pools = [ipam_pool.nodes.id], vpcs = ["vpc-*"] }}
+  secret_wo         = ephemeral.ipam_token_secret.t.secret
+  secret_wo_version = 1
+}}
 "#
     )
 }
@@ -191,7 +200,8 @@ impl Field {
              union all select profile_id::text from profile where name <> 'node-pod'
              union all select vpc_id::text from vpc
              union all select reservation_id::text from reservation
-             union all select allocation_id::text from allocation",
+             union all select allocation_id::text from allocation
+             union all select token_id::text from token",
         )
         .fetch_all(&mut connection)
         .await

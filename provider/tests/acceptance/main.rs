@@ -32,4 +32,5 @@ mod sizing;
 mod space;
 mod stack;
 mod terraform;
+mod tokens;
 mod whole;

@@ -103,6 +103,10 @@ impl Run {
     /// the database's clock, the limits of a type.
     fn is_well_put(&self) {
         let text = self.flat().replace("...", "");
+        // Terraform's own words about a provider that was killed before it said anything.
+        if text.contains("Unrecognized remote plugin message") {
+            return;
+        }
         for unwanted in ["..", "+00:00", "18446744073709551615"] {
             assert!(
                 !text.contains(unwanted),

@@ -60,6 +60,7 @@ async fn imports_by_every_identity() {
             "allocations",
             json!({"vpc": "prod", "name": "a", "hosts": 500}),
         ),
+        ("tokens", json!({"name": "ci", "roles": ["reader"]})),
     ] {
         stack.api(Method::POST, path, body).await;
     }
@@ -87,6 +88,11 @@ async fn imports_by_every_identity() {
             "vpc = \"prod\"\nname = \"a\"",
             "vpc = \"prod\"\nname = \"a\"\nhosts = 500",
         ),
+        (
+            "token",
+            "name = \"ci\"",
+            "name = \"ci\"\nroles = [\"reader\"]",
+        ),
     ];
     let blocks = all.map(|(kind, identity, config)| {
         format!(
@@ -99,7 +105,7 @@ async fn imports_by_every_identity() {
         .apply()
         .await
         .succeeded()
-        .says("6 imported, 0 added, 0 changed");
+        .says("7 imported, 0 added, 0 changed");
     terraform.plan_is_empty().await;
     // Two of a name, and which one is not said.
     let ambiguous = "import {\n  to = ipam_pool.it\n  identity = { name = \"corp\" }\n}\nresource \"ipam_pool\" \"it\" {\n  name = \"corp\"\n  ranges = [\"10.64.0.0/12\"]\n}\n";

@@ -42,5 +42,7 @@ mod space;
 mod stack;
 #[path = "../acceptance/terraform.rs"]
 mod terraform;
+#[path = "../acceptance/tokens.rs"]
+mod tokens;
 #[path = "../acceptance/whole.rs"]
 mod whole;

@@ -96,6 +96,12 @@ async fn furnished() -> Stack {
             "allocations",
             json!({"vpc": "dev", "name": "d", "profile": "one", "prefix_length": 24}),
         ),
+        (
+            "tokens",
+            json!({"name": "ci", "roles": ["allocator"], "limits": {"pools": ["default/corp", "team"], "vpcs": ["ci-*"]},
+                   "expires_at": "2099-01-01T00:00:00Z"}),
+        ),
+        ("tokens", json!({"name": "root", "roles": ["admin"]})),
     ] {
         stack.api(Method::POST, path, body).await;
     }
@@ -107,7 +113,7 @@ async fn finds_what_every_filter_lets_through() {
     let stack = furnished().await;
     let terraform = stack.workspace();
     terraform.write("");
-    let cases: [(&str, &str, &[&str]); 22] = [
+    let cases: [(&str, &str, &[&str]); 24] = [
         ("allocation", "", &["dev/d", "prod/a", "prod/b", "prod/c"]),
         (
             "allocation",
@@ -152,6 +158,8 @@ async fn finds_what_every_filter_lets_through() {
         ("vpc", "labels = { env = \"dev\" }", &["dev"]),
         ("vrf", "labels = { env = \"dev\" }", &["lab"]),
         ("profile", "", &["node-pod", "one"]),
+        ("token", "", &["ci", "root"]),
+        ("token", "name = \"CI\"", &["ci"]),
         (
             "reservation",
             "within = \"10.0.0.0/16\"",
@@ -200,6 +208,7 @@ async fn writes_the_configuration_of_everything_and_its_plan_changes_nothing() {
         ("vrf", "name = \"lab\""),
         ("profile", "name = \"one\""),
         ("reservation", ""),
+        ("token", ""),
     ];
     let blocks = lists.map(|(kind, config)| {
         format!(
@@ -213,16 +222,16 @@ async fn writes_the_configuration_of_everything_and_its_plan_changes_nothing() {
         .terraform(&["query", "-no-color", &out])
         .await
         .succeeded();
-    // 4 allocations, 5 pools, 2 VPCs, 1 VRF, 1 profile, 2 reservations.
+    // 4 allocations, 5 pools, 2 VPCs, 1 VRF, 1 profile, 2 reservations, 2 tokens.
     terraform
         .plan_changes()
         .await
-        .says("15 to import, 0 to add, 0 to change, 0 to destroy");
+        .says("17 to import, 0 to add, 0 to change, 0 to destroy");
     terraform
         .apply()
         .await
         .succeeded()
-        .says("15 imported, 0 added, 0 changed");
+        .says("17 imported, 0 added, 0 changed");
     terraform.plan_is_empty().await;
     let written = std::fs::read_to_string(terraform.path(FILE)).unwrap();
     // One size, as it was asked for, and nothing that is so without saying.
@@ -294,6 +303,7 @@ async fn every_example_finds_something() {
             "reservations",
             json!({"cidr": "10.0.240.0/20", "reason": "datacentre"}),
         ),
+        ("tokens", json!({"name": "ci", "roles": ["reader"]})),
         (
             "allocations",
             json!({"vpc": "prod", "name": "eks-main", "hosts": 500, "labels": labels}),
@@ -320,5 +330,5 @@ async fn every_example_finds_something() {
         }
         examples += 1;
     }
-    assert_eq!(examples, 6);
+    assert_eq!(examples, 7);
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use ipam_shared::secret::Secret;
 use ipam_testing::TestServer;
 use serde_json::{Value as Json, json};
 use tfplugin::driver::Driver;
@@ -67,6 +68,12 @@ impl Stack {
         .await;
         self.post("vpcs", json!({"name": "other", "labels": {"team": "a"}}))
             .await;
+        let limits = json!({"pools": ["whole"], "vpcs": ["dev*"], "labels": {"env": "dev"}});
+        self.post(
+            "tokens",
+            json!({"name": "ci", "roles": ["allocator", "reader"], "limits": limits}),
+        )
+        .await;
         let member = json!({"role": "main", "pool": "whole"});
         self.post("profiles", json!({"name": "flat", "members": [member]}))
             .await;
@@ -145,6 +152,9 @@ fn vrfs_and_vpcs() -> Vec<Filtered> {
             json!({"labels": {"env": "dev", "a": "b"}}),
             vec![],
         ),
+        ("ipam_tokens", "name", json!({}), vec!["ci"]),
+        ("ipam_tokens", "name", json!({"name": "CI"}), vec!["ci"]),
+        ("ipam_tokens", "name", json!({"name": "cd"}), vec![]),
         ("ipam_vpcs", "name", json!({}), vec!["dev", "other", "prod"]),
         ("ipam_vpcs", "name", json!({"name": "DEV"}), vec!["dev"]),
         (
@@ -374,6 +384,10 @@ async fn every_list_knows_owners_and_what_nobody_confirmed() {
             "ipam_allocation",
             json!({"vpc": "mine", "name": "mine", "prefix_length": 24}),
         ),
+        (
+            "ipam_token",
+            json!({"name": "mine", "roles": ["reader"], "secret_wo": Secret::generate().unwrap().reveal()}),
+        ),
     ] {
         let made = driver.create(ty, config).await.unwrap();
         let plural = format!("{ty}s");
@@ -426,6 +440,7 @@ async fn one_of_a_list_is_what_the_singular_shows() {
         ("ipam_vpc", json!({"name": "dev"})),
         ("ipam_pool", json!({"name": "cgnat", "vrf": "dev"})),
         ("ipam_profile", json!({"name": "node-pod"})),
+        ("ipam_token", json!({"name": "ci"})),
         ("ipam_reservation", json!({"within": "192.168.0.0/16"})),
         ("ipam_allocation", json!({"vpc": "dev", "name": "a"})),
     ] {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ipam_client::{Client, Settings};
+use ipam_shared::secret::Secret;
 use ipam_testing::{TestDatabase, TestServer};
 use serde_json::json;
 use tfplugin::driver::{Driver, UNKNOWN};
@@ -11,6 +12,10 @@ use crate::{
     BINARY, Stack,
     proxy::{Fault, Proxy},
 };
+
+fn secret() -> String {
+    Secret::generate().unwrap().reveal().to_owned()
+}
 
 #[tokio::test]
 async fn a_lost_reply_is_bridged_without_a_word() {
@@ -47,6 +52,11 @@ async fn a_lost_reply_is_bridged_without_a_word() {
             "ipam_vpc",
             json!({"name": "prod"}),
             "select count(*) from vpc where name = 'prod'",
+        ),
+        (
+            "ipam_token",
+            json!({"name": "ci", "roles": ["reader"], "secret_wo": secret()}),
+            "select count(*) from token",
         ),
     ] {
         let proxy = Proxy::start(stack.server.address(), "POST", Fault::LoseReply(1)).await;
@@ -106,6 +116,11 @@ async fn an_identity_imports_what_it_identifies() {
             vec!["cidr", "vrf"],
         ),
         ("ipam_reservation", reservation("dev"), vec!["cidr", "vrf"]),
+        (
+            "ipam_token",
+            json!({"name": "ci", "roles": ["reader"], "secret_wo": secret()}),
+            vec!["name"],
+        ),
     ] {
         let made = driver.create(ty, config).await.unwrap();
         let whole = made.identity.clone().unwrap();
@@ -255,4 +270,102 @@ async fn what_a_limit_holds_up_is_done_later() {
             began.elapsed()
         );
     }
+}
+
+/// Where the secret is told by something that is yet to be made, or in every run is another one.
+#[tokio::test]
+async fn the_plan_of_a_secret_says_what_it_can() {
+    const TOKEN: &str = "ipam_token";
+    let stack = Stack::start().await;
+    let driver = stack.provider().await;
+    let ask = |secret: serde_json::Value, version: serde_json::Value| json!({"name": "ci", "roles": ["reader"], "secret_wo": secret, "secret_wo_version": version});
+    let (one, two) = (secret(), secret());
+    let plan = driver.plan(TOKEN, None, ask(UNKNOWN.into(), json!(null)));
+    let plan = plan.await.unwrap();
+    assert_eq!(plan.values["public_id"], UNKNOWN);
+    assert_eq!(plan.values["secret_wo"], json!(null));
+    let driver = stack.provider().await;
+    let made = driver
+        .create(TOKEN, ask(json!(one), json!(null)))
+        .await
+        .unwrap();
+    assert_eq!(made.values["public_id"], one[5..17]);
+    for (secret, version, changes) in [
+        (json!(one), json!(null), false),
+        (json!(null), json!(null), false),
+        (json!(two), json!(null), true),
+        (json!(UNKNOWN), json!(null), true),
+        // Only noted.
+        (json!(two), json!(1), false),
+    ] {
+        let plan = driver.plan(TOKEN, Some(&made), ask(secret.clone(), version));
+        let is = plan.await.unwrap().values["public_id"].clone();
+        let wanted = if changes {
+            json!(UNKNOWN)
+        } else {
+            json!(one[5..17])
+        };
+        assert_eq!(is, wanted, "{secret}");
+    }
+    let noted = driver
+        .update(&made, ask(json!(two), json!(1)))
+        .await
+        .unwrap();
+    assert_eq!(noted.values["public_id"], one[5..17]);
+    let other = driver
+        .update(&noted, ask(json!(two), json!(2)))
+        .await
+        .unwrap();
+    assert_eq!(other.values["public_id"], two[5..17]);
+    // The reply is lost, and so the request repeated.
+    let proxy = Proxy::start(stack.server.address(), "PATCH", Fault::LoseReply(1)).await;
+    let driver = stack.provider_at(&proxy.url).await;
+    let back = driver
+        .update(&other, ask(json!(one), json!(3)))
+        .await
+        .unwrap();
+    assert!(proxy.hits() > 1);
+    assert_eq!(back.values["public_id"], one[5..17]);
+    assert_eq!(stack.count("select revision from token").await, 3);
+    let error = driver.update(&back, ask(json!(null), json!(4))).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("There is no secret to change to"), "{error}");
+}
+
+/// A run that is killed before its state has the token: the next one takes it over, with the secret that it has then.
+#[tokio::test]
+async fn an_interrupted_creation_is_taken_over_with_the_secret_of_the_next() {
+    let stack = Stack::start().await;
+    let ask = |secret: &str| json!({"name": "ci", "roles": ["reader"], "secret_wo": secret, "secret_wo_version": 1});
+    let (one, two) = (secret(), secret());
+    stack
+        .provider()
+        .await
+        .create("ipam_token", ask(&one))
+        .await
+        .unwrap();
+    let driver = stack.provider().await;
+    let made = driver.create("ipam_token", ask(&two)).await.unwrap();
+    assert_eq!(made.values["public_id"], two[5..17]);
+    assert_eq!(stack.count("select count(*) from token").await, 1);
+    driver.read(&made).await.unwrap().unwrap();
+    let error = stack.provider().await.create("ipam_token", ask(&one)).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("terraform import ADDRESS 'ci'"), "{error}");
+}
+
+/// Without a server, since it needs none.
+#[tokio::test]
+async fn a_secret_is_made_for_a_token() {
+    let driver = Driver::start(BINARY).await.unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let opened = driver.open("ipam_token_secret", json!({})).await.unwrap();
+        let text = opened.values["secret"].as_str().unwrap().to_owned();
+        let secret = Secret::parse(&text).unwrap();
+        assert_eq!(opened.values["public_id"], secret.public_id());
+        seen.insert(text);
+        driver.close(opened).await.unwrap();
+    }
+    assert_eq!(seen.len(), 3);
 }

@@ -12,6 +12,8 @@ use crate::error::Error;
 pub enum Meaning {
     /// The name is taken; which one depends on the request.
     NameTaken,
+    /// Another token has a secret with that public id.
+    SecretTaken,
     /// The space was taken between the search and the insert. The pool lock rules this out for our own writers.
     Overlap,
     /// The other side of a reference was deleted, or is still used.
@@ -28,6 +30,7 @@ pub const CONSTRAINTS: &[(&str, Meaning)] = &[
     ("pool_name_key", Meaning::NameTaken),
     ("profile_name_key", Meaning::NameTaken),
     ("token_name_key", Meaning::NameTaken),
+    ("token_public_id_key", Meaning::SecretTaken),
     ("idempotency_key_pkey", Meaning::NameTaken),
     ("block_no_overlap_excl", Meaning::Overlap),
     ("block_pkey", Meaning::Overlap),
@@ -147,7 +150,6 @@ pub const INTERNAL: &[&str] = &[
     "token_owner_check",
     "token_pkey",
     "token_public_id_check",
-    "token_public_id_key",
     "token_roles_check",
     "vpc_labels_check",
     "vpc_owner_check",
@@ -246,6 +248,7 @@ impl From<sqlx::Error> for Error {
                 message: "the name is taken; choose another one".to_owned(),
                 import_id: None,
             },
+            Some(Meaning::SecretTaken) => Self::SecretTaken,
             Some(Meaning::Overlap) => Self::Overlap {
                 message: "somebody else took that range at the same moment; repeat the request".to_owned(),
                 conflicts: Vec::new(),

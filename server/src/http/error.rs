@@ -137,7 +137,7 @@ pub(super) fn finish(response: &mut Response, id: RequestId) {
 /// when what it says can no longer be lost, like every other answer to a change.
 pub(super) async fn settle(app: &App, method: &Method, response: Response) -> Response {
     let is_relied_on = match response.extensions().get::<Code>() {
-        Some(Code::Gone | Code::NameTaken | Code::Claimed) => !method.is_safe(),
+        Some(Code::Gone | Code::NameTaken | Code::SecretTaken | Code::Claimed) => !method.is_safe(),
         // A deleted thing can no longer be found by name.
         Some(Code::NotFound) => *method == Method::DELETE,
         _ => false,

@@ -22,12 +22,12 @@ use crate::{
 /// Create a token
 ///
 /// The reply is the only one that has the secret. A creation that its owner repeats before confirming it gets a new secret,
-/// and the one before is no longer valid.
+/// and the one before is no longer valid. A request may bring the secret instead; then no reply has it.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", operation_id = "create_token",
     request_body = NewToken, params(OfCreation), responses(
     (status = 201, body = Token),
     (status = 200, body = Token, description = "Created by an earlier attempt"),
-    (status = 409, description = "name_taken or claimed"),
+    (status = 409, description = "name_taken, secret_taken or claimed"),
 ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -75,7 +75,7 @@ pub(super) async fn get(
 
 /// Change a token
 ///
-/// It takes effect on every server within a second.
+/// It takes effect on every server within a second, a new secret too: the one before is no longer valid then.
 #[utoipa::path(patch, path = "/tokens/{token}", tag = "tokens", operation_id = "update_token",
     request_body = TokenPatch,
     params(
@@ -84,6 +84,7 @@ pub(super) async fn get(
     ),
     responses(
         (status = 200, body = Token),
+        (status = 409, description = "secret_taken"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,

@@ -158,6 +158,7 @@ async fn ask_all(api: &Api) -> Examples<'_> {
     claims(&mut all, &vrf, &allocation).await;
     questions_and_imports(&mut all, &allocation.0).await;
     ends(&mut all, &reserved).await;
+    taken_secret(&mut all).await;
     let stranger = api.send("GET", VPCS, &[], "").await.json;
     let stranger = all.steady(&stranger);
     all.problems.insert("unauthorized".to_owned(), stranger);
@@ -225,6 +226,14 @@ async fn tokens(all: &mut Examples<'_>) {
         .await;
     all.ask("delete_token", ("DELETE", &path), &[], Value::Null)
         .await;
+}
+
+/// Two tokens with one secret.
+async fn taken_secret(all: &mut Examples<'_>) {
+    let one = json!({"name": "ci-network", "roles": ["allocator"]});
+    let one = all.api.post(TOKENS, &one).await.ok(201);
+    let other = json!({"name": "ci-database", "roles": ["allocator"], "secret": one["secret"]});
+    all.ask("create_token", ("POST", TOKENS), &[], other).await;
 }
 
 async fn pools(all: &mut Examples<'_>) {

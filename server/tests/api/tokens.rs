@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router, secret::Peppers};
+use ipam_shared::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::support::{ALLOCATIONS, Api, KEY, TOKENS, peppers};
@@ -195,6 +196,129 @@ async fn a_creation_that_is_repeated_gets_another_secret_until_it_is_confirmed()
         .await
         .problem(409, "claimed");
     api.as_who(now, "GET", WHOAMI, &Value::Null).await.ok(200);
+}
+
+#[tokio::test]
+async fn a_secret_that_its_user_has_made_is_taken_and_never_shown() {
+    let api = Api::start().await;
+    let secret = || Secret::generate().unwrap().reveal().to_owned();
+    let (first, second) = (secret(), secret());
+    let new = json!({"name": "ci", "roles": ["reader"], "secret": first});
+    let owner = [("ipam-owner", "ws-1")];
+    let reply = api.with("POST", TOKENS, &owner, &new).await;
+    assert!(!reply.text.contains(&first[18..]), "{}", reply.text);
+    let made = reply.ok(201);
+    assert_eq!(made["public_id"], first[5..17]);
+    api.as_who(&first, "GET", WHOAMI, &Value::Null)
+        .await
+        .ok(200);
+    // Repeated, it is the same; and with another secret, that one is valid.
+    let again = api.with("POST", TOKENS, &owner, &new).await.ok(200);
+    assert_eq!(
+        (&again["id"], &again["secret"]),
+        (&made["id"], &Value::Null)
+    );
+    api.as_who(&first, "GET", WHOAMI, &Value::Null)
+        .await
+        .ok(200);
+    let other = json!({"name": "ci", "roles": ["reader"], "secret": second});
+    let taken = api.with("POST", TOKENS, &owner, &other).await.ok(200);
+    assert_eq!(taken["public_id"], second[5..17]);
+    tokio::time::sleep(SECOND).await;
+    let refused = api.as_who(&first, "GET", WHOAMI, &Value::Null).await;
+    refused.problem(401, "unauthorized");
+
+    // No two tokens have one, nor two that differ behind the public id.
+    let ci = format!("{TOKENS}/ci");
+    let taken = json!({"name": "cd", "roles": ["admin"], "secret": second});
+    let reply = api.post(TOKENS, &taken).await;
+    assert!(!reply.text.contains(&second[18..]));
+    reply.problem(409, "secret_taken");
+    let cd = api
+        .post(
+            TOKENS,
+            &json!({"name": "cd", "roles": ["reader"], "secret": first}),
+        )
+        .await;
+    cd.ok(201);
+    api.patch(&ci, &json!({"secret": first}))
+        .await
+        .problem(409, "secret_taken");
+    api.delete(&format!("{TOKENS}/cd")).await.ok(204);
+
+    // In place, and once; what a token had before it may have again. Sessions end that began with the one before.
+    let opened = "select count(*) from session";
+    let form = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    api.send("POST", "/ui/sign-in", &form, format!("key={second}"))
+        .await;
+    assert_eq!(api.count(opened).await, 1);
+    let before = api.get(&ci).await.ok(200)["revision"].as_i64().unwrap();
+    for _ in 0..2 {
+        let reply = api.patch(&ci, &json!({"secret": first})).await;
+        assert!(!reply.text.contains(&first[18..]), "{}", reply.text);
+        let changed = reply.ok(200);
+        assert_eq!(changed["revision"], before + 1);
+        assert_eq!(changed["public_id"], first[5..17]);
+    }
+    assert_eq!(api.count(opened).await, 0);
+    tokio::time::sleep(SECOND).await;
+    api.as_who(&first, "GET", WHOAMI, &Value::Null)
+        .await
+        .ok(200);
+    let refused = api.as_who(&second, "GET", WHOAMI, &Value::Null).await;
+    refused.problem(401, "unauthorized");
+    let path = format!("/api/v1/events?subject={}", made["id"].as_str().unwrap());
+    let events = api.get(&path).await.ok(200);
+    assert_eq!(events["items"][0]["action"], "token.update");
+    assert_eq!(
+        events["items"][0]["detail"],
+        json!({"public_id": first[5..17]})
+    );
+    let state = api.state().await;
+    for secret in [first, second] {
+        assert!(!state.contains(&secret[18..30]));
+    }
+    // What is none is refused, and not repeated.
+    for bad in [
+        json!("ipam_mine"),
+        json!(5),
+        json!(["x"]),
+        json!(null),
+        json!("K".repeat(56)),
+    ] {
+        let reply = api.patch(&ci, &json!({"secret": bad})).await;
+        reply.problem(400, "invalid_request");
+        assert!(
+            !reply.text.contains("mine") && !reply.text.contains("KKK"),
+            "{}",
+            reply.text
+        );
+    }
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn of_many_who_bring_the_same_secret_one_gets_the_token() {
+    let api = Api::with_connections(8).await;
+    let secret = Secret::generate().unwrap().reveal().to_owned();
+    let asks = (0..16).map(|at| {
+        let (api, secret) = (&api, &secret);
+        async move {
+            let new = json!({"name": format!("t{at}"), "roles": ["reader"], "secret": secret});
+            api.post(TOKENS, &new).await.status
+        }
+    });
+    let mut statuses = futures::future::join_all(asks).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 201);
+    assert!(
+        statuses[1..].iter().all(|status| *status == 409),
+        "{statuses:?}"
+    );
+    assert_eq!(api.count("select count(*) from token").await, 1);
 }
 
 #[tokio::test]

@@ -299,6 +299,34 @@ async fn a_token_lives_and_ends() {
     );
     refused(&cli.run("token show ci"), 1, "ci");
     assert_eq!(cli.run("token list -o name").text(), "second\n");
+
+    // A secret that is somewhere before the server has it.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    let path = file.display();
+    let mut public_ids = Vec::new();
+    for command in [
+        format!("token create third --role reader --secret-file {path}"),
+        format!("token update third --secret-file {path}"),
+    ] {
+        let secret = cli.run("token secret").text().to_owned();
+        assert_eq!(secret.trim().len(), 56, "{secret}");
+        std::fs::write(&file, &secret).unwrap();
+        let said = cli.run(&command).text().to_owned();
+        assert!(!said.contains(secret.trim()), "{said}");
+        let third = cli.run("token show third --json").json();
+        assert_eq!(third["public_id"], secret[5..17]);
+        public_ids.push(third["public_id"].clone());
+    }
+    assert_ne!(public_ids[0], public_ids[1]);
+    std::fs::write(&file, "hunter2").unwrap();
+    let refusal = cli.run(&format!("token update third --secret-file {path}"));
+    refused(&refusal, 2, "not the secret of a token");
+    refused(
+        &cli.run("token update third --secret-file /nowhere"),
+        2,
+        "/nowhere",
+    );
 }
 
 #[tokio::test]

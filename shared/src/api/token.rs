@@ -12,6 +12,7 @@ use crate::{
     labels::Labels,
     name::Name,
     pattern::Pattern,
+    secret::Secret,
 };
 
 /// Maximum number of entries of one limit.
@@ -138,7 +139,7 @@ impl Limits {
     }
 }
 
-/// A new token: `POST /api/v1/tokens`. The reply is the only one that has the secret.
+/// A new token: `POST /api/v1/tokens`. The reply is the only one that has the secret, unless the request brings it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -160,6 +161,11 @@ pub struct NewToken {
         skip_serializing_if = "Option::is_none"
     )]
     pub expires_at: Option<OffsetDateTime>,
+    /// Its secret, if whoever asks has made one and stored it where it is used; no reply shows it then. Without it the server
+    /// makes one. No other token has the same public id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub secret: Option<Secret>,
 }
 
 /// A change: `PATCH /api/v1/tokens/{id}`. What is missing stays as it is. It takes effect everywhere within a second.
@@ -192,6 +198,15 @@ pub struct TokenPatch {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "end")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<OffsetDateTime>))]
     pub expires_at: Option<Option<OffsetDateTime>>,
+    /// Another secret, which the caller has made; the one before is refused by every server within a second. Nothing changes
+    /// if it is the one that the token has.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::given"
+    )]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub secret: Option<Secret>,
 }
 
 /// A time that may be cleared: null is a value, unlike a field that is not given.
@@ -262,8 +277,8 @@ pub struct Token {
     /// confirm it with `POST /api/v1/confirmations`; from then on nobody can adopt it by asking for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// The secret, only in the reply to a creation. A creation that is repeated by its owner gets a new one, and the one
-    /// before is no longer valid.
+    /// The secret that the server made, only in the reply to a creation that brought none. Such a creation that is repeated
+    /// by its owner gets a new one, and the one before is no longer valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }

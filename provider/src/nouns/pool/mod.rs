@@ -147,10 +147,11 @@ impl Noun for Pool {
     }
 
     /// The plan contains the sizes of listed ranges; they are not additional ones.
-    fn creation(config: &Value, fields: &mut Fields) {
+    fn creation(config: &Value, fields: &mut Fields) -> tfplugin::Result<()> {
         if !config.get("ranges").is_null() {
             fields.remove("range_prefix_lengths");
         }
+        Ok(())
     }
 
     /// Sends the ranges that stay, and the lengths of those to be added.

@@ -1,6 +1,6 @@
 //! `ipam token`.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::BTreeSet, fs, io::Read as _, path::PathBuf};
 
 use clap::builder::ValueParser;
 use clap_complete::engine::ArgValueCompleter;
@@ -14,6 +14,7 @@ use ipam_shared::{
     },
     name::Name,
     pattern::Pattern,
+    secret::Secret,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -60,6 +61,34 @@ impl LimitOptions {
     }
 }
 
+/// A secret that the caller has made. It is no argument, which every user of a machine can read.
+#[derive(clap::Args)]
+struct SecretOption {
+    /// File with its secret, as `ipam token secret` makes one, or - for the standard input
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+impl SecretOption {
+    fn read(self) -> Result<Option<Secret>, Failure> {
+        let Some(path) = self.secret_file else {
+            return Ok(None);
+        };
+        let mut text = String::new();
+        let read = if path.as_os_str() == "-" {
+            std::io::stdin().read_to_string(&mut text).map(drop)
+        } else {
+            fs::read_to_string(&path).map(|read| text = read)
+        };
+        let usage = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
+        read.map_err(|error| usage(error.to_string()))?;
+        let secret = text.trim().parse();
+        secret
+            .map(Some)
+            .map_err(|error: ipam_shared::secret::NotASecret| usage(error.to_string()))
+    }
+}
+
 #[derive(clap::Args)]
 pub(in crate::cli) struct New {
     /// Its name, unique: what the audit log calls it by
@@ -72,6 +101,8 @@ pub(in crate::cli) struct New {
     /// Until when, such as 2027-01-31T00:00:00Z, or for how long from now, such as 90d or 12h
     #[arg(long, value_name = "WHEN", value_parser = ValueParser::new(when))]
     expires: Option<OffsetDateTime>,
+    #[command(flatten)]
+    secret: SecretOption,
     /// What it is for
     #[arg(
         long,
@@ -104,9 +135,17 @@ pub(in crate::cli) struct Change {
     /// A new end, as for `create`, or `never`
     #[arg(long, value_name = "WHEN", value_parser = ValueParser::new(end))]
     expires: Option<End>,
+    #[command(flatten)]
+    secret: SecretOption,
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+}
+
+#[derive(clap::Subcommand)]
+pub(in crate::cli) enum More {
+    /// Make a secret for --secret-file, and print it; asks no server
+    Secret,
 }
 
 /// When a token ends.
@@ -194,7 +233,7 @@ impl Noun for Token {
     type Filter = Filter;
     type Change = Change;
     type End = NoOptions;
-    type More = Infallible;
+    type More = More;
 
     async fn create(client: &Client, new: New) -> Result<Created<Self>, Failure> {
         let request = NewToken {
@@ -203,6 +242,7 @@ impl Noun for Token {
             roles: new.roles.into_iter().collect(),
             limits: new.limits.limits()?,
             expires_at: new.expires,
+            secret: new.secret.read()?,
         };
         done(client.create_token(&request).await)
     }
@@ -272,6 +312,7 @@ impl Noun for Token {
             roles: (!roles.is_empty()).then_some(roles),
             limits,
             expires_at: change.expires.map(|End(at)| at),
+            secret: change.secret.read()?,
         })?;
         done(client.update_token(found.id, &patch, revision).await)
     }
@@ -286,8 +327,15 @@ impl Noun for Token {
         Ok(": every server refuses it within a second".to_owned())
     }
 
-    async fn more(verb: Infallible) -> Result<String, Failure> {
-        match verb {}
+    async fn more(verb: More) -> Result<String, Failure> {
+        match verb {
+            More::Secret => {
+                let secret = Secret::generate().map_err(|error| {
+                    Failure::Refused(format!("this machine has no random numbers: {error}"))
+                })?;
+                Ok(format!("{}\n", secret.reveal()))
+            }
+        }
     }
 
     fn shown_once(&self) -> Option<String> {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipam_shared::{api::token::Limits, ids::TokenId};
+use ipam_shared::{api::token::Limits, ids::TokenId, secret::Secret};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ use crate::{
     domain::Ipam,
     error::Result,
     rights::Rights,
-    secret::{Peppers, Secret},
+    secret::Peppers,
 };
 
 /// How long a server relies on what it read of a token, counted from before it was read.

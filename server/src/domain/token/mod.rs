@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use ipam_shared::{
     api::token::{Limits, MAX_LIMITS, NewToken, Role, Token, TokenPatch},
     ids::{Claim, PoolId, TokenId},
+    secret::Secret,
 };
 use serde_json::json;
 use time::OffsetDateTime;
@@ -32,17 +33,17 @@ use crate::{
     },
     error::{Error, Result},
     rights::Right,
-    secret::Secret,
     text::moment,
 };
 
 impl Ipam {
     /// Creates a token, or returns what its owner created before by the same request; and whether it was created now. Either
-    /// way it has a new secret, which the answer shows: the one before, which its owner may never have seen, is no longer valid.
+    /// way it has the secret of the request, or a new one, which the answer shows: the one before, which its owner may never
+    /// have seen, is no longer valid.
     pub async fn create_token(
         &self,
         maker: impl Into<Maker>,
-        new: NewToken,
+        mut new: NewToken,
     ) -> Result<(Token, bool)> {
         let maker = maker.into();
         require(&maker.caller, Right::Administer)?;
@@ -50,8 +51,16 @@ impl Ipam {
         check_description(&new.description)?;
         check(&new.roles, &new.limits)?;
         check_end(new.expires_at)?;
-        let secret =
-            Secret::generate().map_err(|error| Error::Internal(error.to_string().into()))?;
+        // Who brings a secret has it, so no reply shows it.
+        let (secret, shown) = match new.secret.take() {
+            Some(secret) => (secret, None),
+            None => {
+                let secret = Secret::generate()
+                    .map_err(|error| Error::Internal(error.to_string().into()))?;
+                let shown = secret.reveal().to_owned();
+                (secret, Some(shown))
+            }
+        };
         let (pepper, mac) = self.tokens.peppers.hash(&secret).ok_or_else(no_pepper)?;
         let caller = maker.caller.clone();
         self.change(caller, Locks::none(), move |mut change| async move {
@@ -73,14 +82,14 @@ impl Ipam {
                 if token::insert(db, id, &new, &resolved, hashed, &made, &events).await? {
                     let mut made: Token = there(&mut change.db, id).await?;
                     made.claim = Some(claim);
-                    made.secret = Some(secret.reveal().to_owned());
+                    made.secret = shown;
                     return change.commit((made, true)).await;
                 }
                 if let Some(id) = token::lock_named(&mut change.db, new.name.as_str()).await? {
                     let mut taken = take(&mut change, &maker, id, &new).await?;
                     token::replace_secret(&mut change.db, id, hashed).await?;
                     secret.public_id().clone_into(&mut taken.public_id);
-                    taken.secret = Some(secret.reveal().to_owned());
+                    taken.secret = shown;
                     return change.commit((taken, false)).await;
                 }
             }
@@ -94,7 +103,7 @@ impl Ipam {
         &self,
         caller: Caller,
         id: TokenId,
-        patch: TokenPatch,
+        mut patch: TokenPatch,
         if_match: Option<i64>,
     ) -> Result<Token> {
         require(&caller, Right::Administer)?;
@@ -102,10 +111,33 @@ impl Ipam {
             check_description(description)?;
         }
         check_end(patch.expires_at.flatten())?;
+        // Taken out, so that the event, which has the rest, can't have it.
+        let secret = patch.secret.take();
+        let new = match secret.clone() {
+            Some(secret) => {
+                let (pepper, mac) = self.tokens.peppers.hash(&secret).ok_or_else(no_pepper)?;
+                Some((secret, pepper, mac))
+            }
+            None => None,
+        };
+        let peppers = self.tokens.peppers.clone();
         self.change(caller, Locks::token(id), move |mut change| async move {
             let before: Token = there(&mut change.db, id).await?;
             check_revision(if_match, before.revision)?;
-            if patch == TokenPatch::default() {
+            let hashed = match &new {
+                Some((secret, pepper, mac)) => {
+                    let has = token::holder(&mut change.db, id).await?;
+                    let is_the_same =
+                        has.is_some_and(|has| peppers.verify(secret, has.pepper, &has.mac));
+                    (!is_the_same).then(|| Hashed {
+                        public_id: secret.public_id(),
+                        pepper: *pepper,
+                        mac,
+                    })
+                }
+                None => None,
+            };
+            if patch == TokenPatch::default() && hashed.is_none() {
                 return change.undo(before).await;
             }
             check(
@@ -116,11 +148,23 @@ impl Ipam {
                 Some(limits) => resolve(&mut change.db, limits).await?,
                 None => Resolved::default(),
             };
+            let mut detail =
+                serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+            if let Some(hashed) = hashed {
+                // That it has another secret, and by what to recognise it.
+                detail["public_id"] = hashed.public_id.into();
+                token::replace_secret(&mut change.db, id, hashed).await?;
+                // Somebody else may have begun one with the secret before, which is why it is changed.
+                session::end_all(&mut change.db, id).await?;
+            }
             let event = change
                 .caller
-                .changed("token.update", id.0, &before, &patch)?;
+                .changed("token.update", id.0, &before, &detail)?;
             token::update(&mut change.db, id, &patch, &resolved, &[event]).await?;
             let mut after = before;
+            if let Some(hashed) = hashed {
+                hashed.public_id.clone_into(&mut after.public_id);
+            }
             set(&mut after.description, patch.description);
             set(&mut after.roles, patch.roles);
             set(&mut after.limits, patch.limits);

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use ipam_shared::ids::TokenId;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::known::{Opened, Principal, Stored, Used};
 use crate::{
     db::{
+        Connection,
         lock::Locks,
         session::{self, Holder, Session},
         token,
@@ -129,6 +131,11 @@ impl Ipam {
         })
         .await
     }
+}
+
+/// Ends the sessions of a token, as a part of the change that says why.
+pub(super) async fn end_all(db: &mut Connection, token: TokenId) -> Result<()> {
+    session::delete(db, Holder::Token(token), None, &[]).await
 }
 
 /// What is stored of a cookie. It has 256 random bits, which nobody finds by trying.

@@ -108,6 +108,10 @@ fn bounds(schemas: &mut Value) {
             }
             let bounds = match field.as_str() {
                 "role" => role.clone(),
+                "secret" => json!({
+                    "writeOnly": true,
+                    "pattern": "^ipam_[0-9a-hjkmnp-tv-z]{12}_[0-9a-hjkmnp-tv-z]{38}$",
+                }),
                 "description" => json!({ "maxLength": MAX_TEXT, "pattern": r"^[^\u0000]*$" }),
                 "reason" => {
                     json!({ "minLength": 1, "maxLength": MAX_TEXT, "pattern": r"^[^\u0000]*$" })

@@ -235,6 +235,7 @@ impl From<Error> for Refusal {
             }
             Error::NameTaken { .. }
             | Error::Claimed { .. }
+            | Error::SecretTaken
             | Error::Overlap { .. }
             | Error::InUse { .. }
             | Error::Protected(_)

@@ -43,6 +43,13 @@ mock_resource "ipam_reservation" {
   }
 }
 
+mock_resource "ipam_token" {
+  defaults = {
+    id        = "0190d6a5-8f0e-7cc0-a7a0-5d1e9b6f2c18"
+    public_id = "k3v9m2x7q0ab"
+  }
+}
+
 mock_resource "ipam_vpc" {
   defaults = {
     id               = "0190d6a5-8f0e-7cc0-a7a0-5d1e9b6f2c16"
@@ -184,6 +191,23 @@ mock_data "ipam_reservation" {
 mock_data "ipam_reservations" {
   defaults = {
     reservations = []
+  }
+}
+
+mock_data "ipam_token" {
+  defaults = {
+    id         = "0190d6a5-8f0e-7cc0-a7a0-5d1e9b6f2c18"
+    public_id  = "k3v9m2x7q0ab"
+    name       = "ci"
+    roles      = ["allocator"]
+    created_by = "admin"
+    created_at = "2026-01-31T12:00:00Z"
+  }
+}
+
+mock_data "ipam_tokens" {
+  defaults = {
+    tokens = []
   }
 }
 

@@ -1,0 +1,6 @@
+import {
+  to = ipam_token.ci
+  identity = {
+    name = "ci"
+  }
+}

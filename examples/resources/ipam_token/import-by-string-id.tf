@@ -1,0 +1,4 @@
+import {
+  to = ipam_token.ci
+  id = "ci"
+}

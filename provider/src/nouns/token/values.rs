@@ -1,0 +1,113 @@
+//! What may stand in the attributes of a token. Nothing here shows a secret, nor what was given in the place of one.
+
+use ipam_shared::{
+    api::token::{Limits, Role},
+    secret::Secret,
+};
+use tfplugin::{Diagnostic, FromValue, Path, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::SECRET;
+
+/// A secret of a token.
+pub(super) struct SecretText;
+
+impl FromValue for SecretText {
+    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
+        match value.as_str().map(str::parse::<Secret>) {
+            Some(Ok(_)) => Ok(Self),
+            _ => Err(unsuitable_secret(path)),
+        }
+    }
+}
+
+/// Says what a secret looks like, and never what was given.
+fn unsuitable_secret(path: &Path) -> Diagnostic {
+    Diagnostic::error(
+        "Unsuitable secret",
+        "This is not the secret of a token, or has a slip of the pen, which its checksum finds. Make one with the ephemeral \
+         resource ipam_token_secret or with \"ipam token secret\"; it is not shown here.",
+    )
+    .at(path)
+}
+
+/// Roles, at least one.
+pub(super) struct Roles;
+
+impl FromValue for Roles {
+    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
+        let refuse = |why: String| Diagnostic::error("Unsuitable roles", why).at(path);
+        let words = Vec::<String>::from_value(value, path)?;
+        if words.is_empty() {
+            return Err(refuse("A token has at least one role.".to_owned()));
+        }
+        for word in words {
+            word.parse::<Role>()
+                .map_err(|error| refuse(format!("In roles: {error}.")))?;
+        }
+        Ok(Self)
+    }
+}
+
+/// Limits, as the server takes them.
+pub(super) struct Bounds;
+
+impl FromValue for Bounds {
+    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
+        match serde_json::from_value::<Limits>(value.to_json()) {
+            Ok(_) => Ok(Self),
+            Err(error) => {
+                Err(Diagnostic::error("Unsuitable limits", format!("In limits: {error}.")).at(path))
+            }
+        }
+    }
+}
+
+/// A time as in RFC 3339.
+pub(super) struct Moment;
+
+impl FromValue for Moment {
+    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
+        let text = String::from_value(value, path)?;
+        match moment(&text) {
+            Some(_) => Ok(Self),
+            None => Err(Diagnostic::error(
+                "Unsuitable time",
+                format!("{text:?} is not a time as in RFC 3339, such as 2027-01-31T00:00:00Z."),
+            )
+            .at(path)),
+        }
+    }
+}
+
+/// A time in microseconds, as PostgreSQL keeps them.
+pub(super) fn moment(text: &str) -> Option<i128> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(at.unix_timestamp_nanos() / 1000)
+}
+
+/// Whether it is a collection with something in it, or may be one.
+pub(super) fn is_full(value: &Value) -> bool {
+    match value {
+        Value::List(elements) => !elements.is_empty(),
+        Value::Map(elements) => !elements.is_empty(),
+        other => other.is_unknown(),
+    }
+}
+
+/// The secret that the configuration gives, for a body.
+pub(super) fn secret(config: &Value) -> tfplugin::Result<serde_json::Value> {
+    let path = Path::attribute(SECRET);
+    let given = config.get(SECRET);
+    if given.is_null() {
+        return Err(Diagnostic::error(
+            "The secret is missing",
+            "It was there when this was planned, and secret_wo is null now. An ephemeral variable has to be given to the \
+             apply too.",
+        )
+        .at(&path)
+        .into());
+    }
+    SecretText::from_value(given, &path)?;
+    Ok(given.as_str().unwrap_or_default().into())
+}
