@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use ipam_server::domain::seal::Sealer;
 use ipam_server::manners::Manners;
 use serde_json::{Map, Value, json};
 
@@ -528,6 +529,19 @@ async fn questions_and_imports(all: &mut Examples<'_>, allocation: &Value) {
         Value::Null,
     )
     .await;
+    all.ask(
+        "follow_events",
+        ("GET", "/api/v1/events/feed?after=0&limit=1"),
+        &[],
+        Value::Null,
+    )
+    .await;
+    let mut sealer = Sealer::default();
+    while sealer.look(&all.api.ipam).await.unwrap() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let head = ("GET", "/api/v1/events/head");
+    all.ask("get_events_head", head, &[], Value::Null).await;
     let records =
         json!([{"kind": "reservation", "cidr": "192.168.0.0/16", "reason": "Home offices"}]);
     all.ask("import_plan", ("POST", "/api/v1/import"), &[], records)
