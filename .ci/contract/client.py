@@ -25,7 +25,7 @@ from ipam_client.api.allocations import (
     update_allocation,
 )
 from ipam_client.api.confirmations import confirm_claims, take_over
-from ipam_client.api.history import list_events, list_history, lookup
+from ipam_client.api.history import follow_events, get_events_head, list_events, list_history, lookup
 from ipam_client.api.pools import create_pool, delete_pool, get_pool, get_pool_free, list_pools, update_pool
 from ipam_client.api.profiles import create_profile, delete_profile, get_profile, list_profiles, update_profile
 from ipam_client.api.reservations import (
@@ -423,6 +423,15 @@ def history(first, second):
     events = pages(list_events, subject=first.id)
     assert [event.action for event in events][-1] == "allocation.create"
     assert all(event.actor == "admin" and event.subject == first.id for event in events)
+    seen, after = [], 0
+    while events[0].id not in seen:
+        feed = ok(follow_events.sync_detailed(client=client, after=after, wait=5, subject=first.id), 200)
+        seen.extend(event.id for event in feed.items)
+        after = feed.next_
+    assert seen == sorted(seen) and set(seen) >= {event.id for event in events}
+    refused(follow_events.sync_detailed(client=client, after=2**40), Code.INVALID_REQUEST)
+    head = ok(get_events_head.sync_detailed(client=client), 200)
+    assert head.seal >= 1 and len(head.digest) == 64
 
 
 def ownership():

@@ -7,6 +7,7 @@ mod schemas;
 use ipam_shared::{
     api::{
         MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY,
+        event::MAX_WAIT,
         ownership::{MAX_OWNER, NEVER},
     },
     error::Code,
@@ -108,6 +109,15 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["minimum"] = json!(1);
                 parameter["schema"]["maximum"] = json!(MAX_LIMIT);
                 parameter["schema"]["default"] = json!(DEFAULT_LIMIT);
+            }
+            Some("wait") => {
+                parameter["schema"]["minimum"] = json!(0);
+                parameter["schema"]["maximum"] = json!(MAX_WAIT);
+                parameter["schema"]["default"] = json!(0);
+            }
+            // An event, where it is no time.
+            Some("after") if parameter["schema"]["type"] == "integer" => {
+                parameter["schema"]["minimum"] = json!(0);
             }
             Some("if-match") => {
                 parameter["schema"]["pattern"] = json!(r#"^("[0-9]{1,18}(-[0-9a-f]{16})?"|[*])$"#);

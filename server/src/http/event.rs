@@ -10,7 +10,7 @@ use axum::{
 };
 use futures::stream;
 use ipam_shared::{
-    api::event::{Event, EventFilter, Feed, FeedParams, Head},
+    api::event::{Event, EventFilter, Feed, FeedParams, Head, MAX_WAIT},
     page::Page,
 };
 use serde::Serialize;
@@ -33,8 +33,6 @@ use crate::{
 const EVENT_STREAM: &str = "text/event-stream";
 /// What a browser sends when it continues a stream.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Longest wait of a reply that is not a stream, in seconds.
-const LONGEST_WAIT: u16 = 30;
 /// How often a stream checks that its key is still valid, and that the server goes on.
 const CHECK: Duration = Duration::from_millis(500);
 /// How often a stream in which nothing happens sends something, so that nobody on the way takes it for dead.
@@ -81,8 +79,8 @@ pub(super) async fn feed(
 ) -> Result<Response, Refusal> {
     let limit = reply::limit(params.limit)?;
     let wait = params.wait.unwrap_or(0);
-    if wait > LONGEST_WAIT {
-        let text = format!("wait must be between 0 and {LONGEST_WAIT} seconds");
+    if wait > MAX_WAIT {
+        let text = format!("wait must be between 0 and {MAX_WAIT} seconds");
         return Err(Error::Invalid(text).into());
     }
     if let Some(last) = headers.get(LAST_EVENT_ID) {

@@ -17,6 +17,9 @@ pub const COMMIT_HEADER: &str = "ipam-commit";
 /// Longest value of these headers, in characters.
 pub const MAX_SOURCE: usize = 255;
 
+/// Longest wait of `GET /api/v1/events/feed`, in seconds.
+pub const MAX_WAIT: u16 = 30;
+
 /// Where a change came from, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -137,7 +140,7 @@ pub struct FeedParams {
     /// Only what happened after this event: `next` of the previous reply. If not given, what happens from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<i64>,
-    /// Seconds to wait for something to happen, 0 to 60; 0 if not given.
+    /// Seconds to wait for something to happen, 0 to 30; 0 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<u16>,
     /// Only about what has this id.
