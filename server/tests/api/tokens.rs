@@ -301,6 +301,25 @@ async fn a_secret_that_its_user_has_made_is_taken_and_never_shown() {
 }
 
 #[tokio::test]
+async fn the_same_request_many_times_at_once_makes_one_token() {
+    let api = Api::with_connections(16).await;
+    let secret = Secret::generate().unwrap().reveal().to_owned();
+    for round in 0..10 {
+        let new = json!({"name": format!("ci-{round}"), "roles": ["reader"], "secret": secret});
+        let asks = (0..16).map(|_| api.with("POST", TOKENS, &[("ipam-owner", "ws-1")], &new));
+        let mut statuses: Vec<_> = futures::future::join_all(asks)
+            .await
+            .iter()
+            .map(|reply| reply.status)
+            .collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses[..15], [200; 15], "{round}");
+        assert_eq!(statuses[15], 201, "{round}");
+        api.delete(&format!("{TOKENS}/ci-{round}")).await.ok(204);
+    }
+}
+
+#[tokio::test]
 async fn of_many_who_bring_the_same_secret_one_gets_the_token() {
     let api = Api::with_connections(8).await;
     let secret = Secret::generate().unwrap().reveal().to_owned();

@@ -61,6 +61,24 @@ impl Ipam {
                 (secret, Some(shown))
             }
         };
+        // The same request at the same moment may have the secret before it has the name; by the second time it has both.
+        let (again, same) = (maker.clone(), new.clone());
+        match self
+            .make_token(maker, new, secret.clone(), shown.clone())
+            .await
+        {
+            Err(Error::SecretTaken) => self.make_token(again, same, secret, shown).await,
+            made => made,
+        }
+    }
+
+    async fn make_token(
+        &self,
+        maker: Maker,
+        new: NewToken,
+        secret: Secret,
+        shown: Option<String>,
+    ) -> Result<(Token, bool)> {
         let (pepper, mac) = self.tokens.peppers.hash(&secret).ok_or_else(no_pepper)?;
         let caller = maker.caller.clone();
         self.change(caller, Locks::none(), move |mut change| async move {
