@@ -537,7 +537,7 @@ async fn questions_and_imports(all: &mut Examples<'_>, allocation: &Value) {
     )
     .await;
     let mut sealer = Sealer::default();
-    while sealer.look(&all.api.ipam).await.unwrap() == 0 {
+    while sealer.look(&all.api.ipam).await.expect("a look") == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let head = ("GET", "/api/v1/events/head");
