@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path, process::Command};
 
+use ipam_shared::secret::Secret;
 use ipam_testing::{TestDatabase, TestServer};
 use serde_json::{Value, json};
 
@@ -63,6 +64,38 @@ async fn no_secret_is_left_anywhere() {
     let again = admin.post("/api/v1/tokens", &new).await.unwrap().json;
     for made in [&made, &again] {
         canaries.push(("a token", random(made["secret"].as_str().unwrap())));
+    }
+    // One that its user has made; changed to another; and one with a typo, which may be one character from a valid one.
+    let [own, other] = [(); 2].map(|()| Secret::generate().unwrap().reveal().to_owned());
+    let typo = format!(
+        "{}{}",
+        &own[..55],
+        if own.ends_with('0') { "1" } else { "0" }
+    );
+    for secret in [&own, &other] {
+        canaries.push(("a token of its user", random(secret)));
+    }
+    let new = json!({"name": "own", "roles": ["reader"], "secret": own});
+    assert_eq!(
+        admin.post("/api/v1/tokens", &new).await.unwrap().status,
+        201
+    );
+    for (body, status) in [
+        (json!({ "secret": other }), 200),
+        (json!({ "secret": typo }), 400),
+        (json!({ "secret": [own] }), 400),
+        (json!({"secret": own, "none": other}), 400),
+    ] {
+        let reply = admin
+            .send("PATCH", "/api/v1/tokens/own", &[], &body)
+            .await
+            .unwrap();
+        assert_eq!(reply.status, status, "{}", reply.json);
+        let text = reply.json.to_string();
+        assert!(
+            !text.contains(&random(&own)) && !text.contains(&random(&other)),
+            "{text}"
+        );
     }
     let secret = again["secret"].as_str().unwrap();
     let (header, bearer) = (

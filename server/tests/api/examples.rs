@@ -87,6 +87,9 @@ impl<'a> Examples<'a> {
                         "secret" => {
                             json!("ipam_k3v9m2x7q0ab_0123456789abcdefghjkmnpqrstvwxyz9c4t0e")
                         }
+                        "digest" => json!(
+                            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                        ),
                         _ => self.steady(field),
                     };
                     (name.clone(), steady)

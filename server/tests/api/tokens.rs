@@ -275,7 +275,7 @@ async fn a_secret_that_its_user_has_made_is_taken_and_never_shown() {
     assert_eq!(events["items"][0]["action"], "token.update");
     assert_eq!(
         events["items"][0]["detail"],
-        json!({"public_id": first[5..17]})
+        json!({"public_id": first[5..17], "before": {"public_id": second[5..17]}})
     );
     let state = api.state().await;
     for secret in [first, second] {
