@@ -266,6 +266,21 @@ impl Field {
     }
 }
 
+/// Terraform writes a local state in place, and keeps the one before beside it. Killed between emptying the file and
+/// writing it, it leaves none or half of one, whatever the provider: then its user puts the one before back.
+fn mend(terraform: &Workspace) {
+    let state = terraform.path("terraform.tfstate");
+    let Ok(text) = std::fs::read(&state) else {
+        return;
+    };
+    if serde_json::from_slice::<serde_json::Value>(&text).is_err() {
+        let before = terraform.path("terraform.tfstate.backup");
+        if std::fs::copy(before, &state).is_err() {
+            std::fs::remove_file(&state).unwrap();
+        }
+    }
+}
+
 /// Returns what was done.
 async fn strikes(salt: u64, backend: Option<Backend>) -> String {
     let kills = std::env::var("IPAM_KILLS")
@@ -306,6 +321,9 @@ async fn strikes(salt: u64, backend: Option<Backend>) -> String {
             "kill {hits} ({victim:?}, variant {variant}, {})",
             command[0]
         );
+        if matches!(victim, Victim::Terraform) {
+            mend(&terraform);
+        }
         let began = Instant::now();
         field.repeat(&terraform, command, &what).await;
         usual = (usual + began.elapsed()) / 2;
