@@ -124,8 +124,8 @@ fn parameters(operation: &mut Value) {
                 parameter["schema"]["minLength"] = json!(1);
                 parameter["schema"]["examples"] = json!(["\"3\""]);
             }
+            // Empty, it matches nothing.
             Some("if-none-match") => {
-                parameter["schema"]["minLength"] = json!(1);
                 parameter["schema"]["examples"] = json!(["\"3-9f86d081884c7d65\""]);
             }
             Some("idempotency-key") => {
