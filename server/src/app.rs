@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use ipam_shared::{api::event::Source, secret::Secret};
+use ipam_shared::secret::Secret;
 
 use crate::{
     auth::{Auth, Denied},
@@ -96,12 +96,7 @@ impl App {
             Ok(Recognised::Expired(at, who)) => Err(Denied::Expired {
                 at,
                 actor: who.actor.clone(),
-                source: Box::new(Source {
-                    token: who.token,
-                    owner: who.owner.clone(),
-                    address: from,
-                    ..Source::default()
-                }),
+                source: Box::new(who.source(from)),
             }),
             Ok(Recognised::Unknown) => Err(Denied::Wrong),
             Err(error) => {

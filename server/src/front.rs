@@ -32,6 +32,13 @@ pub(crate) fn owner(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The parts of a setting that lists several.
+pub(crate) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
 /// The proxies whose word is taken for who a client is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<Cidr>);
@@ -53,11 +60,7 @@ impl FromStr for TrustedProxies {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty());
-        parts
+        parts(text)
             .map(|part| Cidr::of_address_or_network(part).map_err(|error| error.to_string()))
             .collect::<Result<_, _>>()
             .map(Self)

@@ -6,7 +6,7 @@ use std::{net::IpAddr, str::FromStr, time::Instant};
 use uuid::Uuid;
 
 use crate::{
-    front::{Origin, owner},
+    front::{Origin, owner, parts},
     rate::{Left, Limiter, TooMany},
 };
 
@@ -103,11 +103,7 @@ impl FromStr for Origins {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty());
-        parts.map(origin).collect::<Result<_, _>>().map(Self)
+        parts(text).map(origin).collect::<Result<_, _>>().map(Self)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipam_shared::{
-    api::{ownership::Noun, token::Role},
+    api::{event::Source, ownership::Noun, token::Role},
     ids::{PoolId, ProfileId, TokenId, VrfId},
     labels::Labels,
     pattern::Pattern,
@@ -22,8 +22,8 @@ pub struct Caller {
     pub request_id: Uuid,
     /// What the caller may do.
     pub rights: Rights,
-    /// Where the request came from, as the audit log has it; none for what the server does by itself.
-    pub source: Option<Arc<serde_json::Value>>,
+    /// Where the request came from; none for what the server does by itself.
+    pub source: Option<Arc<Source>>,
 }
 
 impl Caller {

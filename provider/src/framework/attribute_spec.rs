@@ -60,12 +60,8 @@ impl AttributeSpec {
         what: &'static str,
         usage: &'static str,
     ) -> Self {
-        let attributes = inner.iter().map(|spec| (spec.name, spec.of_resource()));
-        let attribute = flags(Attribute::nested_list(attributes));
-        Self {
-            inner,
-            ..Self::new(name, attribute, what, usage)
-        }
+        let attribute = flags(Attribute::nested_list(of_resources(&inner)));
+        Self::new(name, attribute, what, usage).made_of(inner)
     }
 
     /// One object. Set next whether it is required or computed.
@@ -76,12 +72,12 @@ impl AttributeSpec {
         what: &'static str,
         usage: &'static str,
     ) -> Self {
-        let attributes = inner.iter().map(|spec| (spec.name, spec.of_resource()));
-        let attribute = flags(Attribute::nested(attributes));
-        Self {
-            inner,
-            ..Self::new(name, attribute, what, usage)
-        }
+        let attribute = flags(Attribute::nested(of_resources(&inner)));
+        Self::new(name, attribute, what, usage).made_of(inner)
+    }
+
+    fn made_of(self, inner: Vec<Self>) -> Self {
+        Self { inner, ..self }
     }
 
     /// Refuses a known value that is not a `T`.
@@ -186,6 +182,11 @@ impl FromValue for PrefixLength {
         let detail = format!("/{length} is not a prefix length, which is from 0 to 128.");
         Err(Diagnostic::error("Unsuitable number", detail).at(path))
     }
+}
+
+/// The attributes of an object, as the resource has them.
+fn of_resources(inner: &[AttributeSpec]) -> impl Iterator<Item = (&'static str, Attribute)> {
+    inner.iter().map(|spec| (spec.name, spec.of_resource()))
 }
 
 /// The value as a whole number, if it is within the bounds.

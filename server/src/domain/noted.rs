@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ipam_shared::api::event::Source;
@@ -167,14 +167,11 @@ impl Ipam {
 }
 
 fn caller(kind: &Kind, group: &Group) -> Caller {
-    let source = serde_json::to_value(&group.source).ok();
     Caller {
         actor: kind.actor.clone(),
         request_id: group.request_id,
         rights: Rights::all(),
-        source: source
-            .filter(|source| source.as_object().is_some_and(|fields| !fields.is_empty()))
-            .map(Into::into),
+        source: Some(Arc::new(group.source.clone())),
     }
 }
 

@@ -113,7 +113,7 @@ impl Asked {
     }
 
     fn by(&self, action: &'static str, who: &Principal) -> Note {
-        self.note(action, who.actor.clone(), source::known(who, self.address))
+        self.note(action, who.actor.clone(), who.source(self.address))
     }
 
     fn note(&self, action: &'static str, actor: String, source: Source) -> Note {
@@ -211,7 +211,7 @@ pub(crate) fn caller(
         actor: who.actor.clone(),
         request_id: request_id(request),
         rights: who.rights.clone(),
-        source: source::stored(&source::of(who, request, headers)?),
+        source: Some(Arc::new(source::of(who, request, headers)?)),
     })
 }
 

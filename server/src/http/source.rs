@@ -1,7 +1,5 @@
 //! Where a request comes from, for the audit log: the token, the address, and what a pipeline says about its run.
 
-use std::{net::IpAddr, sync::Arc};
-
 use axum::http::{Extensions, HeaderMap};
 use ipam_shared::api::event::{COMMIT_HEADER, MAX_SOURCE, RUN_HEADER, Source, WORKSPACE_HEADER};
 
@@ -21,25 +19,8 @@ pub(super) fn of(
         workspace: said(headers, WORKSPACE_HEADER)?,
         run: said(headers, RUN_HEADER)?,
         commit: said(headers, COMMIT_HEADER)?,
-        ..known(who, extensions.get().map(Peer::address))
+        ..who.source(extensions.get().map(Peer::address))
     })
-}
-
-/// What the server itself knows of the source of a request.
-pub(super) fn known(who: &Principal, address: Option<IpAddr>) -> Source {
-    Source {
-        token: who.token,
-        owner: who.owner.clone(),
-        address,
-        ..Source::default()
-    }
-}
-
-/// The same as it is stored.
-pub(super) fn stored(source: &Source) -> Option<Arc<serde_json::Value>> {
-    let value = serde_json::to_value(source).ok()?;
-    let is_empty = value.as_object().is_none_or(serde_json::Map::is_empty);
-    (!is_empty).then(|| Arc::new(value))
 }
 
 /// What a header says. Names of workspaces need not be ASCII.

@@ -4,7 +4,12 @@ mod list;
 
 use std::collections::HashMap;
 
-use ipam_shared::{api, cidr::Cidr, ids::AllocationId, labels::Labels};
+use ipam_shared::{
+    api::{self, event::Source},
+    cidr::Cidr,
+    ids::AllocationId,
+    labels::Labels,
+};
 use serde::Serialize;
 use sqlx::query;
 use time::OffsetDateTime;
@@ -66,9 +71,11 @@ impl Columns {
             columns.actors.push(event.caller.actor.clone());
             columns.requests.push(event.caller.request_id);
             columns.details.push(event.detail.clone());
-            columns
-                .sources
-                .push(event.caller.source.as_deref().cloned());
+            let source = event.caller.source.as_deref();
+            // Of what nothing is known, nothing is kept.
+            let source = source.filter(|source| **source != Source::default());
+            let source = source.and_then(|source| serde_json::to_value(source).ok());
+            columns.sources.push(source);
         }
         columns
     }

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipam_shared::{api::token::Limits, ids::TokenId, secret::Secret};
+use ipam_shared::{
+    api::{event::Source, token::Limits},
+    ids::TokenId,
+    secret::Secret,
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -77,6 +81,16 @@ impl Principal {
             rights: holder.rights.clone(),
             limits: holder.limits.clone(),
             expires_at: holder.expires_at,
+        }
+    }
+
+    /// Where a request by it comes from, as far as the server itself knows.
+    pub fn source(&self, address: Option<IpAddr>) -> Source {
+        Source {
+            token: self.token,
+            owner: self.owner.clone(),
+            address,
+            ..Source::default()
         }
     }
 
