@@ -44,6 +44,21 @@ pub fn percent(part: f64) -> String {
     }
 }
 
+/// The same without digits behind the point.
+pub fn share(part: f64) -> String {
+    if part <= 0.0 {
+        "0%".to_owned()
+    } else if part < 0.01 {
+        "<1%".to_owned()
+    } else if part >= 1.0 {
+        "100%".to_owned()
+    } else if part > 0.99 {
+        ">99%".to_owned()
+    } else {
+        format!("{:.0}%", part * 100.0)
+    }
+}
+
 /// A moment to the second, as in 2026-11-25T02:30:00Z.
 pub fn moment(at: OffsetDateTime) -> String {
     let at = at.replace_nanosecond(0).unwrap_or(at);
@@ -79,5 +94,7 @@ mod tests {
     fn per_cent_never_rounds_to_nothing_or_all() {
         let texts = [0.0, 0.000_01, 0.25, 0.9999, 1.0].map(percent);
         assert_eq!(texts, ["0%", "<0.1%", "25.0%", ">99.9%", "100%"]);
+        let texts = [0.0, 0.000_01, 0.254, 0.9999, 1.0].map(share);
+        assert_eq!(texts, ["0%", "<1%", "25%", ">99%", "100%"]);
     }
 }

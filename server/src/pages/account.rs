@@ -31,8 +31,11 @@ struct AccountPage {
 /// `GET /ui/sessions`: who is signed in, and where else.
 pub(super) async fn show(State(app): State<App>, signed_in: SignedIn) -> Result<Response, Failure> {
     let who = &signed_in.session.who;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
+    let shell = Shell::of(&mut db, &signed_in, Section::Account).await?;
+    drop(db);
     Ok(page(&AccountPage {
-        shell: Shell::new(&signed_in, Section::Account),
+        shell,
         actor: who.actor.clone(),
         roles: who
             .rights

@@ -206,7 +206,7 @@ async fn view(
         form.by = "hosts".to_owned();
     }
     Ok(AllocatePage {
-        shell: Shell::new(signed_in, Section::Allocations),
+        shell: Shell::of(&mut db, signed_in, Section::Allocations).await?,
         most_hosts: sizes.first().map_or(0, |size| size.usable),
         sizes,
         vpc_names: db::search::vpc_names(&mut db, SUGGESTIONS).await?,

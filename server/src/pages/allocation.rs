@@ -84,7 +84,9 @@ async fn view(
     let mut db = app.ipam(&signed_in.caller).read().await?;
     let history = db::event::history(&mut db, id.0, EVENTS).await?;
     let mut page = AllocationPage {
-        shell: Shell::new(signed_in, Section::Allocations).noting(noted),
+        shell: Shell::of(&mut db, signed_in, Section::Allocations)
+            .await?
+            .noting(noted),
         history: history.into_iter().map(Line::new).collect(),
         snippets: Snippets::new(&allocation, server),
         vpc_names: db::search::vpc_names(&mut db, SUGGESTIONS).await?,
@@ -237,7 +239,12 @@ pub(super) async fn confirm_release(
         .ipam(&signed_in.caller)
         .show::<Allocation>(signed_in.caller.clone(), id_of(&id)?, None)
         .await?;
-    let shell = Shell::new(&signed_in, Section::Allocations);
+    let shell = Shell::of(
+        &mut app.ipam(&signed_in.caller).read().await?,
+        &signed_in,
+        Section::Allocations,
+    )
+    .await?;
     Ok(page(&ReleasePage { shell, allocation }))
 }
 

@@ -91,7 +91,9 @@ pub(super) async fn list(
         next,
         continued: before.is_some(),
         newest: db::search::NEWEST.unsigned_abs(),
-        shell: Shell::new(&signed_in, Section::Allocations).noting(&noted),
+        shell: Shell::of(&mut db, &signed_in, Section::Allocations)
+            .await?
+            .noting(&noted),
     }))
 }
 

@@ -39,3 +39,15 @@ pub(super) fn utc(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
 pub(super) fn rfc3339(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
     at.format(&Rfc3339).map_err(askama::Error::custom)
 }
+
+/// The same without digits behind the point, where there is little room.
+#[askama::filter_fn]
+pub(super) fn share(part: &f64, _: &dyn Values) -> Result<String> {
+    Ok(text::share(*part))
+}
+
+/// The class of something that is full to that part: what is nearly full looks different.
+#[askama::filter_fn]
+pub(super) fn level(part: &f64, _: &dyn Values) -> Result<&'static str> {
+    Ok(super::level(*part))
+}

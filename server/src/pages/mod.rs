@@ -14,6 +14,7 @@ mod map;
 mod overview;
 mod pool;
 mod session;
+mod shell;
 mod sign_in;
 mod snippet;
 mod vpcs;
@@ -29,7 +30,10 @@ use axum::{
 };
 use ipam_shared::labels::Labels;
 
-use self::{assets::Assets, error::Failure, session::SignedIn};
+use self::{
+    error::Failure,
+    shell::{Noted, Section, Shell},
+};
 use crate::{app::App, http::compress};
 
 /// Every page.
@@ -115,78 +119,14 @@ fn page(template: &impl Template) -> Response {
     }
 }
 
-/// What surrounds every page of a signed-in user.
-#[derive(Debug)]
-struct Shell {
-    assets: &'static Assets,
-    /// The part of the dashboard that the page belongs to.
-    section: Section,
-    /// For the forms.
-    csrf: String,
-    /// The result of the last action.
-    notice: Option<&'static str>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Section {
-    Overview,
-    Allocations,
-    Vpcs,
-    Account,
-}
-
-impl Section {
-    /// For the navigation: an attribute's value.
-    fn current(self, section: &str) -> &'static str {
-        let is = match self {
-            Self::Overview => section == "overview",
-            Self::Allocations => section == "allocations",
-            Self::Vpcs => section == "vpcs",
-            Self::Account => section == "account",
-        };
-        if is { "page" } else { "false" }
-    }
-}
-
-impl Shell {
-    fn new(signed_in: &SignedIn, section: Section) -> Self {
-        Self {
-            assets: Assets::get(),
-            section,
-            csrf: signed_in.csrf.clone(),
-            notice: None,
-        }
-    }
-
-    /// With the notice that a redirect asked for. Only our own texts are shown, whatever a link says.
-    fn noting(mut self, notice: &Noted) -> Self {
-        self.notice = notice.text();
-        self
-    }
-}
-
-/// The action before this page was opened.
-#[derive(Debug, Default, serde::Deserialize)]
-struct Noted {
-    #[serde(default)]
-    notice: Option<String>,
-}
-
-impl Noted {
-    fn text(&self) -> Option<&'static str> {
-        Some(match self.notice.as_deref()? {
-            "allocated" => "Allocated. The ranges are yours.",
-            "existing" => {
-                "This allocation already exists: the same request was made before. Nothing new was allocated."
-            }
-            "moved" => "Moved to the VPC. The ranges stay the same.",
-            "labelled" => "Saved.",
-            "protected" => "Protected: it can't be released until this is switched off.",
-            "unprotected" => "No longer protected: it can be released now.",
-            "released" => "Released. Its ranges are free again.",
-            "vpc-deleted" => "The VPC is deleted, and all its ranges are free again.",
-            _ => return None,
-        })
+/// The class of something that is full to that part.
+fn level(part: f64) -> &'static str {
+    if part >= 0.9 {
+        "full"
+    } else if part >= 0.75 {
+        "warn"
+    } else {
+        ""
     }
 }
 

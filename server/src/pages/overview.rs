@@ -82,7 +82,9 @@ pub(super) async fn show(
     .await?;
     let recent = super::allocations::load(&mut db, &ids).await?;
     Ok(page(&OverviewPage {
-        shell: Shell::new(&signed_in, Section::Overview).noting(&noted),
+        shell: Shell::of(&mut db, &signed_in, Section::Overview)
+            .await?
+            .noting(&noted),
         vpcs,
         allocations,
         usable,

@@ -124,7 +124,7 @@ pub(super) async fn show(
         None
     };
     Ok(page(&PoolPage {
-        shell: Shell::new(&signed_in, Section::Overview),
+        shell: Shell::of(&mut db, &signed_in, Section::Overview).await?,
         more_ranges: pool.ranges.len().saturating_sub(maps.len()),
         pool,
         maps,

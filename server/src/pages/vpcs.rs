@@ -68,7 +68,9 @@ pub(super) async fn list(
         None
     };
     Ok(page(&VpcsPage {
-        shell: Shell::new(&signed_in, Section::Vpcs).noting(&noted),
+        shell: Shell::of(&mut db, &signed_in, Section::Vpcs)
+            .await?
+            .noting(&noted),
         q,
         vpcs,
         next,
@@ -113,7 +115,7 @@ async fn confirm(
     let allocations = super::allocations::load(&mut db, &ids).await?;
     let named = i64::try_from(allocations.len()).unwrap_or(i64::MAX);
     Ok(page(&DeletePage {
-        shell: Shell::new(signed_in, Section::Vpcs),
+        shell: Shell::of(&mut db, signed_in, Section::Vpcs).await?,
         more: vpc.allocations.saturating_sub(named).max(0),
         vpc,
         allocations,

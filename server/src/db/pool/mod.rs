@@ -1,5 +1,6 @@
 //! Pools, their ranges, and the members of profiles that cut blocks from them.
 
+mod outline;
 mod read;
 
 use ipam_shared::{
@@ -20,6 +21,7 @@ use crate::{
     network::{Range, RangeId},
 };
 
+pub use self::outline::{Outlined, outline};
 pub(super) use self::read::family;
 pub use self::read::{all, children, find, find_in, free_addresses, get, list};
 pub(crate) use self::read::{reserved, strategy};
