@@ -8,6 +8,7 @@ pub mod auth;
 pub mod cli;
 pub mod db;
 pub mod domain;
+pub mod drawing;
 pub mod error;
 pub mod front;
 pub mod http;

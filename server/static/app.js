@@ -1,4 +1,5 @@
-// What pages can do beyond links and forms: a theme that was chosen, and copying. Everything else works without this.
+// What pages can do beyond links and forms: a theme that was chosen, copying, keys, zooming by wheel and pinch, and showing
+// themselves anew when something happens. Everything else works without this.
 "use strict";
 
 (() => {
@@ -47,10 +48,198 @@
     setTimeout(() => { button.textContent = label; }, 1500);
   };
 
+  // Pages that are maps change without being loaded anew: what is on them is fetched and put in place.
+
+  const canvas = () => document.getElementById("canvas");
+  let fetching = null;
+
+  const visit = async (url, push) => {
+    fetching?.abort();
+    fetching = new AbortController();
+    const focused = document.activeElement?.dataset?.cidr;
+    let page;
+    try {
+      const reply = await fetch(url, { signal: fetching.signal, headers: { accept: "text/html" } });
+      // Signed out, or an error: the browser shows it.
+      if (!reply.ok || new URL(reply.url).pathname !== new URL(url, location.href).pathname) {
+        location.assign(url);
+        return;
+      }
+      page = new DOMParser().parseFromString(await reply.text(), "text/html");
+    } catch (error) {
+      if (error.name !== "AbortError") location.assign(url);
+      return;
+    }
+    const content = document.getElementById("content");
+    const fresh = page.getElementById("content");
+    if (!content || !fresh) return;
+    content.replaceChildren(...fresh.childNodes);
+    const side = document.getElementById("nav");
+    const freshSide = page.getElementById("nav");
+    if (side && freshSide) side.replaceChildren(...freshSide.childNodes);
+    document.title = page.title;
+    if (push) history.pushState(null, "", url);
+    prepare();
+    const again = focused && content.querySelector(`[data-map] a[data-cidr="${CSS.escape(focused)}"]`);
+    if (again) focus(again);
+    else if (push && focused) {
+      const first = content.querySelector("[data-map] a");
+      if (first) focus(first);
+    }
+    if (push && new URL(url, location.href).hash === "#pick") {
+      document.getElementById("pick")?.scrollIntoView({ block: "nearest" });
+    }
+  };
+
+  // The map is one stop of the tab key; arrow keys and hjkl move inside.
+
+  const focus = (link) => {
+    for (const other of link.closest("[data-map]").querySelectorAll("a")) other.setAttribute("tabindex", "-1");
+    link.setAttribute("tabindex", "0");
+    link.focus({ preventScroll: false });
+    const title = link.querySelector("title");
+    if (title) say(title.textContent);
+  };
+
+  const prepare = () => {
+    for (const map of document.querySelectorAll("[data-map]")) {
+      map.querySelector("a")?.setAttribute("tabindex", "0");
+    }
+  };
+
+  const move = (from, dx, dy) => {
+    const middle = (link) => {
+      const box = link.getBoundingClientRect();
+      return [box.left + box.width / 2, box.top + box.height / 2, box];
+    };
+    const [x, y, box] = middle(from);
+    let best = null;
+    let least = Infinity;
+    for (const link of from.closest("[data-map]").querySelectorAll("a")) {
+      if (link === from) continue;
+      const [otherX, otherY, other] = middle(link);
+      const along = dx ? (otherX - x) * dx : (otherY - y) * dy;
+      const sameLine = dx ? other.top < box.bottom && other.bottom > box.top : true;
+      if (along <= 1 || !sameLine) continue;
+      const across = dx ? Math.abs(otherY - y) : Math.max(0, other.left - x, x - other.right);
+      const distance = along + across * 3;
+      if (distance < least) { least = distance; best = link; }
+    }
+    // At the end of a row, the next one begins.
+    if (!best && dx) {
+      const all = [...from.closest("[data-map]").querySelectorAll("a")];
+      best = all[all.indexOf(from) + dx];
+    }
+    if (best) focus(best);
+  };
+
+  const into = (cidr) => {
+    const url = new URL(location.href);
+    url.searchParams.set("into", cidr);
+    url.searchParams.delete("pick");
+    url.hash = "";
+    visit(url.href, true);
+  };
+  const out = () => {
+    const href = canvas()?.dataset.out;
+    if (href) visit(href, true);
+  };
+  const through = (way) => {
+    const href = canvas()?.dataset[way];
+    if (href) visit(href, true);
+  };
+
+  const MOVES = {
+    ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
+    h: [-1, 0], l: [1, 0], k: [0, -1], j: [0, 1],
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target;
+    if (target.closest?.("input, textarea, select, dialog")) return;
+    const link = target.closest?.("[data-map] a");
+    const current = () => link ?? document.querySelector("#canvas [data-map] a[tabindex='0']");
+    const done = () => event.preventDefault();
+    if (event.key === "/") { document.getElementById("find")?.focus(); done(); return; }
+    if (event.key === "?") { document.getElementById("keys")?.showModal(); done(); return; }
+    if (!canvas()) return;
+    const step = MOVES[event.key];
+    if (step && (link || event.key.length === 1)) {
+      const from = current();
+      if (from) { if (link) move(from, ...step); else focus(from); done(); }
+      return;
+    }
+    switch (event.key) {
+      case "+": case "=": {
+        const from = current();
+        if (from) into(from.dataset.cidr);
+        done();
+        break;
+      }
+      case "-": out(); done(); break;
+      case "[": through("earlier"); done(); break;
+      case "]": through("later"); done(); break;
+      case "a": case "r": {
+        const form = document.querySelector(`#pick a[data-key="${event.key}"]`);
+        if (form) { form.click(); done(); }
+        break;
+      }
+      case "Escape": document.querySelector("#pick a[data-key='close']")?.click(); break;
+    }
+  });
+
+  // The wheel with Ctrl, and a pinch, which browsers tell as the same.
+
+  let wheeled = 0;
+  document.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey || !event.target.closest?.("#canvas [data-map]")) return;
+    event.preventDefault();
+    if (event.timeStamp - wheeled < 250) return;
+    wheeled = event.timeStamp;
+    const link = event.target.closest("a[data-cidr]");
+    if (event.deltaY > 0) out();
+    else if (link) into(link.dataset.cidr);
+  }, { passive: false });
+
+  let pinch = 0;
+  const distance = (touches) =>
+    Math.hypot(touches[0].clientX - touches[1].clientX, touches[0].clientY - touches[1].clientY);
+  document.addEventListener("touchstart", (event) => {
+    if (event.touches.length === 2 && event.target.closest?.("#canvas [data-map]")) pinch = distance(event.touches);
+  }, { passive: true });
+  document.addEventListener("touchmove", (event) => {
+    if (!pinch || event.touches.length !== 2) return;
+    event.preventDefault();
+    const change = distance(event.touches) / pinch;
+    if (change > 1.35) {
+      const x = (event.touches[0].clientX + event.touches[1].clientX) / 2;
+      const y = (event.touches[0].clientY + event.touches[1].clientY) / 2;
+      const link = document.elementFromPoint(x, y)?.closest("a[data-cidr]");
+      pinch = 0;
+      if (link) into(link.dataset.cidr);
+    } else if (change < 0.74) {
+      pinch = 0;
+      out();
+    }
+  }, { passive: false });
+  document.addEventListener("touchend", () => { pinch = 0; });
+
   document.addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (link && canvas() && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+      const url = new URL(link.href?.baseVal ?? link.href, location.href);
+      const here = url.pathname === location.pathname && url.search !== location.search;
+      if (here && link.closest("#content")) {
+        event.preventDefault();
+        visit(url.href, true);
+        return;
+      }
+    }
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.copy) copy(button);
+    if (button.id === "help") document.getElementById("keys")?.showModal();
     if (button.id === "theme") {
       const theme = isDark() ? "light" : "dark";
       apply(theme);
@@ -58,4 +247,32 @@
       say(theme === "dark" ? "Dark theme." : "Light theme.");
     }
   });
+
+  addEventListener("popstate", () => { if (canvas()) visit(location.href, false); else location.reload(); });
+
+  // What others do appears by itself, on pages that ask for it and only while somebody can see them.
+
+  let live = null;
+  let soon = null;
+  const follow = () => {
+    const wanted = document.querySelector("[data-live]") && document.visibilityState === "visible";
+    if (wanted && !live) {
+      live = new EventSource("/ui/live");
+      const sign = (on) => document.getElementById("live")?.classList.toggle("on", on);
+      live.onopen = () => sign(true);
+      live.onerror = () => sign(false);
+      live.onmessage = () => {
+        clearTimeout(soon);
+        soon = setTimeout(() => {
+          const busy = document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
+          if (!busy) visit(location.href, false);
+        }, 400);
+      };
+    } else if (!wanted && live) {
+      live.close();
+      live = null;
+    }
+  };
+  document.addEventListener("visibilitychange", follow);
+  document.addEventListener("DOMContentLoaded", () => { prepare(); follow(); });
 })();

@@ -1,73 +1,276 @@
-//! What lies where in a pool, in address order, and how full its parts are: reads for its address map. The cost is bounded
-//! by what is drawn, not by what is allocated.
+//! What lies where in a part of the address space, in address order, and how full its parts are: reads for maps. The cost is
+//! bounded by what is drawn, not by what is allocated.
 
 use ipam_shared::{
     cidr::Cidr,
-    ids::{AllocationId, PoolId},
+    ids::{AllocationId, PoolId, ReservationId, VrfId},
+    labels::Labels,
 };
 use sqlx::{query, types::ipnet::IpNet};
+use time::OffsetDateTime;
 
 use crate::{
     db::{Connection, convert},
     error::Result,
-    network::RangeId,
+    network::{Place, RangeId},
 };
 
-/// A block with its owner.
+/// A part of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The range.
+    pub range: RangeId,
+    /// All of the range.
+    pub whole: Cidr,
+    /// The part of it that is looked at.
+    pub window: Cidr,
+    /// Whose range it is.
+    pub pool: PoolId,
+    /// Its name.
+    pub pool_name: String,
+    /// The longest prefix of a block of the pool.
+    pub smallest: u8,
+}
+
+/// A block and who holds it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Used {
-    /// The range that it lies in.
+    /// The range that it lies in; one that has gone since then has none.
     pub range: RangeId,
     /// The block.
     pub cidr: Cidr,
-    /// The allocation; none for what is out of circulation.
-    pub allocation: Option<AllocationId>,
-    /// Name of the allocation's VPC.
-    pub vpc: Option<String>,
-    /// Name of the allocation.
-    pub name: Option<String>,
-    /// Why it is out of circulation.
-    pub reason: Option<String>,
+    /// Who.
+    pub holder: Holder,
+    /// Since when.
+    pub since: OffsetDateTime,
 }
 
-/// The ranges of a pool, in address order.
-pub async fn ranges(db: &mut Connection, pool: PoolId, limit: i64) -> Result<Vec<(RangeId, Cidr)>> {
+/// Who holds a block.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Holder {
+    /// An allocation.
+    Allocation {
+        /// Its id.
+        id: AllocationId,
+        /// The name of its VPC.
+        vpc: String,
+        /// Its name.
+        name: Option<String>,
+        /// Its labels; none are known of a past one.
+        labels: Labels,
+    },
+    /// A reservation.
+    Reservation {
+        /// Its id.
+        id: ReservationId,
+        /// Why.
+        reason: String,
+    },
+    /// A pool that was cut from this one.
+    Child {
+        /// Its id.
+        id: PoolId,
+        /// Its name.
+        name: String,
+    },
+    /// It was released and is not yet free.
+    Cooling {
+        /// When it is free.
+        until: OffsetDateTime,
+    },
+    /// Something that the caller does not see, or that has no name.
+    Other {
+        /// Why it is out of circulation.
+        reason: String,
+    },
+}
+
+/// Which ranges are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Ranges {
+    /// Those of a pool.
+    OfPool(PoolId),
+    /// Those of a VRF that are not cut from another pool; if the window lies in one that is, that one.
+    OfVrf(VrfId),
+}
+
+/// The parts of ranges that lie in a window, or all of the ranges, in address order. A window that is smaller than a range is
+/// a part of it.
+pub async fn parts(
+    db: &mut Connection,
+    ranges: Ranges,
+    window: Option<Cidr>,
+    limit: i64,
+) -> Result<Vec<Part>> {
+    let (pool, vrf) = match ranges {
+        Ranges::OfPool(pool) => (Some(pool.0), None),
+        Ranges::OfVrf(vrf) => (None, Some(vrf.0)),
+    };
     let rows = query!(
-        "select range_id, cidr from pool_range where pool_id = $1 order by cidr limit $2",
-        pool.0,
+        r#"select range_id, cidr, pool_id, pool.name, max_prefix_length, parent_range_id is not null as "nested!"
+        from pool_range join pool using (pool_id)
+        where ($1::uuid is null or pool_id = $1) and ($2::uuid is null or pool_range.vrf_id = $2)
+            and ($3::cidr is null or cidr && $3)
+            and ($2::uuid is null or parent_range_id is null or cidr >>= $3)
+        order by cidr, range_id limit $4"#,
+        pool,
+        vrf,
+        window.map(IpNet::from) as _,
         limit
     )
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.range_id, Cidr::from(row.cidr)))
-        .collect())
+    let mut parts = Vec::with_capacity(rows.len());
+    for row in rows {
+        let whole = Cidr::from(row.cidr);
+        parts.push(Part {
+            range: row.range_id,
+            whole,
+            window: window
+                .filter(|window| whole.contains(*window))
+                .unwrap_or(whole),
+            pool: PoolId(row.pool_id),
+            pool_name: row.name,
+            smallest: convert::small(row.max_prefix_length)?,
+        });
+    }
+    // Of those that contain the window, the deepest has what is in it.
+    if let Some(window) = window
+        && let Some(deepest) = parts.iter().rposition(|part| part.whole.contains(window))
+    {
+        return Ok(vec![parts.swap_remove(deepest)]);
+    }
+    Ok(parts)
 }
 
-/// The blocks of a pool in address order, after `after`.
+/// The blocks in these parts in address order, and those that contain one, after `after`: as they are now, or as they were.
 pub async fn blocks(
     db: &mut Connection,
-    pool: PoolId,
+    parts: &[Part],
+    at: Option<OffsetDateTime>,
     after: Option<Cidr>,
     limit: i64,
 ) -> Result<Vec<Used>> {
+    let mut found = present(db, parts, at, after, limit).await?;
+    if let Some(at) = at {
+        found.extend(past(db, parts, at, after, limit).await?);
+        found.sort_by_key(|used| used.cidr);
+        found.truncate(usize::try_from(limit).unwrap_or_default());
+    }
+    Ok(found)
+}
+
+async fn present(
+    db: &mut Connection,
+    parts: &[Part],
+    at: Option<OffsetDateTime>,
+    after: Option<Cidr>,
+    limit: i64,
+) -> Result<Vec<Used>> {
+    let ranges: Vec<_> = parts.iter().map(|part| part.range).collect();
+    let windows = convert::nets(parts.iter().map(|part| part.window));
+    let lasts: Vec<_> = parts
+        .iter()
+        .map(|part| IpNet::from(part.window.last()))
+        .collect();
     let rows = query!(
-        r#"select range_id as "range_id!", block.cidr as "cidr!", allocation_id, vpc.name as "vpc?",
-            allocation.name as "name?", coalesce(reservation.reason, block.reason) as reason
+        r#"select block.range_id as "range_id!", block.cidr as "cidr!", block.since as "since!", block.allocation_id,
+            block.reservation_id, vpc.name as "vpc?", allocation.name as "name?", allocation.labels as "labels?",
+            coalesce(reservation.reason, block.reason) as reason, cooldown.free_at as "free_at?",
+            child.pool_id as "child_id?", child.name as "child?"
         from (
-            select used.range_id, used.cidr, used.allocation_id, used.reservation_id, used.reason
-            from pool_range cross join lateral (
-                select range_id, cidr, allocation_id, reservation_id, reason from block
-                where range_id = pool_range.range_id and ($2::cidr is null or cidr > $2)
-                order by cidr limit $3
-            ) as used
-            where pool_id = $1 order by used.cidr limit $3
+            select used.* from unnest($1::integer[], $2::cidr[], $3::cidr[]) as part (range_id, net, last_address)
+                cross join lateral (
+                    (select range_id, cidr, allocation_id, reservation_id, reason, since from block
+                    where ipam_tag(block.range_id, block.cidr) >>= ipam_tag(part.range_id, part.net)
+                        and ($4::cidr is null or cidr > $4) and ($6::timestamptz is null or since <= $6))
+                    union all
+                    (select range_id, cidr, allocation_id, reservation_id, reason, since from block
+                    where block.range_id = part.range_id and cidr > greatest(part.net, $4::cidr) and cidr <= part.last_address
+                        and ($6::timestamptz is null or since <= $6)
+                    order by cidr limit $5)
+                ) as used
+            order by used.cidr limit $5
         ) as block
             left join allocation using (allocation_id) left join vpc using (vpc_id)
             left join reservation using (reservation_id)
+            left join cooldown on cooldown.range_id = block.range_id and cooldown.cidr = block.cidr
+            left join pool_range as child_range
+                on child_range.parent_range_id = block.range_id and child_range.cidr = block.cidr
+            left join pool as child on child.pool_id = child_range.pool_id
         order by block.cidr"#,
-        pool.0,
+        &ranges,
+        &windows,
+        &lasts,
+        after.map(IpNet::from) as _,
+        limit,
+        at
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let holder = match (
+                row.allocation_id,
+                row.vpc,
+                row.reservation_id,
+                row.child_id,
+                row.free_at,
+            ) {
+                (Some(id), Some(vpc), ..) => Holder::Allocation {
+                    id: AllocationId(id),
+                    vpc,
+                    name: row.name,
+                    labels: row
+                        .labels
+                        .map(convert::labels)
+                        .transpose()?
+                        .unwrap_or_default(),
+                },
+                (_, _, Some(id), ..) => Holder::Reservation {
+                    id: ReservationId(id),
+                    reason: row.reason.unwrap_or_default(),
+                },
+                (_, _, _, Some(id), _) => Holder::Child {
+                    id: PoolId(id),
+                    name: row.child.unwrap_or_default(),
+                },
+                (_, _, _, _, Some(until)) => Holder::Cooling { until },
+                _ => Holder::Other {
+                    reason: row.reason.unwrap_or_else(|| "in use".to_owned()),
+                },
+            };
+            Ok(Used {
+                range: row.range_id,
+                cidr: Cidr::from(row.cidr),
+                holder,
+                since: row.since,
+            })
+        })
+        .collect()
+}
+
+/// What was there at a time and has ended since then.
+async fn past(
+    db: &mut Connection,
+    parts: &[Part],
+    at: OffsetDateTime,
+    after: Option<Cidr>,
+    limit: i64,
+) -> Result<Vec<Used>> {
+    let ranges: Vec<_> = parts.iter().map(|part| part.range).collect();
+    let pools: Vec<_> = parts.iter().map(|part| part.pool.0).collect();
+    let windows = convert::nets(parts.iter().map(|part| part.window));
+    let rows = query!(
+        r#"select part.range_id as "range_id!", cidr, allocation_id, reservation_id, vpc, name, reason, since
+        from unnest($1::integer[], $2::uuid[], $3::cidr[]) as part (range_id, pool_id, net)
+            join past_block on past_block.pool_id = part.pool_id and cidr && part.net
+        where since <= $4 and until > $4 and ($5::cidr is null or cidr > $5)
+        order by cidr limit $6"#,
+        &ranges,
+        &pools,
+        &windows,
+        at,
         after.map(IpNet::from) as _,
         limit
     )
@@ -78,12 +281,119 @@ pub async fn blocks(
         .map(|row| Used {
             range: row.range_id,
             cidr: Cidr::from(row.cidr),
-            allocation: row.allocation_id.map(AllocationId),
-            vpc: row.vpc,
-            name: row.name,
-            reason: row.reason,
+            holder: match (row.allocation_id, row.reservation_id) {
+                (Some(id), _) => Holder::Allocation {
+                    id: AllocationId(id),
+                    vpc: row.vpc.unwrap_or_default(),
+                    name: row.name,
+                    labels: Labels::default(),
+                },
+                (None, Some(id)) => Holder::Reservation {
+                    id: ReservationId(id),
+                    reason: row.reason.unwrap_or_default(),
+                },
+                (None, None) => Holder::Other {
+                    reason: row.reason.unwrap_or_default(),
+                },
+            },
+            since: row.since,
         })
         .collect())
+}
+
+/// When something began or ended in these parts: the last time before a moment and the first after it, among the first that
+/// are found.
+pub async fn moments(
+    db: &mut Connection,
+    parts: &[Part],
+    at: OffsetDateTime,
+) -> Result<(Option<OffsetDateTime>, Option<OffsetDateTime>)> {
+    let pools: Vec<_> = parts.iter().map(|part| part.pool.0).collect();
+    let ids: Vec<_> = parts.iter().map(|part| part.range).collect();
+    let windows = convert::nets(parts.iter().map(|part| part.window));
+    let lasts: Vec<_> = parts
+        .iter()
+        .map(|part| IpNet::from(part.window.last()))
+        .collect();
+    let row = query!(
+        r#"with moment as (
+            (select since as at from unnest($1::integer[], $3::cidr[], $5::cidr[]) as part (range_id, net, last_address)
+                join block on block.range_id = part.range_id and block.cidr >= part.net and block.cidr <= part.last_address
+            limit 5000)
+            union all
+            (select unnest(array[since, until]) as at from unnest($2::uuid[], $3::cidr[]) as part (pool_id, net)
+                join past_block on past_block.pool_id = part.pool_id and past_block.cidr && part.net limit 5000)
+        )
+        select max(at) filter (where at < $4) as before, min(at) filter (where at > $4) as after from moment"#,
+        &ids,
+        &pools,
+        &windows,
+        at,
+        &lasts
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.before, row.after))
+}
+
+/// The free networks of a part that are no smaller than `smallest`, and the one that contains the part.
+pub async fn free(
+    db: &mut Connection,
+    part: &Part,
+    smallest: u8,
+    limit: i64,
+) -> Result<Vec<Place>> {
+    let window = IpNet::from(part.window);
+    let rows = query!(
+        r#"select free.cidr from free_count cross join lateral (
+            select cidr from free_block
+            where free_block.range_id = free_count.range_id and free_block.host_bits = free_count.host_bits
+                and cidr >= $2::cidr and cidr <= $3::cidr
+            order by cidr limit $5
+        ) as free
+        where range_id = $1 and blocks > 0 and host_bits >= $4 and free.cidr <<= $2
+        union
+        select cidr from free_block where range_id = $1 and host_bits >= $6 and cidr >>= $2
+        order by cidr limit $5"#,
+        part.range,
+        window,
+        IpNet::from(part.window.last()),
+        i16::from(part.window.family().bits().saturating_sub(smallest)),
+        limit,
+        i16::from(part.window.host_bits())
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| row.cidr)
+        .map(|cidr| Place {
+            range: part.range,
+            cidr: Cidr::from(cidr),
+        })
+        .collect())
+}
+
+/// The smallest network that holds every block of a part; none if it has no block.
+pub async fn extent(db: &mut Connection, part: &Part) -> Result<Option<Cidr>> {
+    let row = query!(
+        r#"select (select cidr from block where range_id = $1 and cidr >= $2 and cidr <= $3 order by cidr limit 1) as first,
+            (select cidr from block where range_id = $1 and cidr >= $2 and cidr <= $3 order by cidr desc limit 1) as last"#,
+        part.range,
+        IpNet::from(part.window),
+        IpNet::from(part.window.last())
+    )
+    .fetch_one(db)
+    .await?;
+    let (Some(first), Some(last)) = (row.first.map(Cidr::from), row.last.map(Cidr::from)) else {
+        return Ok(None);
+    };
+    let mut extent = first;
+    while !extent.contains(last) {
+        let Some(parent) = extent.parent() else { break };
+        extent = parent;
+    }
+    Ok(Some(extent))
 }
 
 /// What was found in one part of a range.
@@ -99,37 +409,47 @@ pub struct Sample {
     pub covered: bool,
 }
 
-/// For each of these parts of a range, the first `sample` blocks in it, summed up.
+/// For each of these cells of a part, the first `sample` blocks in it, summed up; or those that were in it at some time.
 pub async fn samples(
     db: &mut Connection,
-    range: RangeId,
-    parts: &[Cidr],
+    part: &Part,
+    cells: &[Cidr],
+    at: Option<OffsetDateTime>,
     sample: i64,
 ) -> Result<Vec<Sample>> {
-    let firsts = convert::nets(parts.iter().copied());
-    let lasts: Vec<IpNet> = parts.iter().map(|part| IpNet::from(part.last())).collect();
+    let firsts = convert::nets(cells.iter().copied());
+    let lasts: Vec<IpNet> = cells.iter().map(|cell| IpNet::from(cell.last())).collect();
+    // What has ended is looked for only if it is asked for.
     let rows = query!(
         r#"select blocks as "blocks!", used as "used!", last as "last: IpNet",
-            coalesce(before.cidr >>= part.first, false) as "covered!"
-        from unnest($2::cidr[], $3::cidr[]) with ordinality as part (first, last_address, place)
+            coalesce(before.cidr >>= cell.first, false) as "covered!"
+        from unnest($2::cidr[], $3::cidr[]) with ordinality as cell (first, last_address, place)
             left join lateral (
-                select cidr from block where range_id = $1 and cidr < part.first order by cidr desc limit 1
+                select cidr from block where range_id = $1 and cidr < cell.first and ($5::timestamptz is null or since <= $5)
+                order by cidr desc limit 1
             ) as before on true
             cross join lateral (
                 select count(*)::integer as blocks,
-                    coalesce(sum(2.0::float8 ^ (masklen(part.first) - masklen(cidr))), 0) as used,
+                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))), 0) as used,
                     max(cidr::inet)::cidr as last
                 from (
-                    select cidr from block
-                    where range_id = $1 and cidr >= part.first and cidr <= part.last_address
-                    order by cidr limit $4
+                    (select cidr from block
+                    where range_id = $1 and cidr >= cell.first and cidr <= cell.last_address
+                        and ($5::timestamptz is null or since <= $5)
+                    order by cidr limit $4)
+                    union all
+                    (select cidr from past_block
+                    where $5::timestamptz is not null and cidr <<= cell.first and pool_id = $6 and since <= $5 and until > $5
+                    limit $4)
                 ) as seen
             ) as inside
         order by place"#,
-        range,
+        part.range,
         &firsts,
         &lasts,
-        sample
+        sample,
+        at,
+        part.pool.0
     )
     .fetch_all(db)
     .await?;

@@ -140,6 +140,77 @@ pub async fn vpcs(
     .collect()
 }
 
+/// Something that is found by its name, its reason or its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Which noun: `vrf`, `pool`, `profile`, `reservation`, `vpc` or `allocation`.
+    pub kind: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Its name, or why it is reserved.
+    pub name: String,
+    /// Its VRF, if it belongs to one.
+    pub vrf: Option<String>,
+}
+
+/// What has `text` in its name or its reason, but for allocations; at most `limit` of each noun, those that are called
+/// exactly that first.
+pub async fn named(db: &mut Connection, text: &str, limit: i64) -> Result<Vec<Named>> {
+    let rows = query!(
+        r#"select kind as "kind!", id as "id!", name as "name!", vrf from (
+            (select 1 as place, 'vrf' as kind, vrf_id as id, name, null::text as vrf from vrf
+            where name ilike $1 order by lower(name) <> lower($2), name limit $3)
+            union all
+            (select 2, 'pool', pool_id, pool.name, vrf.name from pool join vrf using (vrf_id)
+            where pool.name ilike $1 order by lower(pool.name) <> lower($2), pool.name limit $3)
+            union all
+            (select 3, 'profile', profile_id, name, null from profile
+            where name ilike $1 order by lower(name) <> lower($2), name limit $3)
+            union all
+            (select 4, 'reservation', reservation_id, reason, vrf.name from reservation join vrf using (vrf_id)
+            where reason ilike $1 order by lower(reason) <> lower($2), reason limit $3)
+            union all
+            (select 5, 'vpc', vpc_id, vpc.name, vrf.name from vpc join vrf using (vrf_id)
+            where vpc.name ilike $1 order by lower(vpc.name) <> lower($2), vpc.name limit $3)
+        ) as found order by place, lower(name) <> lower($2), name"#,
+        pattern(text),
+        text,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let named = rows.into_iter().map(|row| Named {
+        kind: row.kind,
+        id: row.id,
+        name: row.name,
+        vrf: row.vrf,
+    });
+    Ok(named.collect())
+}
+
+/// What has that id.
+pub async fn by_id(db: &mut Connection, id: Uuid) -> Result<Option<Named>> {
+    let row = query!(
+        r#"select kind as "kind!", name as "name!" from (
+            select 'vrf' as kind, name from vrf where vrf_id = $1
+            union all select 'pool', name from pool where pool_id = $1
+            union all select 'profile', name from profile where profile_id = $1
+            union all select 'reservation', reason from reservation where reservation_id = $1
+            union all select 'vpc', name from vpc where vpc_id = $1
+            union all select 'allocation', coalesce(name, '') from allocation where allocation_id = $1
+        ) as found"#,
+        id
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Named {
+        kind: row.kind,
+        id,
+        name: row.name,
+        vrf: None,
+    }))
+}
+
 /// Names of VPCs, for suggestions.
 pub async fn vpc_names(db: &mut Connection, limit: i64) -> Result<Vec<String>> {
     let rows = query!(

@@ -13,6 +13,7 @@ pub mod cooldown;
 pub mod feed;
 pub mod health;
 pub mod lookup;
+pub mod map;
 pub mod named;
 mod noted;
 pub mod ownership;

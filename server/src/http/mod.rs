@@ -32,7 +32,7 @@ pub mod reservation;
 pub mod rights;
 mod source;
 pub mod space;
-mod stream;
+pub(crate) mod stream;
 pub mod token;
 pub mod transfer;
 pub mod vpc;

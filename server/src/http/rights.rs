@@ -77,6 +77,9 @@ pub const ROUTES: &[(&str, &str, Right)] = &[
     ("GET", "/calculate", Any),
     // Pages.
     ("GET", "/", Read),
+    ("GET", "/ui/live", Read),
+    ("GET", "/ui/map", Read),
+    ("GET", "/ui/search", Read),
     ("GET", "/ui/pools/{id}", Read),
     ("GET", "/ui/allocations", Read),
     ("GET", "/ui/allocations/new", Plan),

@@ -9,10 +9,10 @@ use futures::{Stream, StreamExt as _};
 
 /// Marks a reply whose lines must be delivered as they are written, without buffering.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LineByLine;
+pub(crate) struct LineByLine;
 
 /// A reply whose length is not known yet.
-pub(super) fn lines(
+pub(crate) fn lines(
     kind: &'static str,
     pieces: impl Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + 'static,
 ) -> Response {

@@ -276,7 +276,7 @@ impl Line {
 }
 
 /// The text for an event of an allocation.
-fn words(action: &str, detail: &Value) -> String {
+pub(super) fn words(action: &str, detail: &Value) -> String {
     match action {
         "allocation.create" => "allocated".to_owned(),
         "allocation.release" => "released".to_owned(),

@@ -51,3 +51,21 @@ pub(super) fn share(part: &f64, _: &dyn Values) -> Result<String> {
 pub(super) fn level(part: &f64, _: &dyn Values) -> Result<&'static str> {
     Ok(super::level(*part))
 }
+
+/// How long ago that was, in words.
+#[askama::filter_fn]
+pub(super) fn ago(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
+    Ok(text::ago(OffsetDateTime::now_utc() - *at))
+}
+
+/// A number of seconds in words.
+#[askama::filter_fn]
+pub(super) fn seconds(seconds: &u32, _: &dyn Values) -> Result<String> {
+    Ok(text::lasting(time::Duration::seconds((*seconds).into())))
+}
+
+/// A word of the API for people.
+#[askama::filter_fn]
+pub(super) fn spaced(word: &str, _: &dyn Values) -> Result<String> {
+    Ok(word.replace('_', " "))
+}

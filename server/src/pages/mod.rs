@@ -10,9 +10,11 @@ mod allocations;
 mod assets;
 mod error;
 mod filters;
+mod live;
 mod map;
 mod overview;
 mod pool;
+mod search;
 mod session;
 mod shell;
 mod sign_in;
@@ -41,6 +43,9 @@ pub fn routes(app: &App) -> Router<App> {
     Router::new()
         .route("/", get(overview::show))
         .route("/ui/pools/{id}", get(pool::show))
+        .route("/ui/map", get(map::show))
+        .route("/ui/search", get(search::show))
+        .route("/ui/live", get(live::follow))
         .route("/ui/allocations", get(allocations::list))
         .route(
             "/ui/allocations/new",

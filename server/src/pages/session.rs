@@ -195,6 +195,29 @@ impl FromRequestParts<App> for SignedIn {
     }
 }
 
+/// The session of a request that goes on for so long that it may end before.
+#[derive(Clone, Debug)]
+pub(super) struct Open([u8; 32]);
+
+impl Open {
+    /// Whether it goes on.
+    pub(super) async fn goes_on(&self, app: &App) -> bool {
+        let goes_on = app.system().session_goes_on(&self.0, administrator(app));
+        goes_on.await.unwrap_or(false)
+    }
+}
+
+impl FromRequestParts<App> for Open {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {
+        match session_of(&parts.extensions) {
+            Some(current) => Ok(Self(current.cookie)),
+            None => Err(sign_in_first(parts)),
+        }
+    }
+}
+
 /// To the sign-in page, and back here afterwards if this is a page.
 fn sign_in_first(parts: &Parts) -> Response {
     let next = match parts.method.as_str() {

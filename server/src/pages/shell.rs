@@ -68,8 +68,8 @@ pub(super) struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Overview,
-    #[expect(dead_code, reason = "used by the next commit")]
     Pools,
+    Search,
     Allocations,
     Vpcs,
     Account,

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::known::{Opened, Principal, Stored, Used};
+use super::known::{Opened, Principal, Slot, Stored, Used};
 use crate::{
     db::{
         Connection,
@@ -58,7 +58,8 @@ impl Ipam {
         .await
     }
 
-    /// The session of a cookie, if it goes on: an administrator's key that was changed ends those of the key before.
+    /// The session of a cookie, if it goes on, which is used now: an administrator's key that was changed ends those of the
+    /// key before.
     ///
     /// # Errors
     /// When the database can't be asked.
@@ -68,6 +69,27 @@ impl Ipam {
         administrator: Option<i32>,
         from: Option<IpAddr>,
     ) -> Result<Option<Opened>> {
+        let (slot, opened) = self.known_session(cookie, administrator).await?;
+        if let Some(opened) = &opened {
+            self.note(&slot, Used::Session(opened.id), from);
+        }
+        Ok(opened)
+    }
+
+    /// Whether the session of a cookie goes on. That does not use it, so that a page that only waits does not keep it alive.
+    pub async fn session_goes_on(
+        &self,
+        cookie: &[u8; 32],
+        administrator: Option<i32>,
+    ) -> Result<bool> {
+        Ok(self.known_session(cookie, administrator).await?.1.is_some())
+    }
+
+    async fn known_session(
+        &self,
+        cookie: &[u8; 32],
+        administrator: Option<i32>,
+    ) -> Result<(Arc<Slot>, Option<Opened>)> {
         let mac = mac(cookie);
         let slot = self.tokens.slot(&format!("session {}", hex(&mac)));
         let stored = match slot.known() {
@@ -90,17 +112,14 @@ impl Ipam {
             }
         };
         let Some(Stored::Session(opened)) = stored.as_deref() else {
-            return Ok(None);
+            return Ok((slot, None));
         };
         let is_of_this_key = match opened.holder {
             Holder::Administrator(check) => Some(check) == administrator,
             Holder::Token(_) => true,
         };
-        if !is_of_this_key || opened.who.is_expired() {
-            return Ok(None);
-        }
-        self.note(&slot, Used::Session(opened.id), from);
-        Ok(Some(opened.clone()))
+        let goes_on = is_of_this_key && !opened.who.is_expired();
+        Ok((slot, goes_on.then(|| opened.clone())))
     }
 
     /// The sessions of somebody that go on.

@@ -1,0 +1,160 @@
+//! What is drawn of a part of the address space: its blocks if they are few enough, else how full each cell is.
+
+use ipam_shared::cidr::Cidr;
+use time::OffsetDateTime;
+
+use crate::{
+    db::{
+        Connection,
+        map::{self, Part, Sample, Used},
+    },
+    drawing::{Fill, Grid, Layout, Shape, gaps, part},
+    error::Result,
+};
+
+/// Maximum number of blocks and cells in all drawings together.
+pub const SHAPES: u32 = 1024;
+/// How many blocks of a cell are read to estimate how full it is.
+const SAMPLE: i64 = 48;
+
+/// The drawing of one part.
+#[derive(Clone, Debug)]
+pub struct Sheet {
+    /// What is drawn.
+    pub part: Part,
+    /// How it is laid out.
+    pub grid: Grid,
+    /// What is in use.
+    pub shapes: Vec<Shape<Used>>,
+    /// The free networks that are at least a cell, in address order.
+    pub free: Vec<Cidr>,
+    /// Whether each block was read; if not, cells stand for what is in them.
+    pub exact: bool,
+}
+
+/// Draws these parts, as they are or as they were.
+pub async fn sheets(
+    db: &mut Connection,
+    parts: Vec<Part>,
+    layout: Layout,
+    at: Option<OffsetDateTime>,
+) -> Result<Vec<Sheet>> {
+    let each = SHAPES / u32::try_from(parts.len().max(1).next_power_of_two()).unwrap_or(SHAPES);
+    let used = map::blocks(db, &parts, at, None, i64::from(SHAPES) + 1).await?;
+    let exact = used.len() <= SHAPES as usize;
+    let mut sheets = Vec::with_capacity(parts.len());
+    for part in parts {
+        let grid = Grid::new(part.window, part.smallest, each, layout);
+        let (shapes, free) = if exact {
+            let inside: Vec<_> = used
+                .iter()
+                .filter(|used| used.range == part.range && used.cidr.overlaps(part.window))
+                .collect();
+            let cidrs: Vec<_> = inside.iter().map(|used| used.cidr).collect();
+            let mut free = gaps(part.window, &cidrs);
+            free.retain(|gap| gap.prefix_length() <= grid.cell_length());
+            (
+                grid.draw(inside.into_iter().map(|used| (used.cidr, used.clone()))),
+                free,
+            )
+        } else {
+            let cells: Vec<_> = grid.cells().collect();
+            let samples = map::samples(db, &part, &cells, at, SAMPLE).await?;
+            let fills = cells
+                .into_iter()
+                .zip(samples)
+                .map(|(cell, sample)| fill(cell, sample));
+            let free = match at {
+                None => map::free(db, &part, grid.cell_length(), SHAPES.into()).await?,
+                Some(_) => Vec::new(),
+            };
+            (
+                grid.draw_fills(fills),
+                free.into_iter().map(|place| place.cidr).collect(),
+            )
+        };
+        sheets.push(Sheet {
+            part,
+            grid,
+            shapes,
+            free,
+            exact,
+        });
+    }
+    Ok(sheets)
+}
+
+/// How full a cell is, estimated from the blocks that were read: if there are more, the rest of the cell is assumed to be
+/// like the part that was read.
+fn fill(cell: Cidr, sample: Sample) -> Fill {
+    if sample.covered {
+        return Fill {
+            cell,
+            used: 1.0,
+            blocks: Some(1),
+        };
+    }
+    if i64::from(sample.blocks) < SAMPLE {
+        return Fill {
+            cell,
+            used: sample.used.min(1.0),
+            blocks: Some(sample.blocks),
+        };
+    }
+    let seen = sample.last.map_or(1.0, |last| {
+        #[expect(clippy::cast_precision_loss, reason = "a share is enough")]
+        let before = last.number().saturating_sub(cell.number()) as f64 / cell.addresses() as f64;
+        before + part(cell, last)
+    });
+    Fill {
+        cell,
+        used: (sample.used / seen).min(1.0),
+        blocks: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cidr(text: &str) -> Cidr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_cell_that_was_not_seen_whole_is_taken_to_go_on_like_it_began() {
+        let cell = cidr("10.0.0.0/16");
+        let sample = Sample {
+            blocks: 3,
+            used: 0.25,
+            last: Some(cidr("10.0.9.0/24")),
+            covered: false,
+        };
+        let expected = Fill {
+            cell,
+            used: 0.25,
+            blocks: Some(3),
+        };
+        assert_eq!(fill(cell, sample), expected);
+        // 48 blocks of /24 in the first 64 of 256: three quarters of what was seen.
+        let sample = Sample {
+            blocks: 48,
+            used: 48.0 / 256.0,
+            last: Some(cidr("10.0.63.0/24")),
+            covered: false,
+        };
+        let expected = Fill {
+            cell,
+            used: 0.75,
+            blocks: None,
+        };
+        assert_eq!(fill(cell, sample), expected);
+        let sample = Sample {
+            blocks: 0,
+            used: 0.0,
+            last: None,
+            covered: true,
+        };
+        assert_eq!(fill(cell, sample).used, 1.0);
+    }
+}

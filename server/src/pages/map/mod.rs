@@ -1,0 +1,297 @@
+//! Maps: `/ui/map` of a VRF or of any network in it, and the part of a pool's page that is the same. What can be seen can be
+//! followed: a block and a gap to what is known of them, a cell that stands for many to a map of its own.
+
+mod finder;
+mod inspector;
+mod look;
+mod tiles;
+
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use ipam_shared::{api::vrf::Vrf, cidr::Cidr};
+use time::OffsetDateTime;
+
+use self::{finder::Line, tiles::Colours};
+pub(super) use self::{
+    inspector::{Inspector, state},
+    look::{By, Look, Query as LookQuery},
+    tiles::{Drawn, Kind},
+};
+use super::{Section, Shell, error::Failure, filters, page, session::SignedIn};
+use crate::{
+    app::App,
+    db::{
+        self, Connection,
+        map::{Holder, Part, Ranges, Used},
+    },
+    domain::map::sheets,
+    drawing::Layout,
+    error::Result,
+};
+
+/// Maximum number of ranges with a map on one page.
+const MAPS: i64 = 16;
+/// Rows of the table.
+const ROWS: i64 = 50;
+/// A map of a range of which only a corner is used shows that corner, if the rest is larger by so many bits.
+const CORNER: u8 = 8;
+/// One step out.
+const STEP: u8 = 2;
+
+/// A map with all that belongs to it.
+#[derive(Debug)]
+pub(super) struct Canvas {
+    pub(super) look: Look,
+    pub(super) maps: Vec<Drawn>,
+    pub(super) more_ranges: bool,
+    pub(super) legend: Vec<(&'static str, String)>,
+    /// What contains what is shown, widest first, with where it leads.
+    pub(super) path: Vec<(String, String)>,
+    /// What is shown.
+    pub(super) here: String,
+    pub(super) zoom_out: Option<String>,
+    /// The range of which only a corner is shown, since nothing else of it is used; and where all of it is.
+    pub(super) corner: Option<(Cidr, String)>,
+    /// Other ways to look at it: what they are called, where they lead, whether it is this one.
+    pub(super) layouts: Vec<(&'static str, String, bool)>,
+    pub(super) colours: Vec<(String, String, bool)>,
+    pub(super) finder: Vec<Line>,
+    pub(super) inspector: Option<Inspector>,
+    /// The moment before and after, when something changed.
+    pub(super) earlier: Option<String>,
+    pub(super) later: Option<String>,
+    pub(super) now: String,
+    pub(super) used: Vec<Row>,
+    pub(super) next: Option<String>,
+    pub(super) first: Option<String>,
+}
+
+/// A line of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) cidr: Cidr,
+    pub(super) href: String,
+    pub(super) holder: Holder,
+    pub(super) since: OffsetDateTime,
+}
+
+#[derive(askama::Template)]
+#[template(path = "map.html")]
+struct MapPage {
+    shell: Shell,
+    vrf: String,
+    canvas: Canvas,
+}
+
+/// `GET /ui/map`
+pub(super) async fn show(
+    State(app): State<App>,
+    Query(query): Query<LookQuery>,
+    signed_in: SignedIn,
+) -> Result<Response, Failure> {
+    let look = Look::new("/ui/map".to_owned(), query)?;
+    let name = look.vrf.clone().unwrap_or_else(|| "default".to_owned());
+    let ipam = app.ipam(&signed_in.caller);
+    let id = ipam.find::<Vrf>(&name).await?;
+    let mut db = ipam.read().await?;
+    let vrf = db::vrf::get(&mut db, id)
+        .await?
+        .ok_or_else(|| Failure::not_found("there is no VRF of that name"))?;
+    let name = vrf.name.to_string();
+    let shell = Shell::of(&mut db, &signed_in, Section::Overview).await?;
+    let canvas = Canvas::of(&mut db, Ranges::OfVrf(id), look).await?;
+    drop(db);
+    let canvas = canvas.inspected(&app, &signed_in, &name).await?;
+    Ok(page(&MapPage {
+        shell,
+        vrf: name,
+        canvas,
+    }))
+}
+
+impl Canvas {
+    /// What there is to see in these ranges.
+    pub(super) async fn of(db: &mut Connection, ranges: Ranges, look: Look) -> Result<Self> {
+        let mut parts = db::map::parts(db, ranges, look.at, MAPS + 1).await?;
+        let more_ranges = parts.len() > MAPS as usize;
+        parts.truncate(MAPS as usize);
+        let corner = corner(db, &mut parts, &look).await?;
+        let table = parts.clone();
+        let (path, here, zoom_out) = way(&parts, &look);
+        let at = look.time.unwrap_or_else(OffsetDateTime::now_utc);
+        let (before, after) = db::map::moments(db, &parts, at).await?;
+        let sheets = sheets(db, parts, look.layout, look.time).await?;
+        let colours = Colours::of(&sheets, &look.by, at);
+        let finder = match &sheets[..] {
+            [sheet] if look.time.is_none() => {
+                finder::lines(sheet.part.window, &sheet.free, sheet.part.smallest, &look)
+            }
+            _ => Vec::new(),
+        };
+        let mut used = db::map::blocks(db, &table, look.time, look.after, ROWS + 1).await?;
+        let next = (used.len() > ROWS as usize).then(|| {
+            used.pop();
+            let last = used.last().map(|used| used.cidr);
+            format!("{}#used", look.with(|look| look.after = last))
+        });
+        Ok(Self {
+            maps: sheets
+                .iter()
+                .map(|sheet| Drawn::new(sheet, &colours, &look))
+                .collect(),
+            more_ranges,
+            legend: colours.legend(&sheets),
+            path,
+            here,
+            zoom_out,
+            corner,
+            layouts: [("Rows", Layout::Rows), ("Hilbert", Layout::Hilbert)]
+                .into_iter()
+                .map(|(name, layout)| {
+                    let href = look.with(|look| look.layout = layout);
+                    (name, href, look.layout == layout)
+                })
+                .collect(),
+            colours: palettes(&look),
+            finder,
+            inspector: None,
+            earlier: before.map(|at| look.with(|look| look.time = Some(at))),
+            later: look.time.map(|_| look.with(|look| look.time = after)),
+            now: look.with(|look| look.time = None),
+            used: used.into_iter().map(|used| Row::new(used, &look)).collect(),
+            next,
+            first: look.after.map(|_| format!("{}#used", look.with(|_| {}))),
+            look,
+        })
+    }
+
+    /// With what is known of the network that was picked.
+    pub(super) async fn inspected(
+        mut self,
+        app: &App,
+        signed_in: &SignedIn,
+        vrf: &str,
+    ) -> Result<Self> {
+        if let Some(pick) = self.look.pick {
+            self.inspector = Some(Inspector::of(app, signed_in, vrf, pick, &self.look).await?);
+        }
+        Ok(self)
+    }
+
+    /// The moment that is shown, as the field of a form has it.
+    pub(super) fn time_value(&self) -> String {
+        let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]");
+        let utc = self
+            .look
+            .time
+            .map(|time| time.to_offset(time::UtcOffset::UTC));
+        utc.and_then(|time| time.format(&format).ok())
+            .unwrap_or_default()
+    }
+
+    /// What the form for a moment or a network keeps of the address, as names and values.
+    pub(super) fn kept(&self) -> Vec<(&'static str, String)> {
+        let all = self.look.parameters().into_iter();
+        all.filter(|(key, _)| ["vrf", "by", "view"].contains(key))
+            .collect()
+    }
+
+    /// The page without its query.
+    pub(super) fn path(&self) -> &str {
+        &self.look.path
+    }
+
+    /// Whether it shows the past.
+    pub(super) fn is_past(&self) -> bool {
+        self.look.time.is_some()
+    }
+}
+
+/// If only a corner of a range is used, the map shows that corner, unless it was asked for a part.
+async fn corner(
+    db: &mut Connection,
+    parts: &mut [Part],
+    look: &Look,
+) -> Result<Option<(Cidr, String)>> {
+    let ([part], None) = (parts, look.at) else {
+        return Ok(None);
+    };
+    let Some(extent) = db::map::extent(db, part).await? else {
+        return Ok(None);
+    };
+    let wide = part.whole.prefix_length();
+    if extent.prefix_length() < wide + CORNER {
+        return Ok(None);
+    }
+    // With some room around it.
+    part.window = extent
+        .ancestor(extent.prefix_length() - STEP)
+        .unwrap_or(extent);
+    Ok(Some((
+        part.whole,
+        look.with(|look| look.at = Some(part.whole)),
+    )))
+}
+
+/// What contains what is shown, what that is called, and one step out.
+fn way(parts: &[Part], look: &Look) -> (Vec<(String, String)>, String, Option<String>) {
+    let [part] = parts else {
+        let here = look
+            .at
+            .map_or_else(|| "all ranges".to_owned(), |at| at.to_string());
+        let all = look
+            .at
+            .map(|_| ("all ranges".to_owned(), look.with(|look| look.at = None)));
+        let out = all.as_ref().map(|(_, href)| href.clone());
+        return (all.into_iter().collect(), here, out);
+    };
+    let to = |at: Cidr| look.with(|look| look.at = Some(at));
+    let window = part.window;
+    let mut path = Vec::new();
+    if look.at.is_some() {
+        path.push(("all ranges".to_owned(), look.with(|look| look.at = None)));
+    }
+    let mut out = look.at.map(|_| look.with(|look| look.at = None));
+    if window != part.whole {
+        path.push((part.whole.to_string(), to(part.whole)));
+        let outer = window.prefix_length().saturating_sub(STEP);
+        let outer = window
+            .ancestor(outer)
+            .filter(|outer| part.whole.contains(*outer));
+        if let Some(outer) = outer.filter(|outer| *outer != part.whole) {
+            path.push((outer.to_string(), to(outer)));
+        }
+        out = Some(to(outer.unwrap_or(part.whole)));
+    }
+    (path, window.to_string(), out)
+}
+
+fn palettes(look: &Look) -> Vec<(String, String, bool)> {
+    let mut all = vec![
+        ("VPC".to_owned(), By::Vpc),
+        ("State".to_owned(), By::State),
+        ("Age".to_owned(), By::Age),
+    ];
+    if let By::Label(key) = &look.by {
+        all.push((key.clone(), By::Label(key.clone())));
+    }
+    all.into_iter()
+        .map(|(name, by)| {
+            let is = look.by == by;
+            (name, look.with(|look| look.by = by), is)
+        })
+        .collect()
+}
+
+impl Row {
+    fn new(used: Used, look: &Look) -> Self {
+        Self {
+            cidr: used.cidr,
+            href: format!("{}#pick", look.with(|look| look.pick = Some(used.cidr))),
+            holder: used.holder,
+            since: used.since,
+        }
+    }
+}
