@@ -94,9 +94,15 @@ impl Grid {
         let most = u8::try_from(cells.max(1).ilog2()).unwrap_or(u8::MAX);
         let (row_bits, column_bits) = match layout {
             Layout::Rows => {
-                let column_bits = bits.min(COLUMN_BITS).min(most);
-                let rows = (bits - column_bits).min(ROW_BITS);
-                (rows.min(most - column_bits), column_bits)
+                // Rows before columns, so that there is room to write on a block; but few of them where many maps are.
+                let bits = bits.min(most);
+                let few = if most < ROW_BITS + COLUMN_BITS {
+                    most.saturating_sub(COLUMN_BITS)
+                } else {
+                    ROW_BITS
+                };
+                let rows = bits.saturating_sub(ROW_BITS).min(few);
+                (rows, (bits - rows).min(COLUMN_BITS))
             }
             // As high as wide.
             Layout::Hilbert => {

@@ -11,10 +11,13 @@ use super::{Noted, Section, Shell, error::Failure, filters, page, session::Signe
 use crate::{
     app::App,
     db::{self, total::Count},
+    rights::Right,
 };
 
 /// How many of the latest allocations are shown.
 const RECENT: u16 = 8;
+/// How many pools are shown, the fullest first.
+const POOLS: i64 = 50;
 
 #[derive(askama::Template)]
 #[template(path = "overview.html")]
@@ -23,7 +26,10 @@ struct OverviewPage {
     vpcs: Count,
     allocations: Count,
     usable: Vec<Usable>,
-    pools: Vec<Pool>,
+    /// The fullest pools of each VRF.
+    vrfs: Vec<(String, Vec<Pool>)>,
+    /// How many pools are not shown.
+    more: i64,
     recent: Vec<Allocation>,
 }
 
@@ -43,7 +49,9 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let mut db = app.ipam(&signed_in.caller).read().await?;
     let (vpcs, allocations) = db::total::counts(&mut db).await?;
-    let pools = db::pool::all(&mut db).await?;
+    let (fullest, count) = db::pool::fullest(&mut db, POOLS).await?;
+    let pools = db::pool::some(&mut db, &fullest).await?;
+    let more = count.saturating_sub(POOLS).max(0);
     let roles = db::total::roles(&mut db).await?;
     let counted = if allocations.exact {
         Some(db::total::usable_by_role(&mut db).await?)
@@ -88,9 +96,25 @@ pub(super) async fn show(
         vpcs,
         allocations,
         usable,
-        pools,
+        vrfs: by_vrf(pools),
+        more,
         recent,
     }))
+}
+
+/// Pools by VRF, the fullest first; of the VRFs, `default` first.
+fn by_vrf(pools: Vec<Pool>) -> Vec<(String, Vec<Pool>)> {
+    let mut vrfs: Vec<(String, Vec<Pool>)> = Vec::new();
+    for pool in pools {
+        match vrfs.last_mut() {
+            Some((vrf, pools)) if *vrf == pool.vrf => pools.push(pool),
+            _ => vrfs.push((pool.vrf.clone(), vec![pool])),
+        }
+    }
+    for (_, pools) in &mut vrfs {
+        pools.sort_by(|a, b| b.utilisation.total_cmp(&a.utilisation));
+    }
+    vrfs
 }
 
 /// The usable addresses of a pool's blocks if each allocation has one there.

@@ -21,9 +21,9 @@ use crate::{
     network::{Range, RangeId},
 };
 
-pub use self::outline::{Outlined, outline};
+pub use self::outline::{Outlined, fullest, outline};
 pub(super) use self::read::family;
-pub use self::read::{all, children, find, find_in, free_addresses, get, list};
+pub use self::read::{all, children, find, find_in, free_addresses, get, list, some};
 pub(crate) use self::read::{reserved, strategy};
 
 /// Locks pools, in the order of their ids, and answers their ranges.

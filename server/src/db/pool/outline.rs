@@ -50,3 +50,25 @@ pub async fn outline(db: &mut Connection, limit: i64) -> Result<Vec<Outlined>> {
         })
         .collect())
 }
+
+/// The pools of which most is used, those first; and how many pools there are.
+pub async fn fullest(db: &mut Connection, limit: i64) -> Result<(Vec<PoolId>, i64)> {
+    let rows = query!(
+        r#"select pool_id, count(*) over () as "count!"
+        from pool
+            cross join lateral (
+                select coalesce(sum(2.0::float8 ^ (case family when 4 then 32 else 128 end - masklen(cidr))), 0) as addresses
+                from pool_range where pool_id = pool.pool_id
+            ) as total
+            cross join lateral (
+                select coalesce(sum(blocks * 2.0::float8 ^ host_bits), 0) as addresses
+                from free_count join pool_range using (range_id) where pool_id = pool.pool_id
+            ) as free
+        order by free.addresses / nullif(total.addresses, 0), pool_id limit $1"#,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    let count = rows.first().map_or(0, |row| row.count);
+    Ok((rows.into_iter().map(|row| PoolId(row.pool_id)).collect(), count))
+}

@@ -95,6 +95,12 @@ pub async fn get(db: &mut Connection, id: PoolId) -> Result<Option<Pool>> {
     Ok(pools!(db, "pool.pool_id = $1", id.0)?.pop())
 }
 
+/// These pools, by VRF and name.
+pub async fn some(db: &mut Connection, ids: &[PoolId]) -> Result<Vec<Pool>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    pools!(db, "pool.pool_id = any($1)", &ids)
+}
+
 /// All pools.
 pub async fn all(db: &mut Connection) -> Result<Vec<Pool>> {
     pools!(db, "true")

@@ -203,6 +203,11 @@ impl Canvas {
         &self.look.path
     }
 
+    /// Whether anything is free of the sizes that are shown.
+    pub(super) fn has_free(&self) -> bool {
+        self.finder.iter().any(|line| line.free > 0)
+    }
+
     /// Whether it shows the past.
     pub(super) fn is_past(&self) -> bool {
         self.look.time.is_some()

@@ -86,7 +86,16 @@ impl Kind {
     /// The class of what is written on it.
     pub(in crate::pages) fn ink(self) -> &'static str {
         match self {
-            Self::Block(class) if class != RESERVED => "",
+            Self::Block(class) => match class {
+                "v0" => "on-v0",
+                "v1" => "on-v1",
+                "v2" => "on-v2",
+                "v3" => "on-v3",
+                "v4" => "on-v4",
+                "v5" => "on-v5",
+                "vx" => "on-vx",
+                _ => "plain",
+            },
             Self::Child => "own",
             _ => "plain",
         }
