@@ -184,7 +184,7 @@ pub(super) fn secret(input: &[u8]) {
         return;
     };
     assert_eq!(secret.reveal(), given);
-    assert_eq!((given.len(), secret.public_id().len()), (57, 12));
+    assert_eq!((given.len(), secret.public_id().len()), (56, 12));
     let shown = format!("{secret:?}");
     assert!(!shown.contains(&given[18..50]), "{shown}");
     // One character of another kind is another text, whose checksum is another one.
