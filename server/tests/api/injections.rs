@@ -187,7 +187,18 @@ async fn undo(api: &Api, operation: &Operation, spot: &Spot, said: &str) {
 }
 
 #[tokio::test]
-async fn sql_in_a_parameter_is_a_text_like_any_other() {
+async fn sql_in_a_question_is_a_text_like_any_other() {
+    try_all(&["GET", "DELETE"], 2000).await;
+}
+
+/// In this order nothing is used that an operation before has renamed.
+#[tokio::test]
+async fn sql_in_a_change_is_a_text_like_any_other() {
+    try_all(&["POST", "PATCH"], 2000).await;
+}
+
+/// Tries every parameter of the operations with these methods, method by method; there must be that many requests.
+async fn try_all(methods: &[&str], least: u32) {
     let api = Api::start().await;
     let document = api.get("/api/v1/openapi.json").await.ok(200);
     let mut operations = api.operations(&document).await;
@@ -199,12 +210,8 @@ async fn sql_in_a_parameter_is_a_text_like_any_other() {
             operation.path = operation.path.replace("/spare", &format!("/{id}"));
         }
     }
-    // Nothing is read, or used, that an operation before has made or renamed.
-    operations.sort_by_key(|one| {
-        ["GET", "DELETE", "POST", "PATCH"]
-            .iter()
-            .position(|known| *known == one.method)
-    });
+    operations.retain(|one| methods.contains(&one.method.as_str()));
+    operations.sort_by_key(|one| methods.iter().position(|known| *known == one.method));
     let (mut tried, mut wrong) = (0, Vec::new());
     for operation in &operations {
         for spot in spots(&document, operation) {
@@ -244,7 +251,7 @@ async fn sql_in_a_parameter_is_a_text_like_any_other() {
         wrong.len(),
         wrong.join("\n")
     );
-    assert!(tried > 4000, "{tried}");
+    assert!(tried > least, "{tried}");
     api.verify().await;
 }
 
