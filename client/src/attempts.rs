@@ -14,6 +14,9 @@ use crate::{
     error::{Error, NotIpam, Unreachable},
 };
 
+/// The longest that a server can have us wait, which is longer than anybody does.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A request in progress.
 #[derive(Debug)]
 pub(crate) struct Attempts {
@@ -116,13 +119,40 @@ pub(crate) fn again(status: StatusCode, headers: &HeaderMap, code: Option<Code>)
     }
 }
 
+/// What no time can be added to is as good as for ever.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers
+    let seconds: u64 = headers
         .get(RETRY_AFTER)?
         .to_str()
         .ok()?
         .trim()
         .parse()
         .ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::delay;
+
+    #[test]
+    fn whatever_a_server_asks_for_can_be_waited_for() {
+        for (asked, expected) in [
+            ("7", Some(Duration::from_secs(7))),
+            (" 7 ", Some(Duration::from_secs(7))),
+            ("18446744073709551615", Some(LONGEST_WAIT)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("1.5", None),
+            ("Thu, 01 Jan 2099 00:00:00 GMT", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, asked.parse().unwrap())]);
+            let again = again(StatusCode::SERVICE_UNAVAILABLE, &headers, None).unwrap();
+            assert_eq!(again.after, expected, "{asked}");
+            let wait = delay(1, again.after);
+            assert!(Instant::now().checked_add(wait).is_some(), "{asked}");
+        }
+    }
 }

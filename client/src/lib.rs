@@ -28,6 +28,9 @@ mod cause;
 mod client;
 mod confirm;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod lookup;
 mod noun;

@@ -37,12 +37,14 @@ pub enum NameError {
 }
 
 /// Invisible characters: those of zero width, and those that change the direction of a text
-/// (Unicode's Bidi_Control, and U+00AD, U+180E, U+200B to U+200D, U+2060 to U+2064 and U+FEFF).
+/// (Unicode's Bidi_Control and Default_Ignorable_Code_Point, and the ends of lines and paragraphs).
 fn is_deceptive(c: char) -> bool {
     matches!(
         c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -151,7 +153,18 @@ mod tests {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for c in [
-            '\u{200b}', '\u{200d}', '\u{202e}', '\u{2067}', '\u{feff}', '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2067}',
+            '\u{feff}',
+            '\u{ad}',
+            '\u{2028}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{206a}',
+            '\u{e0041}',
+            '\u{e0100}',
         ] {
             assert_eq!(check(&format!("pr{c}od")), Err(NameError::Deceptive(c)));
         }

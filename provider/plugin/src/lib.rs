@@ -130,6 +130,9 @@ mod diagnostic;
 pub mod driver;
 mod ephemeral;
 mod function;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod list_resource;
 mod listener;

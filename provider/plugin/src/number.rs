@@ -110,7 +110,7 @@ fn plain_decimal(text: &str) -> Option<String> {
     let mut digits = format!("{whole}{fraction}");
     if digits.is_empty()
         || !digits.bytes().all(|b| b.is_ascii_digit())
-        || exponent.abs() > MAX_EXPONENT
+        || !(-MAX_EXPONENT..=MAX_EXPONENT).contains(&exponent)
     {
         return None;
     }
@@ -183,6 +183,20 @@ mod tests {
         assert_eq!(Number::parse("3.0"), Some(Number::from(3u64)));
         assert_eq!(Number::parse("-0.0"), Some(Number::from(0i64)));
         assert_eq!(Number::parse("15e2"), Some(Number::from(1500i64)));
+    }
+
+    #[test]
+    fn an_exponent_that_nobody_means_is_refused() {
+        for exponent in [
+            "1001",
+            "-1001",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "9223372036854775808",
+        ] {
+            assert_eq!(Number::parse(&format!("1e{exponent}")), None, "{exponent}");
+        }
+        assert!(Number::parse("1e-1000").is_some() && Number::parse("1E1000").is_some());
     }
 
     #[test]

@@ -245,6 +245,17 @@ impl Config {
     }
 }
 
+/// Name and endpoint of each context that a text describes, see [`super::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(super) fn contexts_of(text: &str) -> Result<Vec<(String, String)>, String> {
+    let document: DocumentMut = text.parse().map_err(|_| String::new())?;
+    let (_, contexts) = read(&document)?;
+    let places = contexts.into_iter();
+    Ok(places
+        .map(|(name, context)| (name, context.endpoint))
+        .collect())
+}
+
 type Contents = (Option<String>, Vec<(String, Context)>);
 
 /// What the file says. By hand, since errors of a parser quote what they do not understand, which may be a key.

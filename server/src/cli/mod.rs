@@ -14,6 +14,9 @@ pub mod entrance;
 pub mod events;
 pub mod export;
 pub mod free;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod healthcheck;
 pub mod history;
 pub mod import;

@@ -11,6 +11,9 @@ mod batch;
 mod change;
 pub mod cooldown;
 pub mod feed;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod lookup;
 pub mod map;

@@ -51,7 +51,7 @@ impl Had {
 
 /// Whether a list of tags names this one, by weak comparison. What follows something that is no tag is not read: then
 /// the caller gets more than it needs, and nothing that is out of date.
-fn names(list: &[u8], tag: &[u8]) -> bool {
+pub(super) fn names(list: &[u8], tag: &[u8]) -> bool {
     if list.trim_ascii() == b"*" {
         return true;
     }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
 };
 use ipam_shared::{
     api::{
@@ -52,15 +52,18 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Refuses a compressed body, which would otherwise look malformed.
 pub(super) fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            Err(Refusal::new(
-                Code::UnsupportedMediaType,
-                "send the body as it is, without Content-Encoding: compressed bodies are not read",
-            ))
-        }
-        _ => Ok(()),
+    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(is_plain)
+    {
+        return Ok(());
     }
+    Err(Refusal::new(
+        Code::UnsupportedMediaType,
+        "send the body as it is, without Content-Encoding: compressed bodies are not read",
+    ))
 }
 
 fn body_refusal(rejection: &JsonRejection) -> Refusal {
@@ -158,7 +161,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Maker {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let invalid = |text: String| Refusal::new(Code::InvalidRequest, text);
-        let owner = match parts.headers.get(OWNER_HEADER) {
+        let owner = match single(&parts.headers, OWNER_HEADER)? {
             None => None,
             // Names of workspaces need not be ASCII.
             Some(value) => {
@@ -192,7 +195,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let Some(value) = parts.headers.get(header::IF_MATCH) else {
+        let Some(value) = single(&parts.headers, header::IF_MATCH.as_str())? else {
             return Ok(Self(None));
         };
         let text = value.to_str().unwrap_or_default().trim();
@@ -203,7 +206,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         let revision = text
             .strip_prefix('"')
             .and_then(|text| text.strip_suffix('"'))
-            .and_then(|text| text.split('-').next()?.parse().ok());
+            .and_then(|text| text.split('-').next())
+            // A number may have a sign, a revision has none.
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|text| text.parse().ok());
         match revision {
             Some(revision) => Ok(Self(Some(revision))),
             None => Err(Refusal::new(
@@ -244,9 +250,21 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
+/// A header that has one value. With two of them, it would be left to chance which one counts.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Refusal::new(
+            Code::InvalidRequest,
+            format!("the header {name} is there more than once; send it once"),
+        )),
+    }
+}
+
 /// A header as text.
 fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(name) else {
+    let Some(value) = single(headers, name)? else {
         return Ok(None);
     };
     match value.to_str() {

@@ -43,6 +43,16 @@ use self::{
 };
 use crate::metrics::Metrics;
 
+/// What the first bytes of a connection are to a reader of the PROXY protocol, see [`super::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(super) fn proxied(bytes: &[u8]) -> Option<Result<(usize, Option<IpAddr>), &'static str>> {
+    match proxied::parse(bytes) {
+        proxied::Header::Partial => None,
+        proxied::Header::Complete { length, client } => Some(Ok((length, client))),
+        proxied::Header::Invalid(why) => Some(Err(why)),
+    }
+}
+
 /// Maximum number of connections, if the limit of open files allows it.
 const CONNECTIONS: usize = 4096;
 /// File descriptors for everything other than clients' connections: the log, the runtime, the listener, a client that was

@@ -11,6 +11,9 @@ mod cors;
 pub mod error;
 pub mod event;
 mod extract;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 mod host;
 pub(crate) mod key;

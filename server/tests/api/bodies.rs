@@ -177,7 +177,7 @@ fn smallest(operation: &str, field: &str) -> Value {
 }
 
 /// The schema that a reference leads to, or the schema itself.
-fn behind<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+pub(crate) fn behind<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(reference) => document
             .pointer(reference.trim_start_matches('#'))

@@ -9,6 +9,8 @@ mod changes;
 mod choices;
 mod described;
 mod examples;
+mod hostile;
+mod injections;
 mod lists;
 mod lookup;
 mod manners;
@@ -39,5 +41,9 @@ mod transfer_order;
 mod vpcs;
 mod vrfs;
 
+#[path = "../support/hostile.rs"]
+mod hostile_table;
 #[path = "../support/server_role.rs"]
 mod server_role;
+#[path = "../support/state.rs"]
+mod state;

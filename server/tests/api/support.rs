@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::{described, server_role};
+use crate::{described, server_role, state};
 
 pub(crate) const KEY: &str = "correct-horse-battery-staple-and-a-paper-clip";
 pub(crate) const ALLOCATIONS: &str = "/api/v1/allocations";
@@ -320,23 +320,7 @@ impl Api {
 
     /// Everything that a request could have changed, as one text: each row of each table that there is.
     pub(crate) async fn state(&self) -> String {
-        let mut db = self.database.connect().await;
-        let sql: String = sqlx::query_scalar(
-            r#"select 'select concat_ws(E''\n'', ' || string_agg(
-                    format(
-                        '(select %L || coalesce(string_agg(t::text, E''\n'' order by t::text collate "C"), '''') from %I t)',
-                        relname || E':\n', relname
-                    ), ', ' order by relname
-                ) || ')'
-                from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"#,
-        )
-        .fetch_one(&mut db)
-        .await
-        .expect("the catalogue has tables");
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(&mut db)
-            .await
-            .expect("the state can be read")
+        state::state(&mut self.database.connect().await, &[]).await
     }
 
     /// How often each action is in the audit log.

@@ -4,9 +4,15 @@
 
 mod authority;
 mod headers;
+mod hostile;
 mod postgres;
 mod proxied;
 mod raw;
 mod refused;
 mod replaced;
 mod tls;
+
+#[path = "../support/hostile.rs"]
+mod hostile_table;
+#[path = "../support/state.rs"]
+mod state;

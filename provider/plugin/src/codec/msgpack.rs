@@ -136,8 +136,8 @@ fn number(raw: &Raw) -> Option<Number> {
             .as_i64()
             .map(Number::from)
             .or_else(|| int.as_u64().map(Number::from)),
-        Raw::F32(float) => Some(Number::exact(f64::from(*float))),
-        Raw::F64(float) => Some(Number::exact(*float)),
+        Raw::F32(float) => float_number((*float).into()),
+        Raw::F64(float) => float_number(*float),
         Raw::String(text) => Number::parse(text.as_str()?),
         _ => None,
     }
@@ -222,6 +222,11 @@ pub(crate) fn infer(value: &Value) -> Type {
     }
 }
 
+/// Terraform has infinities, and no NaN, which would not even be equal to itself.
+fn float_number(float: f64) -> Option<Number> {
+    (!float.is_nan()).then(|| Number::exact(float))
+}
+
 fn number_to_raw(number: &Number) -> Raw {
     if let Some(int) = number.as_i64() {
         int.into()
@@ -240,6 +245,18 @@ mod tests {
 
     use super::*;
     use crate::codec::testing::{typed, with_unknowns};
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for float in [f64::NAN, -f64::NAN] {
+            let wire = [&[0xcb][..], &float.to_be_bytes()].concat();
+            assert!(decode(&wire, &Type::Number).is_err());
+        }
+        let wire = [&[0xca][..], &f32::NAN.to_be_bytes()].concat();
+        assert!(decode(&wire, &Type::Number).is_err());
+        let wire = [&[0xcb][..], &f64::INFINITY.to_be_bytes()].concat();
+        assert!(decode(&wire, &Type::Number).is_ok());
+    }
 
     #[test]
     fn unknown_values_come_in_two_kinds_and_go_in_one() {

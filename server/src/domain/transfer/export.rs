@@ -77,7 +77,11 @@ pub(super) async fn export(
 }
 
 /// Records as a piece of a file; the first starts with the header of the format.
-fn encode(records: &[Record], format: Format, first: bool) -> Result<Vec<u8>> {
+pub(in crate::domain) fn encode(
+    records: &[Record],
+    format: Format,
+    first: bool,
+) -> Result<Vec<u8>> {
     let failed = |error: csv::Error| Error::Internal(error.into());
     match format {
         Format::Json => {

@@ -27,6 +27,8 @@ use std::sync::Arc;
 use ipam_shared::api::transfer::{Format, ImportResult, Imported, Phase, Progress};
 use tokio::sync::{Semaphore, watch};
 
+#[cfg(feature = "fuzzing")]
+pub(super) use self::export::encode;
 pub(super) use self::read::read_records;
 use self::{findings::Findings, locks::Locks, read::gather::File, resolve::Import};
 use super::{
@@ -48,6 +50,12 @@ use crate::{
     memory,
     rights::Right,
 };
+
+/// Reads a file as an import does, see [`super::fuzzing`].
+#[cfg(feature = "fuzzing")]
+pub(super) fn gathered(file: &[u8], format: Format) {
+    _ = read::read(file, format);
+}
 
 /// One import at a time: each may hold a file of the largest size several times over in memory.
 static IMPORTS: Semaphore = Semaphore::const_new(1);
