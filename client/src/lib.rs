@@ -28,7 +28,6 @@ mod cause;
 mod client;
 mod confirm;
 mod error;
-#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;

@@ -130,7 +130,6 @@ mod diagnostic;
 pub mod driver;
 mod ephemeral;
 mod function;
-#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;

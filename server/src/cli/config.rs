@@ -246,7 +246,6 @@ impl Config {
 }
 
 /// Name and endpoint of each context that a text describes, see [`super::fuzzing`].
-#[cfg(feature = "fuzzing")]
 pub(super) fn contexts_of(text: &str) -> Result<Vec<(String, String)>, String> {
     let document: DocumentMut = text.parse().map_err(|_| String::new())?;
     let (_, contexts) = read(&document)?;

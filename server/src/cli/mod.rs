@@ -14,7 +14,6 @@ pub mod entrance;
 pub mod events;
 pub mod export;
 pub mod free;
-#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod healthcheck;

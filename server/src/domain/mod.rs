@@ -11,7 +11,6 @@ mod batch;
 mod change;
 pub mod cooldown;
 pub mod feed;
-#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;

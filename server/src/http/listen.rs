@@ -44,7 +44,6 @@ use self::{
 use crate::metrics::Metrics;
 
 /// What the first bytes of a connection are to a reader of the PROXY protocol, see [`super::fuzzing`].
-#[cfg(feature = "fuzzing")]
 pub(super) fn proxied(bytes: &[u8]) -> Option<Result<(usize, Option<IpAddr>), &'static str>> {
     match proxied::parse(bytes) {
         proxied::Header::Partial => None,

@@ -11,7 +11,6 @@ mod cors;
 pub mod error;
 pub mod event;
 mod extract;
-#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;

@@ -89,7 +89,8 @@ pub(super) async fn show(
         let mut db = ipam.read().await?;
         found = named(&mut db, &q, OTHERS).await?;
         let filter = AllocationFilter::default();
-        let ids = db::search::allocations(&mut db, &filter, None, Some(&q), None, ALLOCATIONS).await?;
+        let ids =
+            db::search::allocations(&mut db, &filter, None, Some(&q), None, ALLOCATIONS).await?;
         allocations = super::allocations::load(&mut db, &ids).await?;
     }
     if let Some(to) = only(&places, &found, &allocations) {
@@ -131,7 +132,9 @@ fn in_vrfs(found: &Lookup) -> Vec<InVrf> {
     let each = vrfs.into_iter().map(|(vrf, (holders, pools))| {
         let range = pools.last().map_or(0, |pool| pool.cidr.prefix_length());
         let length = found.cidr.prefix_length();
-        let at = found.cidr.ancestor(range.max(length.saturating_sub(AROUND)));
+        let at = found
+            .cidr
+            .ancestor(range.max(length.saturating_sub(AROUND)));
         let at = at.filter(|_| range > 0).map(|at| format!("&at={at}"));
         let seen = Lookup {
             free: !pools.is_empty()

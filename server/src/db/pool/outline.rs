@@ -70,5 +70,8 @@ pub async fn fullest(db: &mut Connection, limit: i64) -> Result<(Vec<PoolId>, i6
     .fetch_all(db)
     .await?;
     let count = rows.first().map_or(0, |row| row.count);
-    Ok((rows.into_iter().map(|row| PoolId(row.pool_id)).collect(), count))
+    Ok((
+        rows.into_iter().map(|row| PoolId(row.pool_id)).collect(),
+        count,
+    ))
 }

@@ -27,7 +27,6 @@ use std::sync::Arc;
 use ipam_shared::api::transfer::{Format, ImportResult, Imported, Phase, Progress};
 use tokio::sync::{Semaphore, watch};
 
-#[cfg(feature = "fuzzing")]
 pub(super) use self::export::encode;
 pub(super) use self::read::read_records;
 use self::{findings::Findings, locks::Locks, read::gather::File, resolve::Import};
@@ -52,7 +51,6 @@ use crate::{
 };
 
 /// Reads a file as an import does, see [`super::fuzzing`].
-#[cfg(feature = "fuzzing")]
 pub(super) fn gathered(file: &[u8], format: Format) {
     _ = read::read(file, format);
 }
