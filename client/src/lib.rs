@@ -44,6 +44,7 @@ mod transfer;
 mod transport;
 mod vpc;
 mod vrf;
+mod webhook;
 
 pub use client::Client;
 pub use error::{Error, NotIpam, Refusal, Unreachable};

@@ -12,8 +12,11 @@ use ipam_shared::{
         token::Token,
         vpc::Vpc,
         vrf::Vrf,
+        webhook::Webhook,
     },
-    ids::{AllocationId, Claim, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId},
+    ids::{
+        AllocationId, Claim, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId, WebhookId,
+    },
 };
 use uuid::Uuid;
 
@@ -63,6 +66,7 @@ named! {
     Reservation, ReservationId, itself, db::reservation::get;
     Allocation, AllocationId, itself, db::allocation::get;
     Token, TokenId, db::token::find_id, db::token::get;
+    Webhook, WebhookId, db::webhook::find_id, db::webhook::get;
 }
 
 /// What has no name is found by its id alone.
@@ -212,5 +216,6 @@ pub(super) fn end(noun: Noun) -> &'static str {
         Noun::Vpc => "vpc.delete",
         Noun::Allocation => "allocation.release",
         Noun::Token => "token.revoke",
+        Noun::Webhook => "webhook.delete",
     }
 }

@@ -77,6 +77,7 @@ pub(super) fn action(noun: Noun, act: Act) -> &'static str {
         (Noun::Vpc, Act::Adopt) => "vpc.adopt",
         (Noun::Allocation, Act::Adopt) => "allocation.adopt",
         (Noun::Token, Act::Adopt) => "token.adopt",
+        (Noun::Webhook, Act::Adopt) => "webhook.adopt",
         (Noun::Vrf, Act::Confirm) => "vrf.confirm",
         (Noun::Profile, Act::Confirm) => "profile.confirm",
         (Noun::Reservation, Act::Confirm) => "reservation.confirm",
@@ -84,6 +85,7 @@ pub(super) fn action(noun: Noun, act: Act) -> &'static str {
         (Noun::Vpc, Act::Confirm) => "vpc.confirm",
         (Noun::Allocation, Act::Confirm) => "allocation.confirm",
         (Noun::Token, Act::Confirm) => "token.confirm",
+        (Noun::Webhook, Act::Confirm) => "webhook.confirm",
     }
 }
 

@@ -37,6 +37,7 @@ pub mod token;
 pub mod transfer;
 pub mod vpc;
 pub mod vrf;
+pub mod webhook;
 
 use axum::{
     Router,
