@@ -46,6 +46,7 @@ mod vpc;
 mod vrf;
 mod webhook;
 
+pub use cause::reason;
 pub use client::Client;
 pub use error::{Error, NotIpam, Refusal, Unreachable};
 pub use noun::Created;

@@ -11,7 +11,7 @@ mod watched;
 use std::time::Duration;
 
 pub use self::watched::{Watched, WatchedConnections};
-use self::watched::{write_connections, write_pools};
+use self::watched::{write_connections, write_pools, write_webhooks};
 use ipam_shared::error::Code;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
@@ -81,6 +81,8 @@ pub struct Metrics {
     certificate_failures: IntCounter,
     certificate_expiry: IntGauge,
     sealed: IntGauge,
+    webhook_requests: [IntCounter; 2],
+    webhook_events: IntCounter,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -161,6 +163,13 @@ impl Default for Metrics {
         for kind in ["token", "address"] {
             limited.with_label_values(&[kind]);
         }
+        let webhook_requests = counters(
+            "ipam_webhook_requests_total",
+            "Requests to receivers of webhooks",
+            &["result"],
+        );
+        let webhook_requests =
+            ["delivered", "failed"].map(|result| webhook_requests.with_label_values(&[result]));
         let allocations = counters(
             "ipam_allocations_total",
             "Requests for space that succeeded",
@@ -214,6 +223,11 @@ impl Default for Metrics {
             certificate_expiry: gauge(
                 "ipam_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate in use expires; 0 without one",
+            ),
+            webhook_requests,
+            webhook_events: counter(
+                "ipam_webhook_events_total",
+                "Events that receivers of webhooks have accepted",
             ),
             sealed: gauge(
                 "ipam_audit_sealed_timestamp_seconds",
@@ -281,6 +295,19 @@ impl Metrics {
     /// Everything that was recorded before is sealed, in seconds since 1970.
     pub fn sealed_until(&self, at: i64) {
         self.sealed.set(at);
+    }
+
+    /// A receiver of a webhook accepted a request with that many events.
+    pub fn delivered(&self, events: usize) {
+        let [delivered, _] = &self.webhook_requests;
+        delivered.inc();
+        self.webhook_events.inc_by(events as u64);
+    }
+
+    /// A request to a receiver of a webhook failed.
+    pub fn not_delivered(&self) {
+        let [_, failed] = &self.webhook_requests;
+        failed.inc();
     }
 
     /// A new certificate could not be used.
@@ -371,6 +398,7 @@ impl Metrics {
             gauge(name, help, value);
         }
         write_pools(&now, watched.pools.unwrap_or_default());
+        write_webhooks(&now, watched.webhooks);
         let mut families = self.registry.gather();
         families.extend(now.gather());
         made(TextEncoder::new().encode_to_string(&families))

@@ -1,7 +1,11 @@
 //! What is read at scrape time: connections and pools.
 
-use ipam_shared::{api::pool::Pool, cidr::Family};
+use ipam_shared::{
+    api::{pool::Pool, webhook::Webhook},
+    cidr::Family,
+};
 use prometheus::{GaugeVec, Opts, Registry};
+use time::OffsetDateTime;
 
 use super::registered;
 
@@ -12,6 +16,8 @@ pub struct Watched<'a> {
     pub takes_changes: bool,
     /// All pools; none if the database is unavailable.
     pub pools: Option<&'a [Pool]>,
+    /// All webhooks; none if the database is unavailable.
+    pub webhooks: &'a [Webhook],
     /// The connections to the database, by what they are for.
     pub connections: &'a [WatchedConnections],
     /// Whether the database was restored and not reconciled yet.
@@ -98,6 +104,35 @@ pub(super) fn write_pools(registry: &Registry, pools: &[Pool]) {
         if let Some(length) = pool.default_prefix_length {
             set(&default, addresses(pool.family, length));
         }
+    }
+}
+
+pub(super) fn write_webhooks(registry: &Registry, webhooks: &[Webhook]) {
+    let gauges = |name: &str, help: &str| {
+        registered(registry, GaugeVec::new(Opts::new(name, help), &["webhook"]))
+    };
+    let behind = gauges(
+        "ipam_webhook_behind_events",
+        "Events of the audit log that are not delivered yet, whether they are wanted or not",
+    );
+    let failing = gauges(
+        "ipam_webhook_failing_seconds",
+        "For how long every attempt to deliver has failed; 0 if the last one succeeded",
+    );
+    let stopped = gauges(
+        "ipam_webhook_stopped",
+        "1 if the server has given up, until somebody resumes, else 0",
+    );
+    let now = OffsetDateTime::now_utc();
+    for webhook in webhooks.iter().filter(|webhook| webhook.enabled) {
+        let labels = [webhook.name.as_str()];
+        let set = |gauges: &GaugeVec, value: f64| gauges.with_label_values(&labels).set(value);
+        let delivery = &webhook.delivery;
+        set(&behind, delivery.behind as f64);
+        let since = delivery.failing_since.map(|since| now - since);
+        set(&failing, since.map_or(0.0, |since| since.as_seconds_f64().max(0.0)));
+        let is_stopped = delivery.stopped_at.is_some();
+        set(&stopped, f64::from(u8::from(is_stopped)));
     }
 }
 

@@ -58,6 +58,7 @@ fn nouns() -> Vec<Noun> {
     });
     let reservation = json!({"cidr": "10.0.128.0/20", "reason": "old"});
     let token = json!({"name": "ci", "roles": ["allocator"]});
+    let webhook = json!({"name": "siem", "url": "https://siem.example/"});
     let space = json!({"vpc": "home", "name": "web", "hosts": 100});
     vec![
         Noun {
@@ -97,6 +98,14 @@ fn nouns() -> Vec<Noun> {
             reworded: with(token.clone(), &json!({"description": "new"})),
             different: Some((with(token.clone(), &json!({"roles": ["reader"]})), "roles")),
             ..noun("token", TOKENS, token, "token \"ci\"", "ci")
+        },
+        Noun {
+            reworded: with(webhook.clone(), &json!({"description": "new"})),
+            different: Some((
+                with(webhook.clone(), &json!({"url": "https://other.example/"})),
+                "url",
+            )),
+            ..noun("webhook", WEBHOOKS, webhook, "webhook \"siem\"", "siem")
         },
         Noun {
             different: Some((with(space.clone(), &json!({"hosts": 101})), "100 hosts")),

@@ -115,23 +115,26 @@ pub async fn hold(
 }
 
 /// Notes that the receiver has accepted everything up to an event; whether this server still delivers, and nobody has moved
-/// the webhook meanwhile.
+/// the webhook meanwhile. With `lets_go` others may deliver what comes next.
 pub async fn accepted(
     db: &mut Connection,
     due: &Due,
     server: Uuid,
     next: i64,
     status: u16,
+    lets_go: bool,
 ) -> Result<bool> {
     let done = query!(
         "update webhook_delivery set delivered_up_to = $4, attempted_up_to = null, attempts = 0, failing_since = null,
-            next_try_at = null, last_delivery_at = now(), last_status = $5, last_error = null
+            next_try_at = null, last_delivery_at = now(), last_status = $5, last_error = null,
+            holder = case when $6 then null else holder end, held_until = case when $6 then null else held_until end
         where webhook_id = $1 and holder = $2 and delivered_up_to = $3",
         due.id.0,
         server,
         due.after,
         next,
-        i16::try_from(status).unwrap_or(i16::MAX)
+        i16::try_from(status).unwrap_or(i16::MAX),
+        lets_go
     )
     .execute(db)
     .await?;

@@ -262,7 +262,7 @@ pub async fn end_secrets(db: &mut Connection, id: WebhookId, seconds: u32) -> Re
         update webhook_secret set ends_at = least(ends_at, now() + make_interval(secs => $2))
         where webhook_id = $1 and (ends_at is null or ends_at > now()) and $2 > 0",
         id.0,
-        f64::from(seconds)
+        i32::try_from(seconds).unwrap_or(i32::MAX)
     )
     .execute(db)
     .await?;
