@@ -7,11 +7,15 @@
 
 mod process;
 mod watched;
+mod webhooks;
 
 use std::time::Duration;
 
 pub use self::watched::{Watched, WatchedConnections};
-use self::watched::{write_connections, write_pools, write_webhooks};
+use self::{
+    watched::{write_connections, write_pools},
+    webhooks::{Webhooks, write_webhooks},
+};
 use ipam_shared::error::Code;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
@@ -81,8 +85,7 @@ pub struct Metrics {
     certificate_failures: IntCounter,
     certificate_expiry: IntGauge,
     sealed: IntGauge,
-    webhook_requests: [IntCounter; 2],
-    webhook_events: IntCounter,
+    webhooks: Webhooks,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -163,13 +166,6 @@ impl Default for Metrics {
         for kind in ["token", "address"] {
             limited.with_label_values(&[kind]);
         }
-        let webhook_requests = counters(
-            "ipam_webhook_requests_total",
-            "Requests to receivers of webhooks",
-            &["result"],
-        );
-        let webhook_requests =
-            ["delivered", "failed"].map(|result| webhook_requests.with_label_values(&[result]));
         let allocations = counters(
             "ipam_allocations_total",
             "Requests for space that succeeded",
@@ -224,11 +220,7 @@ impl Default for Metrics {
                 "ipam_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate in use expires; 0 without one",
             ),
-            webhook_requests,
-            webhook_events: counter(
-                "ipam_webhook_events_total",
-                "Events that receivers of webhooks have accepted",
-            ),
+            webhooks: Webhooks::new(&registry),
             sealed: gauge(
                 "ipam_audit_sealed_timestamp_seconds",
                 "Everything that was recorded in the audit log before is known to be sealed; 0 until that is known",
@@ -297,17 +289,9 @@ impl Metrics {
         self.sealed.set(at);
     }
 
-    /// A receiver of a webhook accepted a request with that many events.
-    pub fn delivered(&self, events: usize) {
-        let [delivered, _] = &self.webhook_requests;
-        delivered.inc();
-        self.webhook_events.inc_by(events as u64);
-    }
-
-    /// A request to a receiver of a webhook failed.
-    pub fn not_delivered(&self) {
-        let [_, failed] = &self.webhook_requests;
-        failed.inc();
+    /// What webhooks count.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// A new certificate could not be used.

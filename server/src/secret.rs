@@ -174,7 +174,11 @@ mod tests {
     fn signatures_are_those_of_the_specification() {
         // By Python's hmac.
         let secret = SigningSecret(*b"0123456789abcdef0123456789abcdef");
-        let signed = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b"{\"test\": 2432232314}");
+        let signed = secret.sign(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            b"{\"test\": 2432232314}",
+        );
         assert_eq!(signed, "v1,hK4CWvngkaAwjY1pABLuUbOIkEJjW9tAapq1no4ojG0=");
     }
 

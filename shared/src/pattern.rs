@@ -15,9 +15,7 @@ pub struct Pattern(String);
 
 /// Why a text is not a valid pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a pattern of names has 1 to 128 characters, none of them a control character or \"/\""
-)]
+#[error("a pattern of names has 1 to 128 characters, none of them a control character or \"/\"")]
 pub struct PatternError;
 
 impl Pattern {

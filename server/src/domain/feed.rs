@@ -176,7 +176,8 @@ impl Follower {
         let mut items = Vec::new();
         if let Some(up_to) = known.up_to.filter(|up_to| *up_to > self.after) {
             let mut db = self.ipam.read().await?;
-            (items, self.after) = event::after(&mut db, params, None, self.after, up_to, limit).await?;
+            (items, self.after) =
+                event::after(&mut db, params, None, self.after, up_to, limit).await?;
         }
         Ok(Feed {
             items,

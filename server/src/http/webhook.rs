@@ -169,9 +169,7 @@ pub(super) async fn resume(
 ) -> Result<Response, Refusal> {
     let ipam = app.ipam(&caller);
     let id = ipam.find::<Webhook>(&key).await?;
-    Ok(shown(
-        &ipam.resume_webhook(caller, id, resumption).await?,
-    ))
+    Ok(shown(&ipam.resume_webhook(caller, id, resumption).await?))
 }
 
 /// Test a webhook

@@ -5,7 +5,6 @@ use ipam_shared::{
     cidr::Family,
 };
 use prometheus::{GaugeVec, Opts, Registry};
-use time::OffsetDateTime;
 
 use super::registered;
 
@@ -104,35 +103,6 @@ pub(super) fn write_pools(registry: &Registry, pools: &[Pool]) {
         if let Some(length) = pool.default_prefix_length {
             set(&default, addresses(pool.family, length));
         }
-    }
-}
-
-pub(super) fn write_webhooks(registry: &Registry, webhooks: &[Webhook]) {
-    let gauges = |name: &str, help: &str| {
-        registered(registry, GaugeVec::new(Opts::new(name, help), &["webhook"]))
-    };
-    let behind = gauges(
-        "ipam_webhook_behind_events",
-        "Events of the audit log that are not delivered yet, whether they are wanted or not",
-    );
-    let failing = gauges(
-        "ipam_webhook_failing_seconds",
-        "For how long every attempt to deliver has failed; 0 if the last one succeeded",
-    );
-    let stopped = gauges(
-        "ipam_webhook_stopped",
-        "1 if the server has given up, until somebody resumes, else 0",
-    );
-    let now = OffsetDateTime::now_utc();
-    for webhook in webhooks.iter().filter(|webhook| webhook.enabled) {
-        let labels = [webhook.name.as_str()];
-        let set = |gauges: &GaugeVec, value: f64| gauges.with_label_values(&labels).set(value);
-        let delivery = &webhook.delivery;
-        set(&behind, delivery.behind as f64);
-        let since = delivery.failing_since.map(|since| now - since);
-        set(&failing, since.map_or(0.0, |since| since.as_seconds_f64().max(0.0)));
-        let is_stopped = delivery.stopped_at.is_some();
-        set(&stopped, f64::from(u8::from(is_stopped)));
     }
 }
 

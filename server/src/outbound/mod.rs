@@ -174,12 +174,17 @@ impl Outbound {
     pub async fn post(
         &self,
         url: &str,
-        headers: HeaderMap,
+        headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
     ) -> Result<Answer, String> {
         let url = self.parse(url)?;
         let client = self.client(url.scheme() == "https")?;
-        let request = client.post(url).headers(headers).body(body).send();
+        let request = headers
+            .into_iter()
+            .fold(client.post(url), |request, (name, value)| {
+                request.header(name, value)
+            });
+        let request = request.body(body).send();
         let response = match tokio::time::timeout(PATIENCE, request).await {
             Ok(answered) => answered.map_err(|error| reason(&error))?,
             Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),

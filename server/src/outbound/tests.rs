@@ -49,7 +49,9 @@ async fn receiver(answer: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
     .await
 }
 
-async fn receiver_that<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> (u16, Arc<AtomicUsize>)
+async fn receiver_that<F>(
+    serve: impl Fn(TcpStream) -> F + Send + 'static,
+) -> (u16, Arc<AtomicUsize>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -68,7 +70,7 @@ where
 }
 
 async fn post(outbound: &Outbound, url: &str) -> Result<Answer, String> {
-    outbound.post(url, HeaderMap::new(), b"{}".to_vec()).await
+    outbound.post(url, Vec::new(), b"{}".to_vec()).await
 }
 
 #[test]
@@ -145,7 +147,11 @@ fn addresses_are_refused_in_whatever_spelling() {
         assert_eq!(strict.check(url), Ok(()), "{url}");
     }
     let lax = outbound("127.0.0.0/8,10.0.0.0/8");
-    for url in ["http://127.1/", "https://10.0.0.1/", "http://internal.example/"] {
+    for url in [
+        "http://127.1/",
+        "https://10.0.0.1/",
+        "http://internal.example/",
+    ] {
         assert_eq!(lax.check(url), Ok(()), "{url}");
     }
     assert!(lax.check("http://8.8.8.8/").is_err());
@@ -176,10 +182,19 @@ async fn a_connection_goes_to_the_address_that_was_checked() {
 async fn of_several_addresses_only_those_that_are_permitted_are_tried() {
     let (port, count) = receiver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let url = |scheme| format!("{scheme}://receiver.example:{port}/");
-    let (both, _) = resolving("127.0.0.1", &[&["127.0.0.9", "::1", "127.0.0.1", "10.0.0.1"]]);
+    let (both, _) = resolving(
+        "127.0.0.1",
+        &[&["127.0.0.9", "::1", "127.0.0.1", "10.0.0.1"]],
+    );
     assert_eq!(post(&both, &url("http")).await.unwrap().status, 200);
     assert_eq!(count.load(Ordering::SeqCst), 1);
-    for private in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "0.0.0.0"] {
+    for private in [
+        "127.0.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "169.254.169.254",
+        "0.0.0.0",
+    ] {
         let (strict, asked) = resolving("", &[&[private]]);
         let error = post(&strict, &url("https")).await.unwrap_err();
         assert!(error.contains("not a public address"), "{private}: {error}");
@@ -210,7 +225,10 @@ async fn whoever_answers_slowly_is_given_up_and_an_endless_body_is_not_read() {
     let outbound = outbound("127.0.0.1");
     // A byte of the head now and then.
     let slow = receiver_that(|mut stream| async move {
-        for byte in b"HTTP/1.1 200 OK\r\nX-Header: ".iter().chain(std::iter::repeat(&b'x')) {
+        for byte in b"HTTP/1.1 200 OK\r\nX-Header: "
+            .iter()
+            .chain(std::iter::repeat(&b'x'))
+        {
             if stream.write_all(&[*byte]).await.is_err() {
                 return;
             }
@@ -226,8 +244,8 @@ async fn whoever_answers_slowly_is_given_up_and_an_endless_body_is_not_read() {
     let began = Instant::now();
     let body = vec![b'x'; 32 << 20];
     let (slow, deaf) = tokio::join!(
-        outbound.post(&format!("http://127.0.0.1:{slow}/"), HeaderMap::new(), Vec::new()),
-        outbound.post(&format!("http://127.0.0.1:{deaf}/"), HeaderMap::new(), body),
+        outbound.post(&format!("http://127.0.0.1:{slow}/"), Vec::new(), Vec::new()),
+        outbound.post(&format!("http://127.0.0.1:{deaf}/"), Vec::new(), body),
     );
     for answer in [slow, deaf] {
         assert_eq!(answer.unwrap_err(), "no answer within 15 s");
@@ -277,7 +295,12 @@ async fn a_receiver_says_when_to_come_again() {
         let (port, _) = receiver(text).await;
         let answer = post(&outbound("127.0.0.1"), &format!("http://127.0.0.1:{port}/")).await;
         let pause = seconds.map(Duration::from_secs);
-        assert_eq!(answer.unwrap().retry_after, pause, "{}", text.escape_ascii());
+        assert_eq!(
+            answer.unwrap().retry_after,
+            pause,
+            "{}",
+            text.escape_ascii()
+        );
     }
 }
 
@@ -288,12 +311,23 @@ async fn a_reason_is_a_sentence_without_the_address() {
     drop(listener);
     let url = format!("http://127.0.0.1:{port}/path?token=hunter2");
     let error = post(&outbound("127.0.0.1"), &url).await.unwrap_err();
-    assert!(error.contains("refused") && !error.contains("hunter2"), "{error}");
+    assert!(
+        error.contains("refused") && !error.contains("hunter2"),
+        "{error}"
+    );
     let (garbage, _) = receiver(b"SSH-2.0-OpenSSH_9.6\r\n").await;
-    let error = post(&outbound("127.0.0.1"), &format!("http://127.0.0.1:{garbage}/")).await;
+    let error = post(
+        &outbound("127.0.0.1"),
+        &format!("http://127.0.0.1:{garbage}/"),
+    )
+    .await;
     assert!(!error.unwrap_err().is_empty());
     // Plain where TLS is expected.
     let (plain, _) = receiver(b"HTTP/1.1 200 OK\r\n\r\n").await;
-    let error = post(&outbound("127.0.0.1"), &format!("https://127.0.0.1:{plain}/")).await;
+    let error = post(
+        &outbound("127.0.0.1"),
+        &format!("https://127.0.0.1:{plain}/"),
+    )
+    .await;
     assert!(!error.unwrap_err().is_empty());
 }

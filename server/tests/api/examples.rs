@@ -257,8 +257,13 @@ async fn webhooks(all: &mut Examples<'_>) {
     let overlap = json!({"overlap_seconds": 0});
     all.ask("rotate_webhook", ("POST", &rotate), &[], overlap)
         .await;
-    all.ask("resume_webhook", ("POST", &resume), &[], json!({"after": 0}))
-        .await;
+    all.ask(
+        "resume_webhook",
+        ("POST", &resume),
+        &[],
+        json!({"after": 0}),
+    )
+    .await;
     // A name that never leads anywhere.
     let silent = json!({"url": "https://siem.invalid/ipam"});
     all.api.patch(&path, &silent).await.ok(200);

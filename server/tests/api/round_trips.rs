@@ -329,8 +329,7 @@ async fn tokens(counted: &mut Counted) {
 
 /// Webhooks. What they deliver costs the request nothing.
 async fn webhooks(counted: &mut Counted) {
-    let new =
-        |prefix: &str, n: usize| json!({"name": format!("{prefix}-{n}"), "url": "https://siem.example/"});
+    let new = |prefix: &str, n: usize| json!({"name": format!("{prefix}-{n}"), "url": "https://siem.example/"});
     counted
         .takes("make a webhook", 6, async |_, n| {
             ("POST", WEBHOOKS.to_owned(), new("new", n))

@@ -97,11 +97,7 @@ impl Receiver {
     }
 }
 
-async fn received(
-    State(receiver): State<Receiver>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn received(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> Response {
     let request = Request {
         headers,
         body,
@@ -116,9 +112,7 @@ async fn received(
     let status = |status| StatusCode::from_u16(status).expect("a status");
     match answer {
         Answer::Status(code) => status(code).into_response(),
-        Answer::RetryAfter(code, after) => {
-            (status(code), [("retry-after", after)]).into_response()
-        }
+        Answer::RetryAfter(code, after) => (status(code), [("retry-after", after)]).into_response(),
         Answer::Hang => std::future::pending().await,
     }
 }
@@ -197,7 +191,9 @@ pub(crate) async fn ask(
     path: &str,
     body: &Value,
 ) -> (u16, Value) {
-    let mut client = crate::client::Client::connect(server.address()).await.unwrap();
+    let mut client = crate::client::Client::connect(server.address())
+        .await
+        .unwrap();
     let path = format!("/api/v1/{path}");
     let reply = client.send(method, &path, &[], body).await.unwrap();
     (reply.status, reply.json)

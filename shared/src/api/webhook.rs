@@ -73,10 +73,7 @@ pub struct NewWebhook {
     )]
     pub actions: Vec<Pattern>,
     /// Most events in one request, 1 to 1,000; 100 if not given.
-    #[serde(
-        default = "batch_size",
-        deserialize_with = "given_or_batch_size"
-    )]
+    #[serde(default = "batch_size", deserialize_with = "given_or_batch_size")]
     pub batch_size: u16,
     /// Whether anything is sent; true if not given.
     #[serde(default = "enabled", deserialize_with = "given_or_enabled")]

@@ -11,16 +11,14 @@ use ipam_shared::{
     pattern::Pattern,
 };
 
-use crate::{
-    cli::{
-        connection::Connection,
-        listing::{Column, Output},
-        noun::{
-            NoOptions, Noun, args::OwnerFilter, done, fits_path, found, name, some_change, told, which,
-        },
-        output::Failure,
-        value::Value,
+use crate::cli::{
+    connection::Connection,
+    listing::{Column, Output},
+    noun::{
+        NoOptions, Noun, args::OwnerFilter, done, fits_path, found, name, some_change, told, which,
     },
+    output::Failure,
+    value::Value,
 };
 
 #[derive(clap::Args)]
@@ -70,7 +68,11 @@ pub(in crate::cli) struct Change {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// All patterns of actions, in place of those that it has; may be given several times
-    #[arg(long = "action", value_name = "PATTERN", conflicts_with = "all_actions")]
+    #[arg(
+        long = "action",
+        value_name = "PATTERN",
+        conflicts_with = "all_actions"
+    )]
     actions: Vec<Pattern>,
     /// Every action
     #[arg(long)]

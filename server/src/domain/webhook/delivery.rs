@@ -198,15 +198,14 @@ impl Deliveries {
             let count = events.len();
             let message = Message::new(due.id, events, due.after, next, head)?;
             let next = message.next;
-            let held = async |db: &mut Connection| {
-                delivery::hold(db, &due, self.server, next, HOLD).await
-            };
+            let held =
+                async |db: &mut Connection| delivery::hold(db, &due, self.server, next, HOLD).await;
             if !self.with_db(held).await? {
                 return Ok(());
             }
             match self.attempt(&due, &message).await {
                 Ok(status) => {
-                    self.ipam.metrics.delivered(count);
+                    self.ipam.metrics.webhooks().delivered(count);
                     let is_last = next >= self.ipam.complete.known_up_to().unwrap_or_default();
                     let accepted = async |db: &mut Connection| {
                         delivery::accepted(db, &due, self.server, next, status, is_last).await
@@ -217,7 +216,7 @@ impl Deliveries {
                     (due.after, due.attempted_up_to, due.attempts) = (next, None, 0);
                 }
                 Err(failed) => {
-                    self.ipam.metrics.not_delivered();
+                    self.ipam.metrics.webhooks().failed();
                     return self.failed(&due, failed).await;
                 }
             }
@@ -241,9 +240,7 @@ impl Deliveries {
                     .to_owned(),
             ));
         }
-        let headers = message
-            .headers(&secrets, now())
-            .map_err(|error| unsent(error.to_string()))?;
+        let headers = message.headers(&secrets, now());
         let body = message.body.clone();
         match self.ipam.outbound.post(&due.url, headers, body).await {
             Ok(answer) => verdict(answer),
@@ -258,7 +255,11 @@ impl Deliveries {
         if due.attempts == 0 {
             tracing::warn!(webhook = due.name, "not delivered: {error}");
         } else {
-            tracing::debug!(webhook = due.name, attempts = due.attempts, "not delivered: {error}");
+            tracing::debug!(
+                webhook = due.name,
+                attempts = due.attempts,
+                "not delivered: {error}"
+            );
         }
         let noted = async |db: &mut Connection| {
             delivery::failed(db, due, self.server, failed.status, &error, pause).await
@@ -326,9 +327,12 @@ impl Ipam {
             return Err(crate::domain::token::no_pepper());
         }
         let message = Message::empty(webhook.delivery.up_to, ipam.head().await?)?;
-        let headers = message.headers(&secrets, now())?;
+        let headers = message.headers(&secrets, now());
         let began = Instant::now();
-        let answer = ipam.outbound.post(&webhook.url, headers, message.body).await;
+        let answer = ipam
+            .outbound
+            .post(&webhook.url, headers, message.body)
+            .await;
         let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (status, error) = match answer.map(|answer| (answer.status, verdict(answer))) {
             Ok((status, Ok(_))) => (Some(status), None),
@@ -388,7 +392,10 @@ mod tests {
             most
         };
         let all: Vec<_> = [0, 1, 2, 3, 9, 10, 20, i32::MAX, -1].map(seconds).into();
-        assert_eq!(all, [5.0, 10.0, 20.0, 40.0, 2560.0, 3600.0, 3600.0, 3600.0, 5.0]);
+        assert_eq!(
+            all,
+            [5.0, 10.0, 20.0, 40.0, 2560.0, 3600.0, 3600.0, 3600.0, 5.0]
+        );
     }
 
     #[test]

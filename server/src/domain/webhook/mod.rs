@@ -145,9 +145,10 @@ impl Ipam {
             let webhook: Webhook = there(&mut change.db, id).await?;
             check_revision(if_match, webhook.revision)?;
             let detail = json!({ "name": webhook.name, "url": webhook.url });
-            let event = change
-                .caller
-                .ended("webhook.delete", id.0, &detail, &settings(&webhook))?;
+            let event =
+                change
+                    .caller
+                    .ended("webhook.delete", id.0, &detail, &settings(&webhook))?;
             webhook::delete(&mut change.db, id, &[event]).await?;
             change.commit(()).await
         })
@@ -309,7 +310,10 @@ fn check_actions(actions: &[Pattern]) -> Result<()> {
     }
     // What no action looks like would silently match nothing.
     let is_action = |c: char| matches!(c, 'a'..='z' | '_' | '.' | '*');
-    match actions.iter().find(|it| !it.as_str().chars().all(is_action)) {
+    match actions
+        .iter()
+        .find(|it| !it.as_str().chars().all(is_action))
+    {
         Some(pattern) => Err(Error::Invalid(format!(
             "actions: no action looks like \"{}\"; they are written like allocation.create, and * stands for any text, as in \
              allocation.* or *.delete",
