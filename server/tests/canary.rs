@@ -48,7 +48,11 @@ fn random(secret: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_left_anywhere() {
     let database = TestDatabase::new().await;
-    let environment = [("IPAM_LOG", "trace"), ("IPAM_TOKEN_PEPPER", PEPPER)];
+    let environment = [
+        ("IPAM_LOG", "trace"),
+        ("IPAM_TOKEN_PEPPER", PEPPER),
+        ("IPAM_WEBHOOK_NETWORKS", "127.0.0.1"),
+    ];
     let mut server = TestServer::start_with(&database.url(), &environment).await;
     let url = server.url();
     let mut admin = Client::connect(server.address()).await.unwrap();
@@ -165,6 +169,17 @@ async fn no_secret_is_left_anywhere() {
         all.extend(arguments.iter().map(String::as_str));
         curl(&all);
     }
+    // A webhook: its secrets, which sign for a receiver that is not there.
+    let new = json!({"name": "siem", "url": "http://127.0.0.1:9/", "after": 0});
+    let made = admin.post("/api/v1/webhooks", &new).await.unwrap().json;
+    let rotated = admin.post("/api/v1/webhooks/siem/rotate", &json!({}));
+    let rotated = rotated.await.unwrap().json;
+    for shown in [&made, &rotated] {
+        let secret = shown["secret"].as_str().unwrap();
+        canaries.push(("a secret of a webhook", secret["whsec_".len()..].to_owned()));
+    }
+    let tested = admin.post("/api/v1/webhooks/siem/test", &Value::Null);
+    assert_eq!(tested.await.unwrap().json["delivered"], false);
     // A session: signed in, used, with a wrong cookie, signed out everywhere.
     let form = format!("key={secret}");
     let sign_in = [

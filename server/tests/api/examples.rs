@@ -84,6 +84,11 @@ impl<'a> Examples<'a> {
                 .map(|(name, field)| {
                     let steady = match name.as_str() {
                         "public_id" => json!("k3v9m2x7q0ab"),
+                        "secret" if field.as_str().is_some_and(|it| it.starts_with("whsec_")) => {
+                            json!("whsec_bXVzdCBiZSAzMiBieXRlcywgYW5kIG5vbmUgbW9yZS4=")
+                        }
+                        "milliseconds" => json!(42),
+                        "behind" => json!(0),
                         "secret" => {
                             json!("ipam_k3v9m2x7q0ab_0123456789abcdefghjkmnpqrstvwxyz9c4t0e")
                         }
@@ -264,8 +269,8 @@ async fn webhooks(all: &mut Examples<'_>) {
         json!({"after": 0}),
     )
     .await;
-    // A name that never leads anywhere.
-    let silent = json!({"url": "https://siem.invalid/ipam"});
+    // A name that leads where nothing may go.
+    let silent = json!({"url": "https://localhost/ipam"});
     all.api.patch(&path, &silent).await.ok(200);
     let test = format!("{path}/test");
     all.ask("test_webhook", ("POST", &test), &[], Value::Null)
