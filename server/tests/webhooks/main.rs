@@ -4,6 +4,7 @@
 mod receiver;
 
 #[path = "../support/client.rs"]
+#[expect(dead_code, reason = "other tests need all of it")]
 mod client;
 
 use std::time::{Duration, Instant};
@@ -230,8 +231,6 @@ async fn pauses_grow_and_a_receiver_may_ask_for_longer_ones() {
     assert!(pauses[1] >= Duration::from_millis(4900), "{pauses:?}");
     let waits = state(&server, "busy", "it waits", |it| it["failures"] == 1).await;
     assert_eq!(busy.requests().len(), 1);
-    let pause = log(&database, "false").await;
-    assert!(pause.is_empty());
     let mut db = database.connect().await;
     let seconds: f64 = sqlx::query_scalar(
         "select extract(epoch from next_try_at - failing_since)::float8 from webhook_delivery
@@ -330,17 +329,13 @@ async fn who_wants_nothing_or_fails_for_days_is_given_up_until_somebody_resumes(
     )
     .await;
     vrf(&server, "latest").await;
-    let wanted = format!("event_id > {last}");
     let requests = dead.until("what is new", move |all| {
         all.last()
             .is_some_and(|request| request.ids().first() > Some(&last))
     });
     requests.await;
     let after: Vec<_> = dead.requests()[count.1..].to_vec();
-    assert!(
-        numbers(&events(&after)).iter().all(|id| *id > last),
-        "{wanted}"
-    );
+    assert!(numbers(&events(&after)).iter().all(|id| *id > last));
     ok(
         &server,
         "POST",
@@ -370,8 +365,15 @@ async fn who_wants_nothing_or_fails_for_days_is_given_up_until_somebody_resumes(
     );
 }
 
+/// A client that takes any header, and a reply without JSON.
+fn http() -> reqwest::Client {
+    // Fails for all but the first test of a process.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 async fn metrics(server: &TestServer) -> String {
-    let client = reqwest::Client::new();
+    let client = http();
     let reply = client
         .get(format!("{}/metrics", server.url()))
         .header("x-api-key", TestServer::API_KEY)
@@ -698,7 +700,7 @@ async fn auditors_read_them_and_only_administrators_change_them() {
     }
     let mut statuses = Vec::new();
     for key in &keys {
-        let client = reqwest::Client::new();
+        let client = http();
         for (method, path) in [
             (reqwest::Method::GET, "webhooks/siem"),
             (reqwest::Method::PATCH, "webhooks/siem"),
