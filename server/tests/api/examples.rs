@@ -8,7 +8,7 @@ use ipam_server::manners::Manners;
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, path,
+    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, WEBHOOKS, path,
 };
 
 /// Where they are kept, relative to the crate.

@@ -13,7 +13,9 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt as _},
 };
 
-use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, TOKENS, VPCS, VRFS};
+use crate::support::{
+    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, TOKENS, VPCS, VRFS, WEBHOOKS,
+};
 
 /// Keeps the beginning of each statement that the driver logs.
 #[derive(Clone, Default)]
