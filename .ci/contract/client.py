@@ -88,7 +88,7 @@ from ipam_client.models import (
     VrfPatch,
     WebhookPatch,
     WebhookResumption,
-    WebhookRotation,
+    NewWebhookSecret,
 )
 from ipam_client.types import UNSET, Unset
 from standardwebhooks import Webhook as Verifier
@@ -524,7 +524,7 @@ def webhook():
     assert [found.name for found in pages(list_webhooks)] == ["siem"]
     refused(create_webhook.sync_detailed(client=client, body=NewWebhook("x", "http://10.0.0.1/")), Code.INVALID_REQUEST)
     changed = change(update_webhook, "siem", made, WebhookPatch(enabled=True), "enabled", True)
-    rotation = WebhookRotation(overlap_seconds=3600)
+    rotation = NewWebhookSecret(overlap_seconds=3600)
     rotated = ok(rotate_webhook.sync_detailed("siem", client=client, body=rotation), 200)
     assert rotated.secret != made.secret and rotated.revision == changed.revision + 1, rotated.revision
     tested = ok(test_webhook.sync_detailed("siem", client=client), 200)

@@ -2,7 +2,7 @@
 
 use ipam_shared::{
     api::webhook::{
-        NewWebhook, Webhook, WebhookFilter, WebhookPatch, WebhookResumption, WebhookRotation,
+        NewWebhook, NewWebhookSecret, Webhook, WebhookFilter, WebhookPatch, WebhookResumption,
         WebhookTest,
     },
     ids::{Claim, WebhookId},
@@ -100,7 +100,7 @@ impl Client {
     pub async fn rotate_webhook(
         &self,
         id: WebhookId,
-        rotation: WebhookRotation,
+        rotation: NewWebhookSecret,
     ) -> Result<Webhook, Error> {
         let request = self.api(Method::POST, &[Webhook::PATH, &id.to_string(), "rotate"]);
         self.send(request.json(&rotation)).await?.json()

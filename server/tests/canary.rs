@@ -172,14 +172,15 @@ async fn no_secret_is_left_anywhere() {
     // A webhook: its secrets, which sign for a receiver that is not there.
     let new = json!({"name": "siem", "url": "http://127.0.0.1:9/", "after": 0});
     let made = admin.post("/api/v1/webhooks", &new).await.unwrap().json;
-    let rotated = admin.post("/api/v1/webhooks/siem/rotate", &json!({}));
-    let rotated = rotated.await.unwrap().json;
+    let rotate = "/api/v1/webhooks/siem/rotate";
+    let rotated = admin.post(rotate, &json!({})).await.unwrap().json;
     for shown in [&made, &rotated] {
         let secret = shown["secret"].as_str().unwrap();
         canaries.push(("a secret of a webhook", secret["whsec_".len()..].to_owned()));
     }
-    let tested = admin.post("/api/v1/webhooks/siem/test", &Value::Null);
-    assert_eq!(tested.await.unwrap().json["delivered"], false);
+    let test = "/api/v1/webhooks/siem/test";
+    let tested = admin.post(test, &Value::Null).await.unwrap().json;
+    assert_eq!(tested["delivered"], false);
     // A session: signed in, used, with a wrong cookie, signed out everywhere.
     let form = format!("key={secret}");
     let sign_in = [

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use ipam_shared::{
     api::webhook::{
-        NewWebhook, Webhook, WebhookFilter, WebhookPatch, WebhookResumption, WebhookRotation,
+        NewWebhook, NewWebhookSecret, Webhook, WebhookFilter, WebhookPatch, WebhookResumption,
         WebhookTest,
     },
     page::Page,
@@ -132,7 +132,7 @@ pub(super) async fn delete(
 ///
 /// Only the reply has the new one. Those before it also sign for a while, so that a receiver can be told in time.
 #[utoipa::path(post, path = "/webhooks/{webhook}/rotate", tag = "webhooks", operation_id = "rotate_webhook",
-    request_body = WebhookRotation,
+    request_body = NewWebhookSecret,
     params(
         ("webhook" = String, Path, description = "Id or name"),
     ),
@@ -143,7 +143,7 @@ pub(super) async fn rotate(
     State(app): State<App>,
     caller: Caller,
     Key(key): Key<String>,
-    Body(rotation): Body<WebhookRotation>,
+    Body(rotation): Body<NewWebhookSecret>,
 ) -> Result<Response, Refusal> {
     let ipam = app.ipam(&caller);
     let id = ipam.find::<Webhook>(&key).await?;

@@ -229,14 +229,14 @@ impl fmt::Debug for Webhook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct WebhookRotation {
+pub struct NewWebhookSecret {
     /// For how many seconds those before also sign, at most 30 days; a day if not given. 0 if one has leaked: then only the new
     /// one signs.
     #[serde(default = "overlap", deserialize_with = "given_or_overlap")]
     pub overlap_seconds: u32,
 }
 
-impl Default for WebhookRotation {
+impl Default for NewWebhookSecret {
     fn default() -> Self {
         Self {
             overlap_seconds: OVERLAP,

@@ -4,8 +4,8 @@ use clap_complete::engine::ArgValueCompleter;
 use ipam_client::{Client, Created};
 use ipam_shared::{
     api::webhook::{
-        NewWebhook, OVERLAP, Webhook, WebhookFilter, WebhookPatch, WebhookResumption,
-        WebhookRotation,
+        NewWebhook, NewWebhookSecret, OVERLAP, Webhook, WebhookFilter, WebhookPatch,
+        WebhookResumption,
     },
     name::Name,
     pattern::Pattern,
@@ -160,7 +160,7 @@ impl Rotate {
     async fn run(self) -> Result<String, Failure> {
         let client = self.connection.client().await?;
         let webhook = Webhook::find(&client, &self.which).await?;
-        let rotation = WebhookRotation {
+        let rotation = NewWebhookSecret {
             overlap_seconds: self.overlap,
         };
         let rotated = done(client.rotate_webhook(webhook.id, rotation).await)?;

@@ -5,8 +5,8 @@ mod message;
 
 use ipam_shared::{
     api::webhook::{
-        MAX_ACTIONS, MAX_BATCH_SIZE, MAX_OVERLAP, MAX_SECRETS, MAX_URL, NewWebhook, Webhook,
-        WebhookPatch, WebhookResumption, WebhookRotation,
+        MAX_ACTIONS, MAX_BATCH_SIZE, MAX_OVERLAP, MAX_SECRETS, MAX_URL, NewWebhook,
+        NewWebhookSecret, Webhook, WebhookPatch, WebhookResumption,
     },
     ids::{Claim, WebhookId},
     pattern::Pattern,
@@ -160,7 +160,7 @@ impl Ipam {
         &self,
         caller: Caller,
         id: WebhookId,
-        rotation: WebhookRotation,
+        rotation: NewWebhookSecret,
     ) -> Result<Webhook> {
         require(&caller, Right::Administer)?;
         let overlap = rotation.overlap_seconds;

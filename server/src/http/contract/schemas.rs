@@ -84,10 +84,6 @@ fn bounds(schemas: &mut Value) {
         &mut schemas["Confirmations"]["properties"]["claims"],
         &json!({ "minItems": 1, "maxItems": MAX_CONFIRMATIONS }),
     );
-    merge(
-        &mut schemas["WebhookRotation"]["properties"]["overlap_seconds"],
-        &json!({ "maximum": MAX_OVERLAP }),
-    );
     for labels in ["Labels", "RequiredLabels"] {
         schemas[labels]["maxProperties"] = json!(MAX_LABELS);
         merge(&mut schemas[labels]["propertyNames"], &key);
@@ -139,6 +135,7 @@ fn bounds(schemas: &mut Value) {
                 }
                 "batch_size" => json!({ "minimum": 1, "maximum": MAX_BATCH_SIZE }),
                 "after" => json!({ "minimum": 0 }),
+                "overlap_seconds" => json!({ "maximum": MAX_OVERLAP }),
                 "size_offset" => json!({ "minimum": -127, "maximum": 127 }),
                 "reserved_addresses" => json!({ "maximum": i32::MAX }),
                 "release_cooldown_seconds" => json!({ "maximum": MAX_RELEASE_COOLDOWN_SECONDS }),
