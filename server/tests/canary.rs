@@ -171,10 +171,10 @@ async fn no_secret_is_left_anywhere() {
     }
     // A webhook: its secrets, which sign for a receiver that is not there.
     let new = json!({"name": "siem", "url": "http://127.0.0.1:9/", "after": 0});
-    let made = admin.post("/api/v1/webhooks", &new).await.unwrap().json;
+    let webhook = admin.post("/api/v1/webhooks", &new).await.unwrap().json;
     let rotate = "/api/v1/webhooks/siem/rotate";
     let rotated = admin.post(rotate, &json!({})).await.unwrap().json;
-    for shown in [&made, &rotated] {
+    for shown in [&webhook, &rotated] {
         let secret = shown["secret"].as_str().unwrap();
         canaries.push(("a secret of a webhook", secret["whsec_".len()..].to_owned()));
     }

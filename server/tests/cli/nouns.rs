@@ -662,13 +662,13 @@ async fn events_are_listed_and_followed() {
 #[tokio::test]
 async fn a_webhook_lives_and_ends() {
     let cli = Cli::start().await;
-    let made = cli.run("webhook create siem --url https://siem.example/ipam --action token.* --batch-size 9 --owner ws-1");
+    let made = cli.run("webhook create siem --to https://siem.example/ipam --action token.* --batch-size 9 --owner ws-1");
     let text = made.text();
     assert!(
         text.starts_with("Created webhook \"siem\"; its secret, which is shown only now:\nwhsec_"),
         "{text}"
     );
-    let again = cli.run("webhook create siem --url https://siem.example/ipam --action token.* --batch-size 9 --owner ws-1 --json");
+    let again = cli.run("webhook create siem --to https://siem.example/ipam --action token.* --batch-size 9 --owner ws-1 --json");
     let secret = again.json()["secret"].as_str().unwrap().to_owned();
     assert!(
         text.contains(&secret),
@@ -681,12 +681,12 @@ async fn a_webhook_lives_and_ends() {
     );
     assert!(shown["secret"].is_null());
     refused(
-        &cli.run("webhook create x --url https://10.0.0.1/"),
+        &cli.run("webhook create x --to https://10.0.0.1/"),
         1,
         "not a public address",
     );
     refused(
-        &cli.run("webhook create x --url http://siem.example/"),
+        &cli.run("webhook create x --to http://siem.example/"),
         1,
         "use https://",
     );

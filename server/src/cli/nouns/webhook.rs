@@ -26,7 +26,7 @@ pub(in crate::cli) struct New {
     /// Its name, unique
     name: Name,
     /// Where to, such as https://siem.example.com/ipam
-    #[arg(long, value_name = "URL")]
+    #[arg(long = "to", value_name = "URL")]
     url: String,
     /// Only actions like this, such as allocation.* or token.create; may be given several times
     #[arg(long = "action", value_name = "PATTERN")]
@@ -65,7 +65,7 @@ pub(in crate::cli) struct Change {
     #[arg(long)]
     name: Option<Name>,
     /// Another address
-    #[arg(long, value_name = "URL")]
+    #[arg(long = "to", value_name = "URL")]
     url: Option<String>,
     /// All patterns of actions, in place of those that it has; may be given several times
     #[arg(
