@@ -243,9 +243,10 @@ async fn whoever_answers_slowly_is_given_up_and_an_endless_body_is_not_read() {
     let ((slow, _), (deaf, _)) = (slow.await, deaf.await);
     let began = Instant::now();
     let body = vec![b'x'; 32 << 20];
+    let [slow, deaf] = [slow, deaf].map(|port| format!("http://127.0.0.1:{port}/"));
     let (slow, deaf) = tokio::join!(
-        outbound.post(&format!("http://127.0.0.1:{slow}/"), Vec::new(), Vec::new()),
-        outbound.post(&format!("http://127.0.0.1:{deaf}/"), Vec::new(), body),
+        outbound.post(&slow, Vec::new(), Vec::new()),
+        outbound.post(&deaf, Vec::new(), body),
     );
     for answer in [slow, deaf] {
         assert_eq!(answer.unwrap_err(), "no answer within 15 s");
