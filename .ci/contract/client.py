@@ -8,8 +8,10 @@ client says, and that headers are there. So a document that is wrong fails here.
 """
 
 import enum
+import http.server
 import json
 import sys
+import threading
 import time
 import types
 import typing
@@ -40,6 +42,16 @@ from ipam_client.api.tokens import create_token, delete_token, get_token, list_t
 from ipam_client.api.transfer import export_plan, import_plan
 from ipam_client.api.vpcs import create_vpc, delete_vpc, get_vpc, list_vpcs, update_vpc
 from ipam_client.api.vrfs import create_vrf, delete_vrf, get_vrf, list_vrfs, update_vrf
+from ipam_client.api.webhooks import (
+    create_webhook,
+    delete_webhook,
+    get_webhook,
+    list_webhooks,
+    resume_webhook,
+    rotate_webhook,
+    test_webhook,
+    update_webhook,
+)
 from ipam_client.models import (
     AllocationPatch,
     Code,
@@ -61,6 +73,7 @@ from ipam_client.models import (
     NewToken,
     NewVpc,
     NewVrf,
+    NewWebhook,
     Noun,
     PoolPatch,
     Problem,
@@ -73,8 +86,12 @@ from ipam_client.models import (
     TokenPatch,
     VpcPatch,
     VrfPatch,
+    WebhookPatch,
+    WebhookResumption,
+    NewWebhookSecret,
 )
 from ipam_client.types import UNSET, Unset
+from standardwebhooks import Webhook as Verifier
 
 URL, KEY = sys.argv[1:]
 client = AuthenticatedClient(
@@ -480,6 +497,57 @@ def token():
     refused(get_token.sync_detailed(str(made.id), client=client), Code.GONE)
 
 
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Accepts everything, and keeps it."""
+
+    requests = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.requests.append((dict(self.headers), body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def webhook():
+    """A webhook tells what happens, in requests that another implementation of the specification verifies."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/hook"
+    new = NewWebhook("siem", url, actions=["vrf.*"], after=0, enabled=False)
+    made = ok(create_webhook.sync_detailed(client=client, body=new), 201)
+    shown = ok(get_webhook.sync_detailed("SIEM", client=client), 200)
+    assert (shown.id, shown.secret, shown.delivery.up_to) == (made.id, UNSET, 0), shown
+    assert [found.name for found in pages(list_webhooks)] == ["siem"]
+    refused(create_webhook.sync_detailed(client=client, body=NewWebhook("x", "http://10.0.0.1/")), Code.INVALID_REQUEST)
+    changed = change(update_webhook, "siem", made, WebhookPatch(enabled=True), "enabled", True)
+    rotation = NewWebhookSecret(overlap_seconds=3600)
+    rotated = ok(rotate_webhook.sync_detailed("siem", client=client, body=rotation), 200)
+    assert rotated.secret != made.secret and rotated.revision == changed.revision + 1, rotated.revision
+    tested = ok(test_webhook.sync_detailed("siem", client=client), 200)
+    assert (tested.delivered, tested.status, tested.error) == (True, 204, None), tested
+    ok(resume_webhook.sync_detailed("siem", client=client, body=WebhookResumption(after=0)), 200)
+    end = time.time() + 30
+    while not any(json.loads(body)["items"] for _, body in Receiver.requests):
+        assert time.time() < end, "nothing was delivered"
+        time.sleep(0.1)
+    for headers, body in Receiver.requests:
+        for secret in (made.secret, rotated.secret):
+            payload = Verifier(secret).verify(body, headers)
+            assert all(event["action"].startswith("vrf.") for event in payload["items"]), payload
+        try:
+            Verifier(made.secret).verify(body + b" ", headers)
+        except Exception as error:
+            assert "signature" in str(error), error
+        else:
+            raise AssertionError("a body that was changed was accepted")
+    gone(get_webhook, delete_webhook, "siem", str(made.id))
+    server.shutdown()
+
+
 def transfer():
     plan = export_plan.sync_detailed(client=client, format_=ExportPlanFormat.CSV)
     assert plan.status_code == 200 and plan.content.startswith(b"kind,")
@@ -509,6 +577,6 @@ def end():
     assert reply.headers["www-authenticate"] == "Bearer"
 
 
-for step in (vrf, pool, profile, vpc, reservation, allocation, ownership, token, transfer, end):
+for step in (vrf, pool, profile, vpc, reservation, allocation, ownership, token, webhook, transfer, end):
     step()
 print("every noun was made, read, listed, changed and deleted by the generated client")

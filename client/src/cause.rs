@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io};
 
 /// The innermost cause says what happened; the outer ones say that something did.
-pub(crate) fn reason(error: &reqwest::Error) -> String {
+pub fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() && !error.is_connect() {
         return "it took too long".to_owned();
     }

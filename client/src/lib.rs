@@ -46,7 +46,9 @@ mod transfer;
 mod transport;
 mod vpc;
 mod vrf;
+mod webhook;
 
+pub use cause::reason;
 pub use client::Client;
 pub use error::{Error, NotIpam, Refusal, Unreachable};
 pub use noun::Created;

@@ -10,7 +10,7 @@ use ipam_shared::{
     api::{
         CLAIM_HEADER, allocation::AllocationFilter, event::EventFilter, lookup::HistoryQuery,
         pool::PoolFilter, profile::ProfileFilter, reservation::ReservationFilter,
-        token::TokenFilter, vpc::VpcFilter, vrf::VrfFilter,
+        token::TokenFilter, vpc::VpcFilter, vrf::VrfFilter, webhook::WebhookFilter,
     },
     error::Code,
     ids::Claim,
@@ -107,6 +107,7 @@ filters!(
     TokenFilter,
     VpcFilter,
     VrfFilter,
+    WebhookFilter,
 );
 
 impl Client {

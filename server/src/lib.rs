@@ -17,6 +17,7 @@ pub mod manners;
 mod memory;
 pub mod metrics;
 pub mod network;
+pub mod outbound;
 pub mod pages;
 pub mod rate;
 pub mod rights;

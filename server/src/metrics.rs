@@ -7,11 +7,15 @@
 
 mod process;
 mod watched;
+mod webhooks;
 
 use std::time::Duration;
 
 pub use self::watched::{Watched, WatchedConnections};
-use self::watched::{write_connections, write_pools};
+use self::{
+    watched::{write_connections, write_pools},
+    webhooks::{Webhooks, write_webhooks},
+};
 use ipam_shared::error::Code;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
@@ -81,6 +85,7 @@ pub struct Metrics {
     certificate_failures: IntCounter,
     certificate_expiry: IntGauge,
     sealed: IntGauge,
+    webhooks: Webhooks,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -215,6 +220,7 @@ impl Default for Metrics {
                 "ipam_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate in use expires; 0 without one",
             ),
+            webhooks: Webhooks::new(&registry),
             sealed: gauge(
                 "ipam_audit_sealed_timestamp_seconds",
                 "Everything that was recorded in the audit log before is known to be sealed; 0 until that is known",
@@ -281,6 +287,11 @@ impl Metrics {
     /// Everything that was recorded before is sealed, in seconds since 1970.
     pub fn sealed_until(&self, at: i64) {
         self.sealed.set(at);
+    }
+
+    /// What webhooks count.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// A new certificate could not be used.
@@ -371,6 +382,7 @@ impl Metrics {
             gauge(name, help, value);
         }
         write_pools(&now, watched.pools.unwrap_or_default());
+        write_webhooks(&now, watched.webhooks);
         let mut families = self.registry.gather();
         families.extend(now.gather());
         made(TextEncoder::new().encode_to_string(&families))

@@ -55,7 +55,7 @@ pub enum Right {
     Audit,
     /// To read `/metrics`.
     Metrics,
-    /// To manage tokens, and to import.
+    /// To manage tokens and webhooks, and to import.
     Administer,
 }
 
@@ -77,7 +77,7 @@ impl Right {
         match noun {
             Noun::Vpc | Noun::Allocation => Self::Allocate,
             Noun::Vrf | Noun::Pool | Noun::Profile | Noun::Reservation => Self::Operate,
-            Noun::Token => Self::Administer,
+            Noun::Token | Noun::Webhook => Self::Administer,
         }
     }
 

@@ -48,7 +48,11 @@ fn random(secret: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_left_anywhere() {
     let database = TestDatabase::new().await;
-    let environment = [("IPAM_LOG", "trace"), ("IPAM_TOKEN_PEPPER", PEPPER)];
+    let environment = [
+        ("IPAM_LOG", "trace"),
+        ("IPAM_TOKEN_PEPPER", PEPPER),
+        ("IPAM_WEBHOOK_NETWORKS", "127.0.0.1"),
+    ];
     let mut server = TestServer::start_with(&database.url(), &environment).await;
     let url = server.url();
     let mut admin = Client::connect(server.address()).await.unwrap();
@@ -165,6 +169,18 @@ async fn no_secret_is_left_anywhere() {
         all.extend(arguments.iter().map(String::as_str));
         curl(&all);
     }
+    // A webhook: its secrets, which sign for a receiver that is not there.
+    let new = json!({"name": "siem", "url": "http://127.0.0.1:9/", "after": 0});
+    let webhook = admin.post("/api/v1/webhooks", &new).await.unwrap().json;
+    let rotate = "/api/v1/webhooks/siem/rotate";
+    let rotated = admin.post(rotate, &json!({})).await.unwrap().json;
+    for shown in [&webhook, &rotated] {
+        let secret = shown["secret"].as_str().unwrap();
+        canaries.push(("a secret of a webhook", secret["whsec_".len()..].to_owned()));
+    }
+    let test = "/api/v1/webhooks/siem/test";
+    let tested = admin.post(test, &Value::Null).await.unwrap().json;
+    assert_eq!(tested["delivered"], false);
     // A session: signed in, used, with a wrong cookie, signed out everywhere.
     let form = format!("key={secret}");
     let sign_in = [

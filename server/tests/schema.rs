@@ -90,6 +90,9 @@ create function t.token(text, text) returns void language sql as $$
     insert into token (token_id, public_id, name, roles, pepper, mac, claim)
     values (gen_random_uuid(), $1, $2, '{reader}', 1, sha256('x'), t.id(9)) $$;
 select t.token('000000000001', 'ci');
+insert into webhook (webhook_id, name, url, claim) values (t.id(20), 'siem', 'https://siem.example/', t.id(20));
+insert into webhook_secret (secret_id, webhook_id, pepper) values (t.id(21), t.id(20), 1);
+insert into webhook_delivery (webhook_id, delivered_up_to) values (t.id(20), 1);
 insert into session (session_id, mac, key_check) values (t.id(6), sha256('s'), 1);
 ";
 
@@ -236,6 +239,30 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("token_limits_check", "23514", "update token set labels = '1'"),
     ("token_mac_check", "23514", "update token set mac = 'x'"),
     ("token_owner_check", "23514", "update token set owner = ''"),
+    ("webhook_pkey", "23505", "insert into webhook (webhook_id, name, url, claim) values (t.id(20), 'x', 'https://x/', t.id(0))"),
+    ("webhook_name_key", "23505", "insert into webhook (webhook_id, name, url, claim)
+        values (t.id(22), 'SIEM', 'https://x/', t.id(0))"),
+    ("webhook_name_check", "23514", "update webhook set name = 'a/b'"),
+    ("webhook_url_check", "23514", "update webhook set url = 'ftp://x/'"),
+    ("webhook_url_check", "23514", "update webhook set url = 'https://' || repeat('x', 2000)"),
+    ("webhook_actions_check", "23514", "update webhook set actions = array_fill('x'::text, array[101])"),
+    ("webhook_batch_size_check", "23514", "update webhook set batch_size = 0"),
+    ("webhook_batch_size_check", "23514", "update webhook set batch_size = 1001"),
+    ("webhook_owner_check", "23514", "update webhook set owner = ''"),
+    ("webhook_secret_pkey", "23505", "insert into webhook_secret (secret_id, webhook_id, pepper, ends_at)
+        values (t.id(21), t.id(20), 1, now())"),
+    ("webhook_secret_webhook_fkey", "23503", "insert into webhook_secret (secret_id, webhook_id, pepper)
+        values (t.id(23), t.id(0), 1)"),
+    ("webhook_secret_in_use_key", "23505", "insert into webhook_secret (secret_id, webhook_id, pepper)
+        values (t.id(23), t.id(20), 1)"),
+    ("webhook_delivery_pkey", "23505", "insert into webhook_delivery (webhook_id, delivered_up_to) values (t.id(20), 1)"),
+    ("webhook_delivery_webhook_fkey", "23503", "insert into webhook_delivery (webhook_id, delivered_up_to)
+        values (t.id(0), 1)"),
+    ("webhook_delivery_position_check", "23514", "update webhook_delivery set delivered_up_to = -1"),
+    ("webhook_delivery_position_check", "23514", "update webhook_delivery set attempted_up_to = 1"),
+    ("webhook_delivery_holder_check", "23514", "update webhook_delivery set holder = t.id(0)"),
+    ("webhook_delivery_attempts_check", "23514", "update webhook_delivery set attempts = -1"),
+    ("webhook_delivery_error_check", "23514", "update webhook_delivery set last_error = repeat('x', 501)"),
     ("session_pkey", "23505", "insert into session (session_id, mac, key_check) values (t.id(6), sha256('t'), 1)"),
     ("session_mac_key", "23505", "insert into session (session_id, mac, key_check) values (t.id(7), sha256('s'), 1)"),
     ("session_mac_check", "23514", "update session set mac = 'x'"),

@@ -58,6 +58,8 @@ id! {
     AllocationId,
     /// Id of a token.
     TokenId,
+    /// Id of a webhook.
+    WebhookId,
     /// Proof that one reader, such as one Terraform state, is the owner of a thing; a new one is drawn when somebody adopts
     /// it.
     Claim,

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{MAX_NAME, fold};
 
-/// A pattern of VPC names, in which `*` stands for any text, also for none. Letters A to Z match in either case.
+/// A pattern of names, such as those of VPCs or of actions, in which `*` stands for any text, also for none. Letters A to Z match
+/// in either case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
@@ -14,9 +15,7 @@ pub struct Pattern(String);
 
 /// Why a text is not a valid pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a pattern of VPC names has 1 to 128 characters, none of them a control character or \"/\""
-)]
+#[error("a pattern of names has 1 to 128 characters, none of them a control character or \"/\"")]
 pub struct PatternError;
 
 impl Pattern {

@@ -369,7 +369,7 @@ async fn refusals_say_what_to_do_and_show_no_secret() {
         ),
         (
             "roles = [\"reader\"]\nlimits = { vpcs = [\"a/b\"] }",
-            "pattern of VPC names",
+            "pattern of names",
         ),
         (
             "roles = [\"reader\"]\nexpires_at = \"tomorrow\"",

@@ -13,9 +13,10 @@ use super::{database::Database, entrance::Door, manners::Asked};
 use crate::{
     app::App,
     auth::Auth,
-    domain::{Ipam, admission, seal::Sealer},
+    domain::{Ipam, admission, seal::Sealer, webhook::delivery::Deliveries},
     http::listen::{self, Entrance},
     metrics::Metrics,
+    outbound::{Outbound, address::Networks},
     router::router,
     secret::Peppers,
     settings,
@@ -108,6 +109,16 @@ pub struct Serve {
     /// Leave the database schema alone, and start only if it is the one of this release; see `ipam migrate --grant-to`
     #[arg(long, env = "IPAM_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
     no_migrate: bool,
+    /// Networks that are not public and that webhooks may be sent to all the same, in clear too, such as
+    /// 10.1.0.0/16,fd12::/16; all others are refused
+    #[arg(
+        long,
+        value_name = "CIDRS",
+        env = "IPAM_WEBHOOK_NETWORKS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    webhook_networks: Networks,
     #[command(flatten)]
     asked: Asked,
     #[command(flatten)]
@@ -227,6 +238,7 @@ impl Serve {
         let ipam = Ipam::new(opened.connections.clone())
             .with_requests_in_flight(self.requests_in_flight)
             .with_peppers(peppers)
+            .with_outbound(Outbound::new(self.webhook_networks.clone()))
             .with_metrics(Arc::clone(&metrics));
         // The first connection detects whether the database was restored.
         drop(ipam.read().await?);
@@ -244,6 +256,8 @@ impl Serve {
             certificate.map(|(tls, hangup)| tokio::spawn(tls.keep_up_to_date(hangup)));
         let sealer = Sealer::default().with_heads(self.audit_heads.clone());
         let sealer = tokio::spawn(sealer.run(ipam.clone(), SEAL_PAUSE));
+        let webhooks = Deliveries::new(ipam.clone());
+        let deliveries = tokio::spawn(webhooks.clone().run());
         let cooldowns = tokio::spawn(ipam.clone().end_cooldowns_forever());
         let scheme = if certificate.is_some() {
             "https"
@@ -299,6 +313,12 @@ impl Serve {
         sealer.abort();
         if let Err(error) = ipam.write_notes().await {
             tracing::warn!(%error, "the last denials and exports could not be recorded");
+        }
+        deliveries.abort();
+        // Nothing of it goes on any more.
+        _ = deliveries.await;
+        if let Err(error) = webhooks.let_go().await {
+            tracing::debug!(%error, "other servers wait a little before they deliver webhooks");
         }
         cooldowns.abort();
         origin.abort();

@@ -30,6 +30,7 @@ pub const CONSTRAINTS: &[(&str, Meaning)] = &[
     ("pool_name_key", Meaning::NameTaken),
     ("profile_name_key", Meaning::NameTaken),
     ("token_name_key", Meaning::NameTaken),
+    ("webhook_name_key", Meaning::NameTaken),
     ("token_public_id_key", Meaning::SecretTaken),
     ("idempotency_key_pkey", Meaning::NameTaken),
     ("block_no_overlap_excl", Meaning::Overlap),
@@ -51,12 +52,16 @@ pub const CONSTRAINTS: &[(&str, Meaning)] = &[
     ("profile_member_profile_fkey", Meaning::InUse),
     // Its token was revoked meanwhile.
     ("session_token_fkey", Meaning::InUse),
+    // Their webhook was deleted meanwhile.
+    ("webhook_secret_webhook_fkey", Meaning::InUse),
+    ("webhook_delivery_webhook_fkey", Meaning::InUse),
     ("allocation_name_check", Meaning::Invalid),
     ("vpc_name_check", Meaning::Invalid),
     ("vrf_name_check", Meaning::Invalid),
     ("pool_name_check", Meaning::Invalid),
     ("profile_name_check", Meaning::Invalid),
     ("token_name_check", Meaning::Invalid),
+    ("webhook_name_check", Meaning::Invalid),
     ("reservation_reason_check", Meaning::Invalid),
 ];
 
@@ -157,6 +162,18 @@ pub const INTERNAL: &[&str] = &[
     "vrf_labels_check",
     "vrf_owner_check",
     "vrf_pkey",
+    "webhook_actions_check",
+    "webhook_batch_size_check",
+    "webhook_delivery_attempts_check",
+    "webhook_delivery_error_check",
+    "webhook_delivery_holder_check",
+    "webhook_delivery_pkey",
+    "webhook_delivery_position_check",
+    "webhook_owner_check",
+    "webhook_pkey",
+    "webhook_secret_in_use_key",
+    "webhook_secret_pkey",
+    "webhook_url_check",
 ];
 
 /// What the broken constraint means, if a constraint that a request can hit was broken.

@@ -2,7 +2,7 @@
 //! round trip counts. What is locked is read afterwards, by statements that see everything that was committed until then.
 //!
 //! All code locks in one order, so that changes can't deadlock: the VRF, profiles, reservations, pools by id,
-//! VPCs, allocations, tokens. Only the functions here know that order.
+//! VPCs, allocations, tokens, webhooks. Only the functions here know that order.
 //!
 //! The query texts contain ids and no user input.
 
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use ipam_shared::{
     api::ownership::Noun,
-    ids::{AllocationId, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId},
+    ids::{AllocationId, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId, WebhookId},
 };
 use uuid::Uuid;
 
@@ -194,6 +194,14 @@ impl Locks {
             "select from token where token_id = '{id}' for no key update"
         )])
         .about(Noun::Token, id)
+    }
+
+    /// A webhook, against changes. How far it is delivered goes on.
+    pub fn webhook(id: WebhookId) -> Self {
+        Self::of([format!(
+            "select from webhook where webhook_id = '{id}' for no key update"
+        )])
+        .about(Noun::Webhook, id)
     }
 }
 

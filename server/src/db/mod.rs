@@ -40,6 +40,7 @@ mod trust;
 pub mod verify;
 pub mod vpc;
 pub mod vrf;
+pub mod webhook;
 
 use sqlx::migrate::Migrator;
 

@@ -57,6 +57,7 @@ macro_rules! of_noun {
             Noun::Vpc => $statement!("vpc", "vpc_id", $($argument),*),
             Noun::Allocation => $statement!("allocation", "allocation_id", $($argument),*),
             Noun::Token => $statement!("token", "token_id", $($argument),*),
+            Noun::Webhook => $statement!("webhook", "webhook_id", $($argument),*),
         }
     };
 }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection, query};
 
 /// The tables, and what a server does with them. What refers to them with `on delete cascade`, and the checks of foreign
 /// keys, run with the rights of the owner.
-const TABLES: [(&str, &str); 20] = [
+const TABLES: [(&str, &str); 23] = [
     ("vrf", "select, insert, update, delete"),
     ("pool", "select, insert, update, delete"),
     // Ranges are added and removed, never changed.
@@ -23,6 +23,10 @@ const TABLES: [(&str, &str); 20] = [
     ("idempotency_key", "select, insert, delete"),
     ("token", "select, insert, update, delete"),
     ("session", "select, insert, update, delete"),
+    ("webhook", "select, insert, update, delete"),
+    ("webhook_secret", "select, insert, update, delete"),
+    // It goes with its webhook.
+    ("webhook_delivery", "select, insert, update"),
     ("address_plan", "select, update"),
     // Written by whoever migrates, and again by who reconciles.
     ("origin", "select, update"),

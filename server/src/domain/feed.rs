@@ -58,12 +58,39 @@ impl Complete {
         self.learn(|known| known.head = head);
     }
 
+    /// The last event before which none can appear any more, as far as that is known.
+    pub(super) fn known_up_to(&self) -> Option<i64> {
+        self.known.borrow().up_to
+    }
+
+    /// How far the log is sealed.
+    pub(super) fn known_head(&self) -> Option<Head> {
+        self.known.borrow().head.clone()
+    }
+
+    /// Who wants to know when more is known.
+    pub(super) fn growth(&self) -> Growth {
+        Growth(self.known.subscribe())
+    }
+
     fn learn(&self, learn: impl FnOnce(&mut Known)) {
         self.known.send_if_modified(|known| {
             let before = known.clone();
             learn(known);
             *known != before
         });
+    }
+}
+
+/// Tells when more of the log is complete.
+#[derive(Debug)]
+pub(super) struct Growth(watch::Receiver<Known>);
+
+impl Growth {
+    /// Waits until more is, but not for longer than that.
+    pub(super) async fn wait(&mut self, patience: Duration) {
+        // The sender lives as long as the domain.
+        _ = tokio::time::timeout(patience, self.0.changed()).await;
     }
 }
 
@@ -149,7 +176,8 @@ impl Follower {
         let mut items = Vec::new();
         if let Some(up_to) = known.up_to.filter(|up_to| *up_to > self.after) {
             let mut db = self.ipam.read().await?;
-            (items, self.after) = event::after(&mut db, params, self.after, up_to, limit).await?;
+            (items, self.after) =
+                event::after(&mut db, params, None, self.after, up_to, limit).await?;
         }
         Ok(Feed {
             items,

@@ -33,6 +33,7 @@ pub mod verify;
 pub mod vpc;
 pub mod vrf;
 mod watch;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ use crate::{
     db::{self, Connection, Transaction, connections::Connections},
     error::{Error, Result},
     metrics::Metrics,
+    outbound::Outbound,
     rights::{Right, Scope},
     secret::Peppers,
 };
@@ -70,6 +72,7 @@ pub struct Parts {
     tokens: Arc<token::Known>,
     complete: Arc<feed::Complete>,
     noted: Arc<noted::Noted>,
+    outbound: Outbound,
 }
 
 impl Ipam {
@@ -87,6 +90,7 @@ impl Ipam {
             tokens: Arc::default(),
             complete: Arc::default(),
             noted: Arc::default(),
+            outbound: Outbound::default(),
         })
     }
 
@@ -104,6 +108,15 @@ impl Ipam {
     pub fn with_peppers(self, peppers: Peppers) -> Self {
         Self::of(Parts {
             tokens: Arc::new(token::Known::new(peppers)),
+            ..Arc::unwrap_or_clone(self.parts)
+        })
+    }
+
+    /// With this way to the receivers of webhooks.
+    #[must_use]
+    pub fn with_outbound(self, outbound: Outbound) -> Self {
+        Self::of(Parts {
+            outbound,
             ..Arc::unwrap_or_clone(self.parts)
         })
     }

@@ -1,4 +1,4 @@
-//! How what exists is found: by id, or by name where it has one.
+//! How what exists is found: by id, or by name where it has one; and what the log calls its end, and a new owner.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -12,8 +12,11 @@ use ipam_shared::{
         token::Token,
         vpc::Vpc,
         vrf::Vrf,
+        webhook::Webhook,
     },
-    ids::{AllocationId, Claim, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId},
+    ids::{
+        AllocationId, Claim, PoolId, ProfileId, ReservationId, TokenId, VpcId, VrfId, WebhookId,
+    },
 };
 use uuid::Uuid;
 
@@ -63,6 +66,7 @@ named! {
     Reservation, ReservationId, itself, db::reservation::get;
     Allocation, AllocationId, itself, db::allocation::get;
     Token, TokenId, db::token::find_id, db::token::get;
+    Webhook, WebhookId, db::webhook::find_id, db::webhook::get;
 }
 
 /// What has no name is found by its id alone.
@@ -212,5 +216,35 @@ pub(super) fn end(noun: Noun) -> &'static str {
         Noun::Vpc => "vpc.delete",
         Noun::Allocation => "allocation.release",
         Noun::Token => "token.revoke",
+        Noun::Webhook => "webhook.delete",
+    }
+}
+
+/// What gives a thing an owner or proves ownership.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    Adopt,
+    Confirm,
+}
+
+/// The name of an event.
+pub(super) fn action(noun: Noun, act: Act) -> &'static str {
+    match (noun, act) {
+        (Noun::Vrf, Act::Adopt) => "vrf.adopt",
+        (Noun::Profile, Act::Adopt) => "profile.adopt",
+        (Noun::Reservation, Act::Adopt) => "reservation.adopt",
+        (Noun::Pool, Act::Adopt) => "pool.adopt",
+        (Noun::Vpc, Act::Adopt) => "vpc.adopt",
+        (Noun::Allocation, Act::Adopt) => "allocation.adopt",
+        (Noun::Token, Act::Adopt) => "token.adopt",
+        (Noun::Webhook, Act::Adopt) => "webhook.adopt",
+        (Noun::Vrf, Act::Confirm) => "vrf.confirm",
+        (Noun::Profile, Act::Confirm) => "profile.confirm",
+        (Noun::Reservation, Act::Confirm) => "reservation.confirm",
+        (Noun::Pool, Act::Confirm) => "pool.confirm",
+        (Noun::Vpc, Act::Confirm) => "vpc.confirm",
+        (Noun::Allocation, Act::Confirm) => "allocation.confirm",
+        (Noun::Token, Act::Confirm) => "token.confirm",
+        (Noun::Webhook, Act::Confirm) => "webhook.confirm",
     }
 }

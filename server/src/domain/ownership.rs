@@ -15,7 +15,11 @@ use ipam_shared::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Caller, Ipam, named::missing_id, require};
+use super::{
+    Caller, Ipam,
+    named::{Act, action, missing_id},
+    require,
+};
 use crate::{
     db::{
         Connection,
@@ -57,33 +61,6 @@ impl Maker {
             owner: self.owner.as_ref(),
             claim,
         }
-    }
-}
-
-/// What gives a thing an owner or proves ownership.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Act {
-    Adopt,
-    Confirm,
-}
-
-/// The name of an event.
-pub(super) fn action(noun: Noun, act: Act) -> &'static str {
-    match (noun, act) {
-        (Noun::Vrf, Act::Adopt) => "vrf.adopt",
-        (Noun::Profile, Act::Adopt) => "profile.adopt",
-        (Noun::Reservation, Act::Adopt) => "reservation.adopt",
-        (Noun::Pool, Act::Adopt) => "pool.adopt",
-        (Noun::Vpc, Act::Adopt) => "vpc.adopt",
-        (Noun::Allocation, Act::Adopt) => "allocation.adopt",
-        (Noun::Token, Act::Adopt) => "token.adopt",
-        (Noun::Vrf, Act::Confirm) => "vrf.confirm",
-        (Noun::Profile, Act::Confirm) => "profile.confirm",
-        (Noun::Reservation, Act::Confirm) => "reservation.confirm",
-        (Noun::Pool, Act::Confirm) => "pool.confirm",
-        (Noun::Vpc, Act::Confirm) => "vpc.confirm",
-        (Noun::Allocation, Act::Confirm) => "allocation.confirm",
-        (Noun::Token, Act::Confirm) => "token.confirm",
     }
 }
 

@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipam_shared::api::pool::Pool;
+use ipam_shared::api::{pool::Pool, webhook::Webhook};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{Ipam, change::detached};
 use crate::{
-    db::{self, pool},
+    db::{self, pool, webhook},
     error::{Error, Result},
 };
 
@@ -27,13 +27,22 @@ pub(super) struct Watch(Mutex<Option<Answer>>);
 #[derive(Debug)]
 struct Answer {
     at: Instant,
-    /// All pools, or none if the database was unavailable.
-    pools: Option<Arc<[Pool]>>,
+    /// None if the database was unavailable.
+    found: Option<Arc<Watched>>,
+}
+
+/// What monitoring sees.
+#[derive(Debug)]
+pub struct Watched {
+    /// All pools.
+    pub pools: Vec<Pool>,
+    /// All webhooks.
+    pub webhooks: Vec<Webhook>,
 }
 
 impl Ipam {
-    /// All pools as they were at most a few seconds ago; none if the database is unavailable, too slow, or takes no writes.
-    pub async fn watched_pools(&self) -> Option<Arc<[Pool]>> {
+    /// All pools and webhooks as they were at most a few seconds ago; none if the database is unavailable, too slow, or takes no writes.
+    pub async fn watched(&self) -> Option<Arc<Watched>> {
         let ipam = self.clone();
         // A caller that gives up waiting does not cancel the query: the next one would have to repeat it.
         let watched = detached(async move {
@@ -41,10 +50,10 @@ impl Ipam {
             if let Some(answer) = &*last
                 && answer.at.elapsed() < KEPT
             {
-                return Ok(answer.pools.clone());
+                return Ok(answer.found.clone());
             }
-            let pools = match timeout(PATIENCE, ipam.ask_for_pools()).await {
-                Ok(Ok(pools)) => Some(pools.into()),
+            let found = match timeout(PATIENCE, ipam.ask_for_watched()).await {
+                Ok(Ok(found)) => Some(Arc::new(found)),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "metrics without pools: the database gave no answer");
                     None
@@ -56,21 +65,22 @@ impl Ipam {
             };
             *last = Some(Answer {
                 at: Instant::now(),
-                pools: pools.clone(),
+                found: found.clone(),
             });
-            Ok(pools)
+            Ok(found)
         });
         watched.await.ok().flatten()
     }
 
-    async fn ask_for_pools(&self) -> Result<Vec<Pool>> {
+    async fn ask_for_watched(&self) -> Result<Watched> {
         let statement = "begin read only; set local statement_timeout = '2s'";
         let mut transaction = self.db.begin_read(statement).await?;
         if !db::is_writable(&mut *transaction).await? {
             return Err(Error::Unavailable("the database takes no writes", None));
         }
         let pools = pool::all(&mut transaction).await?;
+        let webhooks = webhook::all(&mut transaction).await?;
         transaction.rollback().await?;
-        Ok(pools)
+        Ok(Watched { pools, webhooks })
     }
 }

@@ -32,7 +32,8 @@ pub(super) async fn scrape(State(app): State<App>, request: Request) -> Response
             return refusal.into_response();
         }
     }
-    let pools = app.system().watched_pools().await;
+    let watched = app.system().watched().await;
+    let watched = watched.as_deref();
     let connections = app.system().connections().pools().map(|(purpose, pool)| {
         let (open, idle) = (pool.size(), pool.num_idle());
         WatchedConnections {
@@ -45,7 +46,8 @@ pub(super) async fn scrape(State(app): State<App>, request: Request) -> Response
     let health = app.system().health().await;
     let text = app.system().metrics().text(&Watched {
         takes_changes: health.writes.is_none(),
-        pools: pools.as_deref(),
+        pools: watched.map(|watched| &watched.pools[..]),
+        webhooks: watched.map_or(&[], |watched| &watched.webhooks),
         connections: &connections,
         is_restored: app.system().is_restored(),
     });

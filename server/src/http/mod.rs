@@ -39,6 +39,7 @@ pub mod token;
 pub mod transfer;
 pub mod vpc;
 pub mod vrf;
+pub mod webhook;
 
 use axum::{
     Router,
@@ -89,6 +90,11 @@ fn described() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(token::create, token::list))
         .routes(routes!(token::get, token::update, token::delete))
         .routes(routes!(token::whoami))
+        .routes(routes!(webhook::create, webhook::list))
+        .routes(routes!(webhook::get, webhook::update, webhook::delete))
+        .routes(routes!(webhook::rotate))
+        .routes(routes!(webhook::resume))
+        .routes(routes!(webhook::test))
         .routes(routes!(ownership::confirm))
         .routes(routes!(ownership::take_over))
         .routes(routes!(space::free))

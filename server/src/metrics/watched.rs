@@ -1,6 +1,9 @@
 //! What is read at scrape time: connections and pools.
 
-use ipam_shared::{api::pool::Pool, cidr::Family};
+use ipam_shared::{
+    api::{pool::Pool, webhook::Webhook},
+    cidr::Family,
+};
 use prometheus::{GaugeVec, Opts, Registry};
 
 use super::registered;
@@ -12,6 +15,8 @@ pub struct Watched<'a> {
     pub takes_changes: bool,
     /// All pools; none if the database is unavailable.
     pub pools: Option<&'a [Pool]>,
+    /// All webhooks; none if the database is unavailable.
+    pub webhooks: &'a [Webhook],
     /// The connections to the database, by what they are for.
     pub connections: &'a [WatchedConnections],
     /// Whether the database was restored and not reconciled yet.

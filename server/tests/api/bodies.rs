@@ -30,6 +30,14 @@ fn listed() -> Vec<Listed> {
             json!({"name": "a", "roles": ["reader"], "limits": [["default"]]}),
         ),
         ("update_token", "", json!(["other"])),
+        (
+            "create_webhook",
+            "",
+            json!(["a", "d", "https://siem.example/"]),
+        ),
+        ("update_webhook", "", json!(["other"])),
+        ("rotate_webhook", "", json!([0])),
+        ("resume_webhook", "", json!([0])),
         ("update_token", "/limits", json!({"limits": [["default"]]})),
         ("create_pool", "", json!(["a", null, "ipv4"])),
         ("update_pool", "", json!(["other"])),
@@ -163,6 +171,7 @@ fn smallest(operation: &str, field: &str) -> Value {
     match operation {
         "create_vpc" | "create_vrf" => json!({"name": "new"}),
         "create_token" => json!({"name": "new", "roles": ["reader"]}),
+        "create_webhook" => json!({"name": "new", "url": "https://siem.example/"}),
         "create_pool" => json!({"name": "new", "family": "ipv4"}),
         "create_profile" => json!({"name": "new", "members": [{"role": "r", "pool": "primary"}]}),
         "update_profile" => json!({"members": [{"role": "r", "pool": "primary"}]}),

@@ -8,7 +8,7 @@ use ipam_server::manners::Manners;
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, path,
+    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, WEBHOOKS, path,
 };
 
 /// Where they are kept, relative to the crate.
@@ -84,6 +84,11 @@ impl<'a> Examples<'a> {
                 .map(|(name, field)| {
                     let steady = match name.as_str() {
                         "public_id" => json!("k3v9m2x7q0ab"),
+                        "secret" if field.as_str().is_some_and(|it| it.starts_with("whsec_")) => {
+                            json!("whsec_bXVzdCBiZSAzMiBieXRlcywgYW5kIG5vbmUgbW9yZS4=")
+                        }
+                        "milliseconds" => json!(42),
+                        "behind" => json!(0),
                         "secret" => {
                             json!("ipam_k3v9m2x7q0ab_0123456789abcdefghjkmnpqrstvwxyz9c4t0e")
                         }
@@ -154,6 +159,7 @@ async fn ask_all(api: &Api) -> Examples<'_> {
     let mut all = Examples::new(api);
     let vrf = vrfs(&mut all).await;
     tokens(&mut all).await;
+    webhooks(&mut all).await;
     pools(&mut all).await;
     profiles(&mut all).await;
     vpcs(&mut all).await;
@@ -229,6 +235,49 @@ async fn tokens(all: &mut Examples<'_>) {
     all.ask("whoami", ("GET", "/api/v1/whoami"), &[], Value::Null)
         .await;
     all.ask("delete_token", ("DELETE", &path), &[], Value::Null)
+        .await;
+}
+
+async fn webhooks(all: &mut Examples<'_>) {
+    let new = json!({
+        "name": "siem", "url": "https://siem.example.com/ipam", "description": "What the security team watches",
+        "actions": ["token.*", "access.*"], "after": 0,
+    });
+    all.ask("create_webhook", ("POST", WEBHOOKS), &OWNER, new.clone())
+        .await;
+    all.ask("create_webhook", ("POST", WEBHOOKS), &OWNER, new)
+        .await;
+    let path = format!("{WEBHOOKS}/siem");
+    all.ask("get_webhook", ("GET", &path), &[], Value::Null)
+        .await;
+    let patch = json!({"batch_size": 500});
+    all.ask(
+        "update_webhook",
+        ("PATCH", &path),
+        &[("if-match", "\"1\"")],
+        patch,
+    )
+    .await;
+    let (rotate, resume) = (format!("{path}/rotate"), format!("{path}/resume"));
+    let overlap = json!({"overlap_seconds": 0});
+    all.ask("rotate_webhook", ("POST", &rotate), &[], overlap)
+        .await;
+    all.ask(
+        "resume_webhook",
+        ("POST", &resume),
+        &[],
+        json!({"after": 0}),
+    )
+    .await;
+    // A name that leads where nothing may go.
+    let silent = json!({"url": "https://localhost/ipam"});
+    all.api.patch(&path, &silent).await.ok(200);
+    let test = format!("{path}/test");
+    all.ask("test_webhook", ("POST", &test), &[], Value::Null)
+        .await;
+    all.ask("list_webhooks", ("GET", WEBHOOKS), &[], Value::Null)
+        .await;
+    all.ask("delete_webhook", ("DELETE", &path), &[], Value::Null)
         .await;
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    ALLOCATIONS, Api, KEY, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, path,
+    ALLOCATIONS, Api, KEY, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, WEBHOOKS, path,
 };
 
 impl Api {
@@ -24,7 +24,7 @@ async fn nouns(api: &Api) -> Vec<(String, Value)> {
     let operations = api.operations(&openapi::document()).await;
     let changes = (operations.into_iter()).filter(|operation| operation.method == "PATCH");
     let nouns: Vec<_> = changes.map(|change| (change.path, change.body)).collect();
-    assert_eq!(nouns.len(), 7, "a noun that these tests don't know");
+    assert_eq!(nouns.len(), 8, "a noun that these tests don't know");
     nouns
 }
 
@@ -88,8 +88,8 @@ async fn what_the_caller_has_already_is_not_sent_again() {
             let refused = api.send("GET", &path, &headers, "").await;
             let status = match key {
                 "wrong" | "" => 401,
-                // A token that may not read tokens, and profiles, which everybody sees.
-                _ if path.starts_with(TOKENS) => 403,
+                // A token that may not read tokens and webhooks, and profiles, which everybody sees.
+                _ if path.starts_with(TOKENS) || path.starts_with(WEBHOOKS) => 403,
                 _ if path.starts_with(PROFILES) => 304,
                 _ => 404,
             };
@@ -258,6 +258,12 @@ async fn links_lead_through_every_list_with_its_filters() {
         api.post(TOKENS, &json!({"name": name, "roles": ["reader"]}))
             .await
             .ok(201);
+        api.post(
+            WEBHOOKS,
+            &json!({"name": name, "url": "https://siem.example/"}),
+        )
+        .await
+        .ok(201);
     }
     let lists = document["paths"]
         .as_object()
@@ -268,7 +274,7 @@ async fn links_lead_through_every_list_with_its_filters() {
             item.pointer(page).is_some()
         });
     let mut lists: Vec<_> = lists.map(|(path, _)| path.clone()).collect();
-    assert_eq!(lists.len(), 9, "{lists:?}");
+    assert_eq!(lists.len(), 10, "{lists:?}");
     lists.retain(|list| !list.ends_with("/history"));
     lists.push("/api/v1/history?cidr=10.0.0.0/8".to_owned());
     for list in &lists {
@@ -316,7 +322,7 @@ async fn a_change_without_if_match_is_refused_where_that_is_asked_for() {
     let operations = api.operations(&document).await;
     let (changes, others): (Vec<_>, Vec<_>) = (operations.into_iter())
         .partition(|operation| ["PATCH", "PUT", "DELETE"].contains(&operation.method.as_str()));
-    assert_eq!(changes.len(), 14, "seven nouns");
+    assert_eq!(changes.len(), 16, "eight nouns");
     let before = api.state().await;
     for change in &changes {
         assert!(

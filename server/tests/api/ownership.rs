@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, column, path,
+    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, Reply, TOKENS, VPCS, VRFS, WEBHOOKS, column,
+    path,
 };
 use crate::transfer::{carry_over, import};
 
@@ -58,6 +59,7 @@ fn nouns() -> Vec<Noun> {
     });
     let reservation = json!({"cidr": "10.0.128.0/20", "reason": "old"});
     let token = json!({"name": "ci", "roles": ["allocator"]});
+    let webhook = json!({"name": "siem", "url": "https://siem.example/"});
     let space = json!({"vpc": "home", "name": "web", "hosts": 100});
     vec![
         Noun {
@@ -97,6 +99,14 @@ fn nouns() -> Vec<Noun> {
             reworded: with(token.clone(), &json!({"description": "new"})),
             different: Some((with(token.clone(), &json!({"roles": ["reader"]})), "roles")),
             ..noun("token", TOKENS, token, "token \"ci\"", "ci")
+        },
+        Noun {
+            reworded: with(webhook.clone(), &json!({"description": "new"})),
+            different: Some((
+                with(webhook.clone(), &json!({"url": "https://other.example/"})),
+                "url",
+            )),
+            ..noun("webhook", WEBHOOKS, webhook, "webhook \"siem\"", "siem")
         },
         Noun {
             different: Some((with(space.clone(), &json!({"hosts": 101})), "100 hosts")),
@@ -583,6 +593,7 @@ async fn claims_of_everything_are_confirmed_at_once() {
         "confirmed",
         "confirmed",
         "confirmed",
+        "confirmed",
         "claimed",
         "gone",
         "unknown",
@@ -610,7 +621,7 @@ async fn claims_of_everything_are_confirmed_at_once() {
         let events = "select count(*) from event where action like '%.confirm'";
         assert_eq!(
             api.count(events).await,
-            6,
+            7,
             "once, however often it is asked"
         );
     }
@@ -708,9 +719,9 @@ async fn owners_and_claims_go_along_with_a_plan() {
     for (format, kind) in [("json", "application/x-ndjson"), ("csv", "text/csv")] {
         let api = begin().await;
         let mut claims = Vec::new();
-        // Tokens are no part of a plan.
+        // Tokens and webhooks are no part of a plan.
         let nouns: Vec<_> = (nouns().into_iter())
-            .filter(|noun| noun.kind != "token")
+            .filter(|noun| !["token", "webhook"].contains(&noun.kind))
             .collect();
         for (number, noun) in nouns.iter().enumerate() {
             let made = noun

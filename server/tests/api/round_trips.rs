@@ -13,7 +13,9 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt as _},
 };
 
-use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, TOKENS, VPCS, VRFS};
+use crate::support::{
+    ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, TOKENS, VPCS, VRFS, WEBHOOKS,
+};
 
 /// Keeps the beginning of each statement that the driver logs.
 #[derive(Clone, Default)]
@@ -327,6 +329,41 @@ async fn tokens(counted: &mut Counted) {
     }
 }
 
+/// Webhooks. What they deliver costs the request nothing.
+async fn webhooks(counted: &mut Counted) {
+    let new = |prefix: &str, n: usize| json!({"name": format!("{prefix}-{n}"), "url": "https://siem.example/"});
+    counted
+        .takes("make a webhook", 6, async |_, n| {
+            ("POST", WEBHOOKS.to_owned(), new("new", n))
+        })
+        .await;
+    counted
+        .takes("change a webhook", 6, async |api, n| {
+            let id = made(api, WEBHOOKS, new("changed", n)).await;
+            let patch = json!({"description": "d"});
+            ("PATCH", format!("{WEBHOOKS}/{id}"), patch)
+        })
+        .await;
+    counted
+        .takes("delete a webhook", 5, async |api, n| {
+            let id = made(api, WEBHOOKS, new("deleted", n)).await;
+            ("DELETE", format!("{WEBHOOKS}/{id}"), Value::Null)
+        })
+        .await;
+    counted
+        .takes("rotate a webhook", 8, async |api, n| {
+            let id = made(api, WEBHOOKS, new("rotated", n)).await;
+            ("POST", format!("{WEBHOOKS}/{id}/rotate"), json!({}))
+        })
+        .await;
+    counted
+        .takes("resume a webhook", 6, async |api, n| {
+            let id = made(api, WEBHOOKS, new("resumed", n)).await;
+            ("POST", format!("{WEBHOOKS}/{id}/resume"), json!({}))
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn every_operation_takes_as_few_round_trips_as_it_can() {
     let statements = Statements::default();
@@ -344,6 +381,7 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
     reservations(&mut counted).await;
     pools(&mut counted).await;
     tokens(&mut counted).await;
+    webhooks(&mut counted).await;
     assert!(
         counted.problems.is_empty(),
         "{}",

@@ -24,6 +24,7 @@ pub(crate) const VRFS: &str = "/api/v1/vrfs";
 pub(crate) const PROFILES: &str = "/api/v1/profiles";
 pub(crate) const RESERVATIONS: &str = "/api/v1/reservations";
 pub(crate) const TOKENS: &str = "/api/v1/tokens";
+pub(crate) const WEBHOOKS: &str = "/api/v1/webhooks";
 
 /// The peppers of every server of these tests.
 pub(crate) fn peppers() -> Peppers {
@@ -252,6 +253,8 @@ impl Api {
         let reservation = self.post(RESERVATIONS, &reservation).await.ok(201);
         let token = json!({"name": "spare", "roles": ["reader"]});
         self.post(TOKENS, &token).await.ok(201);
+        let webhook = json!({"name": "spare", "url": "https://siem.example/ipam"});
+        self.post(WEBHOOKS, &webhook).await.ok(201);
         let mut operations = Vec::new();
         for (path, methods) in document["paths"].as_object().expect("paths") {
             for (method, described) in methods.as_object().expect("operations") {
@@ -260,7 +263,7 @@ impl Api {
                     false => &allocation["id"],
                 };
                 let path = path.replace("{id}", id.as_str().expect("an id"));
-                let path = ["vpc", "vrf", "pool", "profile", "token"]
+                let path = ["vpc", "vrf", "pool", "profile", "token", "webhook"]
                     .iter()
                     .fold(path, |path, name| {
                         path.replace(&format!("{{{name}}}"), "spare")
@@ -349,6 +352,8 @@ fn body_of(operation: &str) -> Value {
             json!({"name": "newer", "members": [{"role": "a", "pool": "primary"}]})
         }
         "create_token" => json!({"name": "newer", "roles": ["reader"]}),
+        "create_webhook" => json!({"name": "newer", "url": "https://siem.example/ipam"}),
+        "rotate_webhook" | "resume_webhook" => json!({}),
         "confirm_claims" | "take_over" => {
             json!({"claims": [{"kind": "vpc", "id": Uuid::nil(), "claim": Uuid::nil()}]})
         }
@@ -356,7 +361,7 @@ fn body_of(operation: &str) -> Value {
         "import_plan" => json!([{"kind": "reservation", "cidr": "192.168.9.0/24", "reason": "r"}]),
         "update_reservation" => json!({"reason": "changed"}),
         "update_allocation" | "update_vpc" | "update_vrf" | "update_pool" | "update_profile"
-        | "update_token" => json!({"description": "changed"}),
+        | "update_token" | "update_webhook" => json!({"description": "changed"}),
         _ => Value::Null,
     }
 }

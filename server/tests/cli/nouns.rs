@@ -658,3 +658,67 @@ async fn events_are_listed_and_followed() {
         "{before}"
     );
 }
+
+#[tokio::test]
+async fn a_webhook_lives_and_ends() {
+    let cli = Cli::start().await;
+    let made = cli.run("webhook create siem --to https://siem.example/ipam --action token.* --batch-size 9 --owner ws-1");
+    let text = made.text();
+    assert!(
+        text.starts_with("Created webhook \"siem\"; its secret, which is shown only now:\nwhsec_"),
+        "{text}"
+    );
+    let again = cli.run("webhook create siem --to https://siem.example/ipam --action token.* --batch-size 9 --owner ws-1 --json");
+    let secret = again.json()["secret"].as_str().unwrap().to_owned();
+    assert!(
+        text.contains(&secret),
+        "the same request has the same secret"
+    );
+    let shown = cli.run("webhook show SIEM --json").json();
+    assert_eq!(
+        (&shown["batch_size"], &shown["actions"]),
+        (&json!(9), &json!(["token.*"]))
+    );
+    assert!(shown["secret"].is_null());
+    refused(
+        &cli.run("webhook create x --to https://10.0.0.1/"),
+        1,
+        "not a public address",
+    );
+    refused(
+        &cli.run("webhook create x --to http://siem.example/"),
+        1,
+        "use https://",
+    );
+    refused(&cli.run("webhook update siem"), 2, "nothing to change");
+    let changed = cli
+        .run("webhook update siem --disable --all-actions --name soc --json")
+        .json();
+    assert_eq!(
+        (&changed["enabled"], &changed["actions"]),
+        (&json!(false), &json!([]))
+    );
+    assert_eq!(
+        rows(&cli.run("webhook list -o csv"))[0].get(3),
+        Some("disabled")
+    );
+    let rotated = cli.run("webhook rotate soc --overlap 0 --json").json();
+    assert_ne!(rotated["secret"], json!(secret));
+    let test = cli.run("webhook test soc");
+    refused(&test, 1, "webhook \"soc\": ");
+    assert!(
+        cli.run("webhook resume soc --after 0")
+            .text()
+            .starts_with("Resumed webhook \"soc\"\n")
+    );
+    assert_eq!(names(&cli.run("webhook list -o name")), ["soc"]);
+    assert_eq!(
+        cli.run("webhook delete soc").text(),
+        "Deleted webhook \"soc\"\n"
+    );
+    refused(
+        &cli.run("webhook show soc"),
+        1,
+        "there is no webhook \"soc\"",
+    );
+}

@@ -54,7 +54,8 @@ pub struct Event {
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// Who: `admin`, `token/NAME`, a command of the operator, or `nobody` for attempts without a valid key.
+    /// Who: `admin`, `token/NAME`, a command of the operator, `server` for what it does by itself, or `nobody` for attempts
+    /// without a valid key.
     pub actor: String,
     /// What was done, such as `allocation.create`.
     pub action: String,

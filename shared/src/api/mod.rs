@@ -17,6 +17,7 @@ pub mod token;
 pub mod transfer;
 pub mod vpc;
 pub mod vrf;
+pub mod webhook;
 
 /// Name of the header with the [`crate::ids::Claim`] of what is read.
 pub const CLAIM_HEADER: &str = "ipam-claim";

@@ -103,11 +103,13 @@ pub enum Noun {
     Allocation,
     /// Who may do what.
     Token,
+    /// Who is told what happens.
+    Webhook,
 }
 
 impl Noun {
     /// Every noun, in the order in which their rows are locked.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Vrf,
         Self::Profile,
         Self::Reservation,
@@ -115,6 +117,7 @@ impl Noun {
         Self::Vpc,
         Self::Allocation,
         Self::Token,
+        Self::Webhook,
     ];
 
     /// As written in a body, and before the dot of an event's action.
@@ -127,6 +130,7 @@ impl Noun {
             Self::Vpc => "vpc",
             Self::Allocation => "allocation",
             Self::Token => "token",
+            Self::Webhook => "webhook",
         }
     }
 

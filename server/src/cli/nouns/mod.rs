@@ -8,6 +8,7 @@ mod reservation;
 mod token;
 mod vpc;
 mod vrf;
+mod webhook;
 
 use ipam_shared::api;
 
@@ -43,4 +44,5 @@ nouns! {
     Reservation: api::reservation::Reservation,
     Allocation: api::allocation::Allocation,
     Token: api::token::Token,
+    Webhook: api::webhook::Webhook,
 }

@@ -105,10 +105,11 @@ pub async fn list(
 }
 
 /// What happened after one event up to another, oldest first, and the event up to which that is all. The second one must be
-/// one before which none can appear any more.
+/// one before which none can appear any more. With `actions`, only what matches one of these, for `like`.
 pub async fn after(
     db: &mut Connection,
     params: &FeedParams,
+    actions: Option<&[String]>,
     after: i64,
     up_to: i64,
     limit: u16,
@@ -119,13 +120,15 @@ pub async fn after(
         "select event_id, at, actor, action, subject, request_id, detail, source from event
         where event_id > $1 and event_id <= $2 and ($3::uuid is null or subject = $3)
             and ($4::text is null or action = $4) and ($5::text is null or actor = $5)
+            and ($7::text[] is null or action like any ($7))
         order by event_id limit $6",
         after,
         up_to,
         params.subject,
         params.action,
         params.actor,
-        i64::from(limit)
+        i64::from(limit),
+        actions
     )
     .fetch_all(db)
     .await?;

@@ -126,7 +126,7 @@ pub enum Recognised {
 /// The tokens that a server knows.
 #[derive(Debug, Default)]
 pub(in crate::domain) struct Known {
-    pub(super) peppers: Peppers,
+    pub(in crate::domain) peppers: Peppers,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
 

@@ -277,9 +277,9 @@ fn unix(at: OffsetDateTime) -> i64 {
     at.unix_timestamp()
 }
 
-fn no_pepper() -> Error {
+pub(in crate::domain) fn no_pepper() -> Error {
     Error::Unavailable(
-        "this server has no pepper, without which no token can be made; an operator sets IPAM_TOKEN_PEPPER, or \
+        "this server has no pepper, without which no token and no webhook can be made; an operator sets IPAM_TOKEN_PEPPER, or \
          IPAM_TOKEN_PEPPER_FILE, to the same 32 random characters or more on every server",
         None,
     )

@@ -6,6 +6,7 @@ use ipam_shared::{
         ownership::{MAX_CONFIRMATIONS, MAX_OWNER},
         pool::{MAX_RANGES, MAX_RELEASE_COOLDOWN_SECONDS},
         profile::MAX_MEMBERS,
+        webhook::{MAX_ACTIONS, MAX_BATCH_SIZE, MAX_OVERLAP, MAX_URL},
     },
     labels::{MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS},
     name::MAX_NAME,
@@ -123,6 +124,18 @@ fn bounds(schemas: &mut Value) {
                         .map(|property| property.remove("format"));
                     json!({ "minimum": 1, "maximum": u64::MAX })
                 }
+                "url" => json!({
+                    "pattern": r"^https?://[^\s#]+$", "maxLength": MAX_URL, "examples": ["https://siem.example.com/ipam"],
+                }),
+                "actions" => {
+                    let action = json!({ "pattern": r"^[a-z_.*]{1,128}$" });
+                    property["items"] = json!({ "type": "string", "examples": ["allocation.*"] });
+                    merge(&mut property["items"], &action);
+                    json!({ "maxItems": MAX_ACTIONS })
+                }
+                "batch_size" => json!({ "minimum": 1, "maximum": MAX_BATCH_SIZE }),
+                "after" => json!({ "minimum": 0 }),
+                "overlap_seconds" => json!({ "maximum": MAX_OVERLAP }),
                 "size_offset" => json!({ "minimum": -127, "maximum": 127 }),
                 "reserved_addresses" => json!({ "maximum": i32::MAX }),
                 "release_cooldown_seconds" => json!({ "maximum": MAX_RELEASE_COOLDOWN_SECONDS }),
