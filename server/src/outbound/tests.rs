@@ -225,6 +225,8 @@ async fn whoever_answers_slowly_is_given_up_and_an_endless_body_is_not_read() {
     let outbound = outbound("127.0.0.1");
     // A byte of the head now and then.
     let slow = receiver_that(|mut stream| async move {
+        let mut head = [0; 4096];
+        _ = stream.read(&mut head).await;
         for byte in b"HTTP/1.1 200 OK\r\nX-Header: "
             .iter()
             .chain(std::iter::repeat(&b'x'))
