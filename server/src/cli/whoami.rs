@@ -34,7 +34,7 @@ impl Whoami {
             text.push_str(&format!("limited to {limits}\n"));
         }
         for line in usage(who.usage.as_deref()) {
-            text.push_str(&format!("used of {line}\n"));
+            text.push_str(&format!("quota of {line} addresses are held\n"));
         }
         if let Some(at) = who.expires_at {
             text.push_str(&format!("until {}\n", moment(at)));

@@ -209,7 +209,7 @@ async fn vrfs(all: &mut Examples<'_>) -> (Value, Value) {
 async fn tokens(all: &mut Examples<'_>) {
     let new = json!({
         "name": "ci-network", "roles": ["allocator"], "description": "The pipeline of the network team",
-        "limits": {"vrfs": ["default"], "vpcs": ["network-*"]}, "expires_at": "2099-01-01T00:00:00Z",
+        "limits": {"vrfs": ["default"], "vpcs": ["network-*"], "quotas": {"default/primary": 4096}}, "expires_at": "2099-01-01T00:00:00Z",
     });
     all.ask("create_token", ("POST", TOKENS), &OWNER, new.clone())
         .await;
