@@ -351,7 +351,7 @@ async fn batches_dry_runs_and_lists_of_pools_are_within_it_too() {
     assert_eq!(held(&api, "small").await, "0");
     let reply = send(batch(false, false, 3)).await;
     assert_eq!(
-        reply.text.matches("quota_exceeded").count(),
+        reply.text.matches(r#""code":"quota_exceeded""#).count(),
         1,
         "{}",
         reply.text
