@@ -42,11 +42,11 @@ async fn used(api: &Api, key: &str) -> Vec<u64> {
         .as_who(key, "GET", "/api/v1/whoami", &Value::Null)
         .await
         .ok(200);
-    let path = format!("{TOKENS}/{}", who["token"].as_str().unwrap());
+    let path = format!("{TOKENS}/{}", who["token"].as_str().expect("a token"));
     let token = api.get(&path).await.ok(200);
     assert_eq!(who["usage"], token["usage"]);
-    let used = who["usage"].as_array().unwrap().iter();
-    used.map(|it| it["used_addresses"].as_u64().unwrap())
+    let used = who["usage"].as_array().expect("a list").iter();
+    used.map(|it| it["used_addresses"].as_u64().expect("a number"))
         .collect()
 }
 
@@ -515,7 +515,7 @@ async fn quotas_that_mean_nothing_are_refused() {
         .await
         .problem(400, "invalid_request");
     // Everything of IPv6, as a power of two that doubles hold exactly, and as a number that they don't.
-    let large = json!({"six": 340_282_366_920_938_463_463_374_607_431_768_211_455_u128 as f64});
+    let large = json!({"six": 2_f64.powi(128)});
     let made = api.post(TOKENS, &of_team("large", &large)).await.ok(201);
     assert_eq!(made["limits"]["quotas"], large);
     let key = made["secret"].as_str().unwrap();
