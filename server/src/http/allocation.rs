@@ -215,7 +215,7 @@ pub(super) async fn get(
     params(("id" = AllocationId, Path), OfChange),
     responses(
         (status = 200, body = Allocation),
-        (status = 409, description = "name_taken or overlap"),
+        (status = 409, description = "name_taken, overlap or quota_exceeded"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,
