@@ -480,6 +480,23 @@ async fn a_quota_stays_with_its_pool_and_its_limits() {
     reply.problem(409, "quota_exceeded");
 }
 
+/// For most of a second after its end another server still knows a token. What it covers can't be added up any more, and is
+/// not taken for nothing.
+#[tokio::test]
+async fn a_revoked_token_takes_nothing_where_it_is_still_known() {
+    let first = world().await;
+    let second = first.another().await;
+    let key = first.token(of_team("ci", &json!({"small": 16}))).await;
+    let made = ask(&second, &key, &of_pool("a", "small", 28)).await.ok(201);
+    first.delete(&format!("{TOKENS}/ci")).await.ok(204);
+    let reply = ask(&second, &key, &of_pool("b", "small", 28)).await;
+    assert!([401, 403].contains(&reply.status), "{}", reply.text);
+    let grown = json!({"prefix_length": 27});
+    let reply = second.as_who(&key, "PATCH", &path(&made), &grown).await;
+    assert!([401, 403, 404].contains(&reply.status), "{}", reply.text);
+    assert_eq!(held(&first, "small").await, "16");
+}
+
 #[tokio::test]
 async fn quotas_that_mean_nothing_are_refused() {
     let api = world().await;
