@@ -78,6 +78,7 @@ from ipam_client.models import (
     PoolPatch,
     Problem,
     ProfilePatch,
+    Quotas,
     Record,
     RequiredLabels,
     ReservationPatch,
@@ -99,7 +100,7 @@ client = AuthenticatedClient(
 )
 UNKNOWN = UUID("019ac0de-5d3a-7c55-9a4e-2f1d6a0b7c11")
 # What holds whatever keys somebody chose.
-FREE = ("Labels", "RequiredLabels", "EventDetail", "BTreeMap")
+FREE = ("Labels", "Quotas", "RequiredLabels", "EventDetail", "BTreeMap")
 
 
 def labels(**pairs):
@@ -475,11 +476,13 @@ def ownership():
 
 def token():
     """A token is made, does what it may and nothing else, is changed, and is refused within a second of its end."""
-    limits = Limits(vpcs=["team-*"], vrfs=["default"])
+    quotas = Quotas.from_dict({"default/primary": 4096})
+    limits = Limits(vpcs=["team-*"], vrfs=["default"], quotas=quotas)
     made = ok(create_token.sync_detailed(client=client, body=NewToken("ci", [Role.READER], limits=limits)), 201)
     assert made.secret.startswith(f"ipam_{made.public_id}_") and made.limits == limits, made.public_id
     shown = ok(get_token.sync_detailed("CI", client=client), 200)
     assert (shown.id, shown.secret, shown.last_used_at) == (made.id, UNSET, None), shown
+    assert [(it.quota, it.addresses, it.used_addresses) for it in shown.usage] == [("default/primary", 4096, 0)], shown
     assert [found.name for found in pages(list_tokens)] == ["ci"]
     own = AuthenticatedClient(URL, made.secret, prefix="Bearer", raise_on_unexpected_status=True)
     who = ok(whoami.sync_detailed(client=own), 200)

@@ -71,6 +71,9 @@ pub enum Error {
     /// No block of the requested size is left in any of these pools.
     #[error("{}", exhausted(.0))]
     Exhausted(Vec<Exhausted>),
+    /// More than the quotas of the caller's token.
+    #[error("{}", exceeded(.0))]
+    QuotaExceeded(Vec<Exceeded>),
     /// Something uses it.
     #[error("{message}")]
     InUse {
@@ -191,6 +194,43 @@ pub struct Exhausted {
     pub space: PoolFree,
 }
 
+/// A quota that a request would exceed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exceeded {
+    /// The pool, as in `default/primary`.
+    pub pool: String,
+    /// How many of its addresses may be held.
+    pub quota: u128,
+    /// How many are held by what the token's limits cover.
+    pub held: u128,
+    /// How many more the request takes.
+    pub asked: u128,
+}
+
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            pool,
+            quota,
+            held,
+            asked,
+        } = self;
+        write!(
+            f,
+            "this token's quota of pool \"{pool}\" is {quota} addresses; what its limits cover holds {held} of them, and this \
+             takes {asked} more"
+        )
+    }
+}
+
+fn exceeded(quotas: &[Exceeded]) -> String {
+    let quotas: Vec<_> = quotas.iter().map(ToString::to_string).collect();
+    format!(
+        "{}; release what is no longer needed, ask for less, or ask an administrator for a larger quota",
+        quotas.join("; ")
+    )
+}
+
 /// How many ranges are named in a sentence.
 const NAMED: usize = 5;
 
@@ -246,6 +286,7 @@ impl Error {
             Self::Claimed { .. } => Code::Claimed,
             Self::Overlap { .. } => Code::Overlap,
             Self::Exhausted(_) => Code::PoolExhausted,
+            Self::QuotaExceeded(_) => Code::QuotaExceeded,
             Self::InUse { .. } => Code::InUse,
             Self::Protected(_) => Code::DeletionProtected,
             Self::KeyReused(_) => Code::IdempotencyKeyReused,

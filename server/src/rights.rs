@@ -108,6 +108,7 @@ impl Right {
 pub struct Rights {
     roles: Arc<BTreeSet<Role>>,
     scope: Option<Arc<Scope>>,
+    quotas: Option<TokenId>,
 }
 
 impl Rights {
@@ -121,7 +122,23 @@ impl Rights {
         Self {
             roles: Arc::new(roles),
             scope: scope.map(Arc::new),
+            quotas: None,
         }
+    }
+
+    /// The same, with the quotas of a token.
+    #[must_use]
+    pub fn with_quotas_of(self, token: TokenId) -> Self {
+        Self {
+            quotas: Some(token),
+            ..self
+        }
+    }
+
+    /// The token whose quotas hold for what is asked with these rights; none without quotas. Like its limits, they take effect
+    /// within a second; how much they are is read where they are compared with what is held.
+    pub fn quotas(&self) -> Option<TokenId> {
+        self.quotas
     }
 
     /// The roles.

@@ -235,6 +235,8 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("token_roles_check", "23514", "update token set roles = '{reader,root}'"),
     ("token_admin_check", "23514", "update token set roles = '{reader,admin}', pool_ids = '{}'"),
     ("token_admin_check", "23514", r#"update token set roles = '{admin}', labels = '{"a": "b"}'"#),
+    ("token_admin_check", "23514", r#"update token set roles = '{admin}', quotas = '[{"quota": "p"}]'"#),
+    ("token_quotas_check", "23514", "update token set quotas = '{}'"),
     ("token_limits_check", "23514", "update token set limits = '[]'"),
     ("token_limits_check", "23514", "update token set labels = '1'"),
     ("token_mac_check", "23514", "update token set mac = 'x'"),

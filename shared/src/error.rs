@@ -58,6 +58,8 @@ codes! {
     ImportConflict = "import_conflict", 409, "The file can't be imported as it is";
     /// No free block is large enough; `details.pools` says what is left.
     PoolExhausted = "pool_exhausted", 409, "No space is left";
+    /// A quota of the token is used up; `details.quotas` says which, and how far.
+    QuotaExceeded = "quota_exceeded", 409, "A quota is used up";
     /// It is used by something else; `details` names the users.
     InUse = "in_use", 409, "It is in use";
     /// Deletion protection must be switched off first.

@@ -10,6 +10,7 @@
 //! - [`api`]: request and reply bodies, a module per noun
 //! - [`error`]: the problem body that every refusal carries
 //! - [`page`]: cursor pages
+//! - [`quotas`]: how many addresses of which pool somebody may hold
 //! - [`secret`]: how secrets of tokens look
 
 pub mod api;
@@ -21,4 +22,5 @@ pub mod name;
 pub mod networks;
 pub mod page;
 pub mod pattern;
+pub mod quotas;
 pub mod secret;

@@ -226,6 +226,7 @@ async fn a_refusal_is_not_repeated_and_says_what_the_server_said() {
         Code::Unauthorized,
         Code::NotFound,
         Code::PoolExhausted,
+        Code::QuotaExceeded,
         Code::Internal,
         Code::Restored,
     ] {

@@ -5,7 +5,7 @@ variable "ci_secret" {
   ephemeral = true
 }
 
-# For the pipeline of one team: its VPCs, from two pools.
+# For the pipeline of one team: its VPCs, from two pools, and so many addresses of one of them.
 resource "ipam_token" "ci" {
   name        = "ci"
   description = "Pipeline of the network team"
@@ -13,8 +13,9 @@ resource "ipam_token" "ci" {
   expires_at  = "2099-01-31T00:00:00Z"
 
   limits = {
-    pools = ["default/primary", "default/cgnat"]
-    vpcs  = ["network-*"]
+    pools  = ["default/primary", "default/cgnat"]
+    vpcs   = ["network-*"]
+    quotas = { "default/primary" = 4096 }
   }
 
   secret_wo = var.ci_secret

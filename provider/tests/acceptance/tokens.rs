@@ -343,6 +343,74 @@ async fn a_pool_that_is_made_anew_is_covered_again_by_its_id() {
 }
 
 #[tokio::test]
+async fn a_quota_is_kept_exactly_and_a_plan_says_that_it_is_used_up() {
+    let stack = Stack::start().await;
+    let secret = secret();
+    let terraform = stack.workspace().variable("TF_VAR_secret", &secret);
+    let config = |quotas: &str| {
+        format!(
+            "resource \"ipam_pool\" \"six\" {{\n  name = \"six\"\n  ranges = [\"2001:db8::/40\"]\n}}\n{}\n\
+             data \"ipam_token\" \"ci\" {{\n  name = ipam_token.ci.name\n}}\n",
+            given(&format!(
+                "roles = [\"allocator\"]\nlimits = {{ vpcs = [\"ci-*\"], quotas = {quotas} }}"
+            ))
+        )
+    };
+    // A number that doubles hold, and one that they don't.
+    for quotas in [
+        "{ \"default/primary\" = 64, (ipam_pool.six.id) = pow(2, 72) }",
+        "{ \"default/primary\" = 64, (ipam_pool.six.id) = 18446744073709551617 }",
+        "{ \"default/primary\" = 64 }",
+    ] {
+        terraform.write(&config(quotas));
+        terraform.apply().await.succeeded();
+        terraform.plan_is_empty().await;
+    }
+    let ask = |names: &str| {
+        format!(
+            "resource \"ipam_allocation\" \"one\" {{\n  for_each = toset({names})\n  vpc = \"ci-1\"\n  name = each.key\n  \
+             prefix_length = 26\n}}\n"
+        )
+    };
+    let user = stack.workspace().variable("IPAM_API_KEY", &secret);
+    user.write(&ask("[\"a\"]"));
+    user.apply().await.succeeded();
+    user.plan_is_empty().await;
+    user.write(&ask("[\"a\", \"b\"]"));
+    user.apply().await.failed().says("(quota_exceeded");
+    // What is given back makes room.
+    user.write(&ask("[]"));
+    user.apply().await.succeeded();
+    user.write(&ask("[\"b\"]"));
+    user.apply().await.succeeded();
+    terraform
+        .terraform(&["refresh", "-no-color", "-input=false"])
+        .await
+        .succeeded();
+    let usage = &terraform.show("data.ipam_token.ci").await["usage"][0];
+    assert_eq!(
+        (
+            &usage["quota"],
+            &usage["addresses"],
+            &usage["used_addresses"]
+        ),
+        (&json!("default/primary"), &json!(64), &json!(64))
+    );
+    for (quotas, says) in [
+        ("{ \"default/primary\" = 1.5 }", "whole number"),
+        ("{ \"default/primary\" = -1 }", "whole number"),
+    ] {
+        terraform.write(&config(quotas));
+        terraform.plan().await.failed().says(says);
+    }
+    user.destroy().await.succeeded();
+    terraform.write(&config("{}"));
+    terraform.apply().await.succeeded();
+    terraform.plan_is_empty().await;
+    terraform.destroy().await.succeeded();
+}
+
+#[tokio::test]
 async fn refusals_say_what_to_do_and_show_no_secret() {
     let stack = Stack::start().await;
     let good = secret();

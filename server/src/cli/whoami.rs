@@ -1,6 +1,6 @@
 //! `ipam whoami`: whom the server takes the caller for.
 
-use super::{connection::Connection, output::Failure};
+use super::{connection::Connection, nouns::token::usage, output::Failure};
 use crate::text::moment;
 
 /// Show what the audit log calls you, and what your key may do
@@ -32,6 +32,9 @@ impl Whoami {
             let limits = serde_json::to_string(&who.limits);
             let limits = limits.map_err(|error| Failure::Refused(error.to_string()))?;
             text.push_str(&format!("limited to {limits}\n"));
+        }
+        for line in usage(who.usage.as_deref()) {
+            text.push_str(&format!("quota of {line} addresses are held\n"));
         }
         if let Some(at) = who.expires_at {
             text.push_str(&format!("until {}\n", moment(at)));

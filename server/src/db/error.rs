@@ -155,6 +155,7 @@ pub const INTERNAL: &[&str] = &[
     "token_owner_check",
     "token_pkey",
     "token_public_id_check",
+    "token_quotas_check",
     "token_roles_check",
     "vpc_labels_check",
     "vpc_owner_check",

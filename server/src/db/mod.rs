@@ -24,6 +24,7 @@ pub mod ownership;
 pub mod pool;
 pub mod privileges;
 pub mod profile;
+pub mod quota;
 pub mod range;
 pub mod reconcile;
 pub mod reservation;

@@ -15,8 +15,10 @@ use crate::{
         Connection, convert,
         event::{Event, made, recorded},
         ownership::Made,
+        quota,
     },
     error::{Error, Result},
+    json::rounded,
     rights::{Rights, Scope},
 };
 
@@ -29,6 +31,8 @@ pub struct Resolved {
     pub pools: Option<Vec<PoolId>>,
     /// These profiles.
     pub profiles: Option<Vec<ProfileId>>,
+    /// Quotas.
+    pub quotas: Vec<quota::Resolved>,
 }
 
 impl Resolved {
@@ -41,6 +45,10 @@ impl Resolved {
             ids(self.pools.as_ref()),
             ids(self.profiles.as_ref()),
         ]
+    }
+
+    fn quotas(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(&self.quotas).map_err(|error| Error::Internal(error.into()))
     }
 }
 
@@ -67,7 +75,7 @@ fn roles(words: Vec<String>) -> Result<BTreeSet<Role>> {
 }
 
 fn limits_json(limits: &Limits) -> Result<serde_json::Value> {
-    serde_json::to_value(limits).map_err(|error| Error::Internal(error.into()))
+    rounded(limits).map_err(|error| Error::Internal(error.into()))
 }
 
 fn limits(json: serde_json::Value) -> Result<Limits> {
@@ -96,8 +104,8 @@ pub async fn insert(
         db,
         events,
         "insert into token (token_id, public_id, name, description, roles, limits, vrf_ids, pool_ids, profile_ids,
-            vpc_patterns, labels, pepper, mac, expires_at, created_by, owner, claim)
-        values ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+            vpc_patterns, labels, pepper, mac, expires_at, created_by, owner, claim, quotas)
+        values ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
         on conflict (lower(name collate \"C\")) do nothing",
         id.0,
         hashed.public_id,
@@ -115,7 +123,8 @@ pub async fn insert(
         new.expires_at,
         made.by,
         made.owner(),
-        made.claim.0
+        made.claim.0,
+        resolved.quotas()?
     ))
 }
 
@@ -168,6 +177,7 @@ macro_rules! tokens {
                 description: row.description,
                 roles: roles(row.roles)?,
                 limits: limits(row.limits)?,
+                usage: None,
                 expires_at: row.expires_at,
                 last_used_at: row.last_used_at,
                 last_used_from: row.last_used_from,
@@ -230,7 +240,7 @@ pub async fn update(
             pool_ids = case when $11::jsonb is null then pool_ids else $13 end,
             profile_ids = case when $11::jsonb is null then profile_ids else $14 end,
             vpc_patterns = case when $11::jsonb is null then vpc_patterns else $15 end,
-            labels = coalesce($16, labels), revision = revision + 1
+            labels = coalesce($16, labels), quotas = coalesce($18, quotas), revision = revision + 1
         where token_id = $7",
         id.0,
         patch.description.as_deref(),
@@ -243,7 +253,8 @@ pub async fn update(
         patterns.as_deref(),
         new.map(|limits| convert::labels_json(&limits.labels))
             .transpose()?,
-        patch.expires_at.is_some()
+        patch.expires_at.is_some(),
+        new.map(|_| resolved.quotas()).transpose()?
     )
     .execute(db)
     .await?;
@@ -306,7 +317,7 @@ macro_rules! holder {
         row.map(|row| {
             let id = TokenId(row.token_id);
             let limits = limits(row.limits)?;
-            let scope = (!limits.is_empty()).then(|| Scope {
+            let scope = (!limits.is_everywhere()).then(|| Scope {
                 token: id,
                 vrfs: (row.vrf_ids).map(|ids| ids.into_iter().map(VrfId).collect()),
                 pools: (row.pool_ids).map(|ids| ids.into_iter().map(PoolId).collect()),
@@ -314,11 +325,16 @@ macro_rules! holder {
                 vpcs: (!limits.vpcs.is_empty()).then(|| limits.vpcs.clone()),
                 labels: limits.labels.clone(),
             });
+            let rights = Rights::of(roles(row.roles)?, scope);
             Ok(Holder {
                 id,
                 name: row.name,
                 owner: row.owner,
-                rights: Rights::of(roles(row.roles)?, scope),
+                rights: if limits.quotas.is_empty() {
+                    rights
+                } else {
+                    rights.with_quotas_of(id)
+                },
                 limits,
                 expires_at: row.expires_at,
                 pepper: row.pepper,

@@ -22,6 +22,7 @@ pub mod ownership;
 pub mod pool;
 mod profile;
 mod queue;
+mod quota;
 pub mod reconcile;
 mod reservation;
 pub mod seal;

@@ -46,7 +46,7 @@ use crate::{
         (status = 200, body = Allocation, description = "Allocated by an earlier attempt, or a dry run"),
         (status = 404, description = "No such VRF, profile or pool"),
         (status = 410, description = "What the Idempotency-Key made was released, or a pool that is named by its id was deleted"),
-        (status = 409, description = "pool_exhausted, overlap, name_taken or claimed"),
+        (status = 409, description = "pool_exhausted, quota_exceeded, overlap, name_taken or claimed"),
     ))]
 pub(super) async fn create(
     State(app): State<App>,
@@ -73,7 +73,7 @@ pub(super) async fn create(
         (status = 200, body = Batch, description = "The outcome of each request"),
         (status = 404, description = "No such VRF, profile or pool; nothing was written"),
         (status = 410, description = "What the Idempotency-Key made was released, or a pool that is named by its id was deleted"),
-        (status = 409, description = "pool_exhausted, overlap, name_taken or claimed; nothing was written"),
+        (status = 409, description = "pool_exhausted, quota_exceeded, overlap, name_taken or claimed; nothing was written"),
     ))]
 pub(super) async fn create_batch(
     State(app): State<App>,
@@ -215,7 +215,7 @@ pub(super) async fn get(
     params(("id" = AllocationId, Path), OfChange),
     responses(
         (status = 200, body = Allocation),
-        (status = 409, description = "name_taken or overlap"),
+        (status = 409, description = "name_taken, overlap or quota_exceeded"),
     ))]
 pub(super) async fn update(
     State(app): State<App>,

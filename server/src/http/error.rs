@@ -73,6 +73,9 @@ fn details(error: &Error) -> serde_json::Value {
         Error::Exhausted(pools) => {
             json!({ "pools": rounded(pools).unwrap_or_default() })
         }
+        Error::QuotaExceeded(quotas) => {
+            json!({ "quotas": rounded(quotas).unwrap_or_default() })
+        }
         Error::InUse { users, .. } => json!({ "users": users }),
         Error::Stale { now } => json!({ "revision": now }),
         _ => serde_json::Value::Null,

@@ -69,7 +69,10 @@ pub(super) async fn get(
     Key(key): Key<String>,
     ShownClaim(claim): ShownClaim,
 ) -> Result<Response, Refusal> {
-    let token: Token = app.ipam(&caller).show(caller, key, claim).await?;
+    let mut token: Token = app.ipam(&caller).show(caller, key, claim).await?;
+    if !token.limits.quotas.is_empty() {
+        token.usage = Some(app.system().usage(token.id).await?);
+    }
     Ok(found(&token))
 }
 
@@ -125,16 +128,22 @@ pub(super) async fn delete(
 
 /// Who am I?
 ///
-/// What the audit log calls the caller, what the key allows, and where.
+/// What the audit log calls the caller, what the key allows, where, and how much of its quotas is used.
 #[utoipa::path(get, path = "/whoami", tag = "tokens", operation_id = "whoami", responses(
     (status = 200, body = Whoami),
 ))]
 pub(super) async fn whoami(
+    State(app): State<App>,
     _: Caller,
     Extension(shown): Extension<Shown>,
 ) -> Result<Json<Whoami>, Refusal> {
     let who = shown.0?;
+    let usage = match who.rights.quotas() {
+        Some(token) => Some(app.system().usage(token).await?),
+        None => None,
+    };
     Ok(Json(Whoami {
+        usage,
         actor: who.actor.clone(),
         token: who.token,
         roles: who.rights.roles().clone(),

@@ -328,7 +328,7 @@ fn place(error: &Error) -> Option<Problems> {
     let said = Some(sentence(&error.to_string()));
     Some(match error {
         Error::NameTaken { .. } | Error::Claimed { .. } => Problems { name: said, ..Problems::default() },
-        Error::Invalid(_) | Error::Overlap { .. } | Error::Exhausted(_) => {
+        Error::Invalid(_) | Error::Overlap { .. } | Error::Exhausted(_) | Error::QuotaExceeded(_) => {
             Problems { size: said, ..Problems::default() }
         }
         Error::KeyReused(_) => Problems {

@@ -215,7 +215,7 @@ async fn vrfs(all: &mut Examples<'_>) -> (Value, Value) {
 async fn tokens(all: &mut Examples<'_>) {
     let new = json!({
         "name": "ci-network", "roles": ["allocator"], "description": "The pipeline of the network team",
-        "limits": {"vrfs": ["default"], "vpcs": ["network-*"]}, "expires_at": "2099-01-01T00:00:00Z",
+        "limits": {"vrfs": ["default"], "vpcs": ["network-*"], "quotas": {"default/primary": 4096}}, "expires_at": "2099-01-01T00:00:00Z",
     });
     all.ask("create_token", ("POST", TOKENS), &OWNER, new.clone())
         .await;
@@ -688,9 +688,11 @@ async fn the_examples_of_the_document_are_what_is_answered() {
             }
         }
     }
-    // What only happens when something is broken, or much is asked at once, can't be asked for.
+    // What only happens when something is broken, or much is asked at once, can't be asked for; nor what the administrator's
+    // key is never refused.
     let broken = [
         "forbidden",
+        "quota_exceeded",
         "internal",
         "unavailable",
         "overloaded",

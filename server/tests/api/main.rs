@@ -23,6 +23,7 @@ mod pool_races;
 mod pools;
 mod profiles;
 mod proof;
+mod quotas;
 mod requests;
 mod reservations;
 mod retries;

@@ -301,11 +301,18 @@ async fn tokens(counted: &mut Counted) {
             ("DELETE", format!("{TOKENS}/{id}"), Value::Null)
         })
         .await;
-    for (what, limits) in [
-        ("with a token", json!({})),
+    for (what, limits, expected) in [
+        ("with a token", json!({}), 2),
         (
             "with a limited token",
             json!({"vpcs": ["t*"], "vrfs": ["default"]}),
+            2,
+        ),
+        // It locks first, which takes two more, and reads what is held.
+        (
+            "with a quota",
+            json!({"vpcs": ["t*"], "quotas": {"default/primary": 65_536}}),
+            5,
         ),
     ] {
         let name = what.replace(' ', "-");
@@ -320,7 +327,7 @@ async fn tokens(counted: &mut Counted) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         counted.key = Some(key);
         counted
-            .takes(&format!("allocate {what}"), 2, async |_, n| {
+            .takes(&format!("allocate {what}"), expected, async |_, n| {
                 let body = json!({"vpc": "t", "name": format!("{name}-{n}"), "prefix_length": 26});
                 ("POST", ALLOCATIONS.to_owned(), body)
             })

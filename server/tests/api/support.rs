@@ -126,7 +126,15 @@ impl Api {
     }
 
     async fn asking(manners: Manners, connections: u32) -> Self {
-        let database = Arc::new(TestDatabase::new().await);
+        Self::on(Arc::new(TestDatabase::new().await), manners, connections).await
+    }
+
+    /// Another server on the same database, which knows nothing of the first.
+    pub(crate) async fn another(&self) -> Self {
+        Self::on(Arc::clone(&self.database), Manners::default(), 8).await
+    }
+
+    async fn on(database: Arc<TestDatabase>, manners: Manners, connections: u32) -> Self {
         // As the role that servers are to have, so that each test shows that it suffices.
         let pool = PgPoolOptions::new()
             .max_connections(connections)

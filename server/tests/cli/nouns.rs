@@ -267,6 +267,25 @@ async fn a_token_lives_and_ends() {
         json!(["default/primary"]),
         "what is not given stays"
     );
+    let changed = cli
+        .run("token update ci --quota default/primary=64 --quota default/cgnat=2^21 --json")
+        .json();
+    assert_eq!(
+        changed["limits"]["quotas"],
+        json!({"default/primary": 64, "default/cgnat": 2_097_152})
+    );
+    let shown = cli.run("token show ci").text().to_owned();
+    assert!(
+        shown.contains("quota:default/primary=64") && shown.contains("default/primary: 0 of 64"),
+        "{shown}"
+    );
+    refused(&cli.run("token update ci --quota x"), 2, "POOL=ADDRESSES");
+    refused(
+        &cli.run("token update ci --quota a=1 --quota a=2"),
+        2,
+        "has two",
+    );
+    refused(&cli.run("token update ci --quota nowhere=1"), 1, "nowhere");
     let changed = cli.run("token update ci --clear-limits --json").json();
     assert_eq!(changed["limits"], json!({}));
     refused(&cli.run("token update ci"), 2, "nothing to change");

@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use crate::{
     api::ownership::{Owner, by_name, owned},
-    ids::{Claim, TokenId},
+    ids::{Claim, PoolId, TokenId},
     labels::Labels,
     name::Name,
     pattern::Pattern,
+    quotas::Quotas,
     secret::Secret,
 };
 
@@ -130,6 +131,14 @@ pub struct Limits {
         skip_serializing_if = "Labels::is_empty"
     )]
     pub labels: Labels,
+    /// How many addresses of a pool the allocations that the other limits cover may hold, whoever made them; all allocations,
+    /// if there are no other limits. Pools are named as in `pools`. What this token asks for beyond that is refused.
+    #[serde(
+        default,
+        deserialize_with = "super::or_default",
+        skip_serializing_if = "Quotas::is_empty"
+    )]
+    pub quotas: Quotas,
 }
 
 impl Limits {
@@ -137,6 +146,40 @@ impl Limits {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether they cover everything: quotas say how much, and not where.
+    pub fn is_everywhere(&self) -> bool {
+        let Self {
+            vrfs,
+            pools,
+            profiles,
+            vpcs,
+            labels,
+            quotas: _,
+        } = self;
+        vrfs.is_empty()
+            && pools.is_empty()
+            && profiles.is_empty()
+            && vpcs.is_empty()
+            && labels.is_empty()
+    }
+}
+
+/// How much of a quota is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QuotaUsage {
+    /// The pool, as the quota names it.
+    pub quota: String,
+    /// The pool's id; null if there is no such pool any more.
+    #[serde(default)]
+    pub pool_id: Option<PoolId>,
+    /// How many of its addresses may be held.
+    #[serde(deserialize_with = "crate::api::addresses")]
+    pub addresses: u128,
+    /// How many are held by the allocations that the limits cover, whoever made them.
+    #[serde(deserialize_with = "crate::api::addresses")]
+    pub used_addresses: u128,
 }
 
 /// A new token: `POST /api/v1/tokens`. The reply is the only one that has the secret, unless the request brings it.
@@ -246,6 +289,9 @@ pub struct Token {
     pub roles: BTreeSet<Role>,
     /// Where. Names stand for what had them when the limits were set: what is renamed since stays covered.
     pub limits: Limits,
+    /// How much of its quotas is used, in the reply to a `GET` of one token that has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Vec<QuotaUsage>>,
     /// Until when; null for no end.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
@@ -331,6 +377,9 @@ pub struct Whoami {
     pub roles: BTreeSet<Role>,
     /// Where.
     pub limits: Limits,
+    /// How much of its quotas is used, if it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Vec<QuotaUsage>>,
     /// Until when; null for no end.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,

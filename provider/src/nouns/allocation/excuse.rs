@@ -45,12 +45,21 @@ pub(super) fn excuse(
             Some(Verdict::None)
         }
         // The predecessor makes room.
-        Code::PoolExhausted | Code::Overlap if request.name.is_none() => Some(Verdict::None),
+        Code::PoolExhausted | Code::Overlap | Code::QuotaExceeded if request.name.is_none() => {
+            Some(Verdict::None)
+        }
         Code::PoolExhausted | Code::Overlap if run.is_freeing() || moves_space(run) => {
             Some(Verdict::Possible)
         }
+        // Who gives back has more of its quota left, and who sets quotas may give more.
+        Code::QuotaExceeded if run.is_freeing() || moves_tokens(run) => Some(Verdict::Possible),
         _ => None,
     }
+}
+
+/// Whether tokens change.
+fn moves_tokens(run: &Run) -> bool {
+    run.moves_any(|key| key.noun() == Noun::Token)
 }
 
 /// Whether pools or reservations change.

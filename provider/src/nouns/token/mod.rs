@@ -20,7 +20,7 @@ use tfplugin::{Attribute, Context, Diagnostic, Plan, Type, Update, Value, async_
 use crate::{
     connection::Connection,
     framework::{
-        attribute_spec::{AttributeSpec, created_at, description, name_for_life},
+        attribute_spec::{AttributeSpec, count, created_at, description, name_for_life},
         fields::Fields,
         listed::{Listing, by},
         looked_up,
@@ -29,12 +29,14 @@ use crate::{
     run::key::Key,
 };
 
-use self::values::{Bounds, Moment, Roles, SecretText, is_full, moment, secret};
+use self::values::{Bounds, Moment, Roles, SecretText, is_full, moment, quotas, secret, usage};
 
 const SECRET: &str = "secret_wo";
 const VERSION: &str = "secret_wo_version";
 const PUBLIC_ID: &str = "public_id";
-const LIMITS: [&str; 5] = ["vrfs", "pools", "profiles", "vpcs", "labels"];
+const QUOTAS: &str = "quotas";
+const USAGE: &str = "usage";
+const LIMITS: [&str; 6] = ["vrfs", "pools", "profiles", "vpcs", "labels", QUOTAS];
 
 /// Who may do what, and where.
 pub(crate) struct Token;
@@ -63,6 +65,13 @@ fn limits() -> AttributeSpec {
             "labels",
             Attribute::map(Type::String).optional(),
             "Only allocations that have all of these labels.",
+            "",
+        ),
+        AttributeSpec::new(
+            QUOTAS,
+            Attribute::map(Type::Number).optional(),
+            "How many addresses of a pool the allocations that the other limits cover may hold, whoever made them, by the pool \
+             as in `pools`. More is refused to this token with `quota_exceeded`.",
             "",
         ),
     ];
@@ -158,6 +167,26 @@ impl Noun for Token {
             ),
             AttributeSpec::shown("created_by", Attribute::string(), "Who created it."),
             created_at(),
+            AttributeSpec::list(
+                USAGE,
+                vec![
+                    AttributeSpec::shown(
+                        "quota",
+                        Attribute::string(),
+                        "The pool, as the quota names it.",
+                    ),
+                    AttributeSpec::shown(
+                        "pool_id",
+                        Attribute::string(),
+                        "The pool's id; null if there is no such pool any more.",
+                    ),
+                    count("addresses", "How many of its addresses may be held."),
+                    count("used_addresses", "How many are held."),
+                ],
+                Attribute::computed,
+                "How much of each quota is used. Null without quotas, and in `ipam_tokens`.",
+                "",
+            ),
         ]
     }
 
@@ -284,13 +313,17 @@ impl Noun for Token {
         {
             state.set("expires_at", end);
         }
+        if state.as_map().is_some_and(|all| all.contains_key(USAGE)) {
+            state.set(USAGE, usage(found.usage.as_deref()));
+        }
         let known = known.get("limits");
         if found.limits.is_empty() && known.is_null() {
             state.set("limits", Value::Null);
             return Ok(());
         }
         // No limit of a kind may be written as none and as an empty one.
-        let is = state.get("limits").clone();
+        let mut is = state.get("limits").clone();
+        is.set(QUOTAS, quotas(&found.limits.quotas, known.get(QUOTAS)));
         let limits = LIMITS.map(|name| {
             let value = if is_full(is.get(name)) { &is } else { known };
             let value = value.get(name);

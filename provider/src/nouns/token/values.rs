@@ -1,10 +1,11 @@
 //! What may stand in the attributes of a token. Nothing here shows a secret, nor what was given in the place of one.
 
 use ipam_shared::{
-    api::token::{Limits, Role},
+    api::token::{Limits, QuotaUsage, Role},
+    quotas::Quotas,
     secret::Secret,
 };
-use tfplugin::{Diagnostic, FromValue, Path, Value};
+use tfplugin::{Diagnostic, FromValue, Number, Path, ToValue as _, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::SECRET;
@@ -61,6 +62,40 @@ impl FromValue for Bounds {
             }
         }
     }
+}
+
+/// Quotas as they are configured, if the server has these: it reads large numbers as floating point. Otherwise in digits.
+pub(super) fn quotas(found: &Quotas, known: &Value) -> Value {
+    if known.is_wholly_known()
+        && serde_json::from_value::<Quotas>(known.to_json()).is_ok_and(|known| known == *found)
+    {
+        return known.clone();
+    }
+    let all = found.iter();
+    Value::Map(
+        all.map(|(pool, addresses)| (pool.to_owned(), number(addresses)))
+            .collect(),
+    )
+}
+
+/// How much of each quota is used.
+pub(super) fn usage(usage: Option<&[QuotaUsage]>) -> Value {
+    let Some(usage) = usage else {
+        return Value::Null;
+    };
+    let of = |it: &QuotaUsage| {
+        Value::object([
+            ("quota", it.quota.to_value()),
+            ("pool_id", it.pool_id.map(|id| id.to_string()).to_value()),
+            ("addresses", number(it.addresses)),
+            ("used_addresses", number(it.used_addresses)),
+        ])
+    };
+    Value::List(usage.iter().map(of).collect())
+}
+
+fn number(addresses: u128) -> Value {
+    Number::parse(&addresses.to_string()).to_value()
 }
 
 /// A time as in RFC 3339.

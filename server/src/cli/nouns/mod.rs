@@ -5,7 +5,7 @@ mod allocation;
 mod pool;
 mod profile;
 mod reservation;
-mod token;
+pub(super) mod token;
 mod vpc;
 mod vrf;
 mod webhook;

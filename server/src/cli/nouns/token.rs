@@ -9,11 +9,12 @@ use ipam_shared::{
     api::{
         pool::Pool,
         profile::Profile,
-        token::{Limits, NewToken, Role, Token, TokenFilter, TokenPatch},
+        token::{Limits, NewToken, QuotaUsage, Role, Token, TokenFilter, TokenPatch},
         vrf::Vrf,
     },
     name::Name,
     pattern::Pattern,
+    quotas::Quotas,
     secret::Secret,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -28,6 +29,7 @@ use crate::cli::{
     output::Failure,
     value::Value,
 };
+use crate::text::addresses;
 
 /// Where a token may do what its roles allow.
 #[derive(clap::Args, Default)]
@@ -47,17 +49,44 @@ struct LimitOptions {
     /// Only allocations with this label; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
+    /// At most that many addresses of this pool for all that the other limits cover; may be given several times
+    #[arg(long = "quota", value_name = "POOL=ADDRESSES", value_parser = quota)]
+    quotas: Vec<(String, u128)>,
 }
 
 impl LimitOptions {
     fn limits(self) -> Result<Limits, Failure> {
+        let mut quotas = Quotas::default();
+        for (pool, addresses) in self.quotas {
+            quotas.insert(pool.as_str(), addresses).ok_or_else(|| {
+                Failure::Usage(format!("--quota: pool \"{pool}\" has two; give it one"))
+            })?;
+        }
         Ok(Limits {
             vrfs: self.vrfs,
             pools: self.pools,
             profiles: self.profiles,
             vpcs: self.vpcs,
             labels: labels(&self.labels)?,
+            quotas,
         })
+    }
+}
+
+/// A pool with its addresses: digits, or a power of two as they are shown.
+fn quota(text: &str) -> Result<(String, u128), String> {
+    let (pool, number) = text
+        .rsplit_once('=')
+        .ok_or("write POOL=ADDRESSES, such as default/primary=4096")?;
+    let addresses = match number.strip_prefix("2^") {
+        Some(exponent) => (exponent.parse().ok()).and_then(|exponent| 1_u128.checked_shl(exponent)),
+        None => number.parse().ok(),
+    };
+    match addresses {
+        Some(addresses) => Ok((pool.to_owned(), addresses)),
+        None => Err(format!(
+            "{number:?} is no number of addresses, such as 4096 or 2^72"
+        )),
     }
 }
 
@@ -186,6 +215,17 @@ fn roles(token: &Token) -> Vec<String> {
     token.roles.iter().map(ToString::to_string).collect()
 }
 
+/// How much of each quota is used, where that is known: of one token.
+pub(in crate::cli) fn usage(usage: Option<&[QuotaUsage]>) -> Vec<String> {
+    let usage = usage.unwrap_or_default().iter();
+    usage
+        .map(|it| {
+            let (used, most) = (addresses(it.used_addresses), addresses(it.addresses));
+            format!("{}: {used} of {most}", it.quota)
+        })
+        .collect()
+}
+
 /// Limits on one line.
 fn limits(token: &Token) -> Vec<String> {
     let of = |what: &'static str, values: &[String]| {
@@ -210,6 +250,12 @@ fn limits(token: &Token) -> Vec<String> {
             .iter()
             .map(|(key, value)| format!("label:{key}={value}")),
     );
+    all.extend(
+        limits
+            .quotas
+            .iter()
+            .map(|(pool, most)| format!("quota:{pool}={}", addresses(most))),
+    );
     all
 }
 
@@ -221,6 +267,7 @@ impl Noun for Token {
         Column::new("name", |it| (&it.name).into()),
         Column::new("roles", |it| (&roles(it)).into()),
         Column::new("limits", |it| (&limits(it)).into()),
+        Column::wide("usage", |it| (&usage(it.usage.as_deref())).into()),
         Column::new("expires_at", |it| Value::of(it.expires_at)),
         Column::new("last_used_at", |it| Value::of(it.last_used_at)),
         Column::wide("last_used_from", |it| Value::of(it.last_used_from.as_ref())),
@@ -303,6 +350,9 @@ impl Noun for Token {
             if !given.labels.is_empty() {
                 after.labels = given.labels;
             }
+            if !given.quotas.is_empty() {
+                after.quotas = given.quotas;
+            }
             Some(after)
         };
         // What was read decides what is written, so it must still be so.
@@ -347,6 +397,28 @@ impl Noun for Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_a_pool_with_its_addresses() {
+        for (text, is) in [
+            ("default/primary=4096", ("default/primary", 4096)),
+            ("a=b=0", ("a=b", 0)),
+            ("six=2^72", ("six", 1 << 72)),
+        ] {
+            let (pool, addresses) = quota(text).unwrap();
+            assert_eq!((pool.as_str(), addresses), is);
+        }
+        for bad in [
+            "primary",
+            "primary=",
+            "primary=-1",
+            "six=2^128",
+            "six=2^",
+            "p=1.5",
+        ] {
+            assert!(quota(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_end_is_a_moment_or_a_time_from_now() {

@@ -200,6 +200,7 @@ fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Reque
         maker: maker.clone(),
         key,
         tried: Vec::new(),
+        exceeded: Vec::new(),
     })
 }
 

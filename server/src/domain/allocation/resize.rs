@@ -16,7 +16,11 @@ use crate::{
         block::overlapping,
         ledger::{Holder, Ledger, NewBlock, NewCooldown},
     },
-    domain::space::free_space::FreeSpace,
+    domain::{
+        Caller,
+        quota::{Addresses, Allowance},
+        space::free_space::FreeSpace,
+    },
     error::{Error, Result},
     network::Place,
 };
@@ -128,6 +132,32 @@ pub(super) enum Obstacle {
     },
     /// Something that holds a part of the target.
     Taken { block: Place, target: Cidr },
+}
+
+/// Checks the quotas of the caller's token: a pool whose blocks grow has to be within them, one whose blocks shrink is.
+pub(super) async fn within_quotas(
+    db: &mut Connection,
+    caller: &Caller,
+    resized: &Resized,
+) -> Result<()> {
+    let Some(token) = caller.rights.quotas() else {
+        return Ok(());
+    };
+    let (mut before, mut after) = (Addresses::new(), Addresses::new());
+    for (block, target) in &resized.blocks {
+        *before.entry(block.pool).or_default() += block.place.cidr.addresses();
+        *after.entry(block.pool).or_default() += target.addresses();
+    }
+    after.retain(|pool, addresses| {
+        *addresses = addresses.saturating_sub(before.get(pool).copied().unwrap_or_default());
+        *addresses > 0
+    });
+    if after.is_empty() {
+        return Ok(());
+    }
+    let pools = after.keys().copied().collect();
+    let mut allowance = Allowance::read(db, token, &pools).await?;
+    allowance.take(&after).map_err(Error::QuotaExceeded)
 }
 
 /// Decides a new size on what was read of the space around the blocks.

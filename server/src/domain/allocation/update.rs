@@ -74,7 +74,7 @@ impl Ipam {
         }
         if patch.dry_run {
             require(&caller, Right::Plan)?;
-            let preview = self.preview(id, &patch, size, if_match).await;
+            let preview = self.preview(&caller, id, &patch, size, if_match).await;
             return match caller.rights.scope() {
                 None => preview,
                 Some(_) => preview.map_err(Error::without_names),
@@ -114,6 +114,9 @@ impl Ipam {
             }
             let owner = target.as_ref().map(|(owner, _)| owner);
             let decided = decide(&mut change.db, held, &patch, owner, size).await?;
+            if let Some(resized) = &decided.resized {
+                resize::within_quotas(&mut change.db, &change.caller, resized).await?;
+            }
             let (before, mut after) = (&decided.before, decided.after);
             let mut events = Vec::new();
             if let Some((owner, true)) = &target {
@@ -161,6 +164,7 @@ impl Ipam {
     /// What an allocation would be after a change: a dry run, which locks and writes nothing.
     async fn preview(
         &self,
+        caller: &Caller,
         id: AllocationId,
         patch: &AllocationPatch,
         size: Option<NewSize>,
@@ -194,6 +198,9 @@ impl Ipam {
         let vpc = (owner.as_ref()).map_or(held.allocation.vpc_id, |owner| owner.id);
         let name = patch.name.as_ref().map(|name| name.as_str());
         let decided = decide(db, held, patch, owner.as_ref(), size).await?;
+        if let Some(resized) = &decided.resized {
+            resize::within_quotas(db, caller, resized).await?;
+        }
         if (patch.vpc.is_some() || patch.name.is_some())
             && allocation::is_name_taken(db, id, vpc, name).await?
         {

@@ -35,6 +35,13 @@ pub(super) async fn answer(
                 steps.push(Step::Later(Box::new(request)));
                 continue;
             }
+            Decided::Over(pool, exceeded) => {
+                let mut request = request.clone();
+                request.tried.push(pool);
+                request.exceeded.extend(exceeded);
+                steps.push(Step::Later(Box::new(request)));
+                continue;
+            }
             Decided::Refuse(error) => Err(*error),
             Decided::Full(full) => Err(exhausted(ipam, full, &mut left).await),
             Decided::Grant(grant) if is_dry => Ok(Outcome {

@@ -18,8 +18,9 @@ use crate::{
         address_plan::Source,
         check_new_name,
         ownership::{Title, judge},
+        quota::Addresses,
     },
-    error::{Error, Result},
+    error::{Error, Exceeded, Result},
     network::Place,
 };
 
@@ -35,6 +36,8 @@ pub(super) enum Decided {
     Refuse(Box<Error>),
     /// None of these pools had a block of that length.
     Full(Vec<(Source, u8)>),
+    /// Quotas of its token keep it from taking from this pool, and others may do.
+    Over(PoolId, Vec<Exceeded>),
     /// It conflicts with another request of this batch or a concurrent change; or this pool has no room, and others may.
     Later(Option<PoolId>),
 }
@@ -107,6 +110,9 @@ impl Batch<'_> {
         let vrf = one.vrf;
         let (sources, lengths, has_others) = match &mut one.resolution {
             Resolution::Refuse(_) => return Err(Error::bug("a refused request was decided")),
+            Resolution::Full(_) if !request.exceeded.is_empty() => {
+                return Err(Error::QuotaExceeded(request.exceeded.clone()));
+            }
             Resolution::Full(full) => return Ok(Decided::Full(std::mem::take(full))),
             Resolution::Take {
                 sources,
@@ -133,12 +139,13 @@ impl Batch<'_> {
                 request.new.vpc
             )));
         }
+        let profile = one.profile.clone();
         let grant = |pieces, is_back, prefix_length| {
             Decided::Grant(Grant {
                 request: index,
                 vpc,
                 vrf,
-                profile: self.prepared[index].profile.clone(),
+                profile: profile.clone(),
                 claim: Claim::generate(),
                 prefix_length,
                 pieces,
@@ -150,7 +157,10 @@ impl Batch<'_> {
             .remove(&index)
             .and_then(|cooling| back(request, &sources, &lengths.blocks, &cooling))
         {
-            return Ok(grant(pieces, true, lengths.allocation));
+            return Ok(match self.over_quota(index, &pieces, has_others)? {
+                Some(instead) => instead,
+                None => grant(pieces, true, lengths.allocation),
+            });
         }
         let mut pieces: Vec<(Source, Place)> = Vec::with_capacity(sources.len());
         for (position, (source, length)) in sources.into_iter().zip(lengths.blocks).enumerate() {
@@ -182,7 +192,42 @@ impl Batch<'_> {
                 _ => Ok(Decided::Full(vec![(source, length)])),
             };
         }
-        Ok(grant(pieces, false, lengths.allocation))
+        match self.over_quota(index, &pieces, has_others) {
+            Ok(None) => Ok(grant(pieces, false, lengths.allocation)),
+            instead => {
+                let places = pieces.iter().rev().map(|(_, place)| *place);
+                places.for_each(|place| self.space.give_back(place));
+                instead.map(|instead| instead.unwrap_or(Decided::Later(None)))
+            }
+        }
+    }
+
+    /// What a request gets instead of these blocks, if the quotas of its token don't allow them.
+    fn over_quota(
+        &mut self,
+        index: usize,
+        pieces: &[(Source, Place)],
+        has_others: bool,
+    ) -> Result<Option<Decided>> {
+        let Some(token) = self.requests[index].maker.caller.rights.quotas() else {
+            return Ok(None);
+        };
+        let mut asked = Addresses::new();
+        for (source, place) in pieces {
+            let of_pool = asked.entry(source.pool.id).or_default();
+            *of_pool = of_pool.saturating_add(place.cidr.addresses());
+        }
+        let Some(allowance) = (self.allowance.as_mut()).filter(|known| known.token() == token)
+        else {
+            return Ok(Some(Decided::Later(None)));
+        };
+        match (allowance.take(&asked), pieces.first()) {
+            (Ok(()), _) => Ok(None),
+            (Err(exceeded), Some((source, _))) if has_others => {
+                Ok(Some(Decided::Over(source.pool.id, exceeded)))
+            }
+            (Err(exceeded), _) => Err(Error::QuotaExceeded(exceeded)),
+        }
     }
 
     /// What an earlier attempt of the same request created, or what conflicts with it.

@@ -272,7 +272,10 @@ async fn decide(
                 && decided.iter().any(|step| {
                     matches!(
                         step,
-                        Decided::Refuse(_) | Decided::Full(_) | Decided::Later(_)
+                        Decided::Refuse(_)
+                            | Decided::Full(_)
+                            | Decided::Over(..)
+                            | Decided::Later(_)
                     )
                 });
         let mut inserted = HashMap::new();

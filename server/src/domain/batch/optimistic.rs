@@ -55,7 +55,8 @@ impl Contention {
 
 /// Decides a request without locking first; none if that is not possible, in which case nothing was done.
 pub(super) async fn decide(ipam: &Ipam, request: &Request) -> Option<Step> {
-    if ipam.contention.is_noticed() {
+    // A quota can only be compared with what is held while nobody else takes from the pool.
+    if ipam.contention.is_noticed() || request.maker.caller.rights.quotas().is_some() {
         return None;
     }
     match try_decide(ipam, request).await {

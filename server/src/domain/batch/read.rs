@@ -26,6 +26,7 @@ use crate::{
     domain::{
         Ipam,
         address_plan::AddressPlan,
+        quota::Allowance,
         space::free_space::{self, FreeSpace},
     },
     error::Result,
@@ -66,6 +67,8 @@ pub(super) struct Batch<'a> {
     pub(super) cooling: HashMap<usize, Vec<Cooling>>,
     pub(super) space: FreeSpace,
     pub(super) claims: HashMap<AllocationId, Claim>,
+    /// What the token may still take whose requests with quotas this batch decides.
+    pub(super) allowance: Option<Allowance>,
 }
 
 impl<'a> Batch<'a> {
@@ -91,6 +94,7 @@ impl<'a> Batch<'a> {
             cooling: HashMap::new(),
             space: FreeSpace::default(),
             claims: HashMap::new(),
+            allowance: None,
             plan,
         };
         let pools = prepare::pools(&batch.prepared);
@@ -107,6 +111,7 @@ impl<'a> Batch<'a> {
         }
         batch.read_cooling(db).await?;
         batch.read_keys(db).await?;
+        batch.read_allowance(db).await?;
         Ok(Read::Ready(Box::new(batch)))
     }
 
@@ -265,6 +270,20 @@ impl<'a> Batch<'a> {
         }
         if !wanted.is_empty() {
             self.cooling = cooldown::of_names(db, &wanted).await?;
+        }
+        Ok(())
+    }
+
+    /// What the first token with quotas may still take. Those of others are for later batches: what this one grants is not
+    /// stored yet, and may count for them as well.
+    async fn read_allowance(&mut self, db: &mut Connection) -> Result<()> {
+        let mut tokens = self.requests.iter().zip(&self.prepared);
+        let token = tokens.find_map(|(request, one)| {
+            (request.maker.caller.rights.quotas()).filter(|_| !one.sources().is_empty())
+        });
+        if let Some(token) = token {
+            let pools = prepare::pools(&self.prepared);
+            self.allowance = Some(Allowance::read(db, token, &pools).await?);
         }
         Ok(())
     }

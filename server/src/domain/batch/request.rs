@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{Ipam, ownership::Maker},
-    error::Result,
+    error::{Exceeded, Result},
 };
 
 /// The answer to a request for space.
@@ -35,6 +35,8 @@ pub(in crate::domain) struct Request {
     pub(in crate::domain) key: Option<(String, Vec<u8>)>,
     /// Pools that turned out to have no room for it.
     pub(in crate::domain) tried: Vec<PoolId>,
+    /// Quotas that kept it from taking from some of these.
+    pub(in crate::domain) exceeded: Vec<Exceeded>,
 }
 
 impl Request {

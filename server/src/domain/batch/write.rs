@@ -66,7 +66,11 @@ pub(super) async fn write(
                 caller: &request.maker.caller,
                 detail: json!({}),
             }),
-            Decided::Adopt(_) | Decided::Refuse(_) | Decided::Full(_) | Decided::Later(_) => {}
+            Decided::Adopt(_)
+            | Decided::Refuse(_)
+            | Decided::Full(_)
+            | Decided::Over(..)
+            | Decided::Later(_) => {}
         }
     }
     if !back.is_empty() {

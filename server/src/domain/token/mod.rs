@@ -6,7 +6,10 @@ mod session;
 use std::collections::BTreeSet;
 
 use ipam_shared::{
-    api::token::{Limits, MAX_LIMITS, NewToken, Role, Token, TokenPatch},
+    api::{
+        pool::Pool,
+        token::{Limits, MAX_LIMITS, NewToken, Role, Token, TokenPatch},
+    },
     ids::{Claim, PoolId, TokenId},
     secret::Secret,
 };
@@ -27,11 +30,12 @@ use crate::{
     db::{
         Connection,
         lock::Locks,
-        pool, profile,
+        pool, profile, quota,
         token::{self, Hashed, Resolved},
         vrf,
     },
     error::{Error, Result},
+    json::rounded,
     rights::Right,
     text::moment,
 };
@@ -90,8 +94,9 @@ impl Ipam {
             };
             for _ in 0..TRIES {
                 let (id, claim) = (TokenId::generate(), Claim::generate());
+                let limits = rounded(&new.limits).map_err(|error| Error::Internal(error.into()))?;
                 let detail = json!({
-                    "name": new.name, "roles": new.roles, "limits": new.limits, "expires_at": new.expires_at.map(moment),
+                    "name": new.name, "roles": new.roles, "limits": limits, "expires_at": new.expires_at.map(moment),
                     "owner": maker.owner, "description": new.description,
                 });
                 let event = maker.caller.event("token.create", id.0, &detail)?;
@@ -166,8 +171,7 @@ impl Ipam {
                 Some(limits) => resolve(&mut change.db, limits).await?,
                 None => Resolved::default(),
             };
-            let mut detail =
-                serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+            let mut detail = rounded(&patch).map_err(|error| Error::Internal(error.into()))?;
             if let Some(hashed) = hashed {
                 // That it has another secret, and by what to recognise it.
                 detail["public_id"] = hashed.public_id.into();
@@ -254,6 +258,7 @@ fn check(roles: &BTreeSet<Role>, limits: &Limits) -> Result<()> {
         ("pools", limits.pools.len()),
         ("profiles", limits.profiles.len()),
         ("vpcs", limits.vpcs.len()),
+        ("quotas", limits.quotas.len()),
     ];
     match longest.into_iter().find(|(_, count)| *count > MAX_LIMITS) {
         Some((what, count)) => Err(Error::Invalid(format!(
@@ -299,7 +304,7 @@ async fn resolve(db: &mut Connection, limits: &Limits) -> Result<Resolved> {
         resolved.vrfs.get_or_insert_default().push(id);
     }
     for key in &limits.pools {
-        let id = one_pool(db, key)
+        let id = one_pool(db, "pools", key)
             .await?
             .ok_or_else(|| missing("pools", key))?;
         resolved.pools.get_or_insert_default().push(id);
@@ -309,11 +314,30 @@ async fn resolve(db: &mut Connection, limits: &Limits) -> Result<Resolved> {
         let id = found.ok_or_else(|| missing("profiles", key))?;
         resolved.profiles.get_or_insert_default().push(id);
     }
+    for (key, addresses) in limits.quotas.iter() {
+        let id = one_pool(db, "quotas", key)
+            .await?
+            .ok_or_else(|| missing("quotas", key))?;
+        if let Some(same) = resolved.quotas.iter().find(|quota| quota.pool_id == id) {
+            return Err(Error::Invalid(format!(
+                "limits.quotas: \"{}\" and \"{key}\" are the same pool; give it one quota",
+                same.quota
+            )));
+        }
+        let pool: Pool = there(db, id).await?;
+        resolved.quotas.push(quota::Resolved {
+            quota: key.to_owned(),
+            pool_id: id,
+            vrf: pool.vrf.to_string(),
+            pool: pool.name.to_string(),
+            addresses: addresses.to_string(),
+        });
+    }
     Ok(resolved)
 }
 
 /// A pool by id, by its name if only one VRF has a pool of that name, or by `vrf/name`.
-async fn one_pool(db: &mut Connection, key: &str) -> Result<Option<PoolId>> {
+async fn one_pool(db: &mut Connection, what: &str, key: &str) -> Result<Option<PoolId>> {
     let (vrf, name) = match key.split_once('/') {
         Some((vrf, name)) => (Some(vrf), name),
         None => (None, key),
@@ -327,7 +351,7 @@ async fn one_pool(db: &mut Connection, key: &str) -> Result<Option<PoolId>> {
         0 => Ok(None),
         1 => Ok(found.pop().map(|(id, _)| id)),
         _ => Err(Error::Invalid(format!(
-            "limits.pools: several VRFs have a pool \"{name}\"; write vrf/{name}, or its id"
+            "limits.{what}: several VRFs have a pool \"{name}\"; write vrf/{name}, or its id"
         ))),
     }
 }

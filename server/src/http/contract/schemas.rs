@@ -6,6 +6,7 @@ use ipam_shared::{
         ownership::{MAX_CONFIRMATIONS, MAX_OWNER},
         pool::{MAX_RANGES, MAX_RELEASE_COOLDOWN_SECONDS},
         profile::MAX_MEMBERS,
+        token::MAX_LIMITS,
         webhook::{MAX_ACTIONS, MAX_BATCH_SIZE, MAX_OVERLAP, MAX_URL},
     },
     labels::{MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS},
@@ -83,6 +84,10 @@ fn bounds(schemas: &mut Value) {
     merge(
         &mut schemas["Confirmations"]["properties"]["claims"],
         &json!({ "minItems": 1, "maxItems": MAX_CONFIRMATIONS }),
+    );
+    merge(
+        &mut schemas["Quotas"],
+        &json!({ "maxProperties": MAX_LIMITS, "examples": [{ "default/primary": 4096 }] }),
     );
     for labels in ["Labels", "RequiredLabels"] {
         schemas[labels]["maxProperties"] = json!(MAX_LABELS);

@@ -237,6 +237,7 @@ impl From<Error> for Refusal {
             | Error::Claimed { .. }
             | Error::SecretTaken
             | Error::Overlap { .. }
+            | Error::QuotaExceeded(_)
             | Error::InUse { .. }
             | Error::Protected(_)
             | Error::KeyReused(_)
