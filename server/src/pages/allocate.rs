@@ -1,6 +1,5 @@
-//! `/ui/allocations/new`: the form that asks for space, with a preview. Problems are shown at the field, and input is kept.
-
-use std::fmt::Display;
+//! `/ui/allocations/new`: the form that asks for space. It takes nothing: it leads to a preview with the blocks that it would
+//! get, and only what was shown there is confirmed.
 
 use axum::{
     extract::{Query, State},
@@ -8,102 +7,66 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use ipam_shared::{
-    api::allocation::{Allocation, NewAllocation, Recipe, Size},
-    cidr::usable_hosts,
+    api::{
+        allocation::{Allocation, NewAllocation, Recipe, Size},
+        profile::{DEFAULT_PROFILE, ProfileFilter},
+    },
+    cidr::{Cidr, usable_hosts},
 };
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
     Section, Shell,
     allocations::SUGGESTIONS,
     error::{Failure, sentence},
-    filters, page, parse_labels,
+    filters,
+    form::{Action, Field, Input, Problems, Reader, fill},
+    nouns::{ConfirmPage, Editable as _},
+    page,
     session::{Posted, SignedIn},
 };
 use crate::{
     app::App,
-    db,
-    domain::address_plan::Source,
+    db::{self, Connection},
+    domain::{Ipam, address_plan::Source},
     error::{Error, Result},
     http::error::log,
     text,
 };
 
+/// What the size is given by.
+const BY: [(&str, &str); 4] = [
+    ("hosts", "By number of hosts"),
+    ("prefix_length", "By prefix length"),
+    ("cidr", "A specific network"),
+    ("default", "The pool's usual size"),
+];
+
 #[derive(askama::Template)]
 #[template(path = "allocate.html")]
 struct AllocatePage {
     shell: Shell,
-    form: Ask,
-    problems: Problems,
-    sizes: Vec<SizeOption>,
-    /// Most hosts of the largest block.
-    most_hosts: u128,
-    vpc_names: Vec<String>,
-    preview: Option<Allocation>,
-}
-
-/// The form as it was filled in.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Ask {
-    #[serde(default)]
-    vpc: String,
-    #[serde(default)]
-    name: String,
-    /// Which of the three sizes counts: `hosts`, `prefix_length` or `cidr`.
-    #[serde(default)]
-    by: String,
-    #[serde(default)]
-    hosts: String,
-    #[serde(default)]
-    prefix_length: String,
-    #[serde(default)]
-    cidr: String,
-    #[serde(default)]
-    labels: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    protect: String,
     /// Makes a form that is submitted twice allocate once.
-    #[serde(default)]
     key: String,
-    /// The button: `preview` or `allocate`.
-    #[serde(default)]
-    action: String,
+    /// Who it is for.
+    first: Vec<Field>,
+    by: String,
+    hosts: String,
+    prefix_length: String,
+    cidr: String,
+    size_problem: Option<String>,
+    /// Prefix lengths that are suggested.
+    sizes: Vec<SizeOption>,
+    /// Most hosts of the largest block; 0 if that is not known.
+    most_hosts: u128,
+    /// From where, and what it is for.
+    rest: Vec<Field>,
+    problem: Option<String>,
 }
 
-impl Ask {
-    fn is_length(&self, length: &u8) -> bool {
-        self.prefix_length.trim_start_matches('/').parse() == Ok(*length)
-    }
-}
-
-/// Problems by field.
-#[derive(Debug, Default)]
-struct Problems {
-    vpc: Option<String>,
-    name: Option<String>,
-    size: Option<String>,
-    labels: Option<String>,
-    description: Option<String>,
-    /// Problems that belong to no field.
-    form: Option<String>,
-}
-
-impl Problems {
-    fn any(&self) -> bool {
-        let Self {
-            vpc,
-            name,
-            size,
-            labels,
-            description,
-            form,
-        } = self;
-        [vpc, name, size, labels, description, form]
-            .into_iter()
-            .any(Option::is_some)
+impl AllocatePage {
+    fn is_by(&self, by: &str) -> bool {
+        self.by == by
     }
 }
 
@@ -115,46 +78,57 @@ struct SizeOption {
     label: String,
 }
 
-/// `GET /ui/allocations/new`
+/// `GET /ui/allocations/new`: what the query says is filled in.
 pub(super) async fn form(
     State(app): State<App>,
-    Query(mut form): Query<Ask>,
+    Query(query): Query<Input>,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
-    form.key = Uuid::new_v4().to_string();
+    let mut input = Input::default().with("key", Uuid::new_v4().to_string());
+    // A pool may be named by the link of a map.
+    if !query.get("pool").is_empty() {
+        input = input.with("pools", query.get("pool"));
+    }
+    if query.get("by").is_empty() && !query.get("cidr").is_empty() {
+        input = input.with("by", "cidr");
+    }
+    let input = input.or(query);
     Ok(page(
-        &view(&app, &signed_in, form, Problems::default(), None).await?,
+        &view(&app, &signed_in, &input, &Problems::default()).await?,
     ))
 }
 
 /// `POST /ui/allocations/new`
 pub(super) async fn submit(
     State(app): State<App>,
-    Posted(signed_in, form): Posted<Ask>,
+    Posted(signed_in, input): Posted<Input>,
 ) -> Result<Response, Failure> {
-    let preview = form.action == "preview";
-    let mut new = match read(&form) {
-        Ok(new) => new,
-        Err(problems) => return refuse(&app, &signed_in, form, *problems).await,
+    let action = input.action();
+    if action == Action::Change {
+        return Ok(page(
+            &view(&app, &signed_in, &input, &Problems::default()).await?,
+        ));
+    }
+    let mut form = Reader::new(&input);
+    let new = match read(&mut form) {
+        Some(new) if form.problems.is_empty() => new,
+        _ => return refuse(&app, &signed_in, &input, &form.problems).await,
     };
-    new.dry_run = preview;
+    let is_dry = action == Action::Preview;
+    let new = NewAllocation {
+        dry_run: is_dry,
+        ..new
+    };
+    let ipam = app.ipam(&signed_in.caller);
     // The key is not used for a preview.
-    let key = (!preview && !form.key.is_empty()).then(|| form.key.clone());
-    match app
-        .ipam(&signed_in.caller)
-        .allocate(signed_in.caller.clone(), new, key)
-        .await
-    {
-        Ok(outcome) if preview => {
-            let view = view(
-                &app,
-                &signed_in,
-                form,
-                Problems::default(),
-                Some(outcome.allocation),
-            )
-            .await?;
-            Ok(page(&view))
+    let key = input.get("key");
+    let key = (!is_dry && !key.is_empty()).then(|| key.to_owned());
+    match ipam.allocate(signed_in.caller.clone(), new, key).await {
+        Ok(outcome) if is_dry => {
+            let mut db = ipam.read().await?;
+            let shell = Shell::of(&mut db, &signed_in, Section::Allocations).await?;
+            let (allocation, is_new) = (&outcome.allocation, outcome.created);
+            Ok(page(&preview(shell, &input, allocation, is_new)))
         }
         Ok(outcome) => {
             let notice = if outcome.created {
@@ -168,7 +142,7 @@ pub(super) async fn submit(
         Err(error) => match place(&error) {
             Some(problems) => {
                 log(&error);
-                let mut page = refuse(&app, &signed_in, form, problems).await?;
+                let mut page = refuse(&app, &signed_in, &input, &problems).await?;
                 page.extensions_mut().insert(error.code());
                 Ok(page)
             }
@@ -177,43 +151,147 @@ pub(super) async fn submit(
     }
 }
 
+/// What it would get, to be confirmed.
+fn preview(shell: Shell, input: &Input, allocation: &Allocation, is_new: bool) -> ConfirmPage {
+    let (sentence, button) = if is_new {
+        (
+            "Nothing is taken yet. At the moment you would get this:",
+            shell
+                .may(crate::rights::Right::Allocate)
+                .then(|| "Allocate".to_owned()),
+        )
+    } else {
+        (
+            "This allocation exists already: the same request was made before. Nothing new would be allocated.",
+            Some("Show it".to_owned()),
+        )
+    };
+    let name = match &allocation.name {
+        Some(name) => format!("{}/{name}", allocation.vpc),
+        None => allocation.vpc.to_string(),
+    };
+    ConfirmPage {
+        shell,
+        crumbs: vec![(
+            "/ui/allocations".to_owned(),
+            "Allocations".to_owned(),
+        )],
+        question: ("Allocate for ".to_owned(), name, "?".to_owned()),
+        problem: None,
+        sentences: vec![sentence.to_owned()],
+        facts: allocation.facts(),
+        changes: Vec::new(),
+        lost: Vec::new(),
+        more: 0,
+        action: "/ui/allocations/new".to_owned(),
+        hidden: input.kept(),
+        button,
+        danger: false,
+        back: None,
+    }
+}
+
 /// The form again, with its problems.
 async fn refuse(
     app: &App,
     signed_in: &SignedIn,
-    form: Ask,
-    problems: Problems,
+    input: &Input,
+    problems: &Problems,
 ) -> Result<Response, Failure> {
-    let view = view(app, signed_in, form, problems, None).await?;
+    let view = view(app, signed_in, input, problems).await?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&view)).into_response())
 }
 
 async fn view(
     app: &App,
     signed_in: &SignedIn,
-    mut form: Ask,
-    problems: Problems,
-    preview: Option<Allocation>,
+    input: &Input,
+    problems: &Problems,
 ) -> Result<AllocatePage> {
-    let mut db = app.ipam(&signed_in.caller).read().await?;
-    let plan = app
-        .ipam(&signed_in.caller)
-        .current_address_plan(&mut db)
-        .await?;
-    let choice = plan.choice(&Recipe::default(), plan.vrf(None)?)?;
-    let sizes = sizes(choice.options.first().map_or(&[], Vec::as_slice));
-    if !["hosts", "prefix_length", "cidr"].contains(&form.by.as_str()) {
-        form.by = "hosts".to_owned();
-    }
+    let ipam = app.ipam(&signed_in.caller);
+    let mut db = ipam.read().await?;
+    let sizes = suggested(&ipam, &mut db, input).await;
+    let by = input.get("by");
+    let by = if BY.iter().any(|(known, _)| *known == by) {
+        by
+    } else {
+        "hosts"
+    };
+    let (first, rest) = fields(&mut db).await?;
+    let mut known = first.clone();
+    known.extend(rest.iter().cloned());
+    known.push(Field::text("size", "Size"));
+    let size_problem = fill(vec![Field::text("size", "Size")], input, problems);
     Ok(AllocatePage {
         shell: Shell::of(&mut db, signed_in, Section::Allocations).await?,
+        key: input.get("key").to_owned(),
+        first: fill(first, input, problems),
+        by: by.to_owned(),
+        hosts: input.get("hosts").to_owned(),
+        prefix_length: input.get("prefix_length").to_owned(),
+        cidr: input.get("cidr").to_owned(),
+        size_problem: size_problem.into_iter().find_map(|field| field.problem),
         most_hosts: sizes.first().map_or(0, |size| size.usable),
         sizes,
-        vpc_names: db::search::vpc_names(&mut db, SUGGESTIONS).await?,
-        form,
-        problems,
-        preview,
+        rest: fill(rest, input, problems),
+        problem: problems.elsewhere(&known),
     })
+}
+
+/// The fields before and after the size.
+async fn fields(db: &mut Connection) -> Result<(Vec<Field>, Vec<Field>)> {
+    let profiles = db::profile::list(db, &ProfileFilter::default(), None, 500).await?;
+    let profiles = profiles.into_iter().map(|it| it.name.to_string());
+    let first = vec![
+        Field::text("vpc", "VPC")
+            .suggesting(db::search::vpc_names(db, SUGGESTIONS).await?)
+            .hint("Created if it does not exist yet.")
+            .required(),
+        Field::text("vrf", "VRF")
+            .hint("That of the VPC. One that does not exist yet is created in it, or in default."),
+        Field::text("name", "Name").hint(
+            "Unique within the VPC. Terraform imports by it, and the same request with the same name never allocates twice.",
+        ),
+    ];
+    let rest = vec![
+        Field::text("profile", "Profile")
+            .suggesting(profiles.collect())
+            .hint(format!(
+                "Which pools give a block each, and how the sizes relate; {DEFAULT_PROFILE} if nothing is filled in here and \
+                 below."
+            )),
+        Field::lines("pools", "Or pools").hint(
+            "One per line, by name or id: one block, from the first of them that has room.",
+        ),
+        Field::lines("pool_selector", "Or labels of pools")
+            .hint("One key=value per line: one block, from the first pool that has all of them, and room."),
+        Field::lines("exclude_cidrs", "Excluded networks")
+            .hint("One per line. No block overlaps any of them."),
+        Field::labels(),
+        Field::description(),
+        Field::check("protect", "Protect from deletion"),
+    ];
+    Ok((first, rest))
+}
+
+/// The prefix lengths that are possible from where it is asked for; none if that does not exist.
+async fn suggested(ipam: &Ipam, db: &mut Connection, input: &Input) -> Vec<SizeOption> {
+    let Ok(plan) = ipam.current_address_plan(db).await else {
+        return Vec::new();
+    };
+    let mut form = Reader::new(input);
+    let (profile, pools) = (form.optional("profile"), names(&form, "pools"));
+    let recipe = match (profile, pools) {
+        (Some(profile), _) => Recipe::Profile(profile),
+        (None, Some(pools)) => Recipe::Pools(pools),
+        (None, None) => Recipe::default(),
+    };
+    let vrf = plan.vrf(form.optional("vrf").as_ref());
+    let choice = vrf.and_then(|vrf| plan.choice(&recipe, vrf));
+    let Ok(choice) = choice else {
+        return Vec::new();
+    };
+    sizes(choice.options.first().map_or(&[], Vec::as_slice))
 }
 
 /// The prefix lengths that every member of the profile can give, and what each means.
@@ -260,92 +338,98 @@ fn sizes(members: &[Source]) -> Vec<SizeOption> {
         .collect()
 }
 
-/// The request of a form, or its problems.
-fn read(form: &Ask) -> Result<NewAllocation, Box<Problems>> {
-    let mut problems = Problems::default();
-    let said = |error: &dyn Display| Some(sentence(&error.to_string()));
-    let vpc = form.vpc.trim().parse();
-    if let Err(error) = &vpc {
-        problems.vpc = said(error);
-    }
-    let name = match form.name.trim() {
-        "" => None,
-        name => name
-            .parse()
-            .map_err(|error| problems.name = said(&error))
-            .ok(),
-    };
-    let size = size(form);
-    if let Err(problem) = &size {
-        problems.size = said(problem);
-    }
-    let labels = parse_labels(&form.labels);
-    if let Err(problem) = &labels {
-        problems.labels = said(problem);
-    }
-    let description = form.description.trim().replace("\r\n", "\n");
-    if description.chars().count() > 1000 || description.contains('\0') {
-        problems.description = said(&"at most 1,000 characters, none of them NUL");
-    }
-    match (vpc, size, labels) {
-        (Ok(vpc), Ok(size), Ok(labels)) if !problems.any() => Ok(NewAllocation {
-            name,
-            labels,
-            description,
-            deletion_protection: !form.protect.is_empty(),
-            ..NewAllocation::new(vpc, size)
-        }),
-        _ => Err(Box::new(problems)),
-    }
+/// The lines of a field, if there are any.
+fn names(form: &Reader<'_>, field: &'static str) -> Option<Vec<String>> {
+    let names: Vec<_> = form
+        .input
+        .get(field)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    (!names.is_empty()).then_some(names)
 }
 
-fn size(form: &Ask) -> Result<Size, String> {
-    match form.by.as_str() {
+/// The request of a form.
+fn read(form: &mut Reader<'_>) -> Option<NewAllocation> {
+    let (vpc, size) = (form.parsed("vpc"), size(form));
+    let selector = form.labels("pool_selector");
+    let new = NewAllocation {
+        name: form.optional("name"),
+        vrf: form.optional("vrf"),
+        profile: form.optional("profile"),
+        pools: names(form, "pools"),
+        pool_selector: (!selector.is_empty()).then_some(selector),
+        exclude_cidrs: form.each::<Cidr>("exclude_cidrs"),
+        labels: form.labels("labels"),
+        description: form.text("description"),
+        deletion_protection: form.input.has("protect", "on"),
+        ..NewAllocation::new(vpc?, size?)
+    };
+    if new.size().is_err() {
+        form.wrong("size", "only pools have a usual size: name pools, or labels of pools, below");
+    } else if let Err(error) = new.recipe() {
+        form.wrong("profile", error);
+    }
+    Some(new)
+}
+
+fn size(form: &mut Reader<'_>) -> Option<Size> {
+    let input = form.input;
+    let size = match input.get("by") {
+        "default" => Ok(Size::Default),
         "prefix_length" => {
-            let length = form.prefix_length.trim().trim_start_matches('/').parse();
+            let length = input.get("prefix_length").trim_start_matches('/').parse();
             length
                 .map(Size::PrefixLength)
-                .map_err(|_| "choose a prefix length".to_owned())
+                .map_err(|_| "give a prefix length, such as 24".to_owned())
         }
         "cidr" => {
-            let cidr = form.cidr.trim().parse();
+            let cidr = input.get("cidr").parse();
             cidr.map(Size::Cidr)
                 .map_err(|error: ipam_shared::cidr::CidrError| error.to_string())
         }
         _ => {
             // With thousands separators.
-            let digits = form.hosts.trim().replace([',', '_', ' '], "");
+            let digits = input.get("hosts").replace([',', '_', ' '], "");
             let hosts = digits.parse().ok().filter(|hosts| *hosts > 0);
             hosts
                 .map(Size::Hosts)
                 .ok_or_else(|| "give the number of hosts, 1 or more".to_owned())
         }
-    }
+    };
+    size.map_err(|problem| form.wrong("size", problem)).ok()
 }
 
 /// The field that the domain's refusal belongs to; none if it is not about what was typed.
 fn place(error: &Error) -> Option<Problems> {
-    let said = Some(sentence(&error.to_string()));
-    Some(match error {
-        Error::NameTaken { .. } | Error::Claimed { .. } => Problems { name: said, ..Problems::default() },
-        Error::Invalid(_) | Error::Overlap { .. } | Error::Exhausted(_) => {
-            Problems { size: said, ..Problems::default() }
+    let field = match error {
+        Error::NameTaken { .. } | Error::Claimed { .. } => "name",
+        Error::Invalid(_) | Error::Overlap { .. } | Error::Exhausted(_) => "size",
+        // A VRF, a profile or a pool that does not exist.
+        Error::NotFound(_) => "",
+        Error::KeyReused(_) => {
+            return Some(Problems::of(
+                "",
+                "This form has already been submitted and has allocated; look at the list of allocations, and open a new form \
+                 for another one.",
+            ));
         }
-        Error::KeyReused(_) => Problems {
-            form: Some(
-                "This form has already been submitted and has allocated; look at the list of allocations, and open a \
-                 new form for another one."
-                    .to_owned(),
-            ),
-            ..Problems::default()
-        },
         _ => return None,
-    })
+    };
+    Some(Problems::of(field, sentence(&error.to_string())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn filled(pairs: &[(&str, &str)]) -> Input {
+        pairs.iter().fold(Input::default(), |input, (name, value)| {
+            input.with(name, *value)
+        })
+    }
 
     #[test]
     fn the_list_says_what_each_length_gives() {
@@ -364,47 +448,64 @@ mod tests {
 
     #[test]
     fn the_size_is_that_of_the_chosen_kind() {
-        let form = |by: &str| Ask {
-            by: by.to_owned(),
-            hosts: "1,000".to_owned(),
-            prefix_length: "/24".to_owned(),
-            cidr: "10.0.0.0/24".to_owned(),
-            ..Ask::default()
+        let of = |by: &str, hosts: &str| {
+            let input = filled(&[
+                ("by", by),
+                ("hosts", hosts),
+                ("prefix_length", "/24"),
+                ("cidr", "10.0.0.0/24"),
+            ]);
+            size(&mut Reader::new(&input))
         };
-        assert_eq!(size(&form("hosts")), Ok(Size::Hosts(1000)));
-        assert_eq!(size(&form("prefix_length")), Ok(Size::PrefixLength(24)));
+        assert_eq!(of("hosts", "1,000"), Some(Size::Hosts(1000)));
+        assert_eq!(of("prefix_length", ""), Some(Size::PrefixLength(24)));
         assert_eq!(
-            size(&form("cidr")),
-            Ok(Size::Cidr("10.0.0.0/24".parse().unwrap()))
+            of("cidr", ""),
+            Some(Size::Cidr("10.0.0.0/24".parse().unwrap()))
         );
-        assert!(
-            size(&Ask {
-                hosts: "0".to_owned(),
-                ..Ask::default()
-            })
-            .is_err()
-        );
-        assert!(
-            size(&Ask {
-                hosts: "-1".to_owned(),
-                ..Ask::default()
-            })
-            .is_err()
-        );
+        assert_eq!(of("default", ""), Some(Size::Default));
+        assert_eq!(of("hosts", "0"), None);
+        assert_eq!(of("hosts", "-1"), None);
     }
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
-        let form = Ask {
-            vpc: " ".to_owned(),
-            name: "a/b".to_owned(),
-            labels: "oops".to_owned(),
-            description: "x".repeat(1001),
-            ..Ask::default()
+        let long = "x".repeat(1001);
+        let input = filled(&[
+            ("vpc", "v"),
+            ("hosts", "5"),
+            ("name", "a/b"),
+            ("labels", "oops"),
+            ("exclude_cidrs", "nothing"),
+            ("description", &long),
+        ]);
+        let mut form = Reader::new(&input);
+        read(&mut form);
+        let names = ["name", "labels", "exclude_cidrs", "description"];
+        let fields = names.map(|name| Field::text(name, "")).to_vec();
+        let fields = fill(fields, &input, &form.problems);
+        assert!(fields.iter().all(|field| field.problem.is_some()));
+        let input = filled(&[("vpc", ""), ("hosts", "")]);
+        let mut form = Reader::new(&input);
+        assert_eq!(read(&mut form), None);
+        let fields = vec![Field::text("vpc", ""), Field::text("size", "")];
+        let fields = fill(fields, &input, &form.problems);
+        assert_eq!(fields[0].problem.as_deref(), Some("A name must not be empty."));
+        assert!(fields[1].problem.is_some());
+    }
+
+    #[test]
+    fn space_comes_from_one_place_only() {
+        let ask = |pairs: &[(&str, &str)]| {
+            let input = filled(pairs);
+            let mut form = Reader::new(&input);
+            read(&mut form);
+            form.problems.is_empty()
         };
-        let problems = read(&form).unwrap_err();
-        assert_eq!(problems.vpc.as_deref(), Some("A name must not be empty."));
-        assert!(problems.name.is_some() && problems.size.is_some());
-        assert!(problems.labels.is_some() && problems.description.is_some());
+        let vpc = ("vpc", "v");
+        assert!(ask(&[vpc, ("hosts", "5"), ("pools", "a\nb")]));
+        assert!(ask(&[vpc, ("by", "default"), ("pools", "a")]));
+        assert!(!ask(&[vpc, ("by", "default")]));
+        assert!(!ask(&[vpc, ("hosts", "5"), ("pools", "a"), ("profile", "p")]));
     }
 }

@@ -51,3 +51,9 @@ pub(super) fn share(part: &f64, _: &dyn Values) -> Result<String> {
 pub(super) fn level(part: &f64, _: &dyn Values) -> Result<&'static str> {
     Ok(super::level(*part))
 }
+
+/// How far a moment is from now, in words.
+#[askama::filter_fn]
+pub(super) fn ago(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
+    Ok(super::duration::from_now(*at, OffsetDateTime::now_utc()))
+}
