@@ -32,7 +32,11 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
                 || unit.strip_suffix('s') == Some(word)
         })?;
         rest = rest[letters..].trim_start_matches([' ', ',']);
-        total = Some(total.unwrap_or(0).checked_add(number.checked_mul(*seconds)?)?);
+        total = Some(
+            total
+                .unwrap_or(0)
+                .checked_add(number.checked_mul(*seconds)?)?,
+        );
     }
     total
 }

@@ -119,7 +119,10 @@ mod tests {
                 "labels set to a=1, b=2; moved to VPC b",
             ),
             (json!({ "hosts": 400 }), "hosts set to 400"),
-            (json!({ "deletion_protection": true }), "protected from deletion"),
+            (
+                json!({ "deletion_protection": true }),
+                "protected from deletion",
+            ),
             (
                 json!({ "default_prefix_length": null, "before": {} }),
                 "default prefix length removed",

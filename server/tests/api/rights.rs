@@ -278,7 +278,10 @@ async fn target(api: &Api, route: &str) -> (String, &'static str) {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let noun = route.split('/').nth(2).unwrap_or_default();
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let (name, net) = (format!("n{count}"), format!("{}.{}.0/24", count / 256, count % 256));
+    let (name, net) = (
+        format!("n{count}"),
+        format!("{}.{}.0/24", count / 256, count % 256),
+    );
     let new = match noun {
         "allocations" => json!({"vpc": "v", "hosts": 5}),
         "pools" => json!({"name": name, "ranges": [format!("11.{net}")]}),
@@ -286,7 +289,12 @@ async fn target(api: &Api, route: &str) -> (String, &'static str) {
         "reservations" => json!({"cidr": format!("12.{net}"), "reason": "because"}),
         "tokens" => json!({"name": name, "roles": ["reader"]}),
         "vpcs" | "vrfs" => json!({"name": name}),
-        _ => return (String::new(), "session=00000000-0000-0000-0000-000000000000"),
+        _ => {
+            return (
+                String::new(),
+                "session=00000000-0000-0000-0000-000000000000",
+            );
+        }
     };
     let made = api.post(&format!("/api/v1/{noun}"), &new).await.ok(201);
     let id = made["id"].as_str().expect("an id").to_owned();

@@ -235,13 +235,14 @@ async fn releases(stage: &mut Stage, eks: &str) {
         .await;
     stage
         .browser
-        .shows(&["Delete VPC staging?", "Its allocation is released with it", "10.0.2.0/24"])
+        .shows(&[
+            "Delete VPC staging?",
+            "Its allocation is released with it",
+            "10.0.2.0/24",
+        ])
         .await;
     stage.browser.follow("main form button").await;
-    stage
-        .browser
-        .shows(&["Deleted.", "production"])
-        .await;
+    stage.browser.shows(&["Deleted.", "production"]).await;
     stage.browser.does_not_show("staging").await;
 }
 

@@ -654,7 +654,10 @@ async fn an_allocation_is_moved_labelled_resized_protected_and_released() {
         "VPC &#34;stage&#34; has an allocation of the same name already",
         "value=\"stage\"",
     ]);
-    assert_eq!(visitor.preview(&path, &fields(" / ", "500")).await.status, 422);
+    assert_eq!(
+        visitor.preview(&path, &fields(" / ", "500")).await.status,
+        422
+    );
     // The space beside it is taken by the other one.
     let reply = visitor.preview(&path, &fields("prod", "1000")).await;
     assert_eq!(reply.status, 422);
@@ -705,7 +708,11 @@ async fn an_allocation_is_moved_labelled_resized_protected_and_released() {
         .leads_to(&format!("{path}?notice=saved"));
     let stale = visitor.post(&format!("{path}/edit"), &labelled).await;
     assert_eq!(stale.status, 412);
-    stale.shows(&["It was changed since you opened the form", "a=1\nb=2", "mine"]);
+    stale.shows(&[
+        "It was changed since you opened the form",
+        "a=1\nb=2",
+        "mine",
+    ]);
     let page = visitor.get(&path).await;
     page.shows(&["protected from deletion", "labels set to a=1, b=2"]);
     for text in ["Release…", "dry run", "before set to"] {

@@ -39,7 +39,11 @@ const CASES: [Case; 6] = [
             ("description", "for tests"),
         ],
         shows: &["lab", "team", "core", "for tests"],
-        change: &[("name", "lab-2"), ("labels", ""), ("description", "for tests")],
+        change: &[
+            ("name", "lab-2"),
+            ("labels", ""),
+            ("description", "for tests"),
+        ],
         after: "have to name &#34;lab-2&#34; from then on",
         wrong: &[("name", "a/b"), ("labels", "oops")],
         fields: &["name", "labels"],
@@ -89,7 +93,13 @@ const CASES: [Case; 6] = [
             ("cooldown", "soon"),
             ("strategy", "worst"),
         ],
-        fields: &["name", "ranges", "max_prefix_length", "cooldown", "strategy"],
+        fields: &[
+            "name",
+            "ranges",
+            "max_prefix_length",
+            "cooldown",
+            "strategy",
+        ],
         deletion: "Its ranges belong to no pool afterwards.",
     },
     Case {
@@ -106,7 +116,10 @@ const CASES: [Case; 6] = [
             ("largest-1", "15"),
             ("smallest-1", "21"),
         ],
-        shows: &["nodes: pool primary", "pods: pool cgnat, size -5, /15 to /21"],
+        shows: &[
+            "nodes: pool primary",
+            "pods: pool cgnat, size -5, /15 to /21",
+        ],
         change: &[
             ("name", "lab"),
             ("role-0", "nodes"),
@@ -138,9 +151,17 @@ const CASES: [Case; 6] = [
         path: "/ui/vpcs",
         table: "vpc",
         word: "VPC",
-        new: &[("name", "lab"), ("labels", "team=core"), ("description", "ours")],
+        new: &[
+            ("name", "lab"),
+            ("labels", "team=core"),
+            ("description", "ours"),
+        ],
         shows: &["lab", "core", "ours"],
-        change: &[("name", "Lab-2"), ("labels", "team=core"), ("description", "")],
+        change: &[
+            ("name", "Lab-2"),
+            ("labels", "team=core"),
+            ("description", ""),
+        ],
         after: "Lab-2",
         wrong: &[("name", "a\u{7}b"), ("labels", "a=1\na=2")],
         fields: &["name", "labels"],
@@ -159,7 +180,12 @@ const CASES: [Case; 6] = [
             ("limit_labels", "env=dev"),
             ("expires", "2200-01-31"),
         ],
-        shows: &["operator, allocator", "team-a-*", "default/cgnat", "2200-01-31"],
+        shows: &[
+            "operator, allocator",
+            "team-a-*",
+            "default/cgnat",
+            "2200-01-31",
+        ],
         change: &[("roles", "reader"), ("expires", "2200-01-31T00:00:00Z")],
         after: "Every server follows within a second",
         wrong: &[
@@ -198,7 +224,13 @@ fn hidden(page: &Reply) -> Vec<(String, String)> {
 
 fn unescaped(text: &str) -> String {
     let mut text = text.to_owned();
-    for (entity, c) in [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")] {
+    for (entity, c) in [
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#38;", "&"),
+    ] {
         text = text.replace(entity, c);
     }
     text
@@ -207,7 +239,10 @@ fn unescaped(text: &str) -> String {
 /// Presses a button of a page on which something is confirmed.
 async fn press(visitor: &Visitor, path: &str, page: &Reply, action: &str) -> Reply {
     let fields = hidden(page);
-    let mut fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
     fields.push(("action", action));
     visitor.post_raw(path, &fields).await
 }
@@ -230,7 +265,10 @@ async fn every_noun_is_made_changed_and_deleted() {
     let visitor = Visitor::signed_in().await;
     for case in &CASES {
         let (new, list) = (format!("{}/new", case.path), case.path);
-        let before = (visitor.count(case.table).await, visitor.count("event").await);
+        let before = (
+            visitor.count(case.table).await,
+            visitor.count("event").await,
+        );
 
         // The form has one button, which Enter presses, and it only previews.
         let form = visitor.get(&new).await;
@@ -252,9 +290,15 @@ async fn every_noun_is_made_changed_and_deleted() {
         preview = press(&visitor, &new, &preview, "preview").await;
         assert_eq!(preview.status, 200, "{list}: {}", preview.text);
         preview.shows(case.shows);
-        preview.shows(&["Nothing is made yet", &format!("Create {}</button>", case.word)]);
+        preview.shows(&[
+            "Nothing is made yet",
+            &format!("Create {}</button>", case.word),
+        ]);
         assert_eq!(
-            (visitor.count(case.table).await, visitor.count("event").await),
+            (
+                visitor.count(case.table).await,
+                visitor.count("event").await
+            ),
             before,
             "{list}"
         );
@@ -279,7 +323,10 @@ async fn every_noun_is_made_changed_and_deleted() {
             reply.shows(case.shows);
             reply.shows(&["created", "by <bdi>admin</bdi>", "Delete…"]);
         }
-        visitor.get(list).await.shows(&[&format!("{page}\""), &format!("{page}/edit\"")]);
+        visitor
+            .get(list)
+            .await
+            .shows(&[&format!("{page}\""), &format!("{page}/edit\"")]);
 
         // A change that changes nothing has no button to confirm it.
         let edit = format!("{page}/edit");
@@ -288,11 +335,18 @@ async fn every_noun_is_made_changed_and_deleted() {
         let revision = opened.input("revision");
         let with_revision = |fields: &[(&'static str, &'static str)]| {
             let mut all: Vec<(String, String)> = vec![("revision".to_owned(), revision.clone())];
-            all.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            all.extend(
+                fields
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            );
             all
         };
         let post = async |fields: &[(String, String)], action: &str| {
-            let mut all: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let mut all: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (&**name, &**value))
+                .collect();
             all.push(("action", action));
             visitor.post(&edit, &all).await
         };
@@ -337,7 +391,10 @@ async fn every_noun_is_made_changed_and_deleted() {
         assert_eq!(visitor.get(&edit).await.status, 410, "{list}");
         let again = press(&visitor, &delete, &confirmation, "confirm").await;
         assert_eq!(again.status, 410, "{list}");
-        visitor.get(&format!("{list}?notice=deleted")).await.shows(&["Deleted."]);
+        visitor
+            .get(&format!("{list}?notice=deleted"))
+            .await
+            .shows(&["Deleted."]);
     }
 }
 
@@ -392,8 +449,14 @@ async fn what_is_in_use_can_not_be_deleted_and_that_is_said_before() {
     let page = visitor.get(&path).await;
     page.shows(&["1 of its allocation is protected from deletion"]);
     page.does_not_show("value=\"confirm\"");
-    let fields = [("revision", page.input("revision")), ("allocations", "1".to_owned())];
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let fields = [
+        ("revision", page.input("revision")),
+        ("allocations", "1".to_owned()),
+    ];
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     let reply = visitor.post(&path, &fields).await;
     assert_eq!(reply.status, 409, "{}", reply.text);
     assert_eq!(visitor.count("allocation").await, 1);
@@ -420,7 +483,11 @@ async fn refusals_of_the_domain_are_shown_at_their_field() {
         ),
         (
             "/ui/pools/new",
-            &[("name", "other"), ("vrf", "nowhere"), ("ranges", "172.16.0.0/12")],
+            &[
+                ("name", "other"),
+                ("vrf", "nowhere"),
+                ("ranges", "172.16.0.0/12"),
+            ],
             "class=\"problem\"",
             "no VRF &#34;nowhere&#34;",
         ),
@@ -444,7 +511,11 @@ async fn refusals_of_the_domain_are_shown_at_their_field() {
         ),
         (
             "/ui/tokens/new",
-            &[("name", "t"), ("roles", "reader"), ("limit_pools", "nothing")],
+            &[
+                ("name", "t"),
+                ("roles", "reader"),
+                ("limit_pools", "nothing"),
+            ],
             "class=\"problem\"",
             "limits.pools",
         ),
@@ -469,7 +540,9 @@ async fn refusals_of_the_domain_are_shown_at_their_field() {
 async fn a_pool_is_cut_from_another_where_the_preview_says() {
     let visitor = Visitor::signed_in().await;
     let fields = [("name", "child"), ("parent", "primary"), ("cut", "20, /22")];
-    let preview = visitor.post("/ui/pools/new", &pressing(&fields, "preview")).await;
+    let preview = visitor
+        .post("/ui/pools/new", &pressing(&fields, "preview"))
+        .await;
     preview.shows(&["10.0.0.0/20", "10.0.16.0/22", "primary"]);
     assert_eq!(visitor.count("pool_range").await, 2);
     let reply = press(&visitor, "/ui/pools/new", &preview, "confirm").await;
@@ -478,7 +551,9 @@ async fn a_pool_is_cut_from_another_where_the_preview_says() {
     let path = visitor.pool_path("child").await;
     let page = visitor.get(&format!("{path}/delete")).await;
     page.shows(&["go back to the pool &#34;primary&#34;"]);
-    let page = visitor.get(&format!("{}/delete", visitor.pool_path("primary").await)).await;
+    let page = visitor
+        .get(&format!("{}/delete", visitor.pool_path("primary").await))
+        .await;
     page.shows(&["child"]);
     page.does_not_show("value=\"confirm\"");
 }
@@ -487,22 +562,37 @@ async fn a_pool_is_cut_from_another_where_the_preview_says() {
 async fn a_secret_is_shown_once_and_nowhere_else() {
     let visitor = Visitor::signed_in().await;
     let new = [("name", "ci"), ("roles", "reader")];
-    let preview = visitor.post("/ui/tokens/new", &pressing(&new, "preview")).await;
+    let preview = visitor
+        .post("/ui/tokens/new", &pressing(&new, "preview"))
+        .await;
     preview.does_not_show("ipam_");
     let reply = press(&visitor, "/ui/tokens/new", &preview, "confirm").await;
     assert_eq!((reply.status, reply.header("location")), (200, ""));
     assert_eq!(reply.header("cache-control"), "no-store");
     let secret = |page: &Reply| {
-        let start = page.text.find("<pre id=\"secret\" tabindex=\"0\">").unwrap() + 30;
+        let start = page
+            .text
+            .find("<pre id=\"secret\" tabindex=\"0\">")
+            .unwrap()
+            + 30;
         page.text[start..].split('<').next().unwrap().to_owned()
     };
     let first = secret(&reply);
     assert!(first.starts_with("ipam_"), "{first}");
     assert_eq!(reply.text.matches(&first).count(), 1);
-    reply.shows(&["data-copy=\"secret\"", "IPAM_ENDPOINT", "X-API-Key: $IPAM_API_KEY"]);
+    reply.shows(&[
+        "data-copy=\"secret\"",
+        "IPAM_ENDPOINT",
+        "X-API-Key: $IPAM_API_KEY",
+    ]);
     let works = async |secret: &str| {
-        let request = visitor.request("GET", "/api/v1/whoami").header("x-api-key", secret);
-        visitor.send(request.body(Body::empty()).unwrap()).await.status
+        let request = visitor
+            .request("GET", "/api/v1/whoami")
+            .header("x-api-key", secret);
+        visitor
+            .send(request.body(Body::empty()).unwrap())
+            .await
+            .status
     };
     assert_eq!(works(&first).await, 200);
 
@@ -521,7 +611,13 @@ async fn a_secret_is_shown_once_and_nowhere_else() {
     let page = made(&visitor, &CASES[5]).await;
     // What is not the administrator's is neither shown nor done.
     other.get("/ui/vpcs").await.does_not_show("/ui/tokens");
-    for path in ["/ui/tokens", "/ui/tokens/new", &page, &format!("{page}/edit"), "/ui/pools/new"] {
+    for path in [
+        "/ui/tokens",
+        "/ui/tokens/new",
+        &page,
+        &format!("{page}/edit"),
+        "/ui/pools/new",
+    ] {
         assert_eq!(other.get(path).await.status, 403, "{path}");
     }
     let pools = other.get("/ui/pools").await;
@@ -571,7 +667,10 @@ async fn forged_forms_change_nothing() {
         for (path, fields) in [
             (format!("{}/new", case.path), case.new),
             (format!("{page}/edit"), case.change),
-            (format!("{page}/delete"), &[("revision", "1"), ("allocations", "0")][..]),
+            (
+                format!("{page}/delete"),
+                &[("revision", "1"), ("allocations", "0")][..],
+            ),
         ] {
             let mut all = pressing(fields, "confirm");
             all.push(("revision", "1"));
@@ -581,7 +680,9 @@ async fn forged_forms_change_nothing() {
                 .request("POST", &path)
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .header("origin", "https://evil.example");
-            let reply = visitor.send(request.body(Body::from(encode(&all))).unwrap()).await;
+            let reply = visitor
+                .send(request.body(Body::from(encode(&all))).unwrap())
+                .await;
             assert_eq!(reply.status, 403, "{path} at {HOST}");
         }
     }
@@ -602,7 +703,10 @@ async fn hostile_text_stays_text_in_every_field_of_every_page() {
     for case in &CASES {
         let new = format!("{}/new", case.path);
         // What a link fills in, and what is looked for.
-        let names = ["name", "q", "vrf", "pool", "parent", "label", "contains", "within", "after", "cidr", "labels"];
+        let names = [
+            "name", "q", "vrf", "pool", "parent", "label", "contains", "within", "after", "cidr",
+            "labels",
+        ];
         let query: Vec<_> = names.map(|name| format!("{name}={value}")).into();
         for path in [
             format!("{new}?{}", query.join("&")),
@@ -618,7 +722,12 @@ async fn hostile_text_stays_text_in_every_field_of_every_page() {
         }
         for (name, _) in case.new.iter().chain(case.wrong) {
             for evil in [EVIL, "\0", "x".repeat(5000).as_str()] {
-                let mut fields: Vec<_> = case.new.iter().filter(|(it, _)| it != name).copied().collect();
+                let mut fields: Vec<_> = case
+                    .new
+                    .iter()
+                    .filter(|(it, _)| it != name)
+                    .copied()
+                    .collect();
                 fields.push((name, evil));
                 let reply = visitor.post(&new, &pressing(&fields, "preview")).await;
                 check(&new, &reply);
@@ -666,8 +775,14 @@ async fn lists_are_narrowed_and_come_in_pages() {
     for index in 0..60 {
         let name = format!("item-{index:02}");
         let range = format!("192.168.{index}.0/24");
-        let fields = [("name", name.as_str()), ("ranges", &range), ("labels", "team=core")];
-        let reply = visitor.post("/ui/pools/new", &pressing(&fields, "confirm")).await;
+        let fields = [
+            ("name", name.as_str()),
+            ("ranges", &range),
+            ("labels", "team=core"),
+        ];
+        let reply = visitor
+            .post("/ui/pools/new", &pressing(&fields, "confirm"))
+            .await;
         assert_eq!(reply.status, 303, "{}", reply.text);
     }
     let first = visitor.get("/ui/pools?vrf=default&label=team%3Dcore").await;
@@ -678,7 +793,10 @@ async fn lists_are_narrowed_and_come_in_pages() {
     for index in 0..60 {
         // The outline has them too.
         let name = format!("<bdi class=\"text\">item-{index:02}</bdi>");
-        assert!(first.text.contains(&name) ^ second.text.contains(&name), "{name}");
+        assert!(
+            first.text.contains(&name) ^ second.text.contains(&name),
+            "{name}"
+        );
     }
     let found = visitor.get("/ui/pools?name=item-07").await;
     assert_eq!(found.text.matches("/edit\"").count(), 1);
@@ -689,7 +807,10 @@ async fn lists_are_narrowed_and_come_in_pages() {
         ("/ui/vrfs?after=x", "begin at the first page"),
         ("/ui/reservations", "There are no Reservations yet."),
         ("/ui/reservations?contains=x", "No search was made."),
-        ("/ui/reservations?within=10.0.0.1/8", "the network is 10.0.0.0/8"),
+        (
+            "/ui/reservations?within=10.0.0.1/8",
+            "the network is 10.0.0.0/8",
+        ),
     ] {
         visitor.get(path).await.shows(&[text]);
     }
@@ -714,12 +835,24 @@ async fn links_of_the_map_fill_in_the_forms() {
         ("by", "cidr"),
         ("cidr", "10.0.0.0/24"),
     ];
-    let preview = visitor.post("/ui/allocations/new", &pressing(&fields, "preview")).await;
+    let preview = visitor
+        .post("/ui/allocations/new", &pressing(&fields, "preview"))
+        .await;
     preview.shows(&["10.0.0.0/24", "251 usable, from pool primary"]);
-    let form = visitor.get("/ui/reservations/new?vrf=default&cidr=10.0.0.0/24").await;
-    form.shows(&["name=\"cidr\" value=\"10.0.0.0/24\"", "name=\"vrf\" value=\"default\""]);
-    let form = visitor.get("/ui/allocations/new?vpc=prod&profile=node-pod").await;
-    form.shows(&["name=\"vpc\" value=\"prod\"", "name=\"profile\" value=\"node-pod\""]);
+    let form = visitor
+        .get("/ui/reservations/new?vrf=default&cidr=10.0.0.0/24")
+        .await;
+    form.shows(&[
+        "name=\"cidr\" value=\"10.0.0.0/24\"",
+        "name=\"vrf\" value=\"default\"",
+    ]);
+    let form = visitor
+        .get("/ui/allocations/new?vpc=prod&profile=node-pod")
+        .await;
+    form.shows(&[
+        "name=\"vpc\" value=\"prod\"",
+        "name=\"profile\" value=\"node-pod\"",
+    ]);
 }
 
 #[tokio::test]
@@ -728,15 +861,35 @@ async fn space_is_asked_for_in_every_way_that_the_api_has() {
     let sql = "update pool set default_prefix_length = 25, labels = '{\"tier\": \"a\"}' where name = 'primary'";
     sqlx::query(sql).execute(&visitor.pool).await.unwrap();
     for (fields, block) in [
-        (vec![("pools", "nothing-yet\r\nprimary"), ("hosts", "5")], None),
-        (vec![("pools", "primary"), ("by", "default")], Some("10.0.0.0/25")),
         (
-            vec![("pool_selector", "tier=a"), ("hosts", "50"), ("exclude_cidrs", "10.0.0.0/24")],
+            vec![("pools", "nothing-yet\r\nprimary"), ("hosts", "5")],
+            None,
+        ),
+        (
+            vec![("pools", "primary"), ("by", "default")],
+            Some("10.0.0.0/25"),
+        ),
+        (
+            vec![
+                ("pool_selector", "tier=a"),
+                ("hosts", "50"),
+                ("exclude_cidrs", "10.0.0.0/24"),
+            ],
             Some("10.0.1.0/26"),
         ),
-        (vec![("profile", "node-pod"), ("hosts", "50")], Some("100.64.0.0/21")),
+        (
+            vec![("profile", "node-pod"), ("hosts", "50")],
+            Some("100.64.0.0/21"),
+        ),
         (vec![("profile", "nothing"), ("hosts", "50")], None),
-        (vec![("pools", "primary"), ("pool_selector", "tier=a"), ("hosts", "50")], None),
+        (
+            vec![
+                ("pools", "primary"),
+                ("pool_selector", "tier=a"),
+                ("hosts", "50"),
+            ],
+            None,
+        ),
         (vec![("by", "default")], None),
     ] {
         let mut all = vec![("vpc", "prod"), ("action", "preview")];

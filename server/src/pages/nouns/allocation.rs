@@ -46,7 +46,11 @@ impl Editable for Allocation {
                 format!("Range {}", block.role),
                 Shown::Lines(vec![
                     block.cidr.to_string(),
-                    format!("{} usable, from pool {}", text::addresses(block.usable), block.pool),
+                    format!(
+                        "{} usable, from pool {}",
+                        text::addresses(block.usable),
+                        block.pool
+                    ),
                 ]),
             ));
         }
@@ -87,7 +91,10 @@ impl Editable for Allocation {
             .with("vpc", self.vpc.as_str())
             .with("name", self.name.as_ref().map_or("", |name| name.as_str()))
             .with("hosts", number(self.requested_hosts))
-            .with("prefix_length", number(self.requested_prefix_length.map(u64::from)))
+            .with(
+                "prefix_length",
+                number(self.requested_prefix_length.map(u64::from)),
+            )
             .with("labels", labels_text(&self.labels))
             .with("description", &self.description)
             .with("protect", if self.deletion_protection { "on" } else { "" })
@@ -101,13 +108,18 @@ impl Editable for Allocation {
         let patch = AllocationPatch {
             vpc: form.parsed("vpc").and_then(|vpc| changed(&self.vpc, vpc)),
             name: name.filter(|name| self.name.as_ref() != Some(name)),
-            hosts: form.number("hosts").filter(|it| self.requested_hosts != Some(*it)),
+            hosts: form
+                .number("hosts")
+                .filter(|it| self.requested_hosts != Some(*it)),
             prefix_length: form
                 .number("prefix_length")
                 .filter(|it| self.requested_prefix_length != Some(*it)),
             labels: changed(&self.labels, form.labels("labels")),
             description: changed(&self.description, form.text("description")),
-            deletion_protection: changed(&self.deletion_protection, form.input.has("protect", "on")),
+            deletion_protection: changed(
+                &self.deletion_protection,
+                form.input.has("protect", "on"),
+            ),
             dry_run: false,
         };
         (patch != AllocationPatch::default()).then_some(patch)

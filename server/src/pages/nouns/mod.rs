@@ -3,6 +3,8 @@
 
 mod allocation;
 mod change;
+mod end;
+mod list;
 mod pool;
 mod profile;
 mod reservation;
@@ -26,13 +28,14 @@ use ipam_shared::api::{
     vrf::{Vrf, VrfFilter},
 };
 
+use self::list::{Row, after, wanted, wanted_as, wanted_label};
 pub(super) use self::{allocation::asked_for, change::ConfirmPage};
 use super::{
     Noted, Section, Shell,
     error::{Failure, sentence},
     events::{EVENTS, Line},
     filters,
-    form::{Field, Input, Problems, Reader, fill},
+    form::{Field, Input, Reader},
     page,
     session::SignedIn,
     shown::{Fact, Shown},
@@ -44,9 +47,6 @@ use crate::{
     error::{Error, Result},
     rights::Right,
 };
-
-/// Things on a page of a list.
-const ROWS: u16 = 50;
 
 /// Every page of every noun; the page of one pool, with its map, is elsewhere.
 pub(super) fn routes() -> Router<App> {
@@ -64,7 +64,7 @@ fn with_page<T: Noun>() -> Router<App> {
 }
 
 fn without_page<T: Noun>() -> Router<App> {
-    editable::<T>().route(T::PATH, get(list::<T>)).route(
+    editable::<T>().route(T::PATH, get(list::list::<T>)).route(
         &format!("{}/new", T::PATH),
         get(change::blank::<T>).post(change::make::<T>),
     )
@@ -77,10 +77,7 @@ fn editable<T: Editable>() -> Router<App> {
             &at("edit"),
             get(change::edit::<T>).post(change::update::<T>),
         )
-        .route(
-            &at(T::END.1),
-            get(change::confirm_deletion::<T>).post(change::delete::<T>),
-        )
+        .route(&at(T::END.1), get(end::confirm::<T>).post(end::delete::<T>))
 }
 
 /// What can be changed and deleted on a page.
@@ -140,11 +137,7 @@ pub(super) trait Editable: Named + Sync {
     }
 
     /// What its deletion would do, found out by rehearsing it.
-    fn outlook(
-        &self,
-        ipam: &Ipam,
-        caller: Caller,
-    ) -> impl Future<Output = Result<Outlook>> + Send {
+    fn outlook(&self, ipam: &Ipam, caller: Caller) -> impl Future<Output = Result<Outlook>> + Send {
         async move {
             let (shown, rehearsal) = (Input::default(), ipam.rehearsing());
             let id = id_of(self)?;
@@ -246,105 +239,6 @@ impl Outlook {
     }
 }
 
-/// A line of a list.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// Where the next page begins if it is the last one.
-    pub(super) cursor: String,
-    pub(super) id: String,
-    pub(super) cells: Vec<Shown>,
-}
-
-impl Row {
-    /// With its name first, which leads to its page.
-    fn of<T: Editable>(thing: &T, name: String, rest: Vec<Shown>) -> Self {
-        Self::at::<T>(thing.uuid().to_string(), name, rest)
-    }
-
-    fn at<T: Editable>(id: String, name: String, rest: Vec<Shown>) -> Self {
-        let mut cells = vec![Shown::Link(format!("{}/{id}", T::PATH), name)];
-        cells.extend(rest);
-        Self {
-            cursor: id.clone(),
-            id,
-            cells,
-        }
-    }
-}
-
-#[derive(askama::Template)]
-#[template(path = "list.html")]
-struct ListPage {
-    shell: Shell,
-    path: &'static str,
-    many: &'static str,
-    about: &'static str,
-    word: &'static str,
-    may_change: bool,
-    fields: Vec<Field>,
-    columns: &'static [(&'static str, bool)],
-    rows: Vec<Row>,
-    problem: Option<String>,
-    filtered: bool,
-    continued: bool,
-    first: String,
-    next: Option<String>,
-}
-
-/// `GET /ui/NOUNS`
-async fn list<T: Noun>(
-    State(app): State<App>,
-    Query(search): Query<Input>,
-    Query(noted): Query<Noted>,
-    signed_in: SignedIn,
-) -> Result<Response, Failure> {
-    let mut db = app.ipam(&signed_in.caller).read().await?;
-    let (mut rows, problem) = match T::list(&mut db, &search, ROWS + 1).await {
-        Ok(rows) => (rows, None),
-        Err(Error::Invalid(problem)) => (Vec::new(), Some(sentence(&problem))),
-        Err(error) => return Err(error.into()),
-    };
-    let fields = fill(T::filters(), &search, &Problems::default());
-    let wanted = fields
-        .iter()
-        .filter(|field| !field.value.is_empty())
-        .fold(Input::default(), |wanted, field| {
-            wanted.with(&field.name, field.value.as_str())
-        });
-    let query = wanted.query();
-    let mut next = None;
-    if rows.len() > usize::from(ROWS) {
-        rows.truncate(ROWS.into());
-        next = rows.last().map(|last| {
-            let query = wanted.with("after", last.cursor.as_str()).query();
-            format!("{}?{query}", T::PATH)
-        });
-    }
-    let shell = Shell::of(&mut db, &signed_in, T::SECTION)
-        .await?
-        .noting(&noted);
-    Ok(page(&ListPage {
-        path: T::PATH,
-        many: T::MANY,
-        about: T::ABOUT,
-        word: T::NOUN.word(),
-        may_change: shell.may(Right::to_change(T::NOUN)),
-        columns: T::COLUMNS,
-        filtered: !query.is_empty(),
-        continued: !search.get("after").is_empty(),
-        first: if query.is_empty() {
-            T::PATH.to_owned()
-        } else {
-            format!("{}?{query}", T::PATH)
-        },
-        shell,
-        fields,
-        rows,
-        problem,
-        next,
-    }))
-}
-
 #[derive(askama::Template)]
 #[template(path = "one.html")]
 struct OnePage {
@@ -382,7 +276,10 @@ async fn show<T: Noun>(
     state.push(Fact::new("Created", Shown::Time(thing.created_at())));
     let owner = thing.owner().map(ToString::to_string);
     state.push(Fact::new("Owner", Shown::maybe(owner)));
-    state.push(Fact::new("Id", Shown::Code(vec![thing.uuid().to_string()], 0)));
+    state.push(Fact::new(
+        "Id",
+        Shown::Code(vec![thing.uuid().to_string()], 0),
+    ));
     Ok(page(&OnePage {
         path: T::PATH,
         many: T::MANY,
@@ -414,49 +311,6 @@ fn id_of<T: Editable>(thing: &T) -> Result<T::Id> {
     id.map_err(|_| Error::bug("an id that can't be read"))
 }
 
-/// The id that a page of a list begins after.
-fn after<T: std::str::FromStr>(search: &Input) -> Result<Option<T>> {
-    match search.get("after") {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| {
-            Error::Invalid("the address of this page is incomplete; begin at the first page".into())
-        }),
-    }
-}
-
-/// What is looked for in a field, if anything is.
-fn wanted(search: &Input, field: &str) -> Result<Option<String>> {
-    let text = search.get(field);
-    // Nothing contains a NUL, and PostgreSQL accepts none.
-    if text.contains('\0') {
-        return Err(Error::Invalid("nothing contains a NUL character".into()));
-    }
-    Ok((!text.is_empty()).then(|| text.to_owned()))
-}
-
-/// A label to look for.
-fn wanted_label(search: &Input) -> Result<Option<(String, String)>> {
-    let Some(text) = wanted(search, "label")? else {
-        return Ok(None);
-    };
-    match text.split_once('=') {
-        Some((key, value)) => Ok(Some((key.trim().to_owned(), value.trim().to_owned()))),
-        None => Err(Error::Invalid(
-            "look for a label as key=value, such as environment=prod".into(),
-        )),
-    }
-}
-
-/// What can be read from what is looked for.
-fn wanted_as<T: std::str::FromStr<Err: std::fmt::Display>>(
-    search: &Input,
-    field: &str,
-) -> Result<Option<T>> {
-    wanted(search, field)?
-        .map(|text| text.parse().map_err(|error: T::Err| Error::Invalid(error.to_string())))
-        .transpose()
-}
-
 /// Names of VRFs as choices.
 async fn vrfs(db: &mut Connection) -> Result<Vec<String>> {
     /// As many as fit into a list.
@@ -484,4 +338,3 @@ fn filled(pairs: &[(&str, &str)]) -> Input {
         input.with(name, *value)
     })
 }
-

@@ -166,7 +166,10 @@ impl Noun for Profile {
             Fact::new(
                 "Ask for space from it",
                 Shown::Link(
-                    format!("/ui/allocations/new?profile={}", query_value(self.name.as_str())),
+                    format!(
+                        "/ui/allocations/new?profile={}",
+                        query_value(self.name.as_str())
+                    ),
                     "New allocation".to_owned(),
                 ),
             ),
@@ -225,7 +228,9 @@ fn member(row: &[String]) -> Result<Member, String> {
         let text = text.trim_start_matches(['/', '+']);
         match text {
             "" => Ok(default),
-            _ => text.parse().map_err(|_| format!("{text:?} is no number, or too large")),
+            _ => text
+                .parse()
+                .map_err(|_| format!("{text:?} is no number, or too large")),
         }
     }
     Ok(Member {
@@ -260,13 +265,24 @@ mod tests {
         let members = Profile::new(&mut form).unwrap().members;
         assert!(form.problems.is_empty());
         assert_eq!(members.len(), 2);
-        assert_eq!((members[0].size_offset, members[0].max_prefix_length), (0, 128));
+        assert_eq!(
+            (members[0].size_offset, members[0].max_prefix_length),
+            (0, 128)
+        );
         assert_eq!(members[1].pool.as_str(), "my pool");
-        assert_eq!((members[1].size_offset, members[1].min_prefix_length), (-5, 20));
+        assert_eq!(
+            (members[1].size_offset, members[1].min_prefix_length),
+            (-5, 20)
+        );
         for wrong in [
             filled(&[("name", "p")]),
             filled(&[("name", "p"), ("role-0", "a")]),
-            filled(&[("name", "p"), ("role-0", "a"), ("pool-0", "b"), ("size_offset-0", "1000")]),
+            filled(&[
+                ("name", "p"),
+                ("role-0", "a"),
+                ("pool-0", "b"),
+                ("size_offset-0", "1000"),
+            ]),
         ] {
             let mut form = Reader::new(&wrong);
             Profile::new(&mut form);

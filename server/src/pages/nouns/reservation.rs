@@ -78,7 +78,8 @@ impl Editable for Reservation {
         patch: ReservationPatch,
         revision: i64,
     ) -> Result<Self> {
-        ipam.update_reservation(caller, id, patch, Some(revision)).await
+        ipam.update_reservation(caller, id, patch, Some(revision))
+            .await
     }
 
     async fn delete(
@@ -96,7 +97,9 @@ impl Editable for Reservation {
             return Vec::new();
         }
         vec![match after.pools.as_slice() {
-            [] => "It lies outside of all pools. A range that is added later respects it.".to_owned(),
+            [] => {
+                "It lies outside of all pools. A range that is added later respects it.".to_owned()
+            }
             [pool] => format!("Its addresses are taken out of the pool \"{pool}\"."),
             pools => format!("Its addresses are taken out of {} pools.", pools.len()),
         }]
@@ -106,13 +109,15 @@ impl Editable for Reservation {
         vec![if self.pools.is_empty() {
             "It lies outside of all pools, so no space becomes free.".to_owned()
         } else {
-            "Its network is back in circulation at once, and the next request may get it.".to_owned()
+            "Its network is back in circulation at once, and the next request may get it."
+                .to_owned()
         }]
     }
 }
 
 impl Noun for Reservation {
-    const ABOUT: &'static str = "A network that is taken out of circulation: nobody gets any of it.";
+    const ABOUT: &'static str =
+        "A network that is taken out of circulation: nobody gets any of it.";
     const COLUMNS: &'static [(&'static str, bool)] = &[
         ("Network", false),
         ("VRF", false),
@@ -186,7 +191,10 @@ impl Noun for Reservation {
 fn reason(form: &mut Reader<'_>) -> String {
     let reason = form.text("reason");
     if reason.is_empty() {
-        form.wrong("reason", "say why, so that whoever is refused knows whom to ask");
+        form.wrong(
+            "reason",
+            "say why, so that whoever is refused knows whom to ask",
+        );
     }
     reason
 }

@@ -7,7 +7,9 @@ use ipam_shared::{
     ids::TokenId,
     secret::Secret,
 };
-use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
+use time::{
+    Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description,
+};
 
 use super::{Editable, Noun, Row, after, changed, wanted};
 use crate::{
@@ -88,7 +90,12 @@ impl Editable for Token {
 
     fn input(&self) -> Input {
         let lines = |values: &[String]| values.join("\n");
-        let patterns: Vec<_> = self.limits.vpcs.iter().map(|it| it.as_str().to_owned()).collect();
+        let patterns: Vec<_> = self
+            .limits
+            .vpcs
+            .iter()
+            .map(|it| it.as_str().to_owned())
+            .collect();
         let input = Input::default()
             .with("limit_vrfs", lines(&self.limits.vrfs))
             .with("limit_pools", lines(&self.limits.pools))
@@ -129,7 +136,10 @@ impl Editable for Token {
         patch: TokenPatch,
         revision: i64,
     ) -> Result<Self> {
-        let secret = patch.secret.as_ref().map(|secret| secret.reveal().to_owned());
+        let secret = patch
+            .secret
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned());
         let token = ipam.update_token(caller, id, patch, Some(revision)).await?;
         Ok(Self { secret, ..token })
     }
@@ -170,7 +180,8 @@ impl Editable for Token {
 
     fn loses(&self) -> Vec<String> {
         vec![
-            "Every server refuses it within a second, and its sessions end. What it made stays.".to_owned(),
+            "Every server refuses it within a second, and its sessions end. What it made stays."
+                .to_owned(),
             match self.last_used_at {
                 Some(at) => format!("It was last used at {}.", moment(at)),
                 None => "It was never used.".to_owned(),
@@ -225,7 +236,10 @@ impl Noun for Token {
             Fact::new("Last used", Shown::time(self.last_used_at)),
             Fact::new("From", Shown::maybe(self.last_used_from.as_deref())),
             Fact::new("Public id", Shown::Code(vec![self.public_id.clone()], 0)),
-            Fact::new("Called in the audit log", Shown::text(format!("token/{}", self.name))),
+            Fact::new(
+                "Called in the audit log",
+                Shown::text(format!("token/{}", self.name)),
+            ),
         ]
     }
 
@@ -254,7 +268,9 @@ fn roles(roles: &BTreeSet<Role>) -> String {
 fn may(role: Role) -> &'static str {
     match role {
         Role::Admin => "everything, tokens and imports too; it can't be limited",
-        Role::Operator => "reads; makes, changes and deletes pools, profiles, VRFs and reservations",
+        Role::Operator => {
+            "reads; makes, changes and deletes pools, profiles, VRFs and reservations"
+        }
         Role::Allocator => "reads; makes, changes and releases allocations and VPCs",
         Role::Planner => "reads; asks what a request would get",
         Role::Reader => "reads everything but the audit log and tokens",
@@ -282,7 +298,10 @@ fn read_roles(form: &mut Reader<'_>) -> BTreeSet<Role> {
                 form.wrong("roles", "choose at least one role");
             }
             if roles.contains(&Role::Admin) && !read_limits(form).is_empty() {
-                form.wrong("roles", "an admin may do everything, so it can't be limited");
+                form.wrong(
+                    "roles",
+                    "an admin may do everything, so it can't be limited",
+                );
             }
             roles
         }
@@ -340,7 +359,10 @@ fn read_end(form: &mut Reader<'_>, before: Option<OffsetDateTime>) -> Option<Off
             None
         }
         Some(at) if at <= now => {
-            form.wrong("expires", "this is in the past; to end a token now, delete it");
+            form.wrong(
+                "expires",
+                "this is in the past; to end a token now, delete it",
+            );
             None
         }
         Some(at) => Some(at),

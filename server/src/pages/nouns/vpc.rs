@@ -147,8 +147,15 @@ impl Editable for Vpc {
             .await?
             .into_iter()
             .map(|it| {
-                let name = it.name.as_ref().map_or_else(|| format!("#{}", it.number), ToString::to_string);
-                let cidrs: Vec<_> = it.blocks.iter().map(|block| block.cidr.to_string()).collect();
+                let name = it
+                    .name
+                    .as_ref()
+                    .map_or_else(|| format!("#{}", it.number), ToString::to_string);
+                let cidrs: Vec<_> = it
+                    .blocks
+                    .iter()
+                    .map(|block| block.cidr.to_string())
+                    .collect();
                 (format!("/ui/allocations/{}", it.id), name, cidrs.join(", "))
             })
             .collect();
@@ -193,11 +200,17 @@ impl Noun for Vpc {
     fn state(&self) -> Vec<Fact> {
         let name = query_value(self.name.as_str());
         vec![
-            Fact::new("Allocations", Shown::count(self.allocations, of(self.name.as_str()))),
+            Fact::new(
+                "Allocations",
+                Shown::count(self.allocations, of(self.name.as_str())),
+            ),
             Fact::new(
                 "Ask for space",
                 Shown::Link(
-                    format!("/ui/allocations/new?vpc={name}&vrf={}", query_value(&self.vrf)),
+                    format!(
+                        "/ui/allocations/new?vpc={name}&vrf={}",
+                        query_value(&self.vrf)
+                    ),
                     "New allocation".to_owned(),
                 ),
             ),

@@ -11,8 +11,9 @@ use crate::{
     domain::{Caller, Ipam},
     error::Result,
     pages::{
-        Section, labels_text, query_value,
+        Section,
         form::{Field, Input, Reader},
+        labels_text, query_value,
         shown::{Fact, Shown},
     },
 };
@@ -156,7 +157,10 @@ impl Noun for Vrf {
 fn counts(vrf: &Vrf) -> Vec<Fact> {
     let name = query_value(vrf.name.as_str());
     vec![
-        Fact::new("Pools", Shown::count(vrf.pools, format!("/ui/pools?vrf={name}"))),
+        Fact::new(
+            "Pools",
+            Shown::count(vrf.pools, format!("/ui/pools?vrf={name}")),
+        ),
         Fact::new("VPCs", Shown::text(vrf.vpcs)),
         Fact::new(
             "Reservations",

@@ -3,12 +3,14 @@
 //! No form changes anything at once. Its only button, which Enter presses too, leads to a second page that says what would
 //! happen; there the input is hidden, so that what is confirmed is what was shown.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+mod read;
 
-use ipam_shared::{labels::Labels, name::Name};
+use std::{collections::BTreeMap, fmt::Display};
+
 use serde::Deserialize;
 
-use super::{error::sentence, parse_labels};
+pub(super) use self::read::Reader;
+use super::error::sentence;
 
 /// Which button was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,116 +316,6 @@ impl Problems {
     }
 }
 
-/// Reads the values of a form, and notes what is wrong: everything is said at once.
-#[derive(Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) input: &'a Input,
-    pub(super) problems: Problems,
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(input: &'a Input) -> Self {
-        Self {
-            input,
-            problems: Problems::default(),
-        }
-    }
-
-    /// Notes a problem; the first one of a field is kept.
-    pub(super) fn wrong(&mut self, field: &str, problem: impl Display) {
-        self.problems
-            .0
-            .entry(field.to_owned())
-            .or_insert_with(|| problem.to_string());
-    }
-
-    fn noted<T, E: Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.wrong(field, problem);
-                None
-            }
-        }
-    }
-
-    /// What can be read from a text.
-    pub(super) fn parsed<T>(&mut self, field: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
-        let parsed = self.input.get(field).parse();
-        self.noted(field, parsed)
-    }
-
-    /// The same where nothing may be filled in.
-    pub(super) fn optional<T>(&mut self, field: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
-        match self.input.get(field) {
-            "" => None,
-            _ => self.parsed(field),
-        }
-    }
-
-    pub(super) fn name(&mut self) -> Option<Name> {
-        self.parsed("name")
-    }
-
-    /// A number; none if nothing was filled in.
-    pub(super) fn number<T: FromStr>(&mut self, field: &str) -> Option<T> {
-        let text = self.input.get(field).trim_start_matches('/');
-        if text.is_empty() {
-            return None;
-        }
-        let digits = text.replace([',', '_', ' '], "");
-        let number = digits
-            .parse()
-            .map_err(|_| format!("{text:?} is no whole number, or too large for this"));
-        self.noted(field, number)
-    }
-
-    pub(super) fn labels(&mut self, field: &str) -> Labels {
-        let labels = parse_labels(self.input.get(field));
-        self.noted(field, labels).unwrap_or_default()
-    }
-
-    /// Free text. Browsers send other ends of lines than the API has.
-    pub(super) fn text(&mut self, field: &str) -> String {
-        let text = self.input.get(field).replace("\r\n", "\n");
-        if text.contains('\0') {
-            self.wrong(field, "a text can't contain a NUL character");
-        }
-        if text.chars().count() > 1000 {
-            self.wrong(field, "this is longer than 1,000 characters");
-        }
-        text
-    }
-
-    /// The lines of a text that are not empty.
-    pub(super) fn lines(&self, field: &'a str) -> impl Iterator<Item = &'a str> {
-        let lines = self.input.get(field).lines();
-        lines.map(str::trim).filter(|line| !line.is_empty())
-    }
-
-    /// What can be read from each line.
-    pub(super) fn each<T>(&mut self, field: &'a str) -> Vec<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
-        let lines: Vec<_> = self.lines(field).collect();
-        let parsed = lines
-            .into_iter()
-            .map(|line| line.parse().map_err(|error| format!("{line}: {error}")))
-            .collect::<Result<_, String>>();
-        self.noted(field, parsed).unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ipam_shared::cidr::Cidr;
@@ -431,11 +323,9 @@ mod tests {
     use super::*;
 
     fn input(pairs: &[(&str, &str)]) -> Input {
-        pairs
-            .iter()
-            .fold(Input::default(), |input, (name, value)| {
-                input.with(name, *value)
-            })
+        pairs.iter().fold(Input::default(), |input, (name, value)| {
+            input.with(name, *value)
+        })
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! `/ui/allocations/new`: the form that asks for space. It takes nothing: it leads to a preview with the blocks that it would
 //! get, and only what was shown there is confirmed.
 
+mod read;
+
 use axum::{
     extract::{Query, State},
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
-use ipam_shared::{
-    api::{
-        allocation::{Allocation, NewAllocation, Recipe, Size},
-        profile::{DEFAULT_PROFILE, ProfileFilter},
-    },
-    cidr::{Cidr, usable_hosts},
+use ipam_shared::api::{
+    allocation::{Allocation, NewAllocation},
+    profile::{DEFAULT_PROFILE, ProfileFilter},
 };
 use uuid::Uuid;
 
+use self::read::{SizeOption, read, suggested};
 use super::{
     Section, Shell,
     allocations::SUGGESTIONS,
@@ -28,10 +28,8 @@ use super::{
 use crate::{
     app::App,
     db::{self, Connection},
-    domain::{Ipam, address_plan::Source},
     error::{Error, Result},
     http::error::log,
-    text,
 };
 
 /// What the size is given by.
@@ -68,14 +66,6 @@ impl AllocatePage {
     fn is_by(&self, by: &str) -> bool {
         self.by == by
     }
-}
-
-/// A line of the list of prefix lengths.
-#[derive(Debug, PartialEq, Eq)]
-struct SizeOption {
-    prefix_length: u8,
-    usable: u128,
-    label: String,
 }
 
 /// `GET /ui/allocations/new`: what the query says is filled in.
@@ -172,10 +162,7 @@ fn preview(shell: Shell, input: &Input, allocation: &Allocation, is_new: bool) -
     };
     ConfirmPage {
         shell,
-        crumbs: vec![(
-            "/ui/allocations".to_owned(),
-            "Allocations".to_owned(),
-        )],
+        crumbs: vec![("/ui/allocations".to_owned(), "Allocations".to_owned())],
         question: ("Allocate for ".to_owned(), name, "?".to_owned()),
         problem: None,
         sentences: vec![sentence.to_owned()],
@@ -274,134 +261,6 @@ async fn fields(db: &mut Connection) -> Result<(Vec<Field>, Vec<Field>)> {
     Ok((first, rest))
 }
 
-/// The prefix lengths that are possible from where it is asked for; none if that does not exist.
-async fn suggested(ipam: &Ipam, db: &mut Connection, input: &Input) -> Vec<SizeOption> {
-    let Ok(plan) = ipam.current_address_plan(db).await else {
-        return Vec::new();
-    };
-    let mut form = Reader::new(input);
-    let (profile, pools) = (form.optional("profile"), names(&form, "pools"));
-    let recipe = match (profile, pools) {
-        (Some(profile), _) => Recipe::Profile(profile),
-        (None, Some(pools)) => Recipe::Pools(pools),
-        (None, None) => Recipe::default(),
-    };
-    let vrf = plan.vrf(form.optional("vrf").as_ref());
-    let choice = vrf.and_then(|vrf| plan.choice(&recipe, vrf));
-    let Ok(choice) = choice else {
-        return Vec::new();
-    };
-    sizes(choice.options.first().map_or(&[], Vec::as_slice))
-}
-
-/// The prefix lengths that every member of the profile can give, and what each means.
-fn sizes(members: &[Source]) -> Vec<SizeOption> {
-    let bounds = |member: &Source| {
-        let (shortest, longest) = member.bounds();
-        (
-            i16::from(shortest) - member.size_offset,
-            i16::from(longest) - member.size_offset,
-        )
-    };
-    let Some(shortest) = members.iter().map(|member| bounds(member).0).max() else {
-        return Vec::new();
-    };
-    let longest = members
-        .iter()
-        .map(|member| bounds(member).1)
-        .min()
-        .unwrap_or(shortest);
-    (shortest..=longest)
-        .filter_map(|length| {
-            let prefix_length = u8::try_from(length).ok()?;
-            let mut parts = Vec::new();
-            let mut first = None;
-            for member in members {
-                let length = u8::try_from(length + member.size_offset).ok()?;
-                let usable =
-                    usable_hosts(member.pool.family, length, member.pool.reserved_addresses);
-                let total = usable_hosts(member.pool.family, length, 0);
-                first.get_or_insert(usable);
-                parts.push(format!(
-                    "{} /{length}: {} addresses, {} usable",
-                    member.role,
-                    text::addresses(total),
-                    text::addresses(usable)
-                ));
-            }
-            Some(SizeOption {
-                prefix_length,
-                usable: first?,
-                label: format!("/{prefix_length} ({})", parts.join("; ")),
-            })
-        })
-        .collect()
-}
-
-/// The lines of a field, if there are any.
-fn names(form: &Reader<'_>, field: &'static str) -> Option<Vec<String>> {
-    let names: Vec<_> = form
-        .input
-        .get(field)
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
-    (!names.is_empty()).then_some(names)
-}
-
-/// The request of a form.
-fn read(form: &mut Reader<'_>) -> Option<NewAllocation> {
-    let (vpc, size) = (form.parsed("vpc"), size(form));
-    let selector = form.labels("pool_selector");
-    let new = NewAllocation {
-        name: form.optional("name"),
-        vrf: form.optional("vrf"),
-        profile: form.optional("profile"),
-        pools: names(form, "pools"),
-        pool_selector: (!selector.is_empty()).then_some(selector),
-        exclude_cidrs: form.each::<Cidr>("exclude_cidrs"),
-        labels: form.labels("labels"),
-        description: form.text("description"),
-        deletion_protection: form.input.has("protect", "on"),
-        ..NewAllocation::new(vpc?, size?)
-    };
-    if new.size().is_err() {
-        form.wrong("size", "only pools have a usual size: name pools, or labels of pools, below");
-    } else if let Err(error) = new.recipe() {
-        form.wrong("profile", error);
-    }
-    Some(new)
-}
-
-fn size(form: &mut Reader<'_>) -> Option<Size> {
-    let input = form.input;
-    let size = match input.get("by") {
-        "default" => Ok(Size::Default),
-        "prefix_length" => {
-            let length = input.get("prefix_length").trim_start_matches('/').parse();
-            length
-                .map(Size::PrefixLength)
-                .map_err(|_| "give a prefix length, such as 24".to_owned())
-        }
-        "cidr" => {
-            let cidr = input.get("cidr").parse();
-            cidr.map(Size::Cidr)
-                .map_err(|error: ipam_shared::cidr::CidrError| error.to_string())
-        }
-        _ => {
-            // With thousands separators.
-            let digits = input.get("hosts").replace([',', '_', ' '], "");
-            let hosts = digits.parse().ok().filter(|hosts| *hosts > 0);
-            hosts
-                .map(Size::Hosts)
-                .ok_or_else(|| "give the number of hosts, 1 or more".to_owned())
-        }
-    };
-    size.map_err(|problem| form.wrong("size", problem)).ok()
-}
-
 /// The field that the domain's refusal belongs to; none if it is not about what was typed.
 fn place(error: &Error) -> Option<Problems> {
     let field = match error {
@@ -419,93 +278,4 @@ fn place(error: &Error) -> Option<Problems> {
         _ => return None,
     };
     Some(Problems::of(field, sentence(&error.to_string())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filled(pairs: &[(&str, &str)]) -> Input {
-        pairs.iter().fold(Input::default(), |input, (name, value)| {
-            input.with(name, *value)
-        })
-    }
-
-    #[test]
-    fn the_list_says_what_each_length_gives() {
-        let sizes = sizes(&[
-            Source::example("primary", 0, (20, 26)),
-            Source::example("cgnat", -5, (15, 21)),
-        ]);
-        assert_eq!(sizes.len(), 7);
-        assert_eq!(sizes[0].usable, 4091);
-        assert_eq!(
-            sizes[3].label,
-            "/23 (primary /23: 512 addresses, 507 usable; cgnat /18: 16,384 addresses, 16,379 usable)"
-        );
-        assert_eq!(super::sizes(&[]), []);
-    }
-
-    #[test]
-    fn the_size_is_that_of_the_chosen_kind() {
-        let of = |by: &str, hosts: &str| {
-            let input = filled(&[
-                ("by", by),
-                ("hosts", hosts),
-                ("prefix_length", "/24"),
-                ("cidr", "10.0.0.0/24"),
-            ]);
-            size(&mut Reader::new(&input))
-        };
-        assert_eq!(of("hosts", "1,000"), Some(Size::Hosts(1000)));
-        assert_eq!(of("prefix_length", ""), Some(Size::PrefixLength(24)));
-        assert_eq!(
-            of("cidr", ""),
-            Some(Size::Cidr("10.0.0.0/24".parse().unwrap()))
-        );
-        assert_eq!(of("default", ""), Some(Size::Default));
-        assert_eq!(of("hosts", "0"), None);
-        assert_eq!(of("hosts", "-1"), None);
-    }
-
-    #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
-        let long = "x".repeat(1001);
-        let input = filled(&[
-            ("vpc", "v"),
-            ("hosts", "5"),
-            ("name", "a/b"),
-            ("labels", "oops"),
-            ("exclude_cidrs", "nothing"),
-            ("description", &long),
-        ]);
-        let mut form = Reader::new(&input);
-        read(&mut form);
-        let names = ["name", "labels", "exclude_cidrs", "description"];
-        let fields = names.map(|name| Field::text(name, "")).to_vec();
-        let fields = fill(fields, &input, &form.problems);
-        assert!(fields.iter().all(|field| field.problem.is_some()));
-        let input = filled(&[("vpc", ""), ("hosts", "")]);
-        let mut form = Reader::new(&input);
-        assert_eq!(read(&mut form), None);
-        let fields = vec![Field::text("vpc", ""), Field::text("size", "")];
-        let fields = fill(fields, &input, &form.problems);
-        assert_eq!(fields[0].problem.as_deref(), Some("A name must not be empty."));
-        assert!(fields[1].problem.is_some());
-    }
-
-    #[test]
-    fn space_comes_from_one_place_only() {
-        let ask = |pairs: &[(&str, &str)]| {
-            let input = filled(pairs);
-            let mut form = Reader::new(&input);
-            read(&mut form);
-            form.problems.is_empty()
-        };
-        let vpc = ("vpc", "v");
-        assert!(ask(&[vpc, ("hosts", "5"), ("pools", "a\nb")]));
-        assert!(ask(&[vpc, ("by", "default"), ("pools", "a")]));
-        assert!(!ask(&[vpc, ("by", "default")]));
-        assert!(!ask(&[vpc, ("hosts", "5"), ("pools", "a"), ("profile", "p")]));
-    }
 }

@@ -1,13 +1,16 @@
 //! Pools. The page of one, with its map, is elsewhere.
 
-use std::collections::BTreeMap;
+mod text;
 
 use ipam_shared::{
-    api::pool::{NewPool, Pool, PoolFilter, PoolPatch, RequiredLabels, Strategy},
-    cidr::{Cidr, Family, RESERVED_ADDRESSES},
+    api::pool::{NewPool, Pool, PoolFilter, PoolPatch, Strategy},
+    cidr::{Cidr, RESERVED_ADDRESSES},
     ids::PoolId,
 };
 
+use self::text::{
+    cooldown, cut, family, read_cooldown, read_required, read_strategy, required_text, strategy,
+};
 use super::{Editable, Noun, Row, changed, vrf_field, wanted, wanted_label};
 use crate::{
     db::{self, Connection},
@@ -15,7 +18,7 @@ use crate::{
     error::{Error, Result},
     pages::{
         Section,
-        duration::{in_words, seconds},
+        duration::in_words,
         form::{Field, Input, Reader},
         labels_text,
         shown::{Fact, Shown},
@@ -41,14 +44,23 @@ impl Editable for Pool {
             Fact::new("Parent", parent(self)),
             Fact::new("Ranges", Shown::cidrs(&self.ranges)),
             Fact::new("Largest block", Shown::text(length(self.min_prefix_length))),
-            Fact::new("Smallest block", Shown::text(length(self.max_prefix_length))),
-            Fact::new("Usual block", Shown::maybe(self.default_prefix_length.map(length))),
+            Fact::new(
+                "Smallest block",
+                Shown::text(length(self.max_prefix_length)),
+            ),
+            Fact::new(
+                "Usual block",
+                Shown::maybe(self.default_prefix_length.map(length)),
+            ),
             Fact::new(
                 "Reserved addresses",
                 Shown::text(format!("{} of each block", self.reserved_addresses)),
             ),
             Fact::new("Strategy", Shown::text(strategy(self.strategy))),
-            Fact::new("Cooldown", Shown::text(cooldown(self.release_cooldown_seconds))),
+            Fact::new(
+                "Cooldown",
+                Shown::text(cooldown(self.release_cooldown_seconds)),
+            ),
             Fact::new(
                 "Required labels",
                 Shown::lines(required_text(&self.required_labels).lines()),
@@ -78,9 +90,10 @@ impl Editable for Pool {
             "One network per line, such as 10.0.0.0/16. One that is missing here is removed if nothing is in it.",
         ));
         if this.is_none_or(|pool| pool.parent.is_some()) {
-            fields.push(Field::text("cut", "More ranges from the parent").hint(
-                "Prefix lengths, such as 20, 22: cut wherever the parent has room.",
-            ));
+            fields.push(
+                Field::text("cut", "More ranges from the parent")
+                    .hint("Prefix lengths, such as 20, 22: cut wherever the parent has room."),
+            );
         }
         fields.extend([
             Field::number("min_prefix_length", "Largest block")
@@ -197,7 +210,9 @@ impl Editable for Pool {
     fn loses(&self) -> Vec<String> {
         vec![match &self.parent {
             Some(parent) => {
-                format!("Nothing is in it. Its ranges go back to the pool \"{parent}\" that they were cut from.")
+                format!(
+                    "Nothing is in it. Its ranges go back to the pool \"{parent}\" that they were cut from."
+                )
             }
             None => "Nothing is in it. Its ranges belong to no pool afterwards.".to_owned(),
         }]
@@ -239,7 +254,9 @@ impl Noun for Pool {
         let after = wanted(search, "after")?;
         let after = after.as_deref().map(|place| {
             place.split_once('/').ok_or_else(|| {
-                Error::Invalid("the address of this page is incomplete; begin at the first page".into())
+                Error::Invalid(
+                    "the address of this page is incomplete; begin at the first page".into(),
+                )
             })
         });
         let found = db::pool::list(db, &filter, label, after.transpose()?, limit).await?;
@@ -286,7 +303,9 @@ impl Noun for Pool {
             min_prefix_length: form.number("min_prefix_length").unwrap_or_default(),
             max_prefix_length: form.number("max_prefix_length"),
             default_prefix_length: form.number("default_prefix_length"),
-            reserved_addresses: form.number("reserved_addresses").unwrap_or(RESERVED_ADDRESSES),
+            reserved_addresses: form
+                .number("reserved_addresses")
+                .unwrap_or(RESERVED_ADDRESSES),
             strategy: read_strategy(form),
             release_cooldown_seconds: read_cooldown(form),
             labels: form.labels("labels"),
@@ -309,115 +328,10 @@ fn parent(pool: &Pool) -> Shown {
     }
 }
 
-fn strategy(strategy: Strategy) -> &'static str {
-    match strategy {
-        Strategy::BestFit => "best fit: the smallest free block that is large enough",
-        Strategy::FirstFit => "first fit: the lowest address",
-        Strategy::LastFit => "last fit: the highest address",
-        Strategy::Sparse => "sparse: room to grow beside each block",
-    }
-}
-
-fn read_strategy(form: &mut Reader<'_>) -> Strategy {
-    let chosen = form.input.get("strategy");
-    if chosen.is_empty() {
-        return Strategy::default();
-    }
-    let found = Strategy::ALL.into_iter().find(|it| it.as_str() == chosen);
-    found.unwrap_or_else(|| {
-        form.wrong("strategy", "choose one of these strategies");
-        Strategy::default()
-    })
-}
-
-fn family(form: &mut Reader<'_>) -> Option<Family> {
-    match form.input.get("family") {
-        "" => None,
-        "ipv4" => Some(Family::Ipv4),
-        "ipv6" => Some(Family::Ipv6),
-        _ => {
-            form.wrong("family", "choose IPv4 or IPv6");
-            None
-        }
-    }
-}
-
-/// Prefix lengths of ranges to be cut from the parent.
-fn cut(form: &mut Reader<'_>) -> Vec<u8> {
-    let text = form.input.get("cut");
-    let words = text.split([',', ' ', '\n']).map(str::trim);
-    let lengths = words
-        .filter(|word| !word.is_empty())
-        .map(|word| word.trim_start_matches('/').parse());
-    lengths.collect::<Result<_, _>>().unwrap_or_else(|_| {
-        form.wrong("cut", "write prefix lengths with commas between them, such as 20, 22");
-        Vec::new()
-    })
-}
-
-fn cooldown(seconds: u32) -> String {
-    match seconds {
-        0 => "none: released blocks are free at once".to_owned(),
-        _ => in_words(seconds.into()),
-    }
-}
-
-fn read_cooldown(form: &mut Reader<'_>) -> u32 {
-    match form.input.get("cooldown") {
-        "" => 0,
-        text => match seconds(text).map(u32::try_from) {
-            Some(Ok(seconds)) => seconds,
-            _ => {
-                form.wrong("cooldown", "write a time such as 30m, 12h or 7d, or a number of seconds");
-                0
-            }
-        },
-    }
-}
-
-/// Required labels: a line per key.
-fn required_text(required: &RequiredLabels) -> String {
-    let lines: Vec<_> = required
-        .iter()
-        .map(|(key, values)| match values.as_slice() {
-            [] => key.clone(),
-            values => format!("{key}={}", values.join(",")),
-        })
-        .collect();
-    lines.join("\n")
-}
-
-fn read_required(form: &mut Reader<'_>) -> RequiredLabels {
-    let mut required = BTreeMap::new();
-    for line in form.lines("required_labels").collect::<Vec<_>>() {
-        let (key, values) = line.split_once('=').unwrap_or((line, ""));
-        let values = values.split(',').map(str::trim);
-        let values = values.filter(|value| !value.is_empty()).map(str::to_owned);
-        let key = key.trim().to_owned();
-        if required.insert(key.clone(), values.collect()).is_some() {
-            form.wrong("required_labels", format!("the key {key} is there twice"));
-        }
-    }
-    required
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pages::nouns::filled;
-
-    #[test]
-    fn required_labels_are_read_as_they_are_written() {
-        let input = filled(&[("required_labels", " env = dev, prod \n\nteam\r\n")]);
-        let mut form = Reader::new(&input);
-        let required = read_required(&mut form);
-        assert_eq!(required_text(&required), "env=dev,prod\nteam");
-        assert!(form.problems.is_empty());
-        let input = filled(&[("required_labels", "a\na=1")]);
-        let mut form = Reader::new(&input);
-        read_required(&mut form);
-        assert!(!form.problems.is_empty());
-    }
 
     #[test]
     fn every_mistake_is_found_in_one_go() {
