@@ -10,7 +10,7 @@ mod visitor;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use http::header;
+use http::{Request, header};
 use ipam_server::{
     app::App,
     auth::Auth,

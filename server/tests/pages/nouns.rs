@@ -307,7 +307,7 @@ async fn every_noun_is_made_changed_and_deleted() {
         let back = press(&visitor, &new, &preview, "change").await;
         assert_eq!(back.status, 200);
         for (_, value) in case.new {
-            back.shows(&[&value.replace("\r\n", "\n")]);
+            back.shows(&[value.lines().next().unwrap()]);
         }
 
         // Confirmed twice, it is made once.
@@ -447,7 +447,7 @@ async fn what_is_in_use_can_not_be_deleted_and_that_is_said_before() {
         .await
         .unwrap();
     let page = visitor.get(&path).await;
-    page.shows(&["1 of its allocation is protected from deletion"]);
+    page.shows(&["1 of its allocations is protected from deletion"]);
     page.does_not_show("value=\"confirm\"");
     let fields = [
         ("revision", page.input("revision")),
@@ -901,4 +901,117 @@ async fn space_is_asked_for_in_every_way_that_the_api_has() {
         }
     }
     assert_eq!(visitor.count("allocation").await, 0);
+}
+
+#[tokio::test]
+async fn forms_that_arrive_together_make_one_thing() {
+    let visitor = Visitor::signed_in().await;
+    for case in &CASES {
+        let new = format!("{}/new", case.path);
+        let before = visitor.count(case.table).await;
+        let fields = pressing(case.new, "confirm");
+        let replies = futures::future::join_all((0..6).map(|_| visitor.post(&new, &fields))).await;
+        for reply in replies {
+            assert!(matches!(reply.status, 200 | 303), "{new}: {}", reply.text);
+        }
+        assert_eq!(visitor.count(case.table).await, before + 1, "{new}");
+        // Of several who change it, one does.
+        let page = made(&visitor, case).await;
+        let edit = format!("{page}/edit");
+        let revision = visitor.get(&edit).await.input("revision");
+        let mut fields = pressing(case.change, "confirm");
+        fields.push(("revision", &revision));
+        let replies = futures::future::join_all((0..4).map(|_| visitor.post(&edit, &fields))).await;
+        let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
+        assert_eq!(
+            statuses.iter().filter(|status| **status == 303).count(),
+            1,
+            "{edit}: {statuses:?}"
+        );
+        assert!(
+            statuses.iter().all(|status| [303, 412].contains(status)),
+            "{statuses:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_was_faster_between_the_preview_and_its_confirmation_is_named() {
+    let visitor = Visitor::signed_in().await;
+    let new = "/ui/reservations/new";
+    let fields = [("cidr", "10.0.0.0/24"), ("reason", "mine")];
+    let preview = visitor.post(new, &pressing(&fields, "preview")).await;
+    preview.shows(&[
+        "taken out of the pool &#34;primary&#34;",
+        "Create reservation</button>",
+    ]);
+    visitor
+        .allocate(&[("vpc", "prod"), ("name", "eks"), ("hosts", "500")])
+        .await;
+    let reply = press(&visitor, new, &preview, "confirm").await;
+    assert_eq!(reply.status, 422, "{}", reply.text);
+    reply.shows(&[
+        "cidr-problem",
+        "prod/eks",
+        "value=\"10.0.0.0/24\"",
+        ">\nmine</textarea>",
+    ]);
+    assert_eq!(visitor.count("reservation").await, 0);
+    // The same of a deletion: what was empty is in use by now.
+    let fields = [("name", "lab"), ("ranges", "192.168.0.0/20")];
+    visitor
+        .post("/ui/pools/new", &pressing(&fields, "confirm"))
+        .await;
+    let delete = format!("{}/delete", visitor.pool_path("lab").await);
+    let confirmation = visitor.get(&delete).await;
+    visitor
+        .allocate(&[
+            ("vpc", "prod"),
+            ("name", "lab"),
+            ("hosts", "5"),
+            ("pools", "lab"),
+        ])
+        .await;
+    let reply = press(&visitor, &delete, &confirmation, "confirm").await;
+    assert_eq!(reply.status, 409, "{}", reply.text);
+    reply.shows(&["prod/lab"]);
+    reply.does_not_show("value=\"confirm\"");
+}
+
+#[tokio::test]
+async fn who_may_only_plan_sees_what_a_request_would_get() {
+    let visitor = Visitor::signed_in().await;
+    let new = [("name", "planner"), ("roles", "planner")];
+    let reply = visitor
+        .post("/ui/tokens/new", &pressing(&new, "confirm"))
+        .await;
+    let start = reply.text.find("tabindex=\"0\">").unwrap() + 13;
+    let secret = reply.text[start..].split('<').next().unwrap().to_owned();
+    let mut planner = Visitor {
+        app: visitor.app.clone(),
+        pool: visitor.pool.clone(),
+        cookie: None,
+        _database: None,
+    };
+    let signed_in = planner.post_raw("/ui/sign-in", &[("key", &secret)]).await;
+    let cookie = signed_in.header("set-cookie").to_owned();
+    planner.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
+    let fields = [("vpc", "prod"), ("hosts", "500")];
+    let path = "/ui/allocations/new";
+    let preview = planner.post(path, &pressing(&fields, "preview")).await;
+    preview.shows(&["10.0.0.0/23", "100.64.0.0/18"]);
+    preview.does_not_show("value=\"confirm\"");
+    let refused = planner.post(path, &pressing(&fields, "confirm")).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(visitor.count("allocation").await, 0);
+    let page = visitor.allocate(&[("vpc", "prod"), ("hosts", "500")]).await;
+    let shown = planner.get(&page).await;
+    shown.shows(&["10.0.0.0/23"]);
+    for link in ["Release…", "/edit"] {
+        shown.does_not_show(link);
+    }
+    planner
+        .get("/ui/allocations")
+        .await
+        .shows(&["New allocation"]);
 }

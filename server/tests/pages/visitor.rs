@@ -3,7 +3,7 @@
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, Response, header};
 use http_body_util::BodyExt as _;
-use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
+use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router, secret::Peppers};
 use ipam_testing::TestDatabase;
 use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
 use tower::ServiceExt as _;
@@ -99,7 +99,9 @@ impl Visitor {
         let pool = PgPoolOptions::new()
             .max_connections(4)
             .connect_lazy_with(server_role::of(&database).await);
-        let app = router(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
+        let peppers = Peppers::parse("a pepper that only these tests know").unwrap();
+        let ipam = Ipam::new(pool.clone()).with_peppers(peppers);
+        let app = router(App::new(ipam, Auth::new(KEY)));
         Self {
             app,
             pool,

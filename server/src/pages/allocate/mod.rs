@@ -117,8 +117,9 @@ pub(super) async fn submit(
         Ok(outcome) if is_dry => {
             let mut db = ipam.read().await?;
             let shell = Shell::of(&mut db, &signed_in, Section::Allocations).await?;
-            let (allocation, is_new) = (&outcome.allocation, outcome.created);
-            Ok(page(&preview(shell, &input, allocation, is_new)))
+            // Nothing is created by a dry run; what exists was made by another request.
+            let is_new = outcome.request_id == signed_in.caller.request_id;
+            Ok(page(&preview(shell, &input, &outcome.allocation, is_new)))
         }
         Ok(outcome) => {
             let notice = if outcome.created {

@@ -170,12 +170,16 @@ impl<T: Editable> Form<'_, T> {
                     0,
                     format!(
                         "This {word} exists already: you made it before by the same request, and nobody has confirmed it \
-                         since. No second one is made; labels and description become those of this form."
+                         since. No second one is made; its labels and texts become those of this form."
                     ),
                 );
+                if after.secret().is_some() {
+                    sentences
+                        .push("The secret that it has now is no longer valid then.".to_owned());
+                }
                 button = Some("Take it over".to_owned());
                 (
-                    format!("{word} ").to_string(),
+                    format!("{word} "),
                     after.called(),
                     " exists already".to_owned(),
                 )

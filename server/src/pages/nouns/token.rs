@@ -156,11 +156,7 @@ impl Editable for Token {
 
     fn remarks(before: Option<&Self>, after: &Self) -> Vec<String> {
         let Some(before) = before else {
-            return vec![
-                "Its secret is shown on the next page, once. If it has a token of this name already, the secret before is no \
-                 longer valid."
-                    .to_owned(),
-            ];
+            return vec!["Its secret is shown on the next page, once.".to_owned()];
         };
         let mut remarks = Vec::new();
         if after.secret.is_some() {

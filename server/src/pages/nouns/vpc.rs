@@ -124,13 +124,9 @@ impl Editable for Vpc {
         let ahead = db::cooldown::ahead(&mut db, self.id, None).await?;
         let protected = db::vpc::protected(&mut db, self.id).await?;
         if protected > 0 {
-            let are = if protected == 1 {
-                "allocation is"
-            } else {
-                "allocations are"
-            };
+            let are = if protected == 1 { "is" } else { "are" };
             outlook.refusal = Some(format!(
-                "{protected} of its {are} protected from deletion, so it can't be deleted. Switch the protection off first."
+                "{protected} of its allocations {are} protected from deletion, so it can't be deleted. Switch the protection off first."
             ));
         }
         outlook.sentences = vec![match self.allocations {
