@@ -350,7 +350,7 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
     stage.open("/").await;
     let pools = stage
         .browser
-        .evaluate("[...document.querySelectorAll('a[href^=\"/ui/pools/\"]')].map((a) => a.getAttribute('href'))")
+        .evaluate("[...document.querySelectorAll('main a[href^=\"/ui/pools/\"]')].map((a) => a.getAttribute('href'))")
         .await;
     let mut pages = vec![
         "/".to_owned(),
@@ -359,16 +359,29 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
         "/ui/allocations/new".to_owned(),
         format!("{allocation}?notice=allocated"),
         format!("{allocation}/release"),
-        "/ui/vpcs".to_owned(),
+        format!("{allocation}/edit"),
+        delete.replace("/delete", ""),
+        delete.replace("/delete", "/edit"),
         delete,
     ];
-    pages.extend(
-        pools
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|pool| pool.as_str().unwrap().to_owned()),
-    );
+    for noun in [
+        "vrfs",
+        "pools",
+        "profiles",
+        "reservations",
+        "vpcs",
+        "tokens",
+    ] {
+        pages.push(format!("/ui/{noun}"));
+        pages.push(format!("/ui/{noun}/new"));
+    }
+    let pools = pools.as_array().unwrap();
+    let pools = pools.iter().map(|pool| pool.as_str().unwrap().to_owned());
+    for pool in pools {
+        pages.push(format!("{pool}/edit"));
+        pages.push(format!("{pool}/delete"));
+        pages.push(pool);
+    }
     pages
 }
 
@@ -391,7 +404,7 @@ async fn pages_fit_and_can_be_read_on_every_screen() {
     stage.open("/").await;
     assert_eq!(stage.browser.evaluate(INSPECT).await, json!([]), "empty");
     let pages = fill_with_something(&mut stage).await;
-    assert_eq!(pages.len(), 11);
+    assert_eq!(pages.len(), 31);
     for path in &pages {
         stage.open(path).await;
         for look in looks.clone() {

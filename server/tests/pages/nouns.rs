@@ -516,8 +516,8 @@ async fn refusals_of_the_domain_are_shown_at_their_field() {
                 ("roles", "reader"),
                 ("limit_pools", "nothing"),
             ],
-            "class=\"problem\"",
-            "limits.pools",
+            "limit_pools-problem",
+            "there is none that is called &#34;nothing&#34;",
         ),
         (
             "/ui/tokens/new",
@@ -981,21 +981,7 @@ async fn who_was_faster_between_the_preview_and_its_confirmation_is_named() {
 #[tokio::test]
 async fn who_may_only_plan_sees_what_a_request_would_get() {
     let visitor = Visitor::signed_in().await;
-    let new = [("name", "planner"), ("roles", "planner")];
-    let reply = visitor
-        .post("/ui/tokens/new", &pressing(&new, "confirm"))
-        .await;
-    let start = reply.text.find("tabindex=\"0\">").unwrap() + 13;
-    let secret = reply.text[start..].split('<').next().unwrap().to_owned();
-    let mut planner = Visitor {
-        app: visitor.app.clone(),
-        pool: visitor.pool.clone(),
-        cookie: None,
-        _database: None,
-    };
-    let signed_in = planner.post_raw("/ui/sign-in", &[("key", &secret)]).await;
-    let cookie = signed_in.header("set-cookie").to_owned();
-    planner.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
+    let planner = signed_in_as(&visitor, &[("name", "planner"), ("roles", "planner")]).await;
     let fields = [("vpc", "prod"), ("hosts", "500")];
     let path = "/ui/allocations/new";
     let preview = planner.post(path, &pressing(&fields, "preview")).await;
@@ -1014,4 +1000,70 @@ async fn who_may_only_plan_sees_what_a_request_would_get() {
         .get("/ui/allocations")
         .await
         .shows(&["New allocation"]);
+}
+
+/// Somebody who is signed in with a new token.
+async fn signed_in_as(visitor: &Visitor, new: &[(&str, &str)]) -> Visitor {
+    let mut fields = new.to_vec();
+    fields.push(("action", "confirm"));
+    let reply = visitor.post("/ui/tokens/new", &fields).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let start = reply.text.find("tabindex=\"0\">").unwrap() + 13;
+    let secret = reply.text[start..].split('<').next().unwrap();
+    let mut other = Visitor {
+        app: visitor.app.clone(),
+        pool: visitor.pool.clone(),
+        cookie: None,
+        _database: None,
+    };
+    let reply = other.post_raw("/ui/sign-in", &[("key", secret)]).await;
+    let cookie = reply.header("set-cookie");
+    other.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
+    other
+}
+
+#[tokio::test]
+async fn what_limits_rule_out_is_not_offered_and_is_refused() {
+    let visitor = Visitor::signed_in().await;
+    let limited = [
+        ("name", "limited"),
+        ("roles", "operator"),
+        ("limit_pools", "default/primary"),
+    ];
+    let limited = signed_in_as(&visitor, &limited).await;
+    let pools = limited.get("/ui/pools").await;
+    pools.shows(&["primary", "/edit\"", "/delete\""]);
+    for hidden in ["cgnat", "New pool"] {
+        pools.does_not_show(hidden);
+    }
+    for (path, offered) in [
+        ("/ui/vrfs", "New VRF"),
+        ("/ui/profiles", "New profile"),
+        ("/ui/reservations", "New reservation"),
+        ("/ui/vpcs", "New VPC"),
+    ] {
+        limited.get(path).await.does_not_show(offered);
+    }
+    for case in CASES.iter().filter(|case| case.table != "token") {
+        let before = visitor.count("event").await;
+        for action in ["preview", "confirm"] {
+            let new = format!("{}/new", case.path);
+            let reply = limited.post(&new, &pressing(case.new, action)).await;
+            assert_eq!(reply.status, 403, "{new}: {}", reply.text);
+        }
+        assert_eq!(visitor.count("event").await, before, "{}", case.path);
+    }
+    // A pool that it does not see is not there.
+    let path = visitor.pool_path("cgnat").await;
+    for page in ["edit", "delete"] {
+        assert_eq!(limited.get(&format!("{path}/{page}")).await.status, 404);
+    }
+    let path = visitor.pool_path("primary").await;
+    let fields = [
+        ("name", "primary"),
+        ("ranges", "10.0.0.0/16"),
+        ("description", "changed by a limited token"),
+    ];
+    let reply = limited.change(&path, &fields).await;
+    assert_eq!(reply.status, 303, "{}", reply.text);
 }

@@ -126,7 +126,7 @@ impl<T: Editable> Form<'_, T> {
         let field = match &error {
             Error::NameTaken { .. } | Error::Claimed { .. } => name,
             Error::Overlap { .. } | Error::Exhausted(_) | Error::InUse { .. } => space,
-            Error::Invalid(_) => "",
+            Error::Invalid(refusal) => T::blames(refusal),
             // Something that was named does not exist; the thing itself was found before.
             Error::NotFound(_) => "",
             _ => return Err(error.into()),

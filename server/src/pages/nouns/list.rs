@@ -18,7 +18,6 @@ use crate::{
         session::SignedIn,
         shown::Shown,
     },
-    rights::Right,
 };
 
 /// Things on a page of a list.
@@ -58,6 +57,7 @@ struct ListPage {
     many: &'static str,
     about: &'static str,
     word: &'static str,
+    may_make: bool,
     may_change: bool,
     fields: Vec<Field>,
     columns: &'static [(&'static str, bool)],
@@ -106,7 +106,8 @@ pub(super) async fn list<T: Noun>(
         many: T::MANY,
         about: T::ABOUT,
         word: T::NOUN.word(),
-        may_change: shell.may(Right::to_change(T::NOUN)),
+        may_make: T::may_make(&shell.rights),
+        may_change: T::may_change(&shell.rights),
         columns: T::COLUMNS,
         filtered: !query.is_empty(),
         continued: !search.get("after").is_empty(),

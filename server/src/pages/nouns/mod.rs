@@ -45,7 +45,7 @@ use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam, named::Named},
     error::{Error, Result},
-    rights::Right,
+    rights::{Right, Rights},
 };
 
 /// Every page of every noun; the page of one pool, with its map, is elsewhere.
@@ -97,6 +97,16 @@ pub(super) trait Editable: Named + Sync {
 
     /// What people call it.
     fn called(&self) -> String;
+
+    /// Whether somebody may change and delete some of them at all. It decides what is offered.
+    fn may_change(rights: &Rights) -> bool {
+        rights.may(Right::to_change(Self::NOUN))
+    }
+
+    /// The field that a refusal with this text is about; empty if that can't be told.
+    fn blames(_refusal: &str) -> &'static str {
+        ""
+    }
 
     /// What was asked for: what a form sets.
     fn facts(&self) -> Vec<Fact>;
@@ -167,6 +177,11 @@ pub(super) trait Noun: Editable {
     const COLUMNS: &'static [(&'static str, bool)];
     /// A checked form that makes one.
     type New: Send;
+
+    /// Whether somebody may make one.
+    fn may_make(rights: &Rights) -> bool {
+        Self::may_change(rights)
+    }
 
     /// What can be looked for.
     fn filters() -> Vec<Field> {
@@ -286,7 +301,7 @@ async fn show<T: Noun>(
         word: T::NOUN.word(),
         id: thing.uuid().to_string(),
         called: thing.called(),
-        may_change: shell.may(Right::to_change(T::NOUN)),
+        may_change: T::may_change(&shell.rights),
         facts: thing.facts(),
         shell,
         state,
@@ -324,6 +339,11 @@ async fn vrf_field(db: &mut Connection) -> Result<Field> {
     Ok(Field::text("vrf", "VRF")
         .suggesting(vrfs(db).await?)
         .hint("The address space that it is in; default if nothing is filled in. It stays there."))
+}
+
+/// Whether a caller is not limited to pools: what is about a whole VRF needs that.
+fn of_whole_vrfs(rights: &Rights) -> bool {
+    rights.scope().is_none_or(|scope| scope.pools.is_none())
 }
 
 /// A value that a form sets to something else.

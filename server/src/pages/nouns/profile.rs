@@ -16,6 +16,7 @@ use crate::{
         query_value,
         shown::{Fact, Shown},
     },
+    rights::{Right, Rights},
 };
 
 /// The columns of the members: name, label, and whether it is a number.
@@ -33,6 +34,10 @@ impl Editable for Profile {
     const MANY: &'static str = "Profiles";
     const FIELDS: (&'static str, &'static str) = ("name", "members");
     type Patch = ProfilePatch;
+
+    fn may_change(rights: &Rights) -> bool {
+        rights.may(Right::Operate) && rights.scope().is_none()
+    }
 
     fn called(&self) -> String {
         self.name.to_string()

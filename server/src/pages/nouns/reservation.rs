@@ -5,7 +5,9 @@ use ipam_shared::{
     ids::ReservationId,
 };
 
-use super::{Editable, Noun, Row, after, changed, vrf_field, wanted, wanted_as, wanted_label};
+use super::{
+    Editable, Noun, Row, after, changed, of_whole_vrfs, vrf_field, wanted, wanted_as, wanted_label,
+};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -16,6 +18,7 @@ use crate::{
         labels_text,
         shown::{Fact, Shown},
     },
+    rights::{Right, Rights},
 };
 
 impl Editable for Reservation {
@@ -24,6 +27,10 @@ impl Editable for Reservation {
     const MANY: &'static str = "Reservations";
     const FIELDS: (&'static str, &'static str) = ("cidr", "cidr");
     type Patch = ReservationPatch;
+
+    fn may_change(rights: &Rights) -> bool {
+        rights.may(Right::Operate) && of_whole_vrfs(rights)
+    }
 
     fn called(&self) -> String {
         self.cidr.to_string()

@@ -36,6 +36,17 @@ impl Editable for Token {
         self.name.to_string()
     }
 
+    fn blames(refusal: &str) -> &'static str {
+        let limits = [
+            ("limits.vrfs", "limit_vrfs"),
+            ("limits.pools", "limit_pools"),
+            ("limits.profiles", "limit_profiles"),
+            ("limits.vpcs", "limit_vpcs"),
+        ];
+        let found = limits.iter().find(|(limit, _)| refusal.starts_with(limit));
+        found.map_or("", |(_, field)| field)
+    }
+
     fn facts(&self) -> Vec<Fact> {
         let mut facts = vec![
             Fact::new("Name", Shown::text(&self.name)),

@@ -5,7 +5,7 @@ use ipam_shared::{
     ids::VrfId,
 };
 
-use super::{Editable, Noun, Row, after, changed, wanted};
+use super::{Editable, Noun, Row, after, changed, of_whole_vrfs, wanted};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -16,6 +16,7 @@ use crate::{
         labels_text, query_value,
         shown::{Fact, Shown},
     },
+    rights::{Right, Rights},
 };
 
 impl Editable for Vrf {
@@ -23,6 +24,10 @@ impl Editable for Vrf {
     const SECTION: Section = Section::Vrfs;
     const MANY: &'static str = "VRFs";
     type Patch = VrfPatch;
+
+    fn may_change(rights: &Rights) -> bool {
+        rights.may(Right::Operate) && of_whole_vrfs(rights)
+    }
 
     fn called(&self) -> String {
         self.name.to_string()

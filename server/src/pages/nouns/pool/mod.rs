@@ -11,7 +11,7 @@ use ipam_shared::{
 use self::text::{
     cooldown, cut, family, read_cooldown, read_required, read_strategy, required_text, strategy,
 };
-use super::{Editable, Noun, Row, changed, vrf_field, wanted, wanted_label};
+use super::{Editable, Noun, Row, changed, of_whole_vrfs, vrf_field, wanted, wanted_label};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -23,6 +23,7 @@ use crate::{
         labels_text,
         shown::{Fact, Shown},
     },
+    rights::{Right, Rights},
 };
 
 impl Editable for Pool {
@@ -231,6 +232,10 @@ impl Noun for Pool {
         ("Labels", false),
     ];
     type New = NewPool;
+
+    fn may_make(rights: &Rights) -> bool {
+        rights.may(Right::Operate) && of_whole_vrfs(rights)
+    }
 
     fn filters() -> Vec<Field> {
         vec![
