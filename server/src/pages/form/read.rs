@@ -111,7 +111,13 @@ impl<'a> Reader<'a> {
         let lines: Vec<_> = self.lines(field).collect();
         let parsed = lines
             .into_iter()
-            .map(|line| line.parse().map_err(|error| format!("{line}: {error}")))
+            .map(|line| {
+                line.parse()
+                    .map_err(|error: T::Err| match error.to_string() {
+                        text if text.contains(line) => text,
+                        text => format!("{line}: {text}"),
+                    })
+            })
             .collect::<Result<_, String>>();
         self.noted(field, parsed).unwrap_or_default()
     }

@@ -87,9 +87,12 @@ impl Editable for Pool {
                 ),
             ]);
         }
-        fields.push(Field::lines("ranges", "Ranges").hint(
-            "One network per line, such as 10.0.0.0/16. One that is missing here is removed if nothing is in it.",
-        ));
+        fields.push(Field::lines("ranges", "Ranges").hint(match this {
+            None => "One network per line, such as 10.0.0.0/16.",
+            Some(_) => {
+                "One network per line. One that is missing here is removed if nothing is in it."
+            }
+        }));
         if this.is_none_or(|pool| pool.parent.is_some()) {
             fields.push(
                 Field::text("cut", "More ranges from the parent")
