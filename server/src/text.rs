@@ -1,6 +1,6 @@
 //! How numbers and moments are written for people, on the command line and on pages.
 
-use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A whole number with a comma between thousands, as in 16,379.
 pub fn thousands(number: impl Into<u128>) -> String {
@@ -59,35 +59,6 @@ pub fn share(part: f64) -> String {
     }
 }
 
-/// A length of time, in the largest unit of which it has at least one: `3 days`.
-pub fn lasting(time: Duration) -> String {
-    let seconds = time.whole_seconds().max(0);
-    let units = [
-        (365 * 86_400, "year"),
-        (30 * 86_400, "month"),
-        (86_400, "day"),
-        (3600, "hour"),
-        (60, "minute"),
-        (1, "second"),
-    ];
-    let (length, unit) = units
-        .into_iter()
-        .find(|(length, _)| seconds >= *length)
-        .unwrap_or((1, "second"));
-    let number = seconds / length;
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {unit}{plural}")
-}
-
-/// How long ago something was.
-pub fn ago(time: Duration) -> String {
-    if time < Duration::seconds(10) {
-        "just now".to_owned()
-    } else {
-        format!("{} ago", lasting(time))
-    }
-}
-
 /// A moment to the second, as in 2026-11-25T02:30:00Z.
 pub fn moment(at: OffsetDateTime) -> String {
     let at = at.replace_nanosecond(0).unwrap_or(at);
@@ -125,23 +96,5 @@ mod tests {
         assert_eq!(texts, ["0%", "<0.1%", "25.0%", ">99.9%", "100%"]);
         let texts = [0.0, 0.000_01, 0.254, 0.9999, 1.0].map(share);
         assert_eq!(texts, ["0%", "<1%", "25%", ">99%", "100%"]);
-    }
-
-    #[test]
-    fn times_are_told_in_one_unit() {
-        let texts = [0, 9, 59, 60, 7200, 86_400, 40 * 86_400, 800 * 86_400]
-            .map(|seconds| ago(Duration::seconds(seconds)));
-        let expected = [
-            "just now",
-            "just now",
-            "59 seconds ago",
-            "1 minute ago",
-            "2 hours ago",
-            "1 day ago",
-            "1 month ago",
-            "2 years ago",
-        ];
-        assert_eq!(texts, expected);
-        assert_eq!(lasting(Duration::seconds(90)), "1 minute");
     }
 }

@@ -41,6 +41,26 @@ impl Quotas {
     }
 }
 
+/// A pool with its addresses as people write them, `POOL=ADDRESSES`: digits, or a power of two as they are shown.
+///
+/// # Errors
+/// When it is not written like that; the text says how.
+pub fn quota(text: &str) -> Result<(String, u128), String> {
+    let (pool, number) = text
+        .rsplit_once('=')
+        .ok_or("write POOL=ADDRESSES, such as default/primary=4096")?;
+    let addresses = match number.strip_prefix("2^") {
+        Some(exponent) => (exponent.parse().ok()).and_then(|exponent| 1_u128.checked_shl(exponent)),
+        None => number.parse().ok(),
+    };
+    match addresses {
+        Some(addresses) => Ok((pool.to_owned(), addresses)),
+        None => Err(format!(
+            "{number:?} is no number of addresses, such as 4096 or 2^72"
+        )),
+    }
+}
+
 impl<'de> Deserialize<'de> for Quotas {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Pairs)

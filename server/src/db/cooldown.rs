@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use ipam_shared::{cidr::Cidr, ids::PoolId};
+use ipam_shared::{
+    cidr::Cidr,
+    ids::{AllocationId, PoolId, VpcId},
+};
 use sqlx::{
     query,
     types::{Json, ipnet::IpNet},
@@ -146,4 +149,44 @@ fn columns(places: &[Place]) -> (Vec<RangeId>, Vec<IpNet>) {
         places.iter().map(|place| place.range).collect(),
         convert::nets(places.iter().map(|place| place.cidr)),
     )
+}
+
+/// What becomes of the blocks that are in one pool, when they are released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// The name of the pool.
+    pub pool: String,
+    /// For how many seconds it keeps them out of circulation; 0 if they are free at once.
+    pub seconds: u32,
+    /// How many there are.
+    pub blocks: u64,
+}
+
+/// What becomes of the blocks of a VPC, or of one of its allocations, when that is released; by pool.
+pub async fn ahead(
+    db: &mut Connection,
+    vpc: VpcId,
+    allocation: Option<AllocationId>,
+) -> Result<Vec<Ahead>> {
+    query!(
+        r#"select pool.name, release_cooldown_seconds, count(*) as "blocks!"
+        from allocation join block using (allocation_id) join pool_range using (range_id) join pool using (pool_id)
+        where allocation.vpc_id = $1 and ($2::uuid is null or allocation_id = $2)
+        group by pool_id, pool.name, release_cooldown_seconds order by pool.name, pool_id"#,
+        vpc.0,
+        allocation.map(|id| id.0)
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(Ahead {
+            pool: row.name,
+            seconds: convert::count(i64::from(row.release_cooldown_seconds))?
+                .try_into()
+                .unwrap_or(u32::MAX),
+            blocks: convert::count(row.blocks)?,
+        })
+    })
+    .collect()
 }

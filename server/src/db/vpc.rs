@@ -225,6 +225,17 @@ pub async fn list(
     }
 }
 
+/// How many of a VPC's allocations are protected from deletion.
+pub async fn protected(db: &mut Connection, id: VpcId) -> Result<i64> {
+    let row = query!(
+        r#"select count(*) as "count!" from allocation where vpc_id = $1 and deletion_protection"#,
+        id.0
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.count)
+}
+
 /// Changes a VPC, which is managed from now on.
 pub async fn update(
     db: &mut Connection,

@@ -31,6 +31,8 @@ pub(super) struct Change {
     pub(super) caller: Caller,
     /// For a limited caller, the last event before it.
     since: i64,
+    /// Whether it is undone instead of committed, see [`Ipam::rehearsing`].
+    is_rehearsal: bool,
 }
 
 /// The result of a completed change.
@@ -56,7 +58,13 @@ impl Ipam {
             if let Some(scope) = &scope {
                 since = covered(&mut db, scope, &locks).await?;
             }
-            let done = act(Change { db, caller, since }).await;
+            let change = Change {
+                db,
+                caller,
+                since,
+                is_rehearsal: ipam.rehearses,
+            };
+            let done = act(change).await;
             match (done, scope) {
                 (Ok(Done(answer)), _) => Ok(answer),
                 (Err(error), Some(_)) => Err(error.without_names()),
@@ -105,6 +113,9 @@ impl Change {
                     noun.word()
                 )));
             }
+        }
+        if self.is_rehearsal {
+            return self.undo(answer).await;
         }
         commit(self.db).await?;
         Ok(Done(answer))

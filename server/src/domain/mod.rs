@@ -57,6 +57,8 @@ pub struct Ipam {
     parts: Arc<Parts>,
     /// What its reads are limited to.
     scope: Option<Arc<Scope>>,
+    /// Whether changes are undone instead of committed.
+    rehearses: bool,
 }
 
 /// What the domain works with.
@@ -135,6 +137,7 @@ impl Ipam {
         Self {
             parts: Arc::new(parts),
             scope: None,
+            rehearses: false,
         }
     }
 
@@ -144,7 +147,28 @@ impl Ipam {
         Self {
             parts: Arc::clone(&self.parts),
             scope: caller.rights.shared_scope(),
+            rehearses: self.rehearses,
         }
+    }
+
+    /// The same, to find out what a change would do: it is made under its locks and by its rules, and undone instead of
+    /// committed, and counted nowhere. Requests for space and imports have dry runs of their own.
+    #[must_use]
+    pub fn rehearsing(&self) -> Self {
+        let parts = Parts {
+            metrics: Arc::default(),
+            ..Parts::clone(&self.parts)
+        };
+        Self {
+            parts: Arc::new(parts),
+            scope: self.scope.clone(),
+            rehearses: true,
+        }
+    }
+
+    /// Whether changes are undone, see [`Self::rehearsing`].
+    pub fn is_rehearsal(&self) -> bool {
+        self.rehearses
     }
 
     /// The same without limits, for what is decided on everything that there is.
@@ -152,6 +176,7 @@ impl Ipam {
         Self {
             parts: Arc::clone(&self.parts),
             scope: None,
+            rehearses: self.rehearses,
         }
     }
 

@@ -52,16 +52,16 @@ pub(super) fn level(part: &f64, _: &dyn Values) -> Result<&'static str> {
     Ok(super::level(*part))
 }
 
-/// How long ago that was, in words.
+/// How far a moment is from now, in words.
 #[askama::filter_fn]
 pub(super) fn ago(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
-    Ok(text::ago(OffsetDateTime::now_utc() - *at))
+    Ok(super::duration::from_now(*at, OffsetDateTime::now_utc()))
 }
 
 /// A number of seconds in words.
 #[askama::filter_fn]
 pub(super) fn seconds(seconds: &u32, _: &dyn Values) -> Result<String> {
-    Ok(text::lasting(time::Duration::seconds((*seconds).into())))
+    Ok(super::duration::in_words((*seconds).into()))
 }
 
 /// A word of the API for people.

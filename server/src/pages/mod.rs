@@ -8,18 +8,23 @@ mod allocate;
 mod allocation;
 mod allocations;
 mod assets;
+mod duration;
 mod error;
+mod events;
 mod filters;
+mod form;
+mod freed;
 mod live;
 mod map;
+mod nouns;
 mod overview;
 mod pool;
 mod search;
 mod session;
 mod shell;
+mod shown;
 mod sign_in;
 mod snippet;
-mod vpcs;
 
 use askama::Template;
 use axum::{
@@ -52,18 +57,7 @@ pub fn routes(app: &App) -> Router<App> {
             get(allocate::form).post(allocate::submit),
         )
         .route("/ui/allocations/{id}", get(allocation::show))
-        .route("/ui/allocations/{id}/vpc", post(allocation::move_to))
-        .route("/ui/allocations/{id}/labels", post(allocation::label))
-        .route("/ui/allocations/{id}/protection", post(allocation::protect))
-        .route(
-            "/ui/allocations/{id}/release",
-            get(allocation::confirm_release).post(allocation::release),
-        )
-        .route("/ui/vpcs", get(vpcs::list))
-        .route(
-            "/ui/vpcs/{id}/delete",
-            get(vpcs::confirm_delete).post(vpcs::delete),
-        )
+        .merge(nouns::routes())
         .route("/ui/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/ui/sign-out", post(sign_in::sign_out))
         .route("/ui/sessions", get(account::show).post(account::end))

@@ -72,12 +72,16 @@ pub(super) enum Section {
     Search,
     Allocations,
     Vpcs,
+    Reservations,
+    Profiles,
+    Vrfs,
+    Tokens,
     Account,
 }
 
 impl Section {
     /// Those in the navigation, below the outline: where each is, what it is called, and what it takes to see it.
-    const RECORDS: [(Self, &'static str, &'static str, Right); 2] = [
+    const RECORDS: [(Self, &'static str, &'static str, Right); 7] = [
         (
             Self::Allocations,
             "/ui/allocations",
@@ -85,6 +89,16 @@ impl Section {
             Right::Read,
         ),
         (Self::Vpcs, "/ui/vpcs", "VPCs", Right::Read),
+        (
+            Self::Reservations,
+            "/ui/reservations",
+            "Reservations",
+            Right::Read,
+        ),
+        (Self::Pools, "/ui/pools", "Pools", Right::Read),
+        (Self::Profiles, "/ui/profiles", "Profiles", Right::Read),
+        (Self::Vrfs, "/ui/vrfs", "VRFs", Right::Read),
+        (Self::Tokens, "/ui/tokens", "Tokens", Right::Administer),
     ];
 }
 
@@ -224,12 +238,13 @@ impl Noted {
             "existing" => {
                 "This allocation already exists: the same request was made before. Nothing new was allocated."
             }
-            "moved" => "Moved to the VPC. The ranges stay the same.",
-            "labelled" => "Saved.",
-            "protected" => "Protected: it can't be released until this is switched off.",
-            "unprotected" => "No longer protected: it can be released now.",
             "released" => "Released.",
-            "vpc-deleted" => "The VPC is deleted, and its allocations are released.",
+            "created" => "Created.",
+            "there-already" => {
+                "It was there already: the same request was made before. No second one was made."
+            }
+            "saved" => "Saved.",
+            "deleted" => "Deleted.",
             _ => return None,
         })
     }

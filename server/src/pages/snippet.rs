@@ -31,6 +31,34 @@ impl Snippets {
 #[derive(Debug)]
 pub(super) struct Server(String);
 
+impl Server {
+    /// How a new key is used: what for, and the lines. They have no secret in them, which would stay in the history of a
+    /// shell.
+    pub(super) fn uses_of_a_key(&self) -> Vec<(&'static str, String)> {
+        let url = &self.0;
+        vec![
+            (
+                "In a shell: asks for the key, and shows who you are",
+                format!(
+                    "read -rs IPAM_API_KEY && export IPAM_API_KEY\nexport IPAM_ENDPOINT={}\nipam whoami",
+                    shell(url)
+                ),
+            ),
+            (
+                "With curl",
+                format!(
+                    "curl -H \"X-API-Key: $IPAM_API_KEY\" {}",
+                    shell(&format!("{url}/api/v1/whoami"))
+                ),
+            ),
+            (
+                "With Terraform, which reads the same variables",
+                "provider \"ipam\" {} # IPAM_ENDPOINT and IPAM_API_KEY".to_owned(),
+            ),
+        ]
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Server {
     type Rejection = Infallible;
 

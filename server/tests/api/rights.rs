@@ -273,15 +273,53 @@ async fn csrf(api: &Api, cookie: &str) -> String {
     at.split('"').next().expect("something").to_owned()
 }
 
+/// The id of something that a page's route is about, new for each, and the form that is sent there.
+async fn target(api: &Api, route: &str) -> (String, &'static str) {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let noun = route.split('/').nth(2).unwrap_or_default();
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let (name, net) = (
+        format!("n{count}"),
+        format!("{}.{}.0/24", count / 256, count % 256),
+    );
+    let new = match noun {
+        "allocations" => json!({"vpc": "v", "hosts": 5}),
+        "pools" => json!({"name": name, "ranges": [format!("11.{net}")]}),
+        "profiles" => json!({"name": name, "members": [{"role": "a", "pool": "primary"}]}),
+        "reservations" => json!({"cidr": format!("12.{net}"), "reason": "because"}),
+        "tokens" => json!({"name": name, "roles": ["reader"]}),
+        "vpcs" | "vrfs" => json!({"name": name}),
+        _ => {
+            return (
+                String::new(),
+                "session=00000000-0000-0000-0000-000000000000",
+            );
+        }
+    };
+    let made = api.post(&format!("/api/v1/{noun}"), &new).await.ok(201);
+    let id = made["id"].as_str().expect("an id").to_owned();
+    let form = match (noun, route.rsplit('/').next()) {
+        ("allocations", Some("new")) => "vpc=w&by=hosts&hosts=5&action=confirm",
+        ("allocations", Some("edit")) => "vpc=x&hosts=5&revision=1&action=confirm",
+        ("pools", Some("new")) => "name=new&ranges=203.0.113.0/24&action=confirm",
+        ("profiles", Some("new")) => "name=new&role-0=a&pool-0=primary&action=confirm",
+        ("reservations", Some("new")) => "cidr=198.51.100.0/24&reason=r&action=confirm",
+        ("reservations", Some("edit")) => "reason=other&revision=1&action=confirm",
+        ("tokens", Some("new")) => "name=new&roles=reader&action=confirm",
+        ("tokens", Some("edit")) => "roles=auditor&revision=1&action=confirm",
+        (_, Some("new")) => "name=new&action=confirm",
+        (_, Some("edit")) => "name=other&revision=1&action=confirm",
+        ("vpcs", _) => "revision=1&allocations=0",
+        _ => "revision=1",
+    };
+    (id, form)
+}
+
 #[tokio::test]
 async fn pages_show_and_do_what_the_policy_says() {
     let api = Api::start().await;
     let keys = keys(&api).await;
     let policy = policy();
-    let pool = api.get("/api/v1/pools").await.ok(200)["items"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
     let mut cells = 0;
     for (role, key) in &keys {
         let Some(cookie) = sign_in(&api, key).await else {
@@ -295,22 +333,8 @@ async fn pages_show_and_do_what_the_policy_says() {
                     && !route.ends_with("/sign-out")
                     && *route != "/ui/sign-in"
         }) {
-            let made = api.allocate(json!({"vpc": "v", "hosts": 5})).await;
-            let id = match *route {
-                "/ui/pools/{id}" => pool.as_str(),
-                route if route.starts_with("/ui/vpcs") => made["vpc_id"].as_str().unwrap(),
-                _ => made["id"].as_str().unwrap(),
-            };
-            let path = route.replace("{id}", id).replace("{*rest}", "nowhere");
-            let form = match *route {
-                "/ui/sessions" => format!("session={}", uuid::Uuid::nil()),
-                "/ui/allocations/new" => "vpc=w&by=hosts&hosts=5&prefix_length=&labels=&name=&description=&key=&do=allocate".to_owned(),
-                route if route.ends_with("/vpc") => "vpc=x".to_owned(),
-                route if route.ends_with("/labels") => "labels=a%3Db&revision=1".to_owned(),
-                route if route.ends_with("/protection") => "protected=true".to_owned(),
-                route if route.starts_with("/ui/vpcs") => "revision=1&allocations=1".to_owned(),
-                _ => "revision=1".to_owned(),
-            };
+            let (id, form) = target(&api, route).await;
+            let path = route.replace("{id}", &id).replace("{*rest}", "nowhere");
             let before = api.count("select count(*) from event").await;
             let headers = [
                 ("cookie", cookie.as_str()),

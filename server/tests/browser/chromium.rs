@@ -240,17 +240,6 @@ impl Chromium {
         self.call("Input.insertText", json!({ "text": text })).await;
     }
 
-    /// Chooses from a list.
-    pub(crate) async fn choose(&mut self, selector: &str, value: &str) {
-        let (selector, value) = (json!(selector), json!(value));
-        let chosen = self
-            .evaluate(&format!(
-                "(() => {{ const list = document.querySelector({selector}); list.value = {value}; return list.value; }})()"
-            ))
-            .await;
-        assert_eq!(chosen, value);
-    }
-
     /// Presses and releases a key.
     pub(crate) async fn press(&mut self, key: &str, code: u32) {
         let text = if key == "Enter" { "\r" } else { "" };

@@ -116,7 +116,7 @@ async fn allocates(stage: &mut Stage) -> (String, String) {
         .browser
         .shows(&["Nothing is taken yet", "10.0.0.0/23", "100.64.0.0/18"])
         .await;
-    stage.browser.follow("button[value=allocate]").await;
+    stage.browser.follow("button[value=confirm]").await;
     stage
         .browser
         .shows(&[
@@ -130,12 +130,17 @@ async fn allocates(stage: &mut Stage) -> (String, String) {
         .await;
     let eks = stage.path().await;
 
-    // By prefix length, chosen from the list, sent with Enter from another field.
+    // By prefix length; Enter from another field leads to the preview, and takes nothing.
     stage.open("/ui/allocations/new?vpc=production").await;
     stage.browser.click("input[value=prefix_length]").await;
-    stage.browser.choose("#prefix_length", "24").await;
+    stage.browser.fill("#prefix_length", "24").await;
     stage.browser.fill("#name", "batch").await;
     stage.browser.enter().await;
+    stage
+        .browser
+        .shows(&["Nothing is taken yet", "10.0.2.0/24", "100.64.64.0/19"])
+        .await;
+    stage.browser.follow("button[value=confirm]").await;
     stage
         .browser
         .shows(&["Allocated.", "10.0.2.0/24", "100.64.64.0/19"])
@@ -149,7 +154,7 @@ async fn a_mistake_is_named(stage: &mut Stage) {
     stage.open("/ui/allocations/new").await;
     stage.browser.fill("#vpc", "production").await;
     stage.browser.fill("#hosts", "5000").await;
-    stage.browser.follow("button[value=allocate]").await;
+    stage.browser.follow("button[value=preview]").await;
     stage.browser.shows(&["5000 hosts are too many"]).await;
     assert_eq!(
         stage
@@ -183,11 +188,14 @@ async fn finds_and_moves(stage: &mut Stage, batch: &str) {
     assert_eq!(stage.path().await, batch);
 
     // To another VPC: the ranges stay.
-    stage.browser.fill("#move-vpc", "staging").await;
-    stage.browser.follow("form[action$='/vpc'] button").await;
+    stage.browser.follow("main a[href$='/edit']").await;
+    stage.browser.fill("#vpc", "staging").await;
+    stage.browser.enter().await;
+    stage.browser.shows(&["The ranges stay the same."]).await;
+    stage.browser.follow("button[value=confirm]").await;
     stage
         .browser
-        .shows(&["Moved to the VPC", "moved to VPC staging", "10.0.2.0/24"])
+        .shows(&["Saved.", "moved to VPC staging", "10.0.2.0/24"])
         .await;
 
     // Found by an address in it.
@@ -205,7 +213,9 @@ async fn releases(stage: &mut Stage, eks: &str) {
     stage
         .browser
         .shows(&[
-            "Release 10.0.0.0/23 and 100.64.0.0/18?",
+            "Release allocation eks?",
+            "10.0.0.0/23",
+            "100.64.0.0/18",
             "This can't be undone",
         ])
         .await;
@@ -221,17 +231,18 @@ async fn releases(stage: &mut Stage, eks: &str) {
     stage.browser.shows(&["production", "staging"]).await;
     stage
         .browser
-        .follow("tbody tr:last-child td:last-child a")
+        .follow("tbody tr:last-child td:last-child a[href$='/delete']")
         .await;
     stage
         .browser
-        .shows(&["Delete VPC staging and its 1 allocation?", "10.0.2.0/24"])
+        .shows(&[
+            "Delete VPC staging?",
+            "Its allocation is released with it",
+            "10.0.2.0/24",
+        ])
         .await;
     stage.browser.follow("main form button").await;
-    stage
-        .browser
-        .shows(&["The VPC is deleted", "production"])
-        .await;
+    stage.browser.shows(&["Deleted.", "production"]).await;
     stage.browser.does_not_show("staging").await;
 }
 
@@ -327,7 +338,8 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
         ),
     ] {
         stage.open(&format!("/ui/allocations/new?vpc={vpc}&name={name}&hosts={size}&labels=team%3Dcore%0Aenvironment%3Dprod")).await;
-        stage.browser.follow("button[value=allocate]").await;
+        stage.browser.follow("button[value=preview]").await;
+        stage.browser.follow("button[value=confirm]").await;
         allocation = stage.path().await;
     }
     stage.open("/ui/vpcs").await;
@@ -338,7 +350,7 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
     stage.open("/").await;
     let pools = stage
         .browser
-        .evaluate("[...document.querySelectorAll('a[href^=\"/ui/pools/\"]')].map((a) => a.getAttribute('href'))")
+        .evaluate("[...document.querySelectorAll('main a[href^=\"/ui/pools/\"]')].map((a) => a.getAttribute('href'))")
         .await;
     let mut pages = vec![
         "/".to_owned(),
@@ -347,16 +359,29 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
         "/ui/allocations/new".to_owned(),
         format!("{allocation}?notice=allocated"),
         format!("{allocation}/release"),
-        "/ui/vpcs".to_owned(),
+        format!("{allocation}/edit"),
+        delete.replace("/delete", ""),
+        delete.replace("/delete", "/edit"),
         delete,
     ];
-    pages.extend(
-        pools
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|pool| pool.as_str().unwrap().to_owned()),
-    );
+    for noun in [
+        "vrfs",
+        "pools",
+        "profiles",
+        "reservations",
+        "vpcs",
+        "tokens",
+    ] {
+        pages.push(format!("/ui/{noun}"));
+        pages.push(format!("/ui/{noun}/new"));
+    }
+    let pools = pools.as_array().unwrap();
+    let pools = pools.iter().map(|pool| pool.as_str().unwrap().to_owned());
+    for pool in pools {
+        pages.push(format!("{pool}/edit"));
+        pages.push(format!("{pool}/delete"));
+        pages.push(pool);
+    }
     pages
 }
 
@@ -379,7 +404,7 @@ async fn pages_fit_and_can_be_read_on_every_screen() {
     stage.open("/").await;
     assert_eq!(stage.browser.evaluate(INSPECT).await, json!([]), "empty");
     let pages = fill_with_something(&mut stage).await;
-    assert_eq!(pages.len(), 11);
+    assert_eq!(pages.len(), 31);
     for path in &pages {
         stage.open(path).await;
         for look in looks.clone() {
@@ -516,7 +541,8 @@ async fn no_text_that_somebody_stored_does_anything() {
             .browser
             .fill("#description", &format!("</textarea>{payload}</p>"))
             .await;
-        stage.browser.follow("button[value=allocate]").await;
+        stage.browser.follow("button[value=preview]").await;
+        stage.browser.follow("button[value=confirm]").await;
         stage.browser.shows(&["Allocated."]).await;
         let path = stage.path().await;
         pages.push(format!("{path}/release"));

@@ -14,7 +14,7 @@ use ipam_shared::{
     },
     name::Name,
     pattern::Pattern,
-    quotas::Quotas,
+    quotas::{Quotas, quota},
     secret::Secret,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -70,23 +70,6 @@ impl LimitOptions {
             labels: labels(&self.labels)?,
             quotas,
         })
-    }
-}
-
-/// A pool with its addresses: digits, or a power of two as they are shown.
-fn quota(text: &str) -> Result<(String, u128), String> {
-    let (pool, number) = text
-        .rsplit_once('=')
-        .ok_or("write POOL=ADDRESSES, such as default/primary=4096")?;
-    let addresses = match number.strip_prefix("2^") {
-        Some(exponent) => (exponent.parse().ok()).and_then(|exponent| 1_u128.checked_shl(exponent)),
-        None => number.parse().ok(),
-    };
-    match addresses {
-        Some(addresses) => Ok((pool.to_owned(), addresses)),
-        None => Err(format!(
-            "{number:?} is no number of addresses, such as 4096 or 2^72"
-        )),
     }
 }
 

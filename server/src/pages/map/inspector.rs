@@ -1,5 +1,10 @@
 //! One network closely: who has it, what it lies in, who had it before, and what can be done with it.
 
+use super::{
+    super::{events::Line, query_value, session::SignedIn},
+    look::Look,
+};
+use crate::{app::App, db, error::Result, rights::Right};
 use ipam_shared::{
     api::{
         allocation::Allocation,
@@ -7,13 +12,6 @@ use ipam_shared::{
     },
     cidr::Cidr,
 };
-use time::OffsetDateTime;
-
-use super::{
-    super::{allocation::words, query_value, session::SignedIn},
-    look::Look,
-};
-use crate::{app::App, db, error::Result, rights::Right};
 
 /// Past holders, and events of an allocation, that are shown.
 const PAST: u16 = 8;
@@ -34,7 +32,7 @@ pub(in crate::pages) struct Inspector {
     pub(in crate::pages) past: Vec<Holder>,
     /// The allocation that has all of it, and its latest events.
     pub(in crate::pages) allocation: Option<Allocation>,
-    pub(in crate::pages) events: Vec<(OffsetDateTime, String, String)>,
+    pub(in crate::pages) events: Vec<Line>,
     /// Forms that are filled in with it, for those who may.
     pub(in crate::pages) allocate: Option<String>,
     pub(in crate::pages) reserve: Option<String>,
@@ -67,10 +65,7 @@ impl Inspector {
             let mut db = ipam.read().await?;
             allocation = super::super::allocations::load(&mut db, &[id]).await?.pop();
             let history = db::event::history(&mut db, id.0, EVENTS).await?;
-            events = history
-                .into_iter()
-                .map(|entry| (entry.at, words(&entry.action, &entry.detail), entry.actor))
-                .collect();
+            events = history.into_iter().map(Line::new).collect();
         }
         let rights = &signed_in.caller.rights;
         let free = found.free && look.time.is_none();

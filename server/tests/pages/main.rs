@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod maps;
+mod nouns;
+#[path = "../support/server_role.rs"]
+mod server_role;
+mod visitor;
+
 use std::time::{Duration, Instant};
 
-use axum::{Router, body::Body};
-use http::{HeaderMap, Request, Response, header};
-use http_body_util::BodyExt as _;
+use axum::body::Body;
+use http::{Request, header};
 use ipam_server::{
     app::App,
     auth::Auth,
@@ -15,222 +20,9 @@ use ipam_server::{
     manners::Manners,
     router::router,
 };
-use ipam_testing::TestDatabase;
-use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
-use tower::ServiceExt as _;
+use sqlx::postgres::PgPoolOptions;
 
-#[path = "support/server_role.rs"]
-mod server_role;
-
-const KEY: &str = "dashboard-key";
-const HOST: &str = "ipam.example:8000";
-
-/// A server, and a browser that may be signed in to it.
-struct Visitor {
-    app: Router,
-    pool: PgPool,
-    cookie: Option<String>,
-    /// Dropped with this value.
-    _database: Option<TestDatabase>,
-}
-
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    text: String,
-}
-
-impl Reply {
-    fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The value of the input with that name.
-    fn input(&self, name: &str) -> String {
-        let start = self
-            .text
-            .find(&format!("name=\"{name}\" value=\""))
-            .expect(&self.text);
-        let value = &self.text[start + name.len() + 15..];
-        value[..value.find('"').unwrap()].to_owned()
-    }
-
-    #[track_caller]
-    fn shows(&self, texts: &[&str]) {
-        for text in texts {
-            assert!(
-                self.text.contains(text),
-                "{text:?} is not on the page:\n{}",
-                self.text
-            );
-        }
-    }
-
-    #[track_caller]
-    fn does_not_show(&self, text: &str) {
-        assert!(
-            !self.text.contains(text),
-            "{text:?} is on the page:\n{}",
-            self.text
-        );
-    }
-
-    #[track_caller]
-    fn leads_to(&self, location: &str) {
-        assert_eq!(
-            (self.status, self.header("location")),
-            (303, location),
-            "{}",
-            self.text
-        );
-    }
-}
-
-/// A form's body.
-fn encode(fields: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (name, value) in fields {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            text.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    text
-}
-
-impl Visitor {
-    async fn new() -> Self {
-        let database = TestDatabase::new().await;
-        let pool = PgPoolOptions::new()
-            .max_connections(4)
-            .connect_lazy_with(server_role::of(&database).await);
-        let app = router(App::new(Ipam::new(pool.clone()), Auth::new(KEY)));
-        Self {
-            app,
-            pool,
-            cookie: None,
-            _database: Some(database),
-        }
-    }
-
-    async fn signed_in() -> Self {
-        let mut visitor = Self::new().await;
-        visitor.sign_in().await;
-        visitor
-    }
-
-    async fn send(&self, request: Request<Body>) -> Reply {
-        let response: Response<Body> = self.app.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Reply {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            text,
-        }
-    }
-
-    fn request(&self, method: &str, path: &str) -> http::request::Builder {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, HOST);
-        if let Some(cookie) = &self.cookie {
-            request = request.header(header::COOKIE, cookie);
-        }
-        request
-    }
-
-    async fn get(&self, path: &str) -> Reply {
-        self.send(self.request("GET", path).body(Body::empty()).unwrap())
-            .await
-    }
-
-    /// Sends a form as a browser sends it from a page of this server.
-    async fn post_raw(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
-        let request = self
-            .request("POST", path)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header("sec-fetch-site", "same-origin");
-        self.send(request.body(Body::from(encode(fields))).unwrap())
-            .await
-    }
-
-    /// The same, with the token of the session.
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
-        let token = self.token().await;
-        let mut all = vec![("csrf", token.as_str())];
-        all.extend(fields);
-        self.post_raw(path, &all).await
-    }
-
-    async fn token(&self) -> String {
-        self.get("/").await.input("csrf")
-    }
-
-    async fn sign_in(&mut self) {
-        let reply = self.post_raw("/ui/sign-in", &[("key", KEY)]).await;
-        reply.leads_to("/");
-        let cookie = reply.header("set-cookie");
-        self.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
-    }
-
-    /// Allocates through the form, and answers the path of the allocation.
-    async fn allocate(&self, fields: &[(&str, &str)]) -> String {
-        let mut all = vec![("action", "allocate")];
-        all.extend(fields);
-        let reply = self.post("/ui/allocations/new", &all).await;
-        assert_eq!(reply.status, 303, "{}", reply.text);
-        let location = reply.header("location");
-        location[..location.find('?').unwrap()].to_owned()
-    }
-
-    async fn count(&self, table: &str) -> i64 {
-        let sql = format!("select count(*) from {table}");
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
-            .get(0)
-    }
-
-    async fn pool_path(&self, name: &str) -> String {
-        let row = sqlx::query("select pool_id::text from pool where name = $1")
-            .bind(name)
-            .fetch_one(&self.pool);
-        format!("/ui/pools/{}", row.await.unwrap().get::<String, _>(0))
-    }
-
-    async fn vpc_path(&self, name: &str) -> String {
-        let row = sqlx::query("select vpc_id::text from vpc where name = $1")
-            .bind(name)
-            .fetch_one(&self.pool);
-        format!("/ui/vpcs/{}", row.await.unwrap().get::<String, _>(0))
-    }
-
-    /// Every page there is, once something is allocated.
-    async fn pages(&self, allocation: &str, vpc: &str) -> Vec<String> {
-        vec![
-            "/".to_owned(),
-            self.pool_path("primary").await,
-            self.pool_path("cgnat").await,
-            "/ui/allocations".to_owned(),
-            "/ui/allocations/new".to_owned(),
-            allocation.to_owned(),
-            format!("{allocation}/release"),
-            "/ui/vpcs".to_owned(),
-            format!("{}/delete", self.vpc_path(vpc).await),
-        ]
-    }
-}
+use self::visitor::{HOST, KEY, Visitor, encode};
 
 #[tokio::test]
 async fn every_page_wants_a_sign_in_and_has_the_headers_that_protect_it() {
@@ -445,7 +237,7 @@ async fn a_session_counts_for_its_key_and_one_request_too_many_is_told_on_a_page
         .fetch_one(&visitor.pool)
         .await
         .unwrap();
-    let fields = [("action", "allocate"), ("vpc", "a"), ("hosts", "5")];
+    let fields = [("action", "confirm"), ("vpc", "a"), ("hosts", "5")];
     assert_eq!(
         limited
             .post_raw("/ui/allocations/new", &fields)
@@ -506,15 +298,13 @@ async fn forms_of_strangers_are_refused() {
                 ("vpc", "new"),
                 ("by", "hosts"),
                 ("hosts", "5"),
-                ("action", "allocate"),
+                ("action", "confirm"),
             ],
         ),
-        (format!("{allocation}/vpc"), vec![("vpc", "stolen")]),
         (
-            format!("{allocation}/labels"),
-            vec![("labels", "a=b"), ("revision", "1")],
+            format!("{allocation}/edit"),
+            vec![("vpc", "stolen"), ("revision", "1"), ("action", "confirm")],
         ),
-        (format!("{allocation}/protection"), vec![("protect", "on")]),
         (format!("{allocation}/release"), vec![("revision", "1")]),
         (
             format!("{vpc}/delete"),
@@ -553,11 +343,18 @@ async fn forms_of_strangers_are_refused() {
     }
     // A browser on plain http names the origin only.
     let request = visitor
-        .request("POST", &format!("{allocation}/protection"))
+        .request("POST", &format!("{allocation}/edit"))
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header("origin", format!("http://{HOST}"));
     assert_eq!(visitor.count("event").await, before);
-    let body = encode(&[("csrf", &own), ("protect", "on")]);
+    let body = encode(&[
+        ("csrf", &own),
+        ("vpc", "prod"),
+        ("prefix_length", "24"),
+        ("protect", "on"),
+        ("revision", "1"),
+        ("action", "confirm"),
+    ]);
     assert_eq!(
         visitor
             .send(request.body(Body::from(body)).unwrap())
@@ -592,9 +389,9 @@ async fn stored_text_stays_text_on_every_page() {
         ])
         .await;
     let moved = format!("{EVIL} two");
-    visitor
-        .post(&format!("{allocation}/vpc"), &[("vpc", &moved)])
-        .await;
+    let fields = [("vpc", moved.as_str()), ("name", EVIL), ("hosts", "5")];
+    let reply = visitor.change(&allocation, &fields).await;
+    assert_eq!(reply.status, 303, "{}", reply.text);
     for sql in [
         "update pool set description = $1",
         "update vpc set description = $1",
@@ -639,7 +436,7 @@ async fn stored_text_stays_text_on_every_page() {
             &[
                 ("vpc", &format!("{EVIL}/")),
                 ("labels", EVIL),
-                ("action", "allocate"),
+                ("action", "confirm"),
             ],
         )
         .await;
@@ -665,7 +462,10 @@ async fn space_is_allocated_by_hosts_by_length_and_by_cidr() {
         "/23 (primary /23: 512 addresses, 507 usable; cgnat /18: 16,384 addresses, 16,379 usable)",
     ]);
 
-    // A preview shows what would be given, keeps what was typed, and takes nothing.
+    // A preview shows what would be given, keeps what was typed, and takes nothing. Enter presses the only button that there is.
+    assert_eq!(form.text.matches("<button class=\"primary\"").count(), 1);
+    form.shows(&["name=\"action\" value=\"preview\">Preview</button>"]);
+    form.does_not_show("value=\"confirm\"");
     let typed = [
         ("vpc", "prod"),
         ("name", "eks"),
@@ -762,7 +562,7 @@ async fn what_is_wrong_is_said_at_the_field_and_nothing_is_lost() {
         ("hosts", "many"),
         ("labels", "oops"),
         ("description", "keep me"),
-        ("action", "allocate"),
+        ("action", "confirm"),
         ("protect", "on"),
     ];
     let reply = visitor.post("/ui/allocations/new", &typed).await;
@@ -774,7 +574,7 @@ async fn what_is_wrong_is_said_at_the_field_and_nothing_is_lost() {
         "value=\"a/b\"",
         "value=\"many\"",
         "keep me",
-        "aria-invalid=\"true\" aria-describedby=\"vpc-problem\"",
+        "aria-invalid=\"true\" aria-describedby=\"vpc-problem vpc-hint\"",
         "checked> Protect",
     ]);
     for (fields, problem) in [
@@ -795,7 +595,7 @@ async fn what_is_wrong_is_said_at_the_field_and_nothing_is_lost() {
             "id=\"size-problem\"",
         ),
     ] {
-        let mut all = vec![("vpc", "prod"), ("action", "allocate")];
+        let mut all = vec![("vpc", "prod"), ("action", "confirm")];
         all.extend(fields);
         let reply = visitor.post("/ui/allocations/new", &all).await;
         assert_eq!(reply.status, 422, "{problem}");
@@ -816,7 +616,7 @@ async fn what_is_wrong_is_said_at_the_field_and_nothing_is_lost() {
         ("vpc", "prod"),
         ("by", "cidr"),
         ("cidr", "10.0.0.0/24"),
-        ("action", "allocate"),
+        ("action", "confirm"),
     ];
     let reply = visitor.post("/ui/allocations/new", &taken).await;
     assert_eq!(reply.status, 422);
@@ -825,7 +625,7 @@ async fn what_is_wrong_is_said_at_the_field_and_nothing_is_lost() {
         ("vpc", "prod"),
         ("name", "eks"),
         ("hosts", "9"),
-        ("action", "allocate"),
+        ("action", "confirm"),
     ];
     let reply = visitor.post("/ui/allocations/new", &renamed).await;
     assert_eq!(reply.status, 422);
@@ -838,7 +638,7 @@ async fn what_is_wrong_is_said_at_the_field_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn an_allocation_is_moved_labelled_protected_and_released() {
+async fn an_allocation_is_moved_labelled_resized_protected_and_released() {
     let visitor = Visitor::signed_in().await;
     let path = visitor
         .allocate(&[("vpc", "prod"), ("name", "eks"), ("hosts", "500")])
@@ -846,76 +646,108 @@ async fn an_allocation_is_moved_labelled_protected_and_released() {
     let other = visitor
         .allocate(&[("vpc", "stage"), ("name", "eks"), ("hosts", "500")])
         .await;
+    let fields = |vpc, hosts| [("vpc", vpc), ("name", "eks"), ("hosts", hosts)];
 
-    let reply = visitor
-        .post(&format!("{path}/vpc"), &[("vpc", "stage")])
-        .await;
+    // What can't be is said in the preview already, and what was typed stays.
+    let reply = visitor.preview(&path, &fields("stage", "500")).await;
     assert_eq!(reply.status, 422);
     reply.shows(&[
         "VPC &#34;stage&#34; has an allocation of the same name already",
         "value=\"stage\"",
     ]);
     assert_eq!(
-        visitor
-            .post(&format!("{path}/vpc"), &[("vpc", " / ")])
-            .await
-            .status,
+        visitor.preview(&path, &fields(" / ", "500")).await.status,
         422
     );
+    // The space beside it is taken by the other one.
+    let reply = visitor.preview(&path, &fields("prod", "1000")).await;
+    assert_eq!(reply.status, 422);
+    reply.shows(&["id=\"hosts-problem\"", "10.0.2.0/23"]);
+
+    // A preview says what would change, and changes nothing.
+    let events = visitor.count("event").await;
+    let reply = visitor.preview(&path, &fields(" dev ", "500")).await;
+    assert_eq!(reply.status, 200);
+    reply.shows(&["Change allocation", "The ranges stay the same.", "dev"]);
+    assert_eq!(visitor.count("event").await, events);
     visitor
-        .post(&format!("{path}/vpc"), &[("vpc", " dev ")])
+        .change(&path, &fields(" dev ", "500"))
         .await
-        .leads_to(&format!("{path}?notice=moved"));
+        .leads_to(&format!("{path}?notice=saved"));
     visitor
         .get(&path)
         .await
         .shows(&["10.0.0.0/23", "moved to VPC dev"]);
 
-    let revision = visitor.get(&path).await.input("revision");
-    let labels = [("labels", "a=1\r\nb=2"), ("revision", revision.as_str())];
+    // In place to another size, and back.
+    let reply = visitor.preview(&path, &fields("dev", "100")).await;
+    reply.shows(&["10.0.0.0/23", "10.0.0.0/25", "100.64.0.0/20", "give"]);
     visitor
-        .post(&format!("{path}/labels"), &labels)
+        .change(&path, &fields("dev", "100"))
         .await
-        .leads_to(&format!("{path}?notice=labelled"));
-    let stale = visitor.post(&format!("{path}/labels"), &labels).await;
-    assert_eq!(stale.status, 412);
-    stale.shows(&["It was changed in between"]);
-    let reply = visitor
-        .post(
-            &format!("{path}/labels"),
-            &[("labels", "nonsense"), ("revision", "1")],
-        )
-        .await;
-    assert_eq!(reply.status, 422);
-    reply.shows(&["Write a label as key=value", "<details open>"]);
+        .leads_to(&format!("{path}?notice=saved"));
+    visitor.get(&path).await.shows(&[
+        "hosts set to 100",
+        "resized from 10.0.0.0/23, 100.64.0.0/18 to 10.0.0.0/25, 100.64.0.0/20",
+    ]);
+    visitor.change(&path, &fields("dev", "500")).await;
 
+    // Nothing is saved over what somebody else has changed, and the form shows how it is now.
+    let opened = visitor.get(&format!("{path}/edit")).await;
+    let revision = opened.input("revision");
+    let mut labelled = fields("dev", "500").to_vec();
+    labelled.extend([
+        ("labels", "a=1\r\nb=2"),
+        ("protect", "on"),
+        ("description", "mine"),
+        ("revision", &revision),
+        ("action", "confirm"),
+    ]);
     visitor
-        .post(&format!("{path}/protection"), &[("protect", "on")])
+        .post(&format!("{path}/edit"), &labelled)
         .await
-        .leads_to(&format!("{path}?notice=protected"));
-    visitor.get(&path).await.does_not_show("Release…");
-    visitor
-        .get(&format!("{path}/release"))
-        .await
-        .shows(&["It is protected from deletion"]);
-    let now = |text: &str| text.parse::<i64>().unwrap();
-    let revision = (now(&revision) + 2).to_string();
+        .leads_to(&format!("{path}?notice=saved"));
+    let stale = visitor.post(&format!("{path}/edit"), &labelled).await;
+    assert_eq!(stale.status, 412);
+    stale.shows(&[
+        "It was changed since you opened the form",
+        "a=1\nb=2",
+        "mine",
+    ]);
+    let page = visitor.get(&path).await;
+    page.shows(&["protected from deletion", "labels set to a=1, b=2"]);
+    for text in ["Release…", "dry run", "before set to"] {
+        page.does_not_show(text);
+    }
+    let mut nonsense = fields("dev", "500").to_vec();
+    nonsense.push(("labels", "nonsense"));
+    let reply = visitor.preview(&path, &nonsense).await;
+    assert_eq!(reply.status, 422);
+    reply.shows(&["Write a label as key=value", "id=\"labels-problem\""]);
+
+    let confirmation = visitor.get(&format!("{path}/release")).await;
+    confirmation.shows(&["It is protected from deletion"]);
+    confirmation.does_not_show("value=\"confirm\"");
+    let revision = confirmation.input("revision");
     let refused = visitor
         .post(&format!("{path}/release"), &[("revision", &revision)])
         .await;
     assert_eq!(refused.status, 409);
-    refused.shows(&["It is protected from deletion", "deletion_protected"]);
-    visitor
-        .post(&format!("{path}/protection"), &[("protect", "off")])
-        .await
-        .leads_to(&format!("{path}?notice=unprotected"));
+    refused.shows(&["is protected from deletion"]);
+    visitor.change(&path, &fields("dev", "500")).await;
 
     let confirmation = visitor.get(&format!("{path}/release")).await;
-    confirmation.shows(&["10.0.0.0/23", "100.64.0.0/18", "This can't be undone"]);
+    confirmation.shows(&[
+        "10.0.0.0/23",
+        "100.64.0.0/18",
+        "This can&#39;t be undone",
+        "In pool &#34;primary&#34; 1 block is free at once",
+    ]);
     let stale = visitor
         .post(&format!("{path}/release"), &[("revision", "1")])
         .await;
     assert_eq!(stale.status, 412);
+    stale.shows(&["nothing was done"]);
     let revision = confirmation.input("revision");
     visitor
         .post(&format!("{path}/release"), &[("revision", &revision)])
@@ -946,7 +778,9 @@ async fn a_vpc_is_deleted_with_what_was_confirmed() {
     let path = format!("{}/delete", visitor.vpc_path("prod").await);
     let confirmation = visitor.get(&path).await;
     confirmation.shows(&[
-        "Delete VPC prod and its 3 allocations?",
+        "Delete VPC <bdi>prod</bdi>?",
+        "Its 3 allocations are released with it",
+        "In pool &#34;primary&#34; 3 blocks are free at once",
         "10.0.0.0/26",
         "n2",
     ]);
@@ -958,12 +792,13 @@ async fn a_vpc_is_deleted_with_what_was_confirmed() {
     let again = visitor
         .post(&path, &[("revision", &revision), ("allocations", "3")])
         .await;
-    again.shows(&["Nothing was deleted", "and its 4 allocations?"]);
+    assert_eq!(again.status, 412);
+    again.shows(&["nothing was done", "Its 4 allocations are released"]);
     assert_eq!(visitor.count("allocation").await, 4);
     visitor
         .post(&path, &[("revision", &revision), ("allocations", "4")])
         .await
-        .leads_to("/ui/vpcs?notice=vpc-deleted");
+        .leads_to("/ui/vpcs?notice=deleted");
     assert_eq!(
         (
             visitor.count("allocation").await,
@@ -971,8 +806,7 @@ async fn a_vpc_is_deleted_with_what_was_confirmed() {
         ),
         (0, 0)
     );
-    let missing = visitor.get(&path).await;
-    assert_eq!(missing.status, 404);
+    assert_eq!(visitor.get(&path).await.status, 410);
 }
 
 #[tokio::test]
@@ -1012,7 +846,7 @@ async fn allocations_are_found_by_name_address_network_label_and_vpc() {
         assert_eq!(reply.status, 200, "{query}");
         for name in ["eks", "gke", "batch"] {
             assert_eq!(
-                reply.text.contains(&format!("\">{name}</a>")),
+                reply.text.contains(&format!(">{name}</bdi>")),
                 found.contains(&name),
                 "{query}: {name}"
             );
@@ -1057,7 +891,7 @@ async fn long_lists_come_in_pages_and_each_item_once() {
             .replace("&amp;", "&");
         let second = visitor.get(&next).await;
         for index in 0..60 {
-            let name = format!("\">{item}{index:02}</a>");
+            let name = format!(">{item}{index:02}</bdi>");
             assert!(
                 first.text.contains(&name) ^ second.text.contains(&name),
                 "{path}: {name}"
