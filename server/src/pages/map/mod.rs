@@ -1,6 +1,7 @@
 //! Maps: `/ui/map` of a VRF or of any network in it, and the part of a pool's page that is the same. What can be seen can be
 //! followed: a block and a gap to what is known of them, a cell that stands for many to a map of its own.
 
+mod colours;
 mod finder;
 mod inspector;
 mod look;
@@ -13,7 +14,7 @@ use axum::{
 use ipam_shared::{api::vrf::Vrf, cidr::Cidr};
 use time::OffsetDateTime;
 
-use self::{finder::Line, tiles::Colours};
+use self::{colours::Colours, finder::Line};
 pub(super) use self::{
     inspector::{Inspector, state},
     look::{By, Look, Query as LookQuery},

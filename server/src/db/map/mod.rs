@@ -1,6 +1,9 @@
 //! What lies where in a part of the address space, in address order, and how full its parts are: reads for maps. The cost is
 //! bounded by what is drawn, not by what is allocated.
 
+mod around;
+mod density;
+
 use ipam_shared::{
     cidr::Cidr,
     ids::{AllocationId, PoolId, ReservationId, VrfId},
@@ -9,10 +12,14 @@ use ipam_shared::{
 use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
 
+pub use self::{
+    around::{extent, free, moments},
+    density::{Sample, samples},
+};
 use crate::{
     db::{Connection, convert},
     error::Result,
-    network::{Place, RangeId},
+    network::RangeId,
 };
 
 /// A part of a range.
@@ -297,169 +304,6 @@ async fn past(
                 },
             },
             since: row.since,
-        })
-        .collect())
-}
-
-/// When something began or ended in these parts: the last time before a moment and the first after it, among the first that
-/// are found.
-pub async fn moments(
-    db: &mut Connection,
-    parts: &[Part],
-    at: OffsetDateTime,
-) -> Result<(Option<OffsetDateTime>, Option<OffsetDateTime>)> {
-    let pools: Vec<_> = parts.iter().map(|part| part.pool.0).collect();
-    let ids: Vec<_> = parts.iter().map(|part| part.range).collect();
-    let windows = convert::nets(parts.iter().map(|part| part.window));
-    let lasts: Vec<_> = parts
-        .iter()
-        .map(|part| IpNet::from(part.window.last()))
-        .collect();
-    let row = query!(
-        r#"with moment as (
-            (select since as at from unnest($1::integer[], $3::cidr[], $5::cidr[]) as part (range_id, net, last_address)
-                join block on block.range_id = part.range_id and block.cidr >= part.net and block.cidr <= part.last_address
-            limit 5000)
-            union all
-            (select unnest(array[since, until]) as at from unnest($2::uuid[], $3::cidr[]) as part (pool_id, net)
-                join past_block on past_block.pool_id = part.pool_id and past_block.cidr && part.net limit 5000)
-        )
-        select max(at) filter (where at < $4) as before, min(at) filter (where at > $4) as after from moment"#,
-        &ids,
-        &pools,
-        &windows,
-        at,
-        &lasts
-    )
-    .fetch_one(db)
-    .await?;
-    Ok((row.before, row.after))
-}
-
-/// The free networks of a part that are no smaller than `smallest`, and the one that contains the part.
-pub async fn free(
-    db: &mut Connection,
-    part: &Part,
-    smallest: u8,
-    limit: i64,
-) -> Result<Vec<Place>> {
-    let window = IpNet::from(part.window);
-    let rows = query!(
-        r#"select free.cidr from free_count cross join lateral (
-            select cidr from free_block
-            where free_block.range_id = free_count.range_id and free_block.host_bits = free_count.host_bits
-                and cidr >= $2::cidr and cidr <= $3::cidr
-            order by cidr limit $5
-        ) as free
-        where range_id = $1 and blocks > 0 and host_bits >= $4 and free.cidr <<= $2
-        union
-        select cidr from free_block where range_id = $1 and host_bits >= $6 and cidr >>= $2
-        order by cidr limit $5"#,
-        part.range,
-        window,
-        IpNet::from(part.window.last()),
-        i16::from(part.window.family().bits().saturating_sub(smallest)),
-        limit,
-        i16::from(part.window.host_bits())
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| row.cidr)
-        .map(|cidr| Place {
-            range: part.range,
-            cidr: Cidr::from(cidr),
-        })
-        .collect())
-}
-
-/// The smallest network that holds every block of a part; none if it has no block.
-pub async fn extent(db: &mut Connection, part: &Part) -> Result<Option<Cidr>> {
-    let row = query!(
-        r#"select (select cidr from block where range_id = $1 and cidr >= $2 and cidr <= $3 order by cidr limit 1) as first,
-            (select cidr from block where range_id = $1 and cidr >= $2 and cidr <= $3 order by cidr desc limit 1) as last"#,
-        part.range,
-        IpNet::from(part.window),
-        IpNet::from(part.window.last())
-    )
-    .fetch_one(db)
-    .await?;
-    let (Some(first), Some(last)) = (row.first.map(Cidr::from), row.last.map(Cidr::from)) else {
-        return Ok(None);
-    };
-    let mut extent = first;
-    while !extent.contains(last) {
-        let Some(parent) = extent.parent() else { break };
-        extent = parent;
-    }
-    Ok(Some(extent))
-}
-
-/// What was found in one part of a range.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
-    /// Blocks that begin in it and were examined.
-    pub blocks: u32,
-    /// The part of it that they take, from 0 to 1.
-    pub used: f64,
-    /// The last of them.
-    pub last: Option<Cidr>,
-    /// Whether a block that begins before it reaches into it, and so covers it.
-    pub covered: bool,
-}
-
-/// For each of these cells of a part, the first `sample` blocks in it, summed up; or those that were in it at some time.
-pub async fn samples(
-    db: &mut Connection,
-    part: &Part,
-    cells: &[Cidr],
-    at: Option<OffsetDateTime>,
-    sample: i64,
-) -> Result<Vec<Sample>> {
-    let firsts = convert::nets(cells.iter().copied());
-    let lasts: Vec<IpNet> = cells.iter().map(|cell| IpNet::from(cell.last())).collect();
-    // What has ended is looked for only if it is asked for.
-    let rows = query!(
-        r#"select blocks as "blocks!", used as "used!", last as "last: IpNet",
-            coalesce(before.cidr >>= cell.first, false) as "covered!"
-        from unnest($2::cidr[], $3::cidr[]) with ordinality as cell (first, last_address, place)
-            left join lateral (
-                select cidr from block where range_id = $1 and cidr < cell.first and ($5::timestamptz is null or since <= $5)
-                order by cidr desc limit 1
-            ) as before on true
-            cross join lateral (
-                select count(*)::integer as blocks,
-                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))), 0) as used,
-                    max(cidr::inet)::cidr as last
-                from (
-                    (select cidr from block
-                    where range_id = $1 and cidr >= cell.first and cidr <= cell.last_address
-                        and ($5::timestamptz is null or since <= $5)
-                    order by cidr limit $4)
-                    union all
-                    (select cidr from past_block
-                    where $5::timestamptz is not null and cidr <<= cell.first and pool_id = $6 and since <= $5 and until > $5
-                    limit $4)
-                ) as seen
-            ) as inside
-        order by place"#,
-        part.range,
-        &firsts,
-        &lasts,
-        sample,
-        at,
-        part.pool.0
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Sample {
-            blocks: u32::try_from(row.blocks).unwrap_or_default(),
-            used: row.used,
-            last: row.last.map(Cidr::from),
-            covered: row.covered,
         })
         .collect())
 }

@@ -1,17 +1,19 @@
 //! Tokens. A secret is in the reply to the form that made it, and nowhere else.
 
+mod limits;
+
 use std::collections::BTreeSet;
 
 use ipam_shared::{
-    api::token::{Limits, NewToken, Role, Token, TokenFilter, TokenPatch},
+    api::token::{NewToken, Role, Token, TokenFilter, TokenPatch},
     ids::TokenId,
-    quotas::{Quotas, quota},
     secret::Secret,
 };
 use time::{
     Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description,
 };
 
+use self::limits::{limits, quotas, read_limits};
 use super::{Editable, Noun, Row, after, changed, wanted};
 use crate::{
     db::{self, Connection},
@@ -290,18 +292,6 @@ fn may(role: Role) -> &'static str {
     }
 }
 
-fn limits(limits: &Limits) -> Vec<Fact> {
-    let patterns = limits.vpcs.iter().map(|pattern| pattern.as_str());
-    vec![
-        Fact::new("Only VRFs", Shown::lines(&limits.vrfs)),
-        Fact::new("Only pools", Shown::lines(&limits.pools)),
-        Fact::new("Only profiles", Shown::lines(&limits.profiles)),
-        Fact::new("Only VPCs", Shown::lines(patterns)),
-        Fact::new("Only allocations labelled", Shown::labels(&limits.labels)),
-        Fact::new("Quotas", Shown::lines(&quotas(limits))),
-    ]
-}
-
 fn read_roles(form: &mut Reader<'_>) -> BTreeSet<Role> {
     let parsed: Result<BTreeSet<Role>, _> = form.input.all("roles").map(str::parse).collect();
     match parsed {
@@ -322,52 +312,6 @@ fn read_roles(form: &mut Reader<'_>) -> BTreeSet<Role> {
             BTreeSet::new()
         }
     }
-}
-
-fn read_limits(form: &mut Reader<'_>) -> Limits {
-    let names = |form: &Reader<'_>, field| {
-        let lines = form.input.get(field).lines().map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty()).map(str::to_owned);
-        lines.collect::<Vec<_>>()
-    };
-    Limits {
-        vrfs: names(form, "limit_vrfs"),
-        pools: names(form, "limit_pools"),
-        profiles: names(form, "limit_profiles"),
-        vpcs: form.each("limit_vpcs"),
-        labels: form.labels("limit_labels"),
-        quotas: read_quotas(form),
-    }
-}
-
-fn quotas(limits: &Limits) -> Vec<String> {
-    let each = limits.quotas.iter();
-    each.map(|(pool, addresses)| format!("{pool}={addresses}"))
-        .collect()
-}
-
-fn read_quotas(form: &mut Reader<'_>) -> Quotas {
-    let mut quotas = Quotas::default();
-    let lines: Vec<_> = form
-        .input
-        .get("limit_quotas")
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    for line in lines
-        .iter()
-        .map(|line| line.trim())
-        .filter(|line| !line.is_empty())
-    {
-        match quota(line) {
-            Ok((pool, addresses)) if quotas.insert(pool.trim(), addresses).is_none() => {
-                form.wrong("limit_quotas", format!("{} has two quotas", pool.trim()));
-            }
-            Ok(_) => {}
-            Err(problem) => form.wrong("limit_quotas", format!("{line}: {problem}")),
-        }
-    }
-    quotas
 }
 
 /// When it ends. What stays as it is may be in the past.

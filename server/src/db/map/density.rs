@@ -1,0 +1,79 @@
+//! How full cells are, where there are too many blocks to draw.
+
+use ipam_shared::cidr::Cidr;
+use sqlx::{query, types::ipnet::IpNet};
+use time::OffsetDateTime;
+
+use super::Part;
+use crate::{
+    db::{Connection, convert},
+    error::Result,
+};
+
+/// What was found in one part of a range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Blocks that begin in it and were examined.
+    pub blocks: u32,
+    /// The part of it that they take, from 0 to 1.
+    pub used: f64,
+    /// The last of them.
+    pub last: Option<Cidr>,
+    /// Whether a block that begins before it reaches into it, and so covers it.
+    pub covered: bool,
+}
+
+/// For each of these cells of a part, the first `sample` blocks in it, summed up; or those that were in it at some time.
+pub async fn samples(
+    db: &mut Connection,
+    part: &Part,
+    cells: &[Cidr],
+    at: Option<OffsetDateTime>,
+    sample: i64,
+) -> Result<Vec<Sample>> {
+    let firsts = convert::nets(cells.iter().copied());
+    let lasts: Vec<IpNet> = cells.iter().map(|cell| IpNet::from(cell.last())).collect();
+    // What has ended is looked for only if it is asked for.
+    let rows = query!(
+        r#"select blocks as "blocks!", used as "used!", last as "last: IpNet",
+            coalesce(before.cidr >>= cell.first, false) as "covered!"
+        from unnest($2::cidr[], $3::cidr[]) with ordinality as cell (first, last_address, place)
+            left join lateral (
+                select cidr from block where range_id = $1 and cidr < cell.first and ($5::timestamptz is null or since <= $5)
+                order by cidr desc limit 1
+            ) as before on true
+            cross join lateral (
+                select count(*)::integer as blocks,
+                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))), 0) as used,
+                    max(cidr::inet)::cidr as last
+                from (
+                    (select cidr from block
+                    where range_id = $1 and cidr >= cell.first and cidr <= cell.last_address
+                        and ($5::timestamptz is null or since <= $5)
+                    order by cidr limit $4)
+                    union all
+                    (select cidr from past_block
+                    where $5::timestamptz is not null and cidr <<= cell.first and pool_id = $6 and since <= $5 and until > $5
+                    limit $4)
+                ) as seen
+            ) as inside
+        order by place"#,
+        part.range,
+        &firsts,
+        &lasts,
+        sample,
+        at,
+        part.pool.0
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Sample {
+            blocks: u32::try_from(row.blocks).unwrap_or_default(),
+            used: row.used,
+            last: row.last.map(Cidr::from),
+            covered: row.covered,
+        })
+        .collect())
+}
