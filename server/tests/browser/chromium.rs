@@ -173,6 +173,39 @@ impl Chromium {
         answer["result"]["value"].take()
     }
 
+    /// Waits until something is on the page.
+    pub(crate) async fn waits_for(&mut self, selector: &str) {
+        let there = format!("document.querySelector({}) !== null", json!(selector));
+        self.waits_until(&there).await;
+    }
+
+    /// Waits until something has a text in it.
+    pub(crate) async fn waits_for_text(&mut self, selector: &str, text: &str) {
+        let there = format!(
+            "document.querySelector({})?.textContent.includes({}) ?? false",
+            json!(selector),
+            json!(text)
+        );
+        self.waits_until(&there).await;
+    }
+
+    async fn waits_until(&mut self, condition: &str) {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while self.evaluate(condition).await != true {
+            if tokio::time::Instant::now() > end {
+                let page = self.page_text().await;
+                panic!("{condition} does not come true:\n{page}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The network that the focus is on.
+    pub(crate) async fn focused(&mut self) -> String {
+        self.text("document.activeElement.dataset.cidr ?? document.activeElement.outerHTML")
+            .await
+    }
+
     /// A text in the page.
     pub(crate) async fn text(&mut self, expression: &str) -> String {
         let value = self.evaluate(expression).await;

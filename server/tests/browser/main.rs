@@ -175,16 +175,17 @@ async fn finds_and_moves(stage: &mut Stage, batch: &str) {
     stage.open("/").await;
     stage
         .browser
-        .follow("a[href^='/ui/pools/']:is(tr:last-child a)")
+        .follow("main a[href^='/ui/pools/']:is(tr:nth-child(2) a)")
         .await;
     stage
         .browser
         .shows(&["primary", "Each row is a /20", "10.0.240.0"])
         .await;
-    stage
-        .browser
-        .follow(&format!("svg a[href='{batch}']"))
-        .await;
+    // What is clicked is shown closely, with or without a new page.
+    stage.browser.click("svg a[data-cidr='10.0.2.0/24']").await;
+    let closely = format!("#pick a[href='{batch}']");
+    stage.browser.waits_for(&closely).await;
+    stage.browser.follow(&closely).await;
     assert_eq!(stage.path().await, batch);
 
     // To another VPC: the ranges stay.
@@ -360,6 +361,12 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
         format!("{allocation}?notice=allocated"),
         format!("{allocation}/release"),
         format!("{allocation}/edit"),
+        "/ui/map?pick=10.0.0.0/24".to_owned(),
+        "/ui/map?at=10.0.0.0/16&pick=10.0.128.0/20&by=age".to_owned(),
+        "/ui/map?at=192.0.2.0/24".to_owned(),
+        "/ui/search".to_owned(),
+        "/ui/search?q=a".to_owned(),
+        "/ui/search?q=10.0.0.5/24".to_owned(),
         delete.replace("/delete", ""),
         delete.replace("/delete", "/edit"),
         delete,
@@ -380,6 +387,7 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
     for pool in pools {
         pages.push(format!("{pool}/edit"));
         pages.push(format!("{pool}/delete"));
+        pages.push(format!("{pool}?view=hilbert&by=state"));
         pages.push(pool);
     }
     pages
@@ -404,7 +412,7 @@ async fn pages_fit_and_can_be_read_on_every_screen() {
     stage.open("/").await;
     assert_eq!(stage.browser.evaluate(INSPECT).await, json!([]), "empty");
     let pages = fill_with_something(&mut stage).await;
-    assert_eq!(pages.len(), 31);
+    assert_eq!(pages.len(), 40);
     for path in &pages {
         stage.open(path).await;
         for look in looks.clone() {
@@ -597,5 +605,98 @@ async fn no_text_that_somebody_stored_does_anything() {
             Vec::<String>::new(),
             "{path}"
         );
+    }
+}
+
+/// What keys, the wheel and others do to a map, as its user sees it.
+#[tokio::test]
+async fn a_map_is_used_by_keyboard_and_shows_what_others_do() {
+    let mut stage = Stage::new().await;
+    stage.sign_in().await;
+    for (name, cidr) in [
+        ("one", "10.0.0.0/20"),
+        ("two", "10.0.32.0/20"),
+        ("three", "10.0.48.0/21"),
+    ] {
+        stage.allocates_by_cidr(name, cidr).await;
+    }
+    stage.open("/ui/map?at=10.0.0.0/16").await;
+    let browser = &mut stage.browser;
+    browser.waits_for("#live.on").await;
+    // `/` is the search, and back.
+    browser.press("/", 191).await;
+    assert_eq!(browser.evaluate("document.activeElement.id").await, "find");
+    browser.evaluate("document.activeElement.blur()").await;
+    // The first key goes to the map, the next ones move on it; Enter shows what is there.
+    browser.press("l", 76).await;
+    assert_eq!(browser.focused().await, "10.0.0.0/20");
+    browser.press("j", 74).await;
+    assert_eq!(browser.focused().await, "10.0.16.0/20");
+    browser.press("ArrowDown", 40).await;
+    assert_eq!(browser.focused().await, "10.0.32.0/20");
+    browser.press("k", 75).await;
+    browser.press("j", 74).await;
+    browser.press("Enter", 13).await;
+    browser.waits_for("#pick").await;
+    browser.shows(&["Allocated to net/two"]).await;
+    assert!(
+        browser
+            .text("location.search")
+            .await
+            .contains("pick=10.0.32.0/20")
+    );
+    // What was in focus still is.
+    assert_eq!(browser.focused().await, "10.0.32.0/20");
+    browser.press("Escape", 27).await;
+    browser.waits_for("main:not(:has(#pick))").await;
+    // In and out.
+    browser.press("+", 187).await;
+    browser
+        .waits_for("#canvas[data-out*='10.0.0.0']:has(.path b)")
+        .await;
+    browser.waits_for_text(".path b", "10.0.0.0/18").await;
+    browser.press("-", 189).await;
+    browser.waits_for_text(".path b", "10.0.0.0/16").await;
+    // To the change before, and back.
+    browser.press("[", 219).await;
+    browser.waits_for_text(".notice", "As it was at").await;
+    browser.press("]", 221).await;
+    browser.waits_for("main:not(:has(.notice))").await;
+    // One stop of the tab key.
+    let stops = "document.querySelectorAll('#canvas [data-map] a[tabindex=\"0\"]').length";
+    assert_eq!(browser.evaluate(stops).await, 1);
+    // The browser's own way back goes back.
+    browser.evaluate("history.back()").await;
+    browser.waits_for_text(".notice", "As it was at").await;
+    browser.evaluate("history.forward()").await;
+    browser.waits_for("main:not(:has(.notice))").await;
+
+    // Somebody else allocates, and it appears.
+    let url = format!("{}/api/v1/allocations", stage.server.url());
+    let body =
+        json!({"vpc": "other", "name": "new-here", "profile": "node-pod", "cidr": "10.0.64.0/20"});
+    let reply = reqwest::Client::new()
+        .post(url)
+        .header("x-api-key", TestServer::API_KEY)
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(reply.status(), 201);
+    stage
+        .browser
+        .waits_for("#canvas a[data-cidr='10.0.64.0/20'] .block")
+        .await;
+    stage.no_problems();
+}
+
+impl Stage {
+    async fn allocates_by_cidr(&mut self, name: &str, cidr: &str) {
+        self.open(&format!(
+            "/ui/allocations/new?vpc=net&name={name}&cidr={cidr}"
+        ))
+        .await;
+        self.browser.follow("button[value=preview]").await;
+        self.browser.follow("button[value=confirm]").await;
     }
 }

@@ -429,7 +429,10 @@ async fn stored_text_stays_text_on_every_page() {
     visitor
         .get(&visitor.pool_path("primary").await)
         .await
-        .shows(&["out of circulation: &#34;&#62;&#60;img"]);
+        .shows(&[
+            "<bdi>&#34;&#62;&#60;img",
+            "<title>10.0.128.0/24 &#34;&#62;&#60;img",
+        ]);
     let refused = visitor
         .post(
             "/ui/allocations/new",
