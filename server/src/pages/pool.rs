@@ -7,7 +7,7 @@ use axum::{
 use ipam_shared::{api::pool::Pool, cidr::Cidr};
 
 use super::{
-    Section, Shell,
+    Noted, Section, Shell,
     error::Failure,
     filters,
     map::{Canvas, Look, LookQuery},
@@ -49,6 +49,7 @@ pub(super) async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<LookQuery>,
+    Query(noted): Query<Noted>,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
     let mut db = app.ipam(&signed_in.caller).read().await?;
@@ -60,7 +61,8 @@ pub(super) async fn show(
     let look = Look::new(format!("/ui/pools/{}", pool.id), query)?;
     let shell = Shell::of(&mut db, &signed_in, Section::Pools)
         .await?
-        .about(pool.id);
+        .about(pool.id)
+        .noting(&noted);
     let mut sizes = sizes(&mut db, &pool).await?;
     let full = sizes.iter().take_while(|size| size.fits == 0).count();
     let nothing_up_to = sizes

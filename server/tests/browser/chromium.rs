@@ -275,7 +275,12 @@ impl Chromium {
 
     /// Presses and releases a key.
     pub(crate) async fn press(&mut self, key: &str, code: u32) {
-        let text = if key == "Enter" { "\r" } else { "" };
+        let text = match key {
+            "Enter" => "\r",
+            // A letter or a sign, which is also written where one can write.
+            key if key.len() == 1 => key,
+            _ => "",
+        };
         for kind in ["keyDown", "keyUp"] {
             let params = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
             self.call("Input.dispatchKeyEvent", params).await;

@@ -672,17 +672,15 @@ async fn a_map_is_used_by_keyboard_and_shows_what_others_do() {
     browser.waits_for("main:not(:has(.notice))").await;
 
     // Somebody else allocates, and it appears.
-    let url = format!("{}/api/v1/allocations", stage.server.url());
     let body =
         json!({"vpc": "other", "name": "new-here", "profile": "node-pod", "cidr": "10.0.64.0/20"});
-    let reply = reqwest::Client::new()
-        .post(url)
-        .header("x-api-key", TestServer::API_KEY)
-        .json(&body)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(reply.status(), 201);
+    let request = json!({
+        "method": "POST",
+        "headers": {"x-api-key": TestServer::API_KEY, "content-type": "application/json"},
+        "body": body.to_string(),
+    });
+    let call = format!("fetch('/api/v1/allocations', {request}).then((reply) => reply.status)");
+    assert_eq!(stage.browser.evaluate(&call).await, 201);
     stage
         .browser
         .waits_for("#canvas a[data-cidr='10.0.64.0/20'] .block")
