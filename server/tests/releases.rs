@@ -129,6 +129,12 @@ async fn a_database_of_release_6_is_restored_migrated_reconciled_verified_and_wo
     reconciled("release-6").await;
 }
 
+/// The first one that has quotas and webhooks.
+#[tokio::test]
+async fn a_database_of_release_7_is_restored_migrated_reconciled_verified_and_worked_on() {
+    reconciled("release-7").await;
+}
+
 /// Who owns what is kept, and of what is from before only what is known is said.
 #[tokio::test]
 async fn owners_are_kept_and_those_of_before_are_not_made_up() {

@@ -97,7 +97,7 @@ pub(super) async fn show(
         return Ok(Redirect::to(&to).into_response());
     }
     let mut db = ipam.read().await?;
-    let shell = Shell::of(&mut db, &signed_in, Section::Search).await?;
+    let shell = Shell::of(&mut db, &signed_in, Section::Elsewhere).await?;
     Ok(page(&SearchPage {
         shell: shell.searching(&q),
         q,

@@ -69,7 +69,8 @@ pub(super) struct Link {
 pub(super) enum Section {
     Overview,
     Pools,
-    Search,
+    /// A map, or a search: what is in no list of the navigation.
+    Elsewhere,
     Allocations,
     Vpcs,
     Reservations,

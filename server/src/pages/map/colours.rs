@@ -102,7 +102,7 @@ impl Colours {
             (cooling, "cooling", "cooling down"),
             (
                 cells,
-                "cells",
+                density(sheets),
                 "several blocks, filled as far as they are used",
             ),
         ] {
@@ -112,6 +112,15 @@ impl Colours {
         }
         legend.push(("free", "free".to_owned()));
         legend
+    }
+}
+
+/// The class of cells with several blocks: where all are such, their colour says how full they are.
+fn density(sheets: &[Sheet]) -> &'static str {
+    if sheets.iter().all(|sheet| sheet.exact) {
+        "several"
+    } else {
+        "density"
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) async fn show(
         .await?
         .ok_or_else(|| Failure::not_found("there is no VRF of that name"))?;
     let name = vrf.name.to_string();
-    let shell = Shell::of(&mut db, &signed_in, Section::Overview).await?;
+    let shell = Shell::of(&mut db, &signed_in, Section::Elsewhere).await?;
     let canvas = Canvas::of(&mut db, Ranges::OfVrf(id), look).await?;
     drop(db);
     let canvas = canvas.inspected(&app, &signed_in, &name).await?;

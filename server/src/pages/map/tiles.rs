@@ -120,6 +120,7 @@ impl Drawn {
                     What::Cell(fill) => {
                         let height = shape.fill_height().min(frame.height);
                         let level = match super::super::level(fill.used) {
+                            _ if sheet.exact => "fill-vx",
                             "full" => "level-2",
                             "warn" => "level-1",
                             _ => "level-0",
