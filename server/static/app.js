@@ -53,23 +53,33 @@
   const canvas = () => document.getElementById("canvas");
   let fetching = null;
 
-  const visit = async (url, push) => {
+  // Why a page is fetched: somebody went there, or back, or it is only to be shown anew, which may fail in silence.
+  const visit = async (url, why) => {
+    const push = why === "go";
     fetching?.abort();
-    fetching = new AbortController();
+    const mine = new AbortController();
+    fetching = mine;
     const focused = document.activeElement?.dataset?.cidr;
     let page;
     try {
-      const reply = await fetch(url, { signal: fetching.signal, headers: { accept: "text/html" } });
+      const reply = await fetch(url, { signal: mine.signal, headers: { accept: "text/html" } });
       // Signed out, or an error: the browser shows it.
+      if (!reply.ok && why === "anew") {
+        fetching = null;
+        return;
+      }
       if (!reply.ok || new URL(reply.url).pathname !== new URL(url, location.href).pathname) {
         location.assign(url);
         return;
       }
       page = new DOMParser().parseFromString(await reply.text(), "text/html");
     } catch (error) {
-      if (error.name !== "AbortError") location.assign(url);
+      if (error.name === "AbortError") return;
+      fetching = null;
+      if (why !== "anew") location.assign(url);
       return;
     }
+    fetching = null;
     const content = document.getElementById("content");
     const fresh = page.getElementById("content");
     if (!content || !fresh) return;
@@ -138,15 +148,15 @@
     url.searchParams.set("into", cidr);
     url.searchParams.delete("pick");
     url.hash = "";
-    visit(url.href, true);
+    visit(url.href, "go");
   };
   const out = () => {
     const href = canvas()?.dataset.out;
-    if (href) visit(href, true);
+    if (href) visit(href, "go");
   };
   const through = (way) => {
     const href = canvas()?.dataset[way];
-    if (href) visit(href, true);
+    if (href) visit(href, "go");
   };
 
   const MOVES = {
@@ -232,7 +242,7 @@
       const here = url.pathname === location.pathname && url.search !== location.search;
       if (here && link.closest("#content")) {
         event.preventDefault();
-        visit(url.href, true);
+        visit(url.href, "go");
         return;
       }
     }
@@ -248,12 +258,20 @@
     }
   });
 
-  addEventListener("popstate", () => { if (canvas()) visit(location.href, false); else location.reload(); });
+  addEventListener("popstate", () => { if (canvas()) visit(location.href, "back"); else location.reload(); });
 
   // What others do appears by itself, on pages that ask for it and only while somebody can see them.
 
   let live = null;
   let soon = null;
+  let next = 0;
+  const refresh = async () => {
+    const begin = performance.now();
+    const busy = document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
+    if (!busy && !fetching && document.querySelector("[data-live]")) await visit(location.href, "anew");
+    soon = null;
+    next = performance.now() + 2000 + 10 * (performance.now() - begin);
+  };
   const follow = () => {
     const wanted = document.querySelector("[data-live]") && document.visibilityState === "visible";
     if (wanted && !live) {
@@ -262,11 +280,8 @@
       live.onopen = () => sign(true);
       live.onerror = () => sign(false);
       live.onmessage = () => {
-        clearTimeout(soon);
-        soon = setTimeout(() => {
-          const busy = document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
-          if (!busy) visit(location.href, false);
-        }, 400);
+        // What is busy is not made busier by those who watch: at most a tenth of the time goes into showing it.
+        soon ??= setTimeout(refresh, Math.max(400, next - performance.now()));
       };
     } else if (!wanted && live) {
       live.close();

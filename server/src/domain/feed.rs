@@ -17,6 +17,8 @@ use crate::{
 
 /// How many may follow the log of one server at a time.
 const FOLLOWERS: usize = 100;
+/// How many pages may wait for something to happen. They take no place of those that follow the log.
+const PAGES: usize = 500;
 /// How long a server that has just started may take to find out how far the log is complete.
 const BEGINNING: Duration = Duration::from_secs(10);
 
@@ -28,6 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(in crate::domain) struct Complete {
     known: watch::Sender<Known>,
     followers: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
 }
 
 /// What a server knows of the log.
@@ -43,6 +46,7 @@ impl Default for Complete {
         Self {
             known: watch::Sender::default(),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            pages: Arc::new(Semaphore::new(PAGES)),
         }
     }
 }
@@ -110,7 +114,19 @@ impl Ipam {
     /// # Errors
     /// When too many do that already, or there is no such event yet.
     pub async fn follow(&self, after: Option<i64>) -> Result<Follower> {
-        let place = Arc::clone(&self.complete.followers).try_acquire_owned();
+        self.followed(after, &self.complete.followers).await
+    }
+
+    /// Follows the log from now on for a page that is open somewhere.
+    ///
+    /// # Errors
+    /// When too many do that already.
+    pub async fn watch(&self) -> Result<Follower> {
+        self.followed(None, &self.complete.pages).await
+    }
+
+    async fn followed(&self, after: Option<i64>, places: &Arc<Semaphore>) -> Result<Follower> {
+        let place = Arc::clone(places).try_acquire_owned();
         let place = place.map_err(|_| {
             Error::Unavailable(
                 "too many clients follow the audit log of this server; try again later",

@@ -39,7 +39,7 @@ pub(super) async fn follow(
     open: Open,
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
-    let follower = app.ipam(&signed_in.caller).follow(None).await?;
+    let follower = app.ipam(&signed_in.caller).watch().await?;
     let live = Live {
         app,
         open,

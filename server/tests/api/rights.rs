@@ -332,6 +332,8 @@ async fn pages_show_and_do_what_the_policy_says() {
                 || route.starts_with("/ui/")
                     && !route.ends_with("/sign-out")
                     && *route != "/ui/sign-in"
+                    // It goes on until the session ends; the tests of pages follow it.
+                    && *route != "/ui/live"
         }) {
             let (id, form) = target(&api, route).await;
             let path = route.replace("{id}", &id).replace("{*rest}", "nowhere");

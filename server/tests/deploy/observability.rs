@@ -50,6 +50,8 @@ async fn scrape() -> Exposition {
     send(&server, "POST", "/api/v1/pools", &pool).await;
     let ask = json!({"vpc": "a", "hosts": 5});
     send(&server, "POST", "/api/v1/allocations", &ask).await;
+    let webhook = json!({"name": "w", "url": "https://receiver.invalid/"});
+    send(&server, "POST", "/api/v1/webhooks", &webhook).await;
     let metrics = Exposition::parse(&send(&server, "GET", "/metrics", &Value::Null).await);
     let made = metrics.value("ipam_allocations_total", &[("result", "created")]);
     assert_eq!((made, metrics.value("ipam_database_up", &[])), (1.0, 1.0));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod live;
 mod maps;
 mod nouns;
 #[path = "../support/server_role.rs"]

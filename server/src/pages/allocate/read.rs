@@ -154,7 +154,7 @@ fn size(form: &mut Reader<'_>) -> Option<Size> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::form::{Field, Problems, fill};
+    use crate::pages::form::{Field, fill};
 
     fn filled(pairs: &[(&str, &str)]) -> Input {
         pairs.iter().fold(Input::default(), |input, (name, value)| {
