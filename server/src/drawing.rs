@@ -511,7 +511,7 @@ mod tests {
                 let (x, y, width, height) = grid.on_curve(network);
                 let bits = 26 - length;
                 let area = u64::from(width) * u64::from(height);
-                assert_eq!(area, u64::from(size) * u64::from(size) << bits, "{network}");
+                assert_eq!(area, u64::from(size * size) << bits, "{network}");
                 assert!(width.max(height) <= 2 * width.min(height), "{network}");
                 let inside = grid
                     .cells()

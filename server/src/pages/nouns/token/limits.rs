@@ -18,7 +18,7 @@ pub(super) fn limits(limits: &Limits) -> Vec<Fact> {
         Fact::new("Only profiles", Shown::lines(&limits.profiles)),
         Fact::new("Only VPCs", Shown::lines(patterns)),
         Fact::new("Only allocations labelled", Shown::labels(&limits.labels)),
-        Fact::new("Quotas", Shown::lines(&quotas(limits))),
+        Fact::new("Quotas", Shown::lines(quotas(limits))),
     ]
 }
 
