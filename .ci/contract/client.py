@@ -526,10 +526,11 @@ def webhook():
     assert (shown.id, shown.secret, shown.delivery.up_to) == (made.id, UNSET, 0), shown
     assert [found.name for found in pages(list_webhooks)] == ["siem"]
     refused(create_webhook.sync_detailed(client=client, body=NewWebhook("x", "http://10.0.0.1/")), Code.INVALID_REQUEST)
-    changed = change(update_webhook, "siem", made, WebhookPatch(enabled=True), "enabled", True)
+    # Before anything is sent, so that both secrets sign all of it.
     rotation = NewWebhookSecret(overlap_seconds=3600)
     rotated = ok(rotate_webhook.sync_detailed("siem", client=client, body=rotation), 200)
-    assert rotated.secret != made.secret and rotated.revision == changed.revision + 1, rotated.revision
+    assert rotated.secret != made.secret and rotated.revision == made.revision + 1, rotated.revision
+    change(update_webhook, "siem", rotated, WebhookPatch(enabled=True), "enabled", True)
     tested = ok(test_webhook.sync_detailed("siem", client=client), 200)
     assert (tested.delivered, tested.status, tested.error) == (True, 204, None), tested
     ok(resume_webhook.sync_detailed("siem", client=client, body=WebhookResumption(after=0)), 200)

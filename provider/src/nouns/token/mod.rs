@@ -184,7 +184,7 @@ impl Noun for Token {
                     count("used_addresses", "How many are held."),
                 ],
                 Attribute::computed,
-                "How much of each quota is used. Null without quotas, and in `ipam_tokens`.",
+                "How much of each quota is used. Null without quotas, in `ipam_tokens`, and of a token that is looked up by its name; give its id.",
                 "",
             ),
         ]
