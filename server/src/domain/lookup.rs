@@ -80,14 +80,11 @@ impl Ipam {
         }
         let pools = lookup::ranges(db, cidr, vrf).await?;
         transaction.rollback().await?;
-        // The range of a child pool takes it from the parent, but it may still be free within the child.
-        let free = found
-            .iter()
-            .all(|(holder, _)| holder.kind == HolderKind::ChildPool && holder.cidr.contains(cidr));
+        let free = !pools.is_empty() && found.iter().all(|(holder, _)| leaves_free(holder, cidr));
         Ok(Lookup {
             cidr,
             at: at.unwrap_or(now),
-            free: free && !pools.is_empty(),
+            free,
             holders: found.into_iter().map(|(holder, _)| holder).collect(),
             more,
             pools,
@@ -135,6 +132,12 @@ impl Ipam {
         let full = holders.len() == usize::from(limit);
         Ok((holders, next.filter(|_| full)))
     }
+}
+
+/// Whether a network may be free although that holds it: the range of a child pool takes it from the parent, but it may still be
+/// free within the child.
+pub fn leaves_free(holder: &Holder, cidr: Cidr) -> bool {
+    holder.kind == HolderKind::ChildPool && holder.cidr.contains(cidr)
 }
 
 /// Gives allocations the names that they and their VPCs had at some time.

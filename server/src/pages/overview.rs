@@ -52,6 +52,12 @@ pub(super) async fn show(
     let (fullest, count) = db::pool::fullest(&mut db, POOLS).await?;
     let pools = db::pool::some(&mut db, &fullest).await?;
     let more = count.saturating_sub(POOLS).max(0);
+    // An estimate is of every pool, shown or not.
+    let every = if allocations.exact {
+        Vec::new()
+    } else {
+        db::pool::all(&mut db).await?
+    };
     let roles = db::total::roles(&mut db).await?;
     let counted = if allocations.exact {
         Some(db::total::usable_by_role(&mut db).await?)
@@ -66,7 +72,7 @@ pub(super) async fn show(
                     .iter()
                     .find(|total| total.role == *role)
                     .map_or(0, |total| total.usable),
-                None => pools
+                None => every
                     .iter()
                     .filter(|known| known.name == *pool)
                     .map(|pool| estimate(pool, allocations.number))

@@ -23,6 +23,7 @@ use crate::{
         self,
         search::{Named, by_id, named},
     },
+    domain::lookup::leaves_free,
     error::Result,
 };
 
@@ -137,11 +138,7 @@ fn in_vrfs(found: &Lookup) -> Vec<InVrf> {
             .ancestor(range.max(length.saturating_sub(AROUND)));
         let at = at.filter(|_| range > 0).map(|at| format!("&at={at}"));
         let seen = Lookup {
-            free: !pools.is_empty()
-                && holders.iter().all(|holder| {
-                    holder.kind == ipam_shared::api::lookup::HolderKind::ChildPool
-                        && holder.cidr.contains(found.cidr)
-                }),
+            free: !pools.is_empty() && holders.iter().all(|holder| leaves_free(holder, found.cidr)),
             holders,
             pools,
             more: found.more,
