@@ -51,7 +51,8 @@ def lines(ctx, value):
 @schemathesis.hook
 def map_query(ctx, query):
     """Nobody makes a change while a request waits for one, so it is not to wait for long."""
-    wait = (query or {}).get("wait")
-    if isinstance(wait, int) and 1 < wait <= 30:
+    wait = str((query or {}).get("wait"))
+    if wait.isdecimal() and 1 < int(wait) <= 30:
+        # A number or its text: which of the two depends on the phase that makes the request.
         query["wait"] = 1
     return query
