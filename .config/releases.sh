@@ -190,3 +190,24 @@ install_nextest() {
     --target "$1" -r "$root/.config/cargo-nextest.txt" >&2 || return 1
   chmod a+x "$1"/bin/*
 }
+
+# axe-core, which looks at pages for those who can't see them, from PyPI. Says where it is in IPAM_AXE; that is "none" where
+# it can't be had, and what it is for is skipped.
+fetched_axe() {
+  local dir
+  dir=$(cache_dir)/axe-playwright-python-0.1.8
+  [ -e "$dir" ] || say "fetching axe-core from PyPI into $dir"
+  if has python3 && make_cached "$dir" install_axe && [ -e "$dir/axe_playwright_python/axe.min.js" ]; then
+    export IPAM_AXE=$dir/axe_playwright_python/axe.min.js
+    return
+  fi
+  export IPAM_AXE=none
+  say "SKIPPED: no page is looked at with axe-core, since it can't be had from PyPI here. It takes python3 with pip"
+  return 1
+}
+
+install_axe() {
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target "$1" -r "$root/.config/axe.txt" >&2 || return 1
+  chmod -R a+rX "$1"
+}

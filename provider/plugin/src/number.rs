@@ -50,6 +50,14 @@ impl Number {
             )]
             return Self(Repr::Int(float as i64));
         }
+        if (2f64.powi(63)..2f64.powi(64)).contains(&float) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "floats of this size are whole, and within range, checked above"
+            )]
+            return Self(Repr::Uint(float as u64));
+        }
         Self(Repr::Float(float))
     }
 
@@ -177,6 +185,18 @@ mod tests {
         assert_eq!(Number::from(3.0), Number::from(3i64));
         assert_eq!(Number::from(3u64), Number::from(3i64));
         assert_eq!(Number::exact(2.5), Number::from(2.5));
+        // Terraform sends whole numbers as floats where these are exact and the integers of its wire are too small.
+        for text in [
+            "9223372036854775808",
+            "18446744073709549568",
+            "-9223372036854775808",
+            "18446744073709551616",
+        ] {
+            let sent = Number::exact(text.parse().unwrap());
+            assert_eq!(sent, Number::parse(text).unwrap());
+            assert_eq!(sent.as_u64(), text.parse().ok(), "{text}");
+            assert_eq!(sent.as_i64(), text.parse().ok(), "{text}");
+        }
         for text in ["1.25", "+1.250", "0001.25", "125e-2", "0.00125E3"] {
             assert_eq!(Number::parse(text), Some(Number::exact(1.25)), "{text}");
         }

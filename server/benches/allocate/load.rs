@@ -62,7 +62,17 @@ impl Client {
         }
     }
 
-    /// The same, timed; what does not succeed counts as failed.
+    /// Makes a token, and answers its secret.
+    pub(crate) async fn token(&mut self, new: &str) -> anyhow::Result<String> {
+        let reply = self.call(&request("POST", "/api/v1/tokens", new)).await?;
+        let token: serde_json::Value = serde_json::from_str(reply.body)?;
+        let secret = token["secret"].as_str();
+        Ok(secret
+            .with_context(|| format!("no secret: {token}"))?
+            .to_owned())
+    }
+
+    /// [`Self::call`], timed; what does not succeed counts as failed.
     pub(crate) async fn time(
         &mut self,
         request: &[u8],
@@ -109,6 +119,13 @@ pub(crate) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// The same request, with another key.
+pub(crate) fn with_key(request: Vec<u8>, key: &str) -> Vec<u8> {
+    String::from_utf8_lossy(&request)
+        .replace(KEY, key)
+        .into_bytes()
 }
 
 /// What one client saw.

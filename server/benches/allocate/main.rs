@@ -5,7 +5,7 @@
 //! parts, and prints each figure beside its target. What is compared alternates, so that noise of the machine hits both;
 //! medians of the rounds are printed, and their ratios are the figures to quote.
 //!
-//! The rooms: `allocation`, `operations`, `two_servers`, `snapshot` and `idle` are the parts; `floor` is what they compare
+//! The rooms: `allocation`, `operations`, `pages`, `tokens`, `two_servers`, `snapshot` and `idle` are the parts; `floor` is what they compare
 //! with; a `world` is a database, filled by `fill`, with a `server` on it; `load` has the clients, `report` the targets.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
@@ -16,9 +16,11 @@ mod floor;
 mod idle;
 mod load;
 mod operations;
+mod pages;
 mod report;
 mod server;
 mod snapshot;
+mod tokens;
 mod two_servers;
 mod world;
 
@@ -37,6 +39,8 @@ const USAGE: &str = "
 What to measure (everything if none is given):
   --allocate      allocation against the floor, and how it changes with the size
   --operations    release, resize, lookup, list page and dry run, and how they change with the size
+  --pages         the pages of the dashboard, with the most blocks and two thousand pools
+  --tokens        allocation by tokens against the administrator's key
   --two-servers   two servers on one PostgreSQL against one
   --snapshot      a snapshot held open for 10 s
   --idle          memory, start and size of the server
@@ -52,6 +56,8 @@ How:
 enum Part {
     Allocate,
     Operations,
+    Pages,
+    Tokens,
     TwoServers,
     Snapshot,
     Idle,
@@ -97,7 +103,10 @@ async fn measure(plan: &Plan, url: &str, dir: &Path, score: &mut Score) -> anyho
     let Plan {
         rounds, seconds, ..
     } = *plan;
-    if plan.has(Part::Allocate) || plan.has(Part::Operations) {
+    if [Part::Allocate, Part::Operations, Part::Pages]
+        .map(|part| plan.has(part))
+        .contains(&true)
+    {
         for kind in &plan.kinds {
             let mut worlds = Vec::new();
             for size in &plan.sizes {
@@ -109,17 +118,23 @@ async fn measure(plan: &Plan, url: &str, dir: &Path, score: &mut Score) -> anyho
             if plan.has(Part::Operations) {
                 operations::compare(&mut worlds, rounds, seconds, score).await?;
             }
+            if let Some(world) = worlds.last()
+                && plan.has(Part::Pages)
+            {
+                pages::measure(world, rounds, seconds, score).await?;
+            }
             for world in worlds {
                 world.close().await?;
             }
         }
     }
-    for part in [Part::TwoServers, Part::Snapshot, Part::Idle] {
+    for part in [Part::Tokens, Part::TwoServers, Part::Snapshot, Part::Idle] {
         if !plan.has(part) {
             continue;
         }
         let world = World::make(url, dir, plan.kinds[0], plan.sizes[0]).await?;
         match part {
+            Part::Tokens => tokens::compare(&world, rounds, seconds, score).await?,
             Part::TwoServers => two_servers::compare(&world, dir, rounds, seconds, score).await?,
             Part::Snapshot => snapshot::hold(&world, plan.stretches, rounds, score).await?,
             _ => idle::measure(&world, dir, rounds, seconds, score).await?,
@@ -149,6 +164,8 @@ fn plan() -> anyhow::Result<Option<Plan>> {
         match argument.as_str() {
             "--allocate" => plan.parts.push(Part::Allocate),
             "--operations" => plan.parts.push(Part::Operations),
+            "--pages" => plan.parts.push(Part::Pages),
+            "--tokens" => plan.parts.push(Part::Tokens),
             "--two-servers" => plan.parts.push(Part::TwoServers),
             "--snapshot" => plan.parts.push(Part::Snapshot),
             "--idle" => plan.parts.push(Part::Idle),

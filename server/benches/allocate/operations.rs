@@ -11,9 +11,8 @@ use ipam_shared::cidr::Cidr;
 use uuid::Uuid;
 
 use crate::{
-    load::{Client, Run, Samples, median, request},
+    load::{Client, Run, Samples, median, request, with_key},
     report::{Score, Target::AtMost},
-    server::KEY,
     world::{Known, World, family},
 };
 
@@ -137,9 +136,7 @@ impl<'a> User<'a> {
             large.push(allocate(&mut client, &ask).await?.id);
         }
         let new = r#"{"name":"limited","roles":["reader"],"limits":{"vpcs":["*"]}}"#;
-        let reply = client.call(&request("POST", "/api/v1/tokens", new)).await?;
-        let token: serde_json::Value = serde_json::from_str(reply.body)?;
-        let limited = token["secret"].as_str().context("no secret")?.to_owned();
+        let limited = client.token(new).await?;
         Ok(Self {
             world,
             client,
@@ -250,13 +247,6 @@ impl<'a> User<'a> {
         }
         Ok(())
     }
-}
-
-/// The same request with another key.
-fn with_key(request: Vec<u8>, key: &str) -> Vec<u8> {
-    String::from_utf8_lossy(&request)
-        .replace(KEY, key)
-        .into_bytes()
 }
 
 /// Allocates, untimed.

@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use crate::{
     fill::fill,
-    load::{Client, Run, Samples, measure, request},
-    server::Server,
+    load::{Client, Run, Samples, measure, request, with_key},
+    server::{KEY, Server},
 };
 
 /// One block of the recipe.
@@ -199,13 +199,25 @@ impl World {
         seconds: f64,
         done: &Arc<AtomicU64>,
     ) -> anyhow::Result<Run> {
+        self.allocate_as(KEY, others, clients, seconds, done).await
+    }
+
+    /// The same, with the secret of a token.
+    pub(crate) async fn allocate_as(
+        &self,
+        key: &str,
+        others: &[&Server],
+        clients: usize,
+        seconds: f64,
+        done: &Arc<AtomicU64>,
+    ) -> anyhow::Result<Run> {
         let servers: Vec<_> = std::iter::once(&self.server)
             .chain(others.iter().copied())
             .collect();
         let mut tasks = Vec::new();
         for number in 0..clients {
             let mut client = Client::connect(servers[number % servers.len()].address).await?;
-            let request = self.kind.request(&format!("bench-{number}"), "");
+            let request = with_key(self.kind.request(&format!("bench-{number}"), ""), key);
             let done = Arc::clone(done);
             tasks.push(move |deadline: Instant| async move {
                 let mut samples = Samples::default();

@@ -48,3 +48,5 @@ mod hostile_table;
 mod server_role;
 #[path = "../support/state.rs"]
 mod state;
+#[path = "../support/statements.rs"]
+mod statements;

@@ -1,48 +1,13 @@
 //! How many round trips to the database each operation takes, as the driver logs them. A change holds locks for most of
 //! them, so that each one more is a longer wait for everybody else.
 
-use std::sync::{Arc, Mutex};
-
 use serde_json::{Value, json};
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::{
-    Layer,
-    layer::{Context, SubscriberExt as _},
-};
+use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::statements::Statements;
 use crate::support::{
     ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, TOKENS, VPCS, VRFS, WEBHOOKS,
 };
-
-/// Keeps the beginning of each statement that the driver logs.
-#[derive(Clone, Default)]
-struct Statements(Arc<Mutex<Vec<String>>>);
-
-impl<S: Subscriber> Layer<S> for Statements {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        struct Summary(String);
-        impl Visit for Summary {
-            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-                if field.name() == "summary" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        if event.metadata().target() == "sqlx::query" {
-            let mut summary = Summary(String::new());
-            event.record(&mut summary);
-            // What a new connection asks first, of whatever operation it happens to be made for.
-            let is_of_connection =
-                summary.0.contains("case when not") || summary.0.contains("here.system_identifier");
-            if !is_of_connection {
-                self.0.lock().expect("not poisoned").push(summary.0);
-            }
-        }
-    }
-}
 
 struct Counted {
     api: Api,
@@ -63,14 +28,14 @@ impl Counted {
     ) {
         for round in 0..2 {
             let (method, path, body) = request(&self.api, round).await;
-            self.statements.0.lock().expect("not poisoned").clear();
+            self.statements.take();
             let reply = match &self.key {
                 None => self.api.with(method, &path, &[], &body).await,
                 Some(key) => self.api.as_who(key, method, &path, &body).await,
             };
             assert!(reply.status < 300, "{what}: {}", reply.text);
             if round == 1 {
-                let seen = self.statements.0.lock().expect("not poisoned").clone();
+                let seen = self.statements.take();
                 if seen.len() != expected {
                     let all = seen.join("\n    ");
                     (self.problems).push(format!(

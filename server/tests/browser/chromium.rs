@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -306,6 +307,27 @@ impl Chromium {
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ] });
         self.call("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// The whole page, as PNG.
+    pub(crate) async fn page_picture(&mut self) -> Vec<u8> {
+        let clip = self
+            .evaluate("({x: 0, y: 0, scale: 1, width: innerWidth, height: document.documentElement.scrollHeight})")
+            .await;
+        self.picture(json!({ "format": "png", "captureBeyondViewport": true, "clip": clip }))
+            .await
+    }
+
+    /// What is to be seen of it, as PNG.
+    pub(crate) async fn window_picture(&mut self) -> Vec<u8> {
+        self.picture(json!({ "format": "png" })).await
+    }
+
+    async fn picture(&mut self, params: Value) -> Vec<u8> {
+        let answer = self.call("Page.captureScreenshot", params).await;
+        BASE64_STANDARD
+            .decode(answer["data"].as_str().unwrap())
+            .unwrap()
     }
 
     /// No script of a page runs any more.

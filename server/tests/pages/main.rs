@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod large;
 mod live;
 mod maps;
 mod nouns;
 #[path = "../support/server_role.rs"]
 mod server_role;
+#[path = "../support/statements.rs"]
+mod statements;
 mod visitor;
 
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 
 use super::visitor::{KEY, Reply, Visitor};
 
@@ -407,43 +407,4 @@ async fn a_limited_token_sees_its_part_of_the_map() {
         "<title>10.7.64.0/20 in use</title>",
     ]);
     page.does_not_show(">Change</a>");
-}
-
-#[tokio::test]
-async fn a_large_map_costs_as_little_as_a_small_one() {
-    let visitor = Visitor::signed_in().await;
-    for sql in [
-        "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length) select vrf_id, 'large', 4, 10, 28 from vrf",
-        "insert into pool_range (pool_id, vrf_id, family, cidr) select pool_id, vrf_id, 4, '11.0.0.0/8' from pool where name = 'large'",
-        "insert into block (range_id, cidr, range_cidr, reason)
-            select range_id, set_masklen(cidr + (step * 32)::bigint, 28)::cidr, cidr, 'test'
-            from pool_range, generate_series(0, 49999) as step where cidr = '11.0.0.0/8'",
-        "analyze",
-    ] {
-        sqlx::query(AssertSqlSafe(sql))
-            .execute(&visitor.pool)
-            .await
-            .unwrap();
-    }
-    let pool = visitor.pool_path("large").await;
-    for query in [
-        "",
-        "?at=11.0.0.0/12",
-        "?at=11.0.0.0/20",
-        "?view=hilbert",
-        "?time=2026-01-01T00:00:00Z",
-        "?pick=11.0.0.0/28",
-    ] {
-        let page = visitor.get(&format!("{pool}{query}")).await;
-        assert_eq!(page.status, 200, "{query}");
-        assert!(
-            page.text.len() < 900_000,
-            "{query}: {} bytes",
-            page.text.len()
-        );
-        assert!(page.text.matches("data-cidr=").count() <= 2_300, "{query}");
-    }
-    // A cell of many leads to a map of that cell in that pool.
-    let page = visitor.get(&pool).await;
-    page.shows(&[&format!("href=\"{pool}?at=11.0.0.0/18\"")]);
 }

@@ -1,0 +1,67 @@
+//! A server on a database of its own, and a browser.
+
+use ipam_testing::{TestDatabase, TestServer};
+use serde_json::Value;
+
+use crate::{
+    chromium::{Chromium, Look},
+    client::Client,
+};
+
+pub(crate) const WIDE: Look = Look {
+    width: 1440,
+    dark: false,
+};
+
+/// A server on a database of its own, and a browser.
+pub(crate) struct Stage {
+    pub(crate) browser: Chromium,
+    pub(crate) server: TestServer,
+    pub(crate) database: TestDatabase,
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        let database = TestDatabase::new().await;
+        let server = TestServer::start(&database).await;
+        let mut browser = Chromium::start().await;
+        browser.look(WIDE).await;
+        Self {
+            browser,
+            server,
+            database,
+        }
+    }
+
+    pub(crate) async fn open(&mut self, path: &str) {
+        let url = format!("{}{path}", self.server.url());
+        self.browser.open(&url).await;
+    }
+
+    pub(crate) async fn sign_in(&mut self) {
+        self.open("/").await;
+        self.browser.fill("#key", TestServer::API_KEY).await;
+        self.browser.follow("main button").await;
+    }
+
+    /// Where the browser is.
+    pub(crate) async fn path(&mut self) -> String {
+        self.browser.text("location.pathname").await
+    }
+
+    /// Fails if anything went wrong in the browser.
+    pub(crate) fn no_problems(&mut self) {
+        assert_eq!(self.browser.take_problems(), Vec::<String>::new());
+    }
+
+    /// A client of the same server's API, as its administrator.
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.server.address()).await.unwrap()
+    }
+
+    /// What is wrong with the page, as a list that JavaScript makes; and what the browser minded.
+    pub(crate) async fn finds_nothing(&mut self, expression: &str, place: &str) {
+        let wrong = self.browser.evaluate(expression).await;
+        assert_eq!(wrong, Value::Array(Vec::new()), "{place}");
+    }
+}
