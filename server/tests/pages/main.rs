@@ -4,6 +4,7 @@
 
 mod live;
 mod maps;
+mod moments;
 mod nouns;
 #[path = "../support/server_role.rs"]
 mod server_role;
