@@ -28,7 +28,16 @@ from ipam_client.api.allocations import (
 )
 from ipam_client.api.confirmations import confirm_claims, take_over
 from ipam_client.api.history import follow_events, get_events_head, list_events, list_history, lookup
-from ipam_client.api.pools import create_pool, delete_pool, get_pool, get_pool_free, list_pools, update_pool
+from ipam_client.api.pools import (
+    create_pool,
+    delete_pool,
+    draw_pool,
+    get_pool,
+    get_pool_free,
+    list_pools,
+    paint_pool,
+    update_pool,
+)
 from ipam_client.api.profiles import create_profile, delete_profile, get_profile, list_profiles, update_profile
 from ipam_client.api.reservations import (
     create_reservation,
@@ -295,6 +304,11 @@ def pool():
     free = ok(get_pool_free.sync_detailed("child", client=client, prefix_length=19), 200)
     assert (free.fits, free.fix.add_range_prefix_length) == (0, 19)
     refused(get_pool_free.sync_detailed("child", client=client, prefix_length=200), Code.INVALID_REQUEST)
+    drawn = draw_pool.sync_detailed("large", client=client, highlight="10.0.64.0/18,10.0.0.0/20")
+    assert drawn.status_code == 200 and drawn.content.startswith(b"<svg ") and b"pool child" in drawn.content, drawn
+    painted = paint_pool.sync_detailed("large", client=client)
+    assert painted.status_code == 200 and painted.content.startswith(b"\x89PNG"), painted.headers
+    refused(draw_pool.sync_detailed("large", client=client, highlight="192.0.2.0/24"), Code.INVALID_REQUEST)
     child = change(update_pool, "child", child, PoolPatch(ranges=["10.0.0.0/20"]), "ranges", ["10.0.0.0/20"])
     child = change(
         update_pool, "child", child, PoolPatch(add_range_prefix_lengths=[22]), "ranges", ["10.0.0.0/20", "10.0.16.0/22"]

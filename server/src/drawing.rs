@@ -161,7 +161,21 @@ impl Grid {
         ROW_HEIGHT << self.row_bits
     }
 
-    fn pieces(self, length: u8) -> impl Iterator<Item = Cidr> {
+    /// What its rows and cells are, in words.
+    pub fn legend(self) -> String {
+        let cell = self.cell_length();
+        match self.layout {
+            Layout::Hilbert => format!("Each step along the curve is a /{cell}."),
+            Layout::Rows if self.row_bits > 0 => {
+                let row = self.row_length();
+                format!("Each row is a /{row}, each step in it a /{cell}.")
+            }
+            Layout::Rows => format!("Each step is a /{cell}."),
+        }
+    }
+
+    /// The networks of that length, in address order; of no longer ones than cells.
+    pub fn pieces(self, length: u8) -> impl Iterator<Item = Cidr> {
         let host_bits = self.window.family().bits() - length;
         (0..1_u128 << (length - self.window.prefix_length())).map(move |index| {
             let first = self.window.number() + (index << host_bits);

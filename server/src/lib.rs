@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod network;
 pub mod outbound;
 pub mod pages;
+pub mod picture;
 pub mod rate;
 pub mod rights;
 pub mod router;

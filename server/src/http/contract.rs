@@ -84,8 +84,15 @@ fn conditions(method: &str, operation: &mut Value, schemas: &Value) {
     operation["responses"]["304"] = json!({ "description": "It is what the caller has already" });
 }
 
-/// Whether the body of a reply has a revision, and so an ETag.
+/// Whether the body of a reply has a revision, or is a picture, and so has an ETag.
 fn has_revision(response: &Value, schemas: &Value) -> bool {
+    let kinds = response["content"].as_object().into_iter().flatten();
+    if kinds
+        .into_iter()
+        .any(|(kind, _)| kind.starts_with("image/"))
+    {
+        return true;
+    }
     let schema = response["content"]["application/json"]["schema"]["$ref"].as_str();
     let name = schema.and_then(|path| path.rsplit('/').next());
     !schemas[name.unwrap_or_default()]["properties"]["revision"].is_null()
@@ -161,6 +168,9 @@ fn parameters(operation: &mut Value) {
             Some("prefix_length") => {
                 parameter["schema"]["minimum"] = json!(0);
                 parameter["schema"]["maximum"] = json!(128);
+            }
+            Some("highlight") => {
+                parameter["schema"]["examples"] = json!(["10.0.4.0/22,10.0.0.0/20"]);
             }
             Some("nonce") => parameter["schema"]["pattern"] = json!("^[0-9a-f]{64}$"),
             Some("cursor") => parameter["schema"]["minLength"] = json!(1),
@@ -260,6 +270,9 @@ fn replies(operation: &mut Value, schemas: &Value) {
         let mut names = vec!["X-Request-Id", "RateLimit", "RateLimit-Policy"];
         if status == "304" || (has_revision(response, schemas) && !is_batch) {
             names.push("ETag");
+        }
+        if let Some(picture) = response["content"].get_mut("image/png") {
+            picture["schema"] = json!({ "type": "string", "format": "binary" });
         }
         let schema = response["content"]["application/json"]["schema"]["$ref"].as_str();
         if schema.is_some_and(|schema| schema.starts_with("#/components/schemas/Page_")) {

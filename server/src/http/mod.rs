@@ -98,6 +98,8 @@ fn described() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(ownership::confirm))
         .routes(routes!(ownership::take_over))
         .routes(routes!(space::free))
+        .routes(routes!(space::svg))
+        .routes(routes!(space::png))
         .routes(routes!(lookup::lookup))
         .routes(routes!(lookup::history))
         .routes(routes!(event::list))

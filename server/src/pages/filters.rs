@@ -49,7 +49,7 @@ pub(super) fn share(part: &f64, _: &dyn Values) -> Result<String> {
 /// The class of something that is full to that part: what is nearly full looks different.
 #[askama::filter_fn]
 pub(super) fn level(part: &f64, _: &dyn Values) -> Result<&'static str> {
-    Ok(super::level(*part))
+    Ok(crate::picture::level(*part))
 }
 
 /// How far a moment is from now, in words.

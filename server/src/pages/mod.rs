@@ -25,6 +25,7 @@ mod shell;
 mod shown;
 mod sign_in;
 mod snippet;
+mod spark;
 
 use askama::Template;
 use axum::{
@@ -48,6 +49,7 @@ pub fn routes(app: &App) -> Router<App> {
     Router::new()
         .route("/", get(overview::show))
         .route("/ui/pools/{id}", get(pool::show))
+        .route("/ui/pools/{id}/map.svg", get(pool::picture))
         .route("/ui/map", get(map::show))
         .route("/ui/search", get(search::show))
         .route("/ui/live", get(live::follow))
@@ -106,7 +108,16 @@ async fn secure(request: Request, next: Next) -> Response {
         ),
     ];
     let mut response = next.run(request).await;
-    response.headers_mut().extend(HEADERS);
+    let headers = response.headers_mut();
+    headers.extend(HEADERS);
+    // A picture has its looks in itself.
+    if headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == "image/svg+xml")
+    {
+        let policy = HeaderValue::from_static(crate::picture::POLICY);
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     response
 }
 
@@ -115,17 +126,6 @@ fn page(template: &impl Template) -> Response {
     match error::render(template) {
         Ok(html) => Html(html).into_response(),
         Err(failure) => failure.into_response(),
-    }
-}
-
-/// The class of something that is full to that part.
-fn level(part: f64) -> &'static str {
-    if part >= 0.9 {
-        "full"
-    } else if part >= 0.75 {
-        "warn"
-    } else {
-        ""
     }
 }
 

@@ -1,13 +1,24 @@
 //! `/`: totals, how full the pools are, and the latest allocations.
 
+use std::collections::BTreeMap;
+
 use axum::{extract::State, response::Response};
-use ipam_shared::api::{
-    allocation::{Allocation, AllocationFilter},
-    pool::Pool,
-    profile,
+use ipam_shared::{
+    api::{
+        allocation::{Allocation, AllocationFilter},
+        pool::Pool,
+        profile,
+    },
+    ids::PoolId,
 };
 
-use super::{Noted, Section, Shell, error::Failure, filters, page, session::SignedIn};
+use super::{
+    Noted, Section, Shell,
+    error::Failure,
+    filters, page,
+    session::SignedIn,
+    spark::{Spark, sparks},
+};
 use crate::{
     app::App,
     db::{self, total::Count},
@@ -28,6 +39,8 @@ struct OverviewPage {
     usable: Vec<Usable>,
     /// The fullest pools of each VRF.
     vrfs: Vec<(String, Vec<Pool>)>,
+    /// How their use went.
+    sparks: BTreeMap<PoolId, Spark>,
     /// How many pools are not shown.
     more: i64,
     recent: Vec<Allocation>,
@@ -51,6 +64,7 @@ pub(super) async fn show(
     let (vpcs, allocations) = db::total::counts(&mut db).await?;
     let (fullest, count) = db::pool::fullest(&mut db, POOLS).await?;
     let pools = db::pool::some(&mut db, &fullest).await?;
+    let sparks = sparks(&mut db, &signed_in, &pools).await?;
     let more = count.saturating_sub(POOLS).max(0);
     // An estimate is of every pool, shown or not.
     let every = if allocations.exact {
@@ -103,6 +117,7 @@ pub(super) async fn show(
         allocations,
         usable,
         vrfs: by_vrf(pools),
+        sparks,
         more,
         recent,
     }))

@@ -2,9 +2,13 @@
 
 use axum::{
     extract::{Path, Query, State},
-    response::Response,
+    http::{HeaderValue, header},
+    response::{IntoResponse as _, Response},
 };
-use ipam_shared::{api::pool::Pool, cidr::Cidr};
+use ipam_shared::{
+    api::pool::{PictureQuery, Pool},
+    cidr::Cidr,
+};
 
 use super::{
     Noted, Section, Shell,
@@ -13,12 +17,14 @@ use super::{
     map::{Canvas, Look, LookQuery},
     page,
     session::SignedIn,
+    spark::{Spark, sparks},
 };
 use crate::{
     app::App,
     db::{self, Connection, map::Ranges},
     domain::space::front,
     error::Result,
+    picture::{self, Asked},
     rights::Right,
 };
 
@@ -27,7 +33,11 @@ use crate::{
 struct PoolPage {
     shell: Shell,
     pool: Pool,
+    /// How its use went.
+    spark: Option<Spark>,
     canvas: Canvas,
+    /// Where the map is as a picture.
+    picture: String,
     sizes: Vec<Size>,
     /// The longest prefix of which nothing is left.
     nothing_up_to: Option<u8>,
@@ -69,16 +79,38 @@ pub(super) async fn show(
         .drain(..full)
         .next_back()
         .map(|size| size.prefix_length);
+    let mut sparks = sparks(&mut db, &signed_in, std::slice::from_ref(&pool)).await?;
     let canvas = Canvas::of(&mut db, Ranges::OfPool(pool.id), look).await?;
     drop(db);
     let canvas = canvas.inspected(&app, &signed_in, &pool.vrf).await?;
     Ok(page(&PoolPage {
         shell,
+        spark: sparks.remove(&pool.id),
+        picture: canvas.picture(),
         pool,
         canvas,
         sizes,
         nothing_up_to,
     }))
+}
+
+/// `GET /ui/pools/{id}/map.svg`: the picture of the API, for those who are signed in.
+pub(super) async fn picture(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<PictureQuery>,
+    signed_in: SignedIn,
+) -> Result<Response, Failure> {
+    let asked = Asked::new(&query)?;
+    let mut db = app.ipam(&signed_in.caller).read().await?;
+    let found = match id.parse() {
+        Ok(id) => db::pool::get(&mut db, id).await?,
+        Err(_) => None,
+    };
+    let pool = found.ok_or_else(|| Failure::not_found("there is no pool with that id"))?;
+    let picture = picture::of_pool(&mut db, &pool, &asked).await?;
+    let kind = HeaderValue::from_static("image/svg+xml");
+    Ok(([(header::CONTENT_TYPE, kind)], picture.svg).into_response())
 }
 
 /// What is left, by size: of those that the pool gives and that its ranges can hold.

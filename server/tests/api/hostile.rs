@@ -103,6 +103,7 @@ fn networks() -> Vec<Place> {
         asked("within", &format!("{ALLOCATIONS}?within={{}}")),
         asked("reserved within", &format!("{RESERVATIONS}?within={{}}")),
         asked("lookup", "/api/v1/lookup?cidr={}"),
+        asked("map", &format!("{POOLS}/primary/map.svg?at={{}}")),
         asked("history", "/api/v1/history?cidr={}"),
     ];
     places.push(Place {

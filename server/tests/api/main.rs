@@ -18,6 +18,7 @@ mod metrics;
 mod nesting;
 mod outage;
 mod ownership;
+mod pictures;
 mod pool_changes;
 mod pool_races;
 mod pools;

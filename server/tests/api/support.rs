@@ -173,7 +173,15 @@ impl Api {
             .expect("infallible");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body is whole").to_bytes();
-        let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+        // But for a picture, everything is text.
+        let is_png = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind == "image/png");
+        let text = match String::from_utf8(body.to_vec()) {
+            Err(_) if is_png => String::new(),
+            text => text.expect("UTF-8"),
+        };
         let json = serde_json::from_str(&text).unwrap_or_default();
         let reply = Reply {
             status: parts.status.as_u16(),
@@ -218,6 +226,22 @@ impl Api {
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send("GET", path, &[("x-api-key", KEY)], "").await
+    }
+
+    /// The headers and the body of what is no text.
+    pub(crate) async fn bytes(&self, path: &str) -> (HeaderMap, Vec<u8>) {
+        let request = Request::builder().uri(path).header("x-api-key", KEY);
+        let request = request.body(Body::empty()).expect("a valid request");
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        let (parts, body) = response.into_parts();
+        assert_eq!(parts.status, 200, "{path}");
+        let body = body.collect().await.expect("the body is whole");
+        (parts.headers, body.to_bytes().to_vec())
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Reply {

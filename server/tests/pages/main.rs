@@ -5,6 +5,7 @@
 mod large;
 mod live;
 mod maps;
+mod moments;
 mod nouns;
 #[path = "../support/server_role.rs"]
 mod server_role;

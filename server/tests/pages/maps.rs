@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use super::visitor::{KEY, Reply, Visitor};
 
 /// A change through the API.
-async fn api(visitor: &Visitor, method: &str, path: &str, body: &str) -> Reply {
+pub(crate) async fn api(visitor: &Visitor, method: &str, path: &str, body: &str) -> Reply {
     let request = visitor
         .request(method, &format!("/api/v1{path}"))
         .header("x-api-key", KEY)
@@ -19,14 +19,14 @@ async fn api(visitor: &Visitor, method: &str, path: &str, body: &str) -> Reply {
     reply
 }
 
-async fn made(visitor: &Visitor, path: &str, body: &str) -> String {
+pub(crate) async fn made(visitor: &Visitor, path: &str, body: &str) -> String {
     let reply = api(visitor, "POST", path, body).await;
     let json: serde_json::Value = serde_json::from_str(&reply.text).unwrap();
     json["id"].as_str().unwrap().to_owned()
 }
 
 /// One of everything that lies in a pool.
-async fn varied() -> (Visitor, String) {
+pub(crate) async fn varied() -> (Visitor, String) {
     let visitor = Visitor::signed_in().await;
     let pool = r#"{"name": "p", "ranges": ["10.7.0.0/16"], "min_prefix_length": 17, "max_prefix_length": 26,
         "release_cooldown_seconds": 86400}"#;

@@ -46,6 +46,30 @@ pub async fn moments(
     Ok((row.before, row.after))
 }
 
+/// Whether there are more blocks than that in these parts now.
+pub async fn are_more(db: &mut Connection, parts: &[Part], most: i64) -> Result<bool> {
+    let ids: Vec<_> = parts.iter().map(|part| part.range).collect();
+    let windows = convert::nets(parts.iter().map(|part| part.window));
+    let lasts: Vec<_> = parts
+        .iter()
+        .map(|part| IpNet::from(part.window.last()))
+        .collect();
+    let row = query!(
+        r#"select count(*) as "count!" from (
+            select from unnest($1::integer[], $2::cidr[], $3::cidr[]) as part (range_id, net, last_address)
+                join block on block.range_id = part.range_id and block.cidr >= part.net and block.cidr <= part.last_address
+            limit $4
+        ) as found"#,
+        &ids,
+        &windows,
+        &lasts,
+        most + 1
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.count > most)
+}
+
 /// The free networks of a part that are no smaller than `smallest`, and the one that contains the part.
 pub async fn free(
     db: &mut Connection,

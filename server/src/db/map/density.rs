@@ -13,11 +13,13 @@ use crate::{
 /// What was found in one part of a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Blocks that begin in it and were examined.
+    /// Blocks that begin in it and were found to be there.
     pub blocks: u32,
+    /// How many were examined for that, whether they were there at the time or not.
+    pub examined: u32,
     /// The part of it that they take, from 0 to 1.
     pub used: f64,
-    /// The last of them.
+    /// The last that was examined.
     pub last: Option<Cidr>,
     /// Whether a block that begins before it reaches into it, and so covers it.
     pub covered: bool,
@@ -33,26 +35,28 @@ pub async fn samples(
 ) -> Result<Vec<Sample>> {
     let firsts = convert::nets(cells.iter().copied());
     let lasts: Vec<IpNet> = cells.iter().map(|cell| IpNet::from(cell.last())).collect();
-    // What has ended is looked for only if it is asked for.
+    // What has ended is looked for only if it is asked for. Of what is there, the same blocks are examined for every time: so
+    // it is bounded, and two times can be compared.
     let rows = query!(
-        r#"select blocks as "blocks!", used as "used!", last as "last: IpNet",
-            coalesce(before.cidr >>= cell.first, false) as "covered!"
+        r#"select blocks as "blocks!", examined as "examined!", used as "used!", last as "last: IpNet",
+            (coalesce(before.cidr >>= cell.first and ($5::timestamptz is null or before.since <= $5), false)
+                or $5::timestamptz is not null and exists (
+                    select from past_block where cidr >> cell.first and pool_id = $6 and since <= $5 and until > $5
+                )) as "covered!"
         from unnest($2::cidr[], $3::cidr[]) with ordinality as cell (first, last_address, place)
             left join lateral (
-                select cidr from block where range_id = $1 and cidr < cell.first and ($5::timestamptz is null or since <= $5)
-                order by cidr desc limit 1
+                select cidr, since from block where range_id = $1 and cidr < cell.first order by cidr desc limit 1
             ) as before on true
             cross join lateral (
-                select count(*)::integer as blocks,
-                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))), 0) as used,
+                select count(*) filter (where was)::integer as blocks, count(*)::integer as examined,
+                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))) filter (where was), 0) as used,
                     max(cidr::inet)::cidr as last
                 from (
-                    (select cidr from block
+                    (select cidr, $5::timestamptz is null or since <= $5 as was from block
                     where range_id = $1 and cidr >= cell.first and cidr <= cell.last_address
-                        and ($5::timestamptz is null or since <= $5)
                     order by cidr limit $4)
                     union all
-                    (select cidr from past_block
+                    (select cidr, true as was from past_block
                     where $5::timestamptz is not null and cidr <<= cell.first and pool_id = $6 and since <= $5 and until > $5
                     limit $4)
                 ) as seen
@@ -71,6 +75,7 @@ pub async fn samples(
         .into_iter()
         .map(|row| Sample {
             blocks: u32::try_from(row.blocks).unwrap_or_default(),
+            examined: u32::try_from(row.examined).unwrap_or_default(),
             used: row.used,
             last: row.last.map(Cidr::from),
             covered: row.covered,

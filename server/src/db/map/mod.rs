@@ -13,7 +13,7 @@ use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
 
 pub use self::{
-    around::{extent, free, moments},
+    around::{are_more, extent, free, moments},
     density::{Sample, samples},
 };
 use crate::{

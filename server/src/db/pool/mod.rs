@@ -1,5 +1,6 @@
 //! Pools, their ranges, and the members of profiles that cut blocks from them.
 
+pub mod growth;
 mod outline;
 mod read;
 

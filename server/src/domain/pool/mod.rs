@@ -7,6 +7,7 @@ mod adopt;
 mod create;
 pub(super) mod range;
 pub(super) mod rules;
+mod trend;
 
 use ipam_shared::{
     api::pool::{Pool, PoolPatch},
@@ -16,6 +17,7 @@ use ipam_shared::{
 };
 use serde_json::json;
 
+pub use self::trend::{Forecast, Trend, trends};
 use self::{
     range::{Owner, Parent, RangeChange},
     rules::{check_bounds, check_policies},

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 use super::super::{error::Failure, query_value};
-use crate::drawing::Layout;
+use crate::{drawing::Layout, picture::By};
 
 /// How many bits one step zooms in.
 const STEP: u8 = 2;
@@ -28,18 +28,9 @@ pub(in crate::pages) struct Query {
     #[serde(default)]
     time: String,
     #[serde(default)]
+    since: String,
+    #[serde(default)]
     after: String,
-}
-
-/// What the colours mean.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::pages) enum By {
-    #[default]
-    Vpc,
-    State,
-    Age,
-    /// The value of the label with this key.
-    Label(String),
 }
 
 /// What a map shows, and how.
@@ -57,6 +48,8 @@ pub(in crate::pages) struct Look {
     pub(super) layout: Layout,
     /// The moment that is shown; now if none.
     pub(super) time: Option<OffsetDateTime>,
+    /// The moment that it is compared with.
+    pub(super) since: Option<OffsetDateTime>,
     /// Where the table begins.
     pub(super) after: Option<Cidr>,
 }
@@ -75,11 +68,19 @@ impl Look {
         let by = match query.by.as_str() {
             "state" => By::State,
             "age" => By::Age,
+            "utilisation" => By::Utilisation,
             by => match by.strip_prefix("label:") {
                 Some(key) if !key.is_empty() => By::Label(key.to_owned()),
                 _ => By::Vpc,
             },
         };
+        let (time, since) = (moment(&query.time)?, moment(&query.since)?);
+        let before = time.unwrap_or_else(OffsetDateTime::now_utc);
+        if since.is_some_and(|since| since >= before) {
+            return Err(Failure::invalid(
+                "what is shown can only be compared with an earlier moment",
+            ));
+        }
         Ok(Self {
             path,
             vrf: Some(query.vrf).filter(|vrf| !vrf.is_empty()),
@@ -91,7 +92,8 @@ impl Look {
             } else {
                 Layout::Rows
             },
-            time: moment(&query.time)?,
+            time,
+            since,
             after: network(&query.after)?,
         })
     }
@@ -117,12 +119,23 @@ impl Look {
         }
     }
 
+    /// The address of the same as a picture, with what is looked at closely highlighted. A picture shows the present.
+    pub(super) fn picture(&self) -> String {
+        let highlight = self.pick.map(|pick| format!("highlight={pick}"));
+        let at = self.at.map(|at| format!("at={at}"));
+        let view = (self.layout == Layout::Hilbert).then(|| "view=hilbert".to_owned());
+        let all: Vec<_> = [at, highlight, view].into_iter().flatten().collect();
+        let query = if all.is_empty() { "" } else { "?" };
+        format!("{}/map.svg{query}{}", self.path, all.join("&"))
+    }
+
     /// The query of its address.
     pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
         let by = match &self.by {
             By::Vpc => None,
             By::State => Some("state".to_owned()),
             By::Age => Some("age".to_owned()),
+            By::Utilisation => Some("utilisation".to_owned()),
             By::Label(key) => Some(format!("label:{key}")),
         };
         let hilbert = self.layout == Layout::Hilbert;
@@ -131,11 +144,8 @@ impl Look {
             ("at", self.at.map(|at| at.to_string())),
             ("by", by),
             ("view", hilbert.then(|| "hilbert".to_owned())),
-            (
-                "time",
-                self.time
-                    .map(|time| time.format(&Rfc3339).unwrap_or_default()),
-            ),
+            ("time", written(self.time)),
+            ("since", written(self.since)),
             ("pick", self.pick.map(|pick| pick.to_string())),
             ("after", self.after.map(|after| after.to_string())),
         ];
@@ -143,6 +153,10 @@ impl Look {
             .filter_map(|(key, value)| Some((key, value?)))
             .collect()
     }
+}
+
+fn written(at: Option<OffsetDateTime>) -> Option<String> {
+    at.and_then(|at| at.format(&Rfc3339).ok())
 }
 
 /// A network or an address of a query; an address with host bits is the network that it lies in.
@@ -198,6 +212,7 @@ mod tests {
             "?vrf=a%20b",
             "?at=10.0.0.0/8&by=state&view=hilbert",
             "?by=label%3Ateam&time=2026-01-02T03%3A04%3A05Z&pick=10.0.0.0/9",
+            "?by=utilisation&time=2026-01-02T03%3A04%3A05Z&since=2026-01-01T00%3A00%3A00Z",
         ] {
             let url = look(query.trim_start_matches('?')).url();
             assert_eq!(url, format!("/m{query}"));
@@ -228,5 +243,18 @@ mod tests {
         assert_eq!(moment("9999-01-01T00:00:00Z").unwrap(), None);
         assert_eq!(moment("now").unwrap(), None);
         assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_moment_is_compared_with_an_earlier_one() {
+        let of = |query: &str| {
+            let uri = format!("/m?{query}").parse().unwrap();
+            let query = axum::extract::Query::try_from_uri(&uri).unwrap();
+            Look::new("/m".to_owned(), query.0)
+        };
+        assert!(of("since=2026-01-02T00:00Z&time=2026-01-03T00:00").is_err());
+        assert!(of("since=2026-01-02T00:00&time=2026-01-03T00:00").is_ok());
+        assert!(of("since=2026-01-03T00:00&time=2026-01-02T00:00").is_err());
+        assert!(of("since=2026-01-03T00:00&time=2026-01-03T00:00").is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! Maps: `/ui/map` of a VRF or of any network in it, and the part of a pool's page that is the same. What can be seen can be
 //! followed: a block and a gap to what is known of them, a cell that stands for many to a map of its own.
 
-mod colours;
 mod finder;
 mod inspector;
 mod look;
@@ -14,11 +13,10 @@ use axum::{
 use ipam_shared::{api::vrf::Vrf, cidr::Cidr};
 use time::OffsetDateTime;
 
-use self::{colours::Colours, finder::Line};
+use self::{finder::Line, tiles::Drawn};
 pub(super) use self::{
     inspector::{Inspector, state},
-    look::{By, Look, Query as LookQuery},
-    tiles::{Drawn, Kind},
+    look::{Look, Query as LookQuery},
 };
 use super::{Section, Shell, error::Failure, filters, page, session::SignedIn};
 use crate::{
@@ -27,17 +25,14 @@ use crate::{
         self, Connection,
         map::{Holder, Part, Ranges, Used},
     },
-    domain::map::sheets,
+    domain::map::{self, MAPS, sheets},
     drawing::Layout,
     error::Result,
+    picture::{By, Changes, Colours},
 };
 
-/// Maximum number of ranges with a map on one page.
-const MAPS: i64 = 16;
 /// Rows of the table.
 const ROWS: i64 = 50;
-/// A map of a range of which only a corner is used shows that corner, if the rest is larger by so many bits.
-const CORNER: u8 = 8;
 /// One step out.
 const STEP: u8 = 2;
 
@@ -48,6 +43,8 @@ pub(super) struct Canvas {
     pub(super) maps: Vec<Drawn>,
     pub(super) more_ranges: bool,
     pub(super) legend: Vec<(&'static str, String)>,
+    /// What is different from the moment that it is compared with.
+    pub(super) changes: Option<Changes>,
     /// What contains what is shown, widest first, with where it leads.
     pub(super) path: Vec<(String, String)>,
     /// What is shown.
@@ -64,6 +61,8 @@ pub(super) struct Canvas {
     pub(super) earlier: Option<String>,
     pub(super) later: Option<String>,
     pub(super) now: String,
+    /// The same without the comparison.
+    pub(super) alone: String,
     pub(super) used: Vec<Row>,
     pub(super) next: Option<String>,
     pub(super) first: Option<String>,
@@ -123,6 +122,13 @@ impl Canvas {
         let (path, here, zoom_out) = way(&parts, &look);
         let at = look.time.unwrap_or_else(OffsetDateTime::now_utc);
         let (before, after) = db::map::moments(db, &parts, at).await?;
+        let changes = match look.since {
+            Some(since) => {
+                let found = map::difference(db, &parts, look.layout, since, look.time).await?;
+                Some(Changes::new(found))
+            }
+            None => None,
+        };
         let sheets = sheets(db, parts, look.layout, look.time).await?;
         let colours = Colours::of(&sheets, &look.by, at);
         let finder = match &sheets[..] {
@@ -140,10 +146,11 @@ impl Canvas {
         Ok(Self {
             maps: sheets
                 .iter()
-                .map(|sheet| Drawn::new(sheet, &colours, &look))
+                .map(|sheet| Drawn::new(sheet, &colours, changes.as_ref(), &look))
                 .collect(),
             more_ranges,
             legend: colours.legend(&sheets),
+            changes,
             path,
             here,
             zoom_out,
@@ -161,6 +168,7 @@ impl Canvas {
             earlier: before.map(|at| look.with(|look| look.time = Some(at))),
             later: look.time.map(|_| look.with(|look| look.time = after)),
             now: look.with(|look| look.time = None),
+            alone: look.with(|look| look.since = None),
             used: used.into_iter().map(|used| Row::new(used, &look)).collect(),
             next,
             first: look.after.map(|_| format!("{}#used", look.with(|_| {}))),
@@ -183,13 +191,17 @@ impl Canvas {
 
     /// The moment that is shown, as the field of a form has it.
     pub(super) fn time_value(&self) -> String {
-        let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]");
-        let utc = self
-            .look
-            .time
-            .map(|time| time.to_offset(time::UtcOffset::UTC));
-        utc.and_then(|time| time.format(&format).ok())
-            .unwrap_or_default()
+        field(self.look.time)
+    }
+
+    /// The moment that it is compared with, as the field of a form has it.
+    pub(super) fn since_value(&self) -> String {
+        field(self.look.since)
+    }
+
+    /// The network that is shown, as the field of a form has it.
+    pub(super) fn at_value(&self) -> String {
+        self.look.at.map(|at| at.to_string()).unwrap_or_default()
     }
 
     /// What the form for a moment or a network keeps of the address, as names and values.
@@ -197,6 +209,11 @@ impl Canvas {
         let all = self.look.parameters().into_iter();
         all.filter(|(key, _)| ["vrf", "by", "view"].contains(key))
             .collect()
+    }
+
+    /// The address of the same as a picture, with what is looked at closely highlighted.
+    pub(super) fn picture(&self) -> String {
+        self.look.picture()
     }
 
     /// The page without its query.
@@ -215,6 +232,14 @@ impl Canvas {
     }
 }
 
+/// A moment as the field of a form has it.
+fn field(at: Option<OffsetDateTime>) -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]");
+    let utc = at.map(|at| at.to_offset(time::UtcOffset::UTC));
+    utc.and_then(|at| at.format(&format).ok())
+        .unwrap_or_default()
+}
+
 /// If only a corner of a range is used, the map shows that corner, unless it was asked for a part.
 async fn corner(
     db: &mut Connection,
@@ -224,17 +249,10 @@ async fn corner(
     let ([part], None) = (parts, look.at) else {
         return Ok(None);
     };
-    let Some(extent) = db::map::extent(db, part).await? else {
+    let Some(corner) = map::corner(db, part, None).await? else {
         return Ok(None);
     };
-    let wide = part.whole.prefix_length();
-    if extent.prefix_length() < wide + CORNER {
-        return Ok(None);
-    }
-    // With some room around it.
-    part.window = extent
-        .ancestor(extent.prefix_length() - STEP)
-        .unwrap_or(extent);
+    part.window = corner;
     Ok(Some((
         part.whole,
         look.with(|look| look.at = Some(part.whole)),
@@ -279,6 +297,7 @@ fn palettes(look: &Look) -> Vec<(String, String, bool)> {
         ("VPC".to_owned(), By::Vpc),
         ("State".to_owned(), By::State),
         ("Age".to_owned(), By::Age),
+        ("Use".to_owned(), By::Utilisation),
     ];
     if let By::Label(key) = &look.by {
         all.push((key.clone(), By::Label(key.clone())));

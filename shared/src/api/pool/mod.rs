@@ -1,6 +1,7 @@
 //! Pools: named ranges from which blocks are cut.
 
 mod free;
+mod picture;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use free::{Fix, FreeQuery, PoolFree};
+pub use picture::{MAX_HIGHLIGHTS, PictureQuery, Theme, View};
 
 use crate::{
     api::{

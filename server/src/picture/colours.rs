@@ -4,12 +4,28 @@ use std::collections::BTreeMap;
 
 use time::{Duration, OffsetDateTime};
 
-use super::look::By;
+use super::full;
 use crate::{
     db::map::{Holder, Used},
     domain::map::Sheet,
     drawing::What,
 };
+
+/// What the colours mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum By {
+    /// The VPC that has it.
+    #[default]
+    Vpc,
+    /// Allocated or not.
+    State,
+    /// How long it has been there.
+    Age,
+    /// How full each part is, whatever is in it.
+    Utilisation,
+    /// The value of the label with this key.
+    Label(String),
+}
 
 /// The classes of the most frequent values: a colour and a pattern each.
 const CLASSES: [&str; 6] = ["v0", "v1", "v2", "v3", "v4", "v5"];
@@ -17,16 +33,18 @@ const CLASSES: [&str; 6] = ["v0", "v1", "v2", "v3", "v4", "v5"];
 const OTHER: &str = "vx";
 /// What reservations and everything without a name look like.
 const RESERVED: &str = "reserved";
+
 /// The colours of what is shown, and what they mean.
 #[derive(Debug)]
-pub(in crate::pages) struct Colours {
+pub struct Colours {
     by: By,
     now: OffsetDateTime,
     classes: BTreeMap<String, &'static str>,
 }
 
 impl Colours {
-    pub(in crate::pages) fn of(sheets: &[Sheet], by: &By, now: OffsetDateTime) -> Self {
+    /// Those of these maps, as of that moment.
+    pub fn of(sheets: &[Sheet], by: &By, now: OffsetDateTime) -> Self {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for used in blocks(sheets) {
             if let Some(value) = value(used, by) {
@@ -43,7 +61,13 @@ impl Colours {
         }
     }
 
-    pub(super) fn class(&self, used: &Used) -> &'static str {
+    /// What the colours mean.
+    pub fn by(&self) -> &By {
+        &self.by
+    }
+
+    /// The class of a block.
+    pub fn class(&self, used: &Used) -> &'static str {
         match (&used.holder, &self.by) {
             (Holder::Allocation { .. }, By::State) => "v0",
             (Holder::Allocation { .. }, By::Age) => age(self.now - used.since).0,
@@ -55,14 +79,17 @@ impl Colours {
     }
 
     /// What is on these maps, by class.
-    pub(in crate::pages) fn legend(&self, sheets: &[Sheet]) -> Vec<(&'static str, String)> {
+    pub fn legend(&self, sheets: &[Sheet]) -> Vec<(&'static str, String)> {
+        if self.by == By::Utilisation {
+            return full::legend();
+        }
         let mut legend: Vec<(&'static str, String)> = match &self.by {
             By::State => vec![("v0", "allocated".to_owned())],
             By::Age => AGES
                 .iter()
                 .map(|(class, _, name)| (*class, (*name).to_owned()))
                 .collect(),
-            By::Vpc | By::Label(_) => {
+            By::Vpc | By::Utilisation | By::Label(_) => {
                 let mut all: Vec<_> = self
                     .classes
                     .iter()

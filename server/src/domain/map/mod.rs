@@ -1,8 +1,11 @@
 //! What is drawn of a part of the address space: its blocks if they are few enough, else how full each cell is.
 
+mod changes;
+
 use ipam_shared::cidr::Cidr;
 use time::OffsetDateTime;
 
+pub use self::changes::{Changed, Difference, difference};
 use crate::{
     db::{
         Connection,
@@ -16,6 +19,12 @@ use crate::{
 pub const SHAPES: u32 = 1024;
 /// How many blocks of a cell are read to estimate how full it is.
 const SAMPLE: i64 = 48;
+/// Maximum number of ranges that are drawn together.
+pub const MAPS: i64 = 16;
+/// A map of a range of which only a corner is used shows that corner, if the rest is larger by so many bits.
+const CORNER: u8 = 8;
+/// The room around that corner, in bits.
+const ROOM: u8 = 2;
 
 /// The drawing of one part.
 #[derive(Clone, Debug)]
@@ -32,6 +41,28 @@ pub struct Sheet {
     pub exact: bool,
 }
 
+/// If only a corner of a range is used, that corner with some room around it, and with what else has to be seen.
+pub async fn corner(
+    db: &mut Connection,
+    part: &Part,
+    also: impl IntoIterator<Item = Cidr>,
+) -> Result<Option<Cidr>> {
+    let Some(mut extent) = map::extent(db, part).await? else {
+        return Ok(None);
+    };
+    for cidr in also {
+        while !extent.contains(cidr) {
+            let Some(parent) = extent.parent() else { break };
+            extent = parent;
+        }
+    }
+    let length = extent.prefix_length();
+    if length < part.whole.prefix_length() + CORNER {
+        return Ok(None);
+    }
+    Ok(Some(extent.ancestor(length - ROOM).unwrap_or(extent)))
+}
+
 /// Draws these parts, as they are or as they were.
 pub async fn sheets(
     db: &mut Connection,
@@ -40,8 +71,16 @@ pub async fn sheets(
     at: Option<OffsetDateTime>,
 ) -> Result<Vec<Sheet>> {
     let each = SHAPES / u32::try_from(parts.len().max(1).next_power_of_two()).unwrap_or(SHAPES);
-    let used = map::blocks(db, &parts, at, None, i64::from(SHAPES) + 1).await?;
-    let exact = used.len() <= SHAPES as usize;
+    let most = i64::from(SHAPES);
+    // Of the past, what is read is what is there now and has been there since then. So where there is much now, nothing is
+    // looked for one by one, however little there was.
+    let (used, exact) = if at.is_some() && map::are_more(db, &parts, most).await? {
+        (Vec::new(), false)
+    } else {
+        let used = map::blocks(db, &parts, at, None, most + 1).await?;
+        let exact = used.len() <= SHAPES as usize;
+        (used, exact)
+    };
     let mut sheets = Vec::with_capacity(parts.len());
     for part in parts {
         let grid = Grid::new(part.window, part.smallest, each, layout);
@@ -94,7 +133,7 @@ fn fill(cell: Cidr, sample: Sample) -> Fill {
             blocks: Some(1),
         };
     }
-    if i64::from(sample.blocks) < SAMPLE {
+    if i64::from(sample.examined) < SAMPLE {
         return Fill {
             cell,
             used: sample.used.min(1.0),
@@ -126,6 +165,7 @@ mod tests {
         let cell = cidr("10.0.0.0/16");
         let sample = Sample {
             blocks: 3,
+            examined: 3,
             used: 0.25,
             last: Some(cidr("10.0.9.0/24")),
             covered: false,
@@ -139,6 +179,7 @@ mod tests {
         // 48 blocks of /24 in the first 64 of 256: three quarters of what was seen.
         let sample = Sample {
             blocks: 48,
+            examined: 48,
             used: 48.0 / 256.0,
             last: Some(cidr("10.0.63.0/24")),
             covered: false,
@@ -149,8 +190,16 @@ mod tests {
             blocks: None,
         };
         assert_eq!(fill(cell, sample), expected);
+        // Of these, only 24 were there at the time.
+        let then = Sample {
+            blocks: 24,
+            used: 24.0 / 256.0,
+            ..sample
+        };
+        assert_eq!(fill(cell, then).used, 0.375);
         let sample = Sample {
             blocks: 0,
+            examined: 0,
             used: 0.0,
             last: None,
             covered: true,

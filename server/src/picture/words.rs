@@ -1,0 +1,144 @@
+//! Who has a network, in words.
+
+use ipam_shared::cidr::Cidr;
+
+use crate::{
+    db::map::{Holder, Used},
+    text,
+};
+
+/// Blocks that a sentence names.
+const NAMED: usize = 3;
+
+/// Whose a block is.
+pub(super) fn whose(holder: &Holder) -> String {
+    match holder {
+        Holder::Allocation { vpc, name, .. } => match name {
+            Some(name) => format!("VPC {vpc}, {name}"),
+            None => format!("VPC {vpc}"),
+        },
+        Holder::Reservation { reason, .. } => format!("reserved: {reason}"),
+        Holder::Child { name, .. } => format!("pool {name}"),
+        Holder::Cooling { until } => format!("cooling down until {}", text::moment(*until)),
+        Holder::Other { reason } => reason.clone(),
+    }
+}
+
+/// What a network is, from the blocks that overlap it; `more` if there are others.
+pub(super) fn state(cidr: Cidr, used: &[Used], more: bool) -> String {
+    let taken = |used: &Used| match &used.holder {
+        Holder::Allocation { .. } => format!("allocated to {}", whose(&used.holder)),
+        other => whose(other),
+    };
+    match used {
+        [] => "free".to_owned(),
+        [one] if one.cidr == cidr => taken(one),
+        [one] if one.cidr.contains(cidr) => format!("part of {}, {}", one.cidr, taken(one)),
+        several => {
+            let named: Vec<_> = several
+                .iter()
+                .take(NAMED)
+                .map(|used| format!("{} ({})", used.cidr, whose(&used.holder)))
+                .collect();
+            let rest = match several.len().saturating_sub(NAMED) {
+                _ if more => " and many more".to_owned(),
+                0 => String::new(),
+                rest => format!(" and {rest} more"),
+            };
+            format!("overlaps {}{rest}", named.join(", "))
+        }
+    }
+}
+
+/// The same without what XML can't hold, or what would turn the direction of what follows.
+pub(super) fn plain(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let none = |c| matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.chars()
+        .map(|c| match c {
+            c if c.is_whitespace() => ' ',
+            c if c.is_control() || turns(c) || none(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// Cut to so many columns.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut left = columns.saturating_sub(1);
+    let fitting = text.chars().take_while(|c| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    });
+    let mut cut: String = fitting.collect();
+    cut.push('…');
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use ipam_shared::{ids::AllocationId, labels::Labels};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn used(cidr: &str, name: Option<&str>) -> Used {
+        Used {
+            range: 1,
+            cidr: cidr.parse().unwrap(),
+            holder: Holder::Allocation {
+                id: AllocationId(uuid::Uuid::nil()),
+                vpc: "x".to_owned(),
+                name: name.map(str::to_owned),
+                labels: Labels::default(),
+            },
+            since: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_network_is_free_somebodys_or_partly_in_use() {
+        let cidr: Cidr = "10.0.4.0/22".parse().unwrap();
+        let all = used("10.0.4.0/22", Some("web"));
+        let wide = used("10.0.0.0/20", None);
+        let parts: Vec<_> = (4..8)
+            .map(|n| used(&format!("10.0.{n}.0/24"), None))
+            .collect();
+        for (blocks, more, expected) in [
+            (&[][..], false, "free"),
+            (&[all][..], false, "allocated to VPC x, web"),
+            (
+                &[wide][..],
+                false,
+                "part of 10.0.0.0/20, allocated to VPC x",
+            ),
+            (&parts[..1], false, "overlaps 10.0.4.0/24 (VPC x)"),
+            (
+                &parts[..],
+                false,
+                "overlaps 10.0.4.0/24 (VPC x), 10.0.5.0/24 (VPC x), 10.0.6.0/24 (VPC x) and 1 more",
+            ),
+            (
+                &parts[..],
+                true,
+                "overlaps 10.0.4.0/24 (VPC x), 10.0.5.0/24 (VPC x), 10.0.6.0/24 (VPC x) and many more",
+            ),
+        ] {
+            assert_eq!(state(cidr, blocks, more), expected);
+        }
+    }
+
+    #[test]
+    fn text_of_others_is_one_line_in_one_direction_and_no_longer_than_there_is_room() {
+        assert_eq!(plain("a\u{202e}b\u{1}c\nd"), "a\u{fffd}b\u{fffd}c d");
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abcde…");
+        assert_eq!(cut("名前名前", 6), "名前…");
+    }
+}
