@@ -367,6 +367,11 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
         "/ui/search".to_owned(),
         "/ui/search?q=a".to_owned(),
         "/ui/search?q=10.0.0.5/24".to_owned(),
+        "/ui/events".to_owned(),
+        "/ui/events?action=allocation.create&from=soon".to_owned(),
+        "/ui/import".to_owned(),
+        "/ui/export".to_owned(),
+        "/ui/sessions".to_owned(),
         delete.replace("/delete", ""),
         delete.replace("/delete", "/edit"),
         delete,
@@ -378,6 +383,7 @@ async fn fill_with_something(stage: &mut Stage) -> Vec<String> {
         "reservations",
         "vpcs",
         "tokens",
+        "webhooks",
     ] {
         pages.push(format!("/ui/{noun}"));
         pages.push(format!("/ui/{noun}/new"));
@@ -412,7 +418,7 @@ async fn pages_fit_and_can_be_read_on_every_screen() {
     stage.open("/").await;
     assert_eq!(stage.browser.evaluate(INSPECT).await, json!([]), "empty");
     let pages = fill_with_something(&mut stage).await;
-    assert_eq!(pages.len(), 40);
+    assert_eq!(pages.len(), 47);
     for path in &pages {
         stage.open(path).await;
         for look in looks.clone() {

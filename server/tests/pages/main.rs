@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod copies;
+mod failures;
 mod live;
+mod log;
 mod maps;
 mod nouns;
 #[path = "../support/server_role.rs"]
 mod server_role;
+mod transfer;
 mod visitor;
+mod webhooks;
 
 use std::time::{Duration, Instant};
 
