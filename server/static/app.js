@@ -83,7 +83,16 @@
     const content = document.getElementById("content");
     const fresh = page.getElementById("content");
     if (!content || !fresh) return;
+    // What somebody has opened stays open, and what is new is told from what was there.
+    const opened = why === "anew" ? [...content.querySelectorAll("details[id][open]")].map((one) => one.id) : [];
+    const newest = why === "anew" ? Number(content.querySelector("[data-newest]")?.dataset.newest) : NaN;
     content.replaceChildren(...fresh.childNodes);
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+    let added = 0;
+    for (const one of content.querySelectorAll("[data-event]")) {
+      if (Number(one.dataset.event) > newest) { one.classList.add("new"); added += 1; }
+    }
+    if (added) say(added === 1 ? "A new event." : `${added} new events.`);
     const side = document.getElementById("nav");
     const freshSide = page.getElementById("nav");
     if (side && freshSide) side.replaceChildren(...freshSide.childNodes);
@@ -267,7 +276,8 @@
   let next = 0;
   const refresh = async () => {
     const begin = performance.now();
-    const busy = document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
+    const typed = [...document.querySelectorAll("#content input, #content textarea")].some((one) => one.value !== one.defaultValue);
+    const busy = typed || document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
     if (!busy && !fetching && document.querySelector("[data-live]")) await visit(location.href, "anew");
     soon = null;
     next = performance.now() + 2000 + 10 * (performance.now() - begin);

@@ -10,6 +10,7 @@ use sqlx::{
     query,
     types::{Json, ipnet::IpNet},
 };
+use time::OffsetDateTime;
 
 use crate::{
     db::{Connection, convert},
@@ -149,6 +150,17 @@ fn columns(places: &[Place]) -> (Vec<RangeId>, Vec<IpNet>) {
         places.iter().map(|place| place.range).collect(),
         convert::nets(places.iter().map(|place| place.cidr)),
     )
+}
+
+/// Until when something of a released allocation cools down; none if nothing does.
+pub async fn until(db: &mut Connection, id: AllocationId) -> Result<Option<OffsetDateTime>> {
+    let row = query!(
+        "select max(free_at) as until from cooldown where allocation_id = $1",
+        id.0
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.until)
 }
 
 /// What becomes of the blocks that are in one pool, when they are released.

@@ -27,6 +27,8 @@ use super::error::{self, Refusal};
 pub const BODY: usize = 1 << 20;
 /// Where the limit is [`MAX_IMPORT`].
 const IMPORT_PATH: &str = "/api/v1/import";
+/// The same on a page, which says by itself what is too large: a browser shows nothing to people but pages.
+const IMPORT_PAGE: &str = "/ui/import";
 /// Timeout between two pieces of a body.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// Timeout for an answer. A change continues to its end anyway.
@@ -55,14 +57,16 @@ pub(super) async fn within<F: Future<Output = Response>>(
 
 /// Refuses a body that announces that it is too large, and ends one that turns out to be, or that stops arriving.
 fn limit_body(request: Request) -> Result<Request, Refusal> {
-    let limit = if request.uri().path() == IMPORT_PATH {
+    let path = request.uri().path();
+    let is_page = path == IMPORT_PAGE;
+    let limit = if is_page || path == IMPORT_PATH {
         MAX_IMPORT
     } else {
         BODY
     };
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > limit as u64) {
+    if !is_page && length.is_some_and(|length| length > limit as u64) {
         return Err(Refusal(Box::new(error::body_too_large(limit))));
     }
     let mut request =

@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     app::App,
-    {domain::Caller, error::Error},
+    domain::{Caller, Ipam},
+    error::Error,
 };
 
 /// Where plans are exported.
@@ -171,7 +172,18 @@ pub(super) async fn export(
     caller: Caller,
     Params(params): Params<ExportParams>,
 ) -> Result<Response, Refusal> {
-    let mut receiver = app.ipam(&caller).export(&caller, params.format)?;
+    let ipam = app.ipam(&caller);
+    Ok(exported(&ipam, &caller, params.format, None).await?)
+}
+
+/// The file as a reply, for the dashboard too; only of one VRF if that is asked for.
+pub(crate) async fn exported(
+    ipam: &Ipam,
+    caller: &Caller,
+    format: Format,
+    vrf: Option<String>,
+) -> Result<Response, Error> {
+    let mut receiver = ipam.export(caller, format, vrf)?;
     // A failure before the first piece can still be a refusal. Later the connection is broken off, so that nobody takes a
     // part for the whole.
     let first = receiver.recv().await.transpose()?;
@@ -186,7 +198,7 @@ pub(super) async fn export(
         });
         Some((piece, (None, receiver)))
     });
-    let (kind, name) = match params.format {
+    let (kind, name) = match format {
         Format::Csv => (
             "text/csv; charset=utf-8",
             "attachment; filename=\"ipam.csv\"",

@@ -1,26 +1,25 @@
-//! What a page shows when something fails: every error of the domain through one template. Internal details stay in the
-//! log.
+//! Why there is no page, for every error of the domain; `failed` makes a page of that. Internal details stay in the log.
 
 use axum::{
-    extract::Request,
     http::StatusCode,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use ipam_shared::error::Code;
+use time::OffsetDateTime;
 
-use super::{assets::Assets, page};
 use crate::{
     error::{Conflict, Error},
-    http::{error::log, pace::Exceeded, request_id::RequestId},
+    http::{error::log, pace::Exceeded},
 };
 
 /// Why there is no page.
 #[derive(Debug)]
 pub(super) struct Failure {
-    code: Code,
-    message: String,
-    conflicts: Vec<Conflict>,
+    pub(super) code: Code,
+    pub(super) message: String,
+    pub(super) conflicts: Vec<Conflict>,
+    /// When it was deleted, if it was there once.
+    pub(super) gone_at: Option<OffsetDateTime>,
 }
 
 impl Failure {
@@ -67,6 +66,7 @@ impl Failure {
             code,
             message: message.to_owned(),
             conflicts: Vec::new(),
+            gone_at: None,
         }
     }
 }
@@ -75,16 +75,18 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         log(&error);
         let mut failure = Self::new(error.code(), &error.to_string());
-        if let Error::Overlap { conflicts, .. } = error {
-            failure.conflicts = conflicts;
+        match error {
+            Error::Overlap { conflicts, .. } => failure.conflicts = conflicts,
+            Error::Gone { at, .. } => failure.gone_at = Some(at),
+            _ => {}
         }
         failure
     }
 }
 
-/// A failure for [`finish`], which knows the request.
+/// A failure that gets its page from `failed`, which knows the request and who is signed in.
 #[derive(Clone)]
-struct Pending(std::sync::Arc<Failure>);
+pub(super) struct Pending(pub(super) std::sync::Arc<Failure>);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
@@ -94,41 +96,6 @@ impl IntoResponse for Failure {
         response.extensions_mut().insert(Pending(self.into()));
         response
     }
-}
-
-#[derive(askama::Template)]
-#[template(path = "error.html")]
-struct ErrorPage<'a> {
-    assets: &'static Assets,
-    title: &'static str,
-    status: u16,
-    code: &'static str,
-    message: String,
-    conflicts: &'a [Conflict],
-    request_id: String,
-}
-
-/// Writes the page of a failure, with the id of the request.
-pub(super) async fn finish(request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().copied();
-    let mut response = next.run(request).await;
-    let Some(Pending(failure)) = response.extensions_mut().remove::<Pending>() else {
-        return response;
-    };
-    let page = page(&ErrorPage {
-        assets: Assets::get(),
-        title: failure.code.title(),
-        status: failure.code.status(),
-        code: failure.code.as_str(),
-        message: sentence(&failure.message),
-        conflicts: &failure.conflicts,
-        request_id: id.map(RequestId::text).unwrap_or_default(),
-    });
-    let mut page = (response.status(), page).into_response();
-    page.headers_mut()
-        .extend(std::mem::take(response.headers_mut()));
-    page.extensions_mut().insert(failure.code);
-    page
 }
 
 /// The domain's message with a capital letter at the start and a full stop at the end.

@@ -24,8 +24,16 @@ impl Line {
 }
 
 /// The text for an event.
-fn words(action: &str, detail: &Value) -> String {
+pub(super) fn words(action: &str, detail: &Value) -> String {
     match action.split_once('.') {
+        Some(("session", "open")) => "signed in".to_owned(),
+        Some(("session", "close")) => "signed out".to_owned(),
+        Some(("access", "wrong_key")) => times("showed a key that nobody has", detail),
+        Some(("access", "denied")) => times("was refused", detail),
+        Some(("webhook", "rotate")) => "given a new secret".to_owned(),
+        Some(("webhook", "stop")) => "stopped, since nothing could be delivered".to_owned(),
+        Some(("webhook", "resume")) => "goes on".to_owned(),
+        Some(("webhook", "test")) => "tested".to_owned(),
         Some(("allocation", "create")) => "allocated".to_owned(),
         Some(("allocation", "release")) => "released".to_owned(),
         Some(("allocation", "resize")) => resized(detail),
@@ -48,6 +56,14 @@ fn words(action: &str, detail: &Value) -> String {
             }
         }
         _ => action.replace(['.', '_'], " "),
+    }
+}
+
+/// Attempts are counted, and noted together.
+fn times(what: &str, detail: &Value) -> String {
+    match detail["count"].as_u64() {
+        None | Some(0 | 1) => what.to_owned(),
+        Some(count) => format!("{what} {} times", crate::text::thousands(count)),
     }
 }
 
@@ -86,7 +102,7 @@ fn change(key: &str, value: &Value) -> String {
 }
 
 /// A value without the punctuation of JSON.
-fn said(value: &Value) -> String {
+pub(super) fn said(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
@@ -113,6 +129,11 @@ mod tests {
         assert_eq!(words("allocation.create", &json!({})), "allocated");
         assert_eq!(words("pool.create", &json!({})), "created");
         assert_eq!(words("token.revoke", &json!({})), "revoked");
+        assert_eq!(
+            words("access.denied", &json!({ "count": 1200 })),
+            "was refused 1,200 times"
+        );
+        assert_eq!(words("access.denied", &json!({})), "was refused");
         let cases = [
             (
                 json!({ "vpc": "b", "labels": { "a": "1", "b": "2" }, "dry_run": false, "before": { "vpc": "a" } }),

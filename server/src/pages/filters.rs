@@ -34,6 +34,15 @@ pub(super) fn utc(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
         .map_err(askama::Error::custom)
 }
 
+/// The same to the second.
+#[askama::filter_fn]
+pub(super) fn to_the_second(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    at.to_offset(time::UtcOffset::UTC)
+        .format(&format)
+        .map_err(askama::Error::custom)
+}
+
 /// A moment for programs.
 #[askama::filter_fn]
 pub(super) fn rfc3339(at: &OffsetDateTime, _: &dyn Values) -> Result<String> {

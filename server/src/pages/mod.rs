@@ -11,11 +11,15 @@ mod assets;
 mod duration;
 mod error;
 mod events;
+mod failed;
 mod filters;
 mod form;
 mod freed;
+mod life;
 mod live;
+mod log;
 mod map;
+mod moment;
 mod nouns;
 mod overview;
 mod pool;
@@ -26,6 +30,8 @@ mod shown;
 mod sign_in;
 mod snippet;
 mod spark;
+mod transfer;
+mod upload;
 
 use askama::Template;
 use axum::{
@@ -60,6 +66,10 @@ pub fn routes(app: &App) -> Router<App> {
         )
         .route("/ui/allocations/{id}", get(allocation::show))
         .merge(nouns::routes())
+        .route("/ui/events", get(log::show))
+        .route("/ui/import", get(transfer::form).post(transfer::import))
+        .route("/ui/export", get(transfer::export))
+        .route("/ui/export/file", get(transfer::file))
         .route("/ui/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/ui/sign-out", post(sign_in::sign_out))
         .route("/ui/sessions", get(account::show).post(account::end))
@@ -68,7 +78,7 @@ pub fn routes(app: &App) -> Router<App> {
             app.clone(),
             session::recognise,
         ))
-        .layer(middleware::from_fn(error::finish))
+        .layer(middleware::from_fn_with_state(app.clone(), failed::finish))
         .layer(middleware::from_fn(secure))
         .route("/ui/static/{file}", get(assets::file))
         .layer(compress())

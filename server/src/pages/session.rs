@@ -20,6 +20,7 @@ use super::error::Failure;
 use crate::{
     app::App,
     domain::{Caller, token::Opened},
+    error::Error,
     front::Reached,
     http::{
         admission::admit,
@@ -130,7 +131,13 @@ pub(super) async fn recognise(
                 peer.trust();
             }
             request.extensions_mut().insert(current.clone());
-            within_rights(&app, &current, request, next).await
+            let signed_in = SignedIn::of(&current, request.extensions(), request.headers()).ok();
+            let mut response = within_rights(&app, &current, request, next).await;
+            // For the page that a failure gets, which is made outside of this.
+            if let Some(signed_in) = signed_in.filter(|_| !response.status().is_success()) {
+                response.extensions_mut().insert(signed_in);
+            }
+            response
         }
         None => next.run(request).await,
     };
@@ -178,6 +185,17 @@ fn denied(current: &Current, mut response: Response) -> Response {
     response
 }
 
+impl SignedIn {
+    /// Whose session it is, in a request.
+    fn of(current: &Current, extensions: &Extensions, headers: &HeaderMap) -> Result<Self, Error> {
+        Ok(Self {
+            caller: caller(&current.opened.who, extensions, headers)?,
+            csrf: URL_SAFE_NO_PAD.encode(csrf(&current.cookie).finalize().into_bytes()),
+            session: current.opened.clone(),
+        })
+    }
+}
+
 impl FromRequestParts<App> for SignedIn {
     type Rejection = Response;
 
@@ -185,13 +203,43 @@ impl FromRequestParts<App> for SignedIn {
         let Some(current) = session_of(&parts.extensions) else {
             return Err(sign_in_first(parts));
         };
-        let caller = caller(&current.opened.who, &parts.extensions, &parts.headers)
-            .map_err(|error| Failure::from(error).into_response())?;
-        Ok(Self {
-            caller,
-            csrf: URL_SAFE_NO_PAD.encode(csrf(&current.cookie).finalize().into_bytes()),
-            session: current.opened.clone(),
-        })
+        Self::of(current, &parts.extensions, &parts.headers)
+            .map_err(|error| Failure::from(error).into_response())
+    }
+}
+
+/// Who sends a form, before it is known that it comes from a page of the session.
+pub(super) struct Sender {
+    signed_in: SignedIn,
+    cookie: [u8; 32],
+}
+
+impl Sender {
+    /// Of a request that can have come from one of our pages.
+    pub(super) async fn of(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let reached = Reached::of(&parts.extensions);
+        if !reached.is_own_form(&parts.headers) {
+            return Err(Failure::forged().into_response());
+        }
+        let signed_in = SignedIn::from_request_parts(parts, app).await?;
+        match session_of(&parts.extensions).map(|current| current.cookie) {
+            Some(cookie) => Ok(Self { signed_in, cookie }),
+            None => Err(sign_in_first(parts)),
+        }
+    }
+
+    /// For a form of which nothing is read.
+    pub(super) fn unproven(self) -> SignedIn {
+        self.signed_in
+    }
+
+    /// Once the form has shown what only a page of the session has.
+    pub(super) fn with(self, token: &str) -> Result<SignedIn, Response> {
+        if is_csrf(&self.cookie, token) {
+            Ok(self.signed_in)
+        } else {
+            Err(Failure::forged().into_response())
+        }
     }
 }
 
@@ -243,14 +291,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let reached = Reached::of(&parts.extensions);
-        if !reached.is_own_form(&parts.headers) {
-            return Err(Failure::forged().into_response());
-        }
-        let signed_in = SignedIn::from_request_parts(&mut parts, app).await?;
-        let Some(cookie) = session_of(&parts.extensions).map(|current| current.cookie) else {
-            return Err(sign_in_first(&parts));
-        };
+        let sender = Sender::of(&mut parts, app).await?;
         let is_form = parts
             .headers
             .get(header::CONTENT_TYPE)
@@ -268,9 +309,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
             .await
             .map_err(|_| Failure::invalid("the form did not arrive completely").into_response())?;
         let token: Token = parse(body.clone(), app).await?;
-        if !is_csrf(&cookie, &token.csrf) {
-            return Err(Failure::forged().into_response());
-        }
+        let signed_in = sender.with(&token.csrf)?;
         Ok(Self(signed_in, parse(body, app).await?))
     }
 }

@@ -76,13 +76,17 @@ pub(super) enum Section {
     Reservations,
     Profiles,
     Vrfs,
+    Events,
     Tokens,
+    Webhooks,
+    Import,
+    Export,
     Account,
 }
 
 impl Section {
     /// Those in the navigation, below the outline: where each is, what it is called, and what it takes to see it.
-    const RECORDS: [(Self, &'static str, &'static str, Right); 7] = [
+    const RECORDS: [(Self, &'static str, &'static str, Right); 6] = [
         (
             Self::Allocations,
             "/ui/allocations",
@@ -99,7 +103,16 @@ impl Section {
         (Self::Pools, "/ui/pools", "Pools", Right::Read),
         (Self::Profiles, "/ui/profiles", "Profiles", Right::Read),
         (Self::Vrfs, "/ui/vrfs", "VRFs", Right::Read),
+    ];
+
+    /// The same of what is about the server and those who use it.
+    const SERVER: [(Self, &'static str, &'static str, Right); 6] = [
+        (Self::Events, "/ui/events", "Events", Right::Audit),
         (Self::Tokens, "/ui/tokens", "Tokens", Right::Administer),
+        (Self::Webhooks, "/ui/webhooks", "Webhooks", Right::Audit),
+        (Self::Import, "/ui/import", "Import", Right::Administer),
+        (Self::Export, "/ui/export", "Export", Right::Read),
+        (Self::Account, "/ui/sessions", "Sessions", Right::Any),
     ];
 }
 
@@ -110,24 +123,32 @@ impl Shell {
         signed_in: &SignedIn,
         section: Section,
     ) -> Result<Self> {
-        let rights = signed_in.caller.rights.clone();
         let mut pools = Vec::new();
-        if rights.may(Right::Read) {
+        if signed_in.caller.rights.may(Right::Read) {
             pools = db::pool::outline(db, OUTLINE + 1).await?;
         }
         let more_places = pools.len() > OUTLINE as usize;
         pools.truncate(OUTLINE as usize);
         Ok(Self {
+            places: places(pools),
+            more_places,
+            ..Self::bare(signed_in, section)
+        })
+    }
+
+    /// Without the outline: nothing is asked of the database.
+    pub(super) fn bare(signed_in: &SignedIn, section: Section) -> Self {
+        Self {
             assets: Assets::get(),
             section,
             pool: None,
             csrf: signed_in.csrf.clone(),
             notice: None,
             searched: String::new(),
-            places: places(pools),
-            more_places,
-            rights,
-        })
+            places: Vec::new(),
+            more_places: true,
+            rights: signed_in.caller.rights.clone(),
+        }
     }
 
     /// With the notice that a redirect asked for. Only our own texts are shown, whatever a link says.
@@ -153,9 +174,18 @@ impl Shell {
         self.rights.may(right)
     }
 
-    /// The sections that the user may see.
+    /// What there are records of, as far as the user may see it.
     pub(super) fn links(&self) -> Vec<Link> {
-        Section::RECORDS
+        self.visible(&Section::RECORDS)
+    }
+
+    /// What is about the server, as far as the user may see it.
+    pub(super) fn server_links(&self) -> Vec<Link> {
+        self.visible(&Section::SERVER)
+    }
+
+    fn visible(&self, sections: &[(Section, &'static str, &'static str, Right)]) -> Vec<Link> {
+        sections
             .iter()
             .filter(|(.., right)| self.may(*right))
             .map(|(section, path, label, _)| Link {
@@ -245,6 +275,7 @@ impl Noted {
                 "It was there already: the same request was made before. No second one was made."
             }
             "saved" => "Saved.",
+            "resumed" => "It goes on.",
             "deleted" => "Deleted.",
             _ => return None,
         })

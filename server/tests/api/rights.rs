@@ -288,6 +288,7 @@ async fn target(api: &Api, route: &str) -> (String, &'static str) {
         "profiles" => json!({"name": name, "members": [{"role": "a", "pool": "primary"}]}),
         "reservations" => json!({"cidr": format!("12.{net}"), "reason": "because"}),
         "tokens" => json!({"name": name, "roles": ["reader"]}),
+        "webhooks" => json!({"name": name, "url": "https://siem.example/ipam"}),
         "vpcs" | "vrfs" => json!({"name": name}),
         _ => {
             return (
@@ -307,6 +308,12 @@ async fn target(api: &Api, route: &str) -> (String, &'static str) {
         ("reservations", Some("edit")) => "reason=other&revision=1&action=confirm",
         ("tokens", Some("new")) => "name=new&roles=reader&action=confirm",
         ("tokens", Some("edit")) => "roles=auditor&revision=1&action=confirm",
+        ("webhooks", Some("new")) => "name=new&url=https://siem.example/ipam&action=confirm",
+        ("webhooks", Some("edit")) => {
+            "name=other&url=https://siem.example/ipam&revision=1&action=confirm"
+        }
+        ("webhooks", Some("rotate")) => "overlap=0&action=confirm",
+        ("webhooks", Some("resume" | "test")) => "action=confirm",
         (_, Some("new")) => "name=new&action=confirm",
         (_, Some("edit")) => "name=other&revision=1&action=confirm",
         ("vpcs", _) => "revision=1&allocations=0",

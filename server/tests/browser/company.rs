@@ -97,11 +97,18 @@ impl Company {
             "/ui/search?q=10.0.0.5/24",
             "/ui/search?q=10.9.1.1",
             "/ui/sessions",
+            "/ui/events",
+            "/ui/events?action=allocation.create&from=soon",
+            "/ui/import",
+            "/ui/export",
+            "/ui/map?at=10.8.0.0/16&by=utilisation",
         ]
         .map(str::to_owned)
         .to_vec();
         pages.push(format!("{allocation}?notice=allocated"));
         pages.push(format!("{allocation}/release"));
+        // Released in the meantime.
+        pages.push(format!("/ui/allocations/{}", allocations[5]));
         pages.push(format!("{allocation}/edit"));
         for noun in NOUNS {
             pages.push(format!("/ui/{noun}"));

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod copies;
+mod failures;
 mod large;
 mod live;
+mod log;
 mod maps;
 mod moments;
 mod nouns;
@@ -11,7 +14,9 @@ mod nouns;
 mod server_role;
 #[path = "../support/statements.rs"]
 mod statements;
+mod transfer;
 mod visitor;
+mod webhooks;
 
 use std::time::{Duration, Instant};
 

@@ -28,7 +28,7 @@ struct Case {
     deletion: &'static str,
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case {
         path: "/ui/vrfs",
         table: "vrf",
@@ -198,17 +198,54 @@ const CASES: [Case; 6] = [
         fields: &["name", "roles", "limit_vpcs", "limit_labels", "expires"],
         deletion: "Every server refuses it within a second",
     },
+    Case {
+        path: "/ui/webhooks",
+        table: "webhook",
+        word: "webhook",
+        new: &[
+            ("name", "siem"),
+            ("url", "https://siem.example/ipam"),
+            ("actions", "allocation.*\r\ntoken.create"),
+            ("batch_size", "50"),
+            ("description", "who watches"),
+            ("enabled", "on"),
+        ],
+        shows: &[
+            "https://siem.example/ipam",
+            "allocation.*",
+            "token.create",
+            "who watches",
+        ],
+        change: &[
+            ("name", "siem"),
+            ("url", "https://other.example/ipam"),
+            ("actions", "allocation.*"),
+            ("batch_size", "50"),
+        ],
+        after: "Nothing is sent until it is enabled again",
+        wrong: &[
+            ("name", ""),
+            ("url", ""),
+            ("actions", "a/b\u{7}"),
+            ("batch_size", "many"),
+        ],
+        fields: &["name", "url", "actions", "batch_size"],
+        deletion: "Nobody at its address is told anything any more",
+    },
 ];
 
 /// A form with a button.
-fn pressing<'a>(fields: &[(&'a str, &'a str)], action: &'a str) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn pressing<'a>(
+    fields: &[(&'a str, &'a str)],
+    action: &'a str,
+) -> Vec<(&'a str, &'a str)> {
     let mut all = fields.to_vec();
     all.push(("action", action));
     all
 }
 
 /// The hidden fields of a page on which something is confirmed, as a browser sends them.
-fn hidden(page: &Reply) -> Vec<(String, String)> {
+pub(crate) fn hidden(page: &Reply) -> Vec<(String, String)> {
     let inputs = page.text.split("<input type=\"hidden\" name=\"").skip(1);
     let mut fields: Vec<(String, String)> = inputs
         .map(|input| {
@@ -222,7 +259,7 @@ fn hidden(page: &Reply) -> Vec<(String, String)> {
     fields
 }
 
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let mut text = text.to_owned();
     for (entity, c) in [
         ("&#60;", "<"),
@@ -237,7 +274,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// Presses a button of a page on which something is confirmed.
-async fn press(visitor: &Visitor, path: &str, page: &Reply, action: &str) -> Reply {
+pub(crate) async fn press(visitor: &Visitor, path: &str, page: &Reply, action: &str) -> Reply {
     let fields = hidden(page);
     let mut fields: Vec<_> = fields
         .iter()
@@ -739,7 +776,7 @@ async fn hostile_text_stays_text_in_every_field_of_every_page() {
         let page = made(&visitor, case).await;
         let columns = match case.table {
             "reservation" => "reason = $1, labels = jsonb_build_object('k', $1)",
-            "profile" | "token" => "name = left($1, 60), description = $1",
+            "profile" | "token" | "webhook" => "name = left($1, 60), description = $1",
             _ => "name = left($1, 60), description = $1, labels = jsonb_build_object('k', $1)",
         };
         let id = page.rsplit('/').next().unwrap();
@@ -1003,7 +1040,7 @@ async fn who_may_only_plan_sees_what_a_request_would_get() {
 }
 
 /// Somebody who is signed in with a new token.
-async fn signed_in_as(visitor: &Visitor, new: &[(&str, &str)]) -> Visitor {
+pub(crate) async fn signed_in_as(visitor: &Visitor, new: &[(&str, &str)]) -> Visitor {
     let mut fields = new.to_vec();
     fields.push(("action", "confirm"));
     let reply = visitor.post("/ui/tokens/new", &fields).await;
@@ -1044,7 +1081,10 @@ async fn what_limits_rule_out_is_not_offered_and_is_refused() {
     ] {
         limited.get(path).await.does_not_show(offered);
     }
-    for case in CASES.iter().filter(|case| case.table != "token") {
+    for case in CASES
+        .iter()
+        .filter(|case| !["token", "webhook"].contains(&case.table))
+    {
         let before = visitor.count("event").await;
         for action in ["preview", "confirm"] {
             let new = format!("{}/new", case.path);

@@ -11,6 +11,8 @@ use tower::ServiceExt as _;
 use crate::server_role;
 
 pub(crate) const KEY: &str = "dashboard-key";
+/// What separates the fields of a form with files.
+const BOUNDARY: &str = "----a-boundary-of-a-browser";
 pub(crate) const HOST: &str = "ipam.example:8000";
 
 /// A server, and a browser that may be signed in to it.
@@ -162,6 +164,48 @@ impl Visitor {
         self.post_raw(path, &all).await
     }
 
+    /// Sends a form with files as a browser sends it: the name of a field, that of its file if it is one, and its content.
+    pub(crate) async fn upload_raw(
+        &self,
+        path: &str,
+        fields: &[(&str, Option<&str>, &[u8])],
+    ) -> Reply {
+        let mut body = Vec::new();
+        for (name, file, content) in fields {
+            body.extend(format!("--{BOUNDARY}\r\n").bytes());
+            body.extend(format!("Content-Disposition: form-data; name=\"{name}\"").bytes());
+            if let Some(file) = file {
+                body.extend(format!("; filename=\"{file}\"\r\nContent-Type: text/csv").bytes());
+            }
+            body.extend(b"\r\n\r\n");
+            body.extend(*content);
+            body.extend(b"\r\n");
+        }
+        body.extend(format!("--{BOUNDARY}--\r\n").bytes());
+        let request = self
+            .request("POST", path)
+            .header(
+                header::CONTENT_TYPE,
+                format!("multipart/form-data; boundary={BOUNDARY}"),
+            )
+            .header("sec-fetch-site", "same-origin");
+        self.send(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// The same, with the token of the session.
+    pub(crate) async fn upload(&self, path: &str, fields: &[(&str, Option<&str>, &[u8])]) -> Reply {
+        let token = self.token().await;
+        let mut all = vec![("csrf", None, token.as_bytes())];
+        all.extend(fields);
+        self.upload_raw(path, &all).await
+    }
+
+    /// What the API answers to the administrator.
+    pub(crate) async fn api(&self, path: &str) -> Reply {
+        let request = self.request("GET", path).header("x-api-key", KEY);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
     pub(crate) async fn token(&self) -> String {
         self.get("/").await.input("csrf")
     }
@@ -237,6 +281,11 @@ impl Visitor {
             format!("{allocation}/release"),
             "/ui/vpcs".to_owned(),
             format!("{}/delete", self.vpc_path(vpc).await),
+            "/ui/events".to_owned(),
+            "/ui/webhooks".to_owned(),
+            "/ui/import".to_owned(),
+            "/ui/export".to_owned(),
+            "/ui/sessions".to_owned(),
         ]
     }
 }

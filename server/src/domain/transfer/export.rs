@@ -1,6 +1,8 @@
-//! Everything there is, as the records of a file.
+//! Everything there is, as the records of a file; or what is in one VRF, with the profiles that need no pool elsewhere.
 
-use ipam_shared::api::transfer::{COLUMNS, Format, Record};
+use std::collections::{BTreeSet, HashSet};
+
+use ipam_shared::api::transfer::{COLUMNS, Format, Kind, Record};
 use tokio::sync::mpsc::Sender;
 use uuid::Uuid;
 
@@ -16,13 +18,23 @@ const CHUNK: i64 = 2_000;
 pub(super) async fn export(
     db: &mut Connection,
     format: Format,
+    vrf: Option<String>,
     sender: &Sender<Result<Vec<u8>>>,
 ) -> Result<()> {
     let mut first = true;
+    let mut part = vrf.map(Part::of);
     // Whether the receiver is still there.
-    let mut send = async |records: Vec<Record>| {
+    let mut send = async |mut records: Vec<Record>| {
+        if let Some(part) = &mut part {
+            part.keep(&mut records);
+        }
         let piece = encode(&records, format, std::mem::take(&mut first))?;
-        Ok::<_, Error>(piece.is_empty() || sender.send(Ok(piece)).await.is_ok())
+        // Even of nothing, as long as the receiver is there.
+        Ok::<_, Error>(if piece.is_empty() {
+            !sender.is_closed()
+        } else {
+            sender.send(Ok(piece)).await.is_ok()
+        })
     };
 
     let mut records = read::vrfs(db).await?;
@@ -73,6 +85,60 @@ pub(super) async fn export(
         if !send(past.into_iter().map(|(_, record)| record).collect()).await? {
             return Ok(());
         }
+    }
+}
+
+/// What of a plan is in one VRF.
+struct Part {
+    vrf: String,
+    /// Its pools, by name. They come before what is in them.
+    pools: HashSet<String>,
+}
+
+impl Part {
+    fn of(vrf: String) -> Self {
+        let pools = HashSet::new();
+        Self { vrf, pools }
+    }
+
+    fn keep(&mut self, records: &mut Vec<Record>) {
+        for record in records.iter().filter(|record| record.kind == Kind::Pool) {
+            if record
+                .vrf
+                .as_ref()
+                .is_some_and(|vrf| vrf.as_str() == self.vrf)
+                && let Some(pool) = &record.pool
+            {
+                self.pools.insert(pool.to_string());
+            }
+        }
+        // A profile without one of its members would be another one.
+        let elsewhere: BTreeSet<_> = records
+            .iter()
+            .filter(|record| record.kind == Kind::ProfileMember)
+            .filter(|member| {
+                !member
+                    .pool
+                    .as_ref()
+                    .is_some_and(|pool| self.has(pool.as_str()))
+            })
+            .filter_map(|member| member.profile.as_ref().map(ToString::to_string))
+            .collect();
+        records.retain(|record| match record.kind {
+            Kind::ProfileMember => {
+                let profile = record.profile.as_ref().map(ToString::to_string);
+                profile.is_some_and(|profile| !elsewhere.contains(&profile))
+            }
+            _ => record
+                .vrf
+                .as_ref()
+                .is_some_and(|vrf| vrf.as_str() == self.vrf),
+        });
+    }
+
+    fn has(&self, pool: &str) -> bool {
+        let (vrf, name) = pool.split_once('/').unwrap_or((&self.vrf, pool));
+        vrf == self.vrf && self.pools.contains(name)
     }
 }
 

@@ -231,7 +231,8 @@ impl Ipam {
         }
     }
 
-    /// Everything there is, as a file, in pieces. It is one state of the database, however long the reading takes.
+    /// Everything there is, or what is in one VRF, as a file, in pieces. It is one state of the database, however long the
+    /// reading takes.
     ///
     /// # Errors
     /// When the caller is limited: a part of a plan is none that could be imported.
@@ -239,6 +240,7 @@ impl Ipam {
         &self,
         caller: &Caller,
         format: Format,
+        vrf: Option<String>,
     ) -> Result<tokio::sync::mpsc::Receiver<Result<Vec<u8>>>> {
         unlimited(caller, "an export")?;
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
@@ -247,7 +249,7 @@ impl Ipam {
             let done = async {
                 let mut transaction = ipam.begin_snapshot().await?;
                 transaction.set_patience(LONG_PATIENCE);
-                export::export(&mut transaction, format, &sender).await?;
+                export::export(&mut transaction, format, vrf, &sender).await?;
                 transaction.rollback().await?;
                 Ok(())
             };

@@ -171,6 +171,7 @@ fn preview(shell: Shell, input: &Input, allocation: &Allocation, is_new: bool) -
         changes: Vec::new(),
         lost: Vec::new(),
         more: 0,
+        fields: Vec::new(),
         action: "/ui/allocations/new".to_owned(),
         hidden: input.kept(),
         button,

@@ -56,6 +56,8 @@ pub(in crate::pages) struct ConfirmPage {
     /// What is lost: address, name, networks.
     pub(in crate::pages) lost: Vec<(String, String, String)>,
     pub(in crate::pages) more: i64,
+    /// What is still to be chosen.
+    pub(in crate::pages) fields: Vec<Field>,
     pub(in crate::pages) action: String,
     pub(in crate::pages) hidden: Vec<(String, String)>,
     /// The button that does it; none if it can't be done.
@@ -73,6 +75,8 @@ struct SecretPage {
     many: &'static str,
     this: (String, String),
     secret: String,
+    /// What the server keeps of it.
+    kept: &'static str,
     /// What to type to use it: what for, and the lines.
     uses: Vec<(&'static str, String)>,
 }
@@ -176,10 +180,7 @@ impl<T: Editable> Form<'_, T> {
                          since. No second one is made; its labels and texts become those of this form."
                     ),
                 );
-                if after.secret().is_some() {
-                    sentences
-                        .push("The secret that it has now is no longer valid then.".to_owned());
-                }
+                sentences.extend(T::secret_when_taken_over().map(str::to_owned));
                 button = Some("Take it over".to_owned());
                 (
                     format!("{word} "),
@@ -204,6 +205,7 @@ impl<T: Editable> Form<'_, T> {
             changes,
             lost: Vec::new(),
             more: 0,
+            fields: Vec::new(),
             action,
             hidden: input.kept(),
             button,
@@ -215,20 +217,30 @@ impl<T: Editable> Form<'_, T> {
     /// After it was done.
     async fn done(&self, server: &Server, after: &T, notice: &str) -> Result<Response, Failure> {
         let here = format!("{}/{}", T::PATH, after.uuid());
-        let Some(secret) = after.secret() else {
+        if after.secret().is_none() {
             return Ok(Redirect::to(&format!("{here}?notice={notice}")).into_response());
-        };
-        // In the reply itself: an address would be kept by browsers and logs.
-        let mut db = self.app.ipam(&self.signed_in.caller).read().await?;
-        Ok(page(&SecretPage {
-            shell: Shell::of(&mut db, self.signed_in, T::SECTION).await?,
-            path: T::PATH,
-            many: T::MANY,
-            this: (here, after.called()),
-            uses: server.uses_of_a_key(),
-            secret: secret.to_owned(),
-        }))
+        }
+        secret_page(self.app, self.signed_in, server, after).await
     }
+}
+
+/// The page with a secret. In the reply itself: an address would be kept by browsers and logs.
+pub(super) async fn secret_page<T: Editable>(
+    app: &App,
+    signed_in: &SignedIn,
+    server: &Server,
+    after: &T,
+) -> Result<Response, Failure> {
+    let mut db = app.ipam(&signed_in.caller).read().await?;
+    Ok(page(&SecretPage {
+        shell: Shell::of(&mut db, signed_in, T::SECTION).await?,
+        path: T::PATH,
+        many: T::MANY,
+        this: (format!("{}/{}", T::PATH, after.uuid()), after.called()),
+        kept: T::SECRET_KEPT,
+        uses: after.uses_of_secret(server),
+        secret: after.secret().unwrap_or_default().to_owned(),
+    }))
 }
 
 /// `GET /ui/NOUNS/new`: what the query says is filled in.

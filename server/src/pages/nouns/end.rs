@@ -62,6 +62,7 @@ async fn deletion<T: Editable>(
         changes: Vec::new(),
         lost: outlook.lost,
         more: outlook.more,
+        fields: Vec::new(),
         action: format!("{here}/{page}"),
         hidden,
         danger: true,

@@ -11,6 +11,7 @@ mod reservation;
 mod token;
 mod vpc;
 mod vrf;
+mod webhook;
 
 use axum::{
     Router,
@@ -26,6 +27,7 @@ use ipam_shared::api::{
     token::Token,
     vpc::Vpc,
     vrf::{Vrf, VrfFilter},
+    webhook::Webhook,
 };
 
 use self::list::{Row, after, wanted, wanted_as, wanted_label};
@@ -39,6 +41,7 @@ use super::{
     page,
     session::SignedIn,
     shown::{Fact, Shown},
+    snippet::Server,
 };
 use crate::{
     app::App,
@@ -56,6 +59,8 @@ pub(super) fn routes() -> Router<App> {
         .merge(with_page::<Reservation>())
         .merge(with_page::<Vpc>())
         .merge(with_page::<Token>())
+        .merge(with_page::<Webhook>())
+        .merge(webhook::routes())
         .merge(editable::<Allocation>())
 }
 
@@ -92,6 +97,8 @@ pub(super) trait Editable: Named + Sync {
     const FIELDS: (&'static str, &'static str) = ("name", "name");
     /// How its end is called, in a button; the last part of that page's address; the notice afterwards.
     const END: (&'static str, &'static str, &'static str) = ("Delete", "delete", "deleted");
+    /// What the server keeps of its secret, if it has one.
+    const SECRET_KEPT: &'static str = "the server keeps a hash of it";
     /// A checked form that changes one.
     type Patch: Send;
 
@@ -166,6 +173,21 @@ pub(super) trait Editable: Named + Sync {
     /// A secret that is shown once, after it was made or changed.
     fn secret(&self) -> Option<&str> {
         None
+    }
+
+    /// What becomes of the secret of one that is taken over by the same request.
+    fn secret_when_taken_over() -> Option<&'static str> {
+        None
+    }
+
+    /// What a secret is used for: what for, and the lines to type.
+    fn uses_of_secret(&self, server: &Server) -> Vec<(&'static str, String)> {
+        server.uses_of_a_key()
+    }
+
+    /// What else can be done with one: the last part of a page's address, and the text of the link.
+    fn steps() -> &'static [(&'static str, &'static str)] {
+        &[]
     }
 }
 
@@ -264,6 +286,7 @@ struct OnePage {
     id: String,
     called: String,
     may_change: bool,
+    steps: &'static [(&'static str, &'static str)],
     facts: Vec<Fact>,
     state: Vec<Fact>,
     /// None if the user may not read the audit log.
@@ -302,6 +325,7 @@ async fn show<T: Noun>(
         id: thing.uuid().to_string(),
         called: thing.called(),
         may_change: T::may_change(&shell.rights),
+        steps: T::steps(),
         facts: thing.facts(),
         shell,
         state,

@@ -205,6 +205,10 @@ impl Editable for Token {
     fn secret(&self) -> Option<&str> {
         self.secret.as_deref()
     }
+
+    fn secret_when_taken_over() -> Option<&'static str> {
+        Some("The secret that it has now is no longer valid then.")
+    }
 }
 
 impl Noun for Token {

@@ -1,0 +1,258 @@
+//! Forms with a file (`multipart/form-data`), from a page of the session. The largest is read to its end though it is refused:
+//! a browser shows no answer to what it is still sending.
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use http_body_util::BodyExt as _;
+
+use super::{
+    error::Failure,
+    session::{Sender, SignedIn},
+};
+use crate::app::App;
+
+/// Largest form, in bytes: a file of [`FILE`] bytes, which the second step sends as base64, and its other fields.
+const FORM: usize = FILE / 3 * 4 + (64 << 10);
+/// Largest file, in bytes.
+pub(super) const FILE: usize = 4 << 20;
+/// Most fields of a form.
+const FIELDS: usize = 20;
+
+/// A form with a file.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) signed_in: SignedIn,
+    fields: Vec<Part>,
+    /// It was larger than any that is taken; then it has no fields.
+    pub(super) is_too_large: bool,
+}
+
+/// A field of a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    name: String,
+    /// The name of its file, if it is one.
+    file: Option<String>,
+    content: Bytes,
+}
+
+impl Upload {
+    /// The content of a field, and the name of its file.
+    pub(super) fn field(&self, name: &str) -> Option<(&Bytes, Option<&str>)> {
+        let found = self.fields.iter().find(|part| part.name == name)?;
+        Some((&found.content, found.file.as_deref()))
+    }
+
+    /// The value of a field, without whitespace around it.
+    pub(super) fn text(&self, name: &str) -> &str {
+        let found = self.field(name).map(|(content, _)| content);
+        let text = found.and_then(|content| std::str::from_utf8(content).ok());
+        text.unwrap_or_default().trim()
+    }
+}
+
+impl FromRequest<App> for Upload {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let sender = Sender::of(&mut parts, app).await?;
+        let no_form = || Failure::invalid("only forms of the dashboard are accepted here");
+        let boundary = boundary(&parts.headers).ok_or_else(|| no_form().into_response())?;
+        let Some(body) = whole(body).await? else {
+            // Nothing of it is believed, so it needs no proof of where it comes from.
+            return Ok(Self {
+                signed_in: sender.unproven(),
+                fields: Vec::new(),
+                is_too_large: true,
+            });
+        };
+        let fields = parse(&body, &boundary).ok_or_else(|| no_form().into_response())?;
+        let token = fields.iter().find(|part| part.name == "csrf");
+        let token = token.and_then(|part| std::str::from_utf8(&part.content).ok());
+        Ok(Self {
+            signed_in: sender.with(token.unwrap_or_default())?,
+            fields,
+            is_too_large: false,
+        })
+    }
+}
+
+/// A body; none if it is too large.
+async fn whole(mut body: Body) -> Result<Option<Bytes>, Response> {
+    let mut read = Vec::new();
+    let mut is_too_large = false;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            // Either it is larger than anything that is read here, or it did not arrive.
+            return Err(Failure::too_large().into_response());
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if is_too_large || read.len() + data.len() > FORM {
+            is_too_large = true;
+            read = Vec::new();
+        } else {
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok((!is_too_large).then(|| read.into()))
+}
+
+/// What separates the fields.
+fn boundary(headers: &HeaderMap) -> Option<String> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let (kind, parameters) = kind.split_once(';')?;
+    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+        return None;
+    }
+    let boundary = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_it = name.trim().eq_ignore_ascii_case("boundary");
+        is_it.then(|| value.trim().trim_matches('"').to_owned())
+    })?;
+    // As RFC 2046 has it.
+    (1..=70).contains(&boundary.len()).then_some(boundary)
+}
+
+/// The fields of a form; none if it is none.
+fn parse(body: &Bytes, boundary: &str) -> Option<Vec<Part>> {
+    let first = format!("--{boundary}");
+    let between = format!("\r\n--{boundary}");
+    if !body.starts_with(first.as_bytes()) {
+        return None;
+    }
+    let mut rest = body.slice(first.len()..);
+    let mut fields = Vec::new();
+    // After each separator comes the end of its line and a field, or the end.
+    while !rest.starts_with(b"--") {
+        if fields.len() >= FIELDS || !rest.starts_with(b"\r\n") {
+            return None;
+        }
+        rest = rest.slice(2..);
+        let blank = find(&rest, b"\r\n\r\n")?;
+        let (name, file) = called(std::str::from_utf8(&rest[..blank]).ok()?)?;
+        let content = rest.slice(blank + 4..);
+        let end = find(&content, between.as_bytes())?;
+        fields.push(Part {
+            name,
+            file,
+            content: content.slice(..end),
+        });
+        rest = content.slice(end + between.len()..);
+    }
+    Some(fields)
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    let first = wanted.first()?;
+    let mut at = 0;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| byte == first)?;
+        if text[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// The name of a field, and that of its file, from its headers.
+fn called(headers: &str) -> Option<(String, Option<String>)> {
+    let disposition = headers.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-disposition")
+            .then_some(value)
+    })?;
+    let quoted = |wanted: &str| {
+        let start = disposition.find(&format!("; {wanted}=\""))? + wanted.len() + 4;
+        let value = disposition.get(start..)?;
+        // Browsers write a quote in a name as %22.
+        Some(value[..value.find('"')?].to_owned())
+    };
+    Some((quoted("name")?, quoted("filename")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(text: &str) -> Bytes {
+        Bytes::copy_from_slice(text.as_bytes())
+    }
+
+    #[test]
+    fn fields_are_read_to_the_byte() {
+        let content = "a,b\r\n--almost\r\n\r\n--b-not\n";
+        let form = format!(
+            "--b1\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\nx\r\n--b1\r\n\
+             content-disposition: form-data; name=\"file\"; filename=\"a %22b.csv\"\r\nContent-Type: text/csv\r\n\r\n\
+             {content}\r\n--b1\r\nContent-Disposition: form-data; name=\"empty\"; filename=\"\"\r\n\r\n\r\n--b1--\r\n"
+        );
+        let fields = parse(&body(&form), "b1").unwrap();
+        let all: Vec<_> = fields
+            .iter()
+            .map(|part| (part.name.as_str(), part.file.as_deref(), &part.content[..]))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                ("csrf", None, &b"x"[..]),
+                ("file", Some("a %22b.csv"), content.as_bytes()),
+                ("empty", Some(""), b""),
+            ]
+        );
+        assert_eq!(parse(&body("--b1--"), "b1"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_form_or_only_a_part_of_one_is_none() {
+        let whole = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--b--";
+        assert!(parse(&body(whole), "b").is_some());
+        for end in 0..whole.len() {
+            assert_eq!(parse(&body(&whole[..end]), "b"), None, "{end}");
+        }
+        for form in [
+            "",
+            "--",
+            "--other--",
+            "--b\r\n\r\nx\r\n--b--",
+            "--bx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n--b--",
+            "--b\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b--",
+        ] {
+            assert_eq!(parse(&body(form), "b"), None, "{form}");
+        }
+        let many =
+            "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx\r\n".repeat(FIELDS + 1);
+        assert_eq!(parse(&body(&format!("{many}--b--")), "b"), None);
+    }
+
+    #[test]
+    fn a_boundary_is_that_of_the_header() {
+        let of = |kind: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            boundary(&headers)
+        };
+        assert_eq!(
+            of("multipart/form-data; boundary=abc").as_deref(),
+            Some("abc")
+        );
+        assert_eq!(
+            of("Multipart/Form-Data; charset=utf-8; boundary=\"a b\"").as_deref(),
+            Some("a b")
+        );
+        for kind in [
+            "multipart/form-data",
+            "multipart/mixed; boundary=abc",
+            "application/x-www-form-urlencoded; boundary=a",
+            "multipart/form-data; boundary=",
+        ] {
+            assert_eq!(of(kind), None, "{kind}");
+        }
+    }
+}
