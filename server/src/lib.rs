@@ -10,6 +10,7 @@ pub mod db;
 pub mod domain;
 pub mod drawing;
 pub mod error;
+mod escape;
 pub mod front;
 pub mod http;
 mod json;

@@ -83,21 +83,13 @@ const LOOK: &str = r#"(() => {
     }
     for (const table of document.querySelectorAll(".table"))
         if (innerWidth >= 1280 && table.scrollWidth > table.clientWidth + 1) wrong.push(`hides columns: ${table.innerText.slice(0, 100)}`);
-    // Whether what turns a text around is kept from turning what stands beside it.
-    const isApart = (text) => {
-        for (let e = text.parentElement; e; e = e.parentElement) {
-            const { display, unicodeBidi } = getComputedStyle(e);
-            if (e.matches("bdi, [dir=auto], option, script, textarea, svg text") || /isolate|plaintext/.test(unicodeBidi) && /^inline/.test(display))
-                return true;
-            // A tooltip has no elements, only signs.
-            if (e.matches("svg title")) return [...e.textContent].filter((c) => c === "\u2068").length > 0;
-            if (!/^inline/.test(display)) return e.textContent.trim() === text.data.trim();
-        }
-    };
+    // What turns a text around, or hides in it, is named; only what is sent back or copied has it.
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode())
-        if (/[\u202a-\u202e\u2066-\u2069]/.test(walker.currentNode.data) && !isApart(walker.currentNode))
-            wrong.push(`turns what is around it: ${walker.currentNode.parentElement.outerHTML.slice(0, 200)}`);
+        if (/[\u200b\u202a-\u202e\u2066-\u2069\ufeff]/.test(walker.currentNode.data) && !walker.currentNode.parentElement.closest("textarea, pre"))
+            wrong.push(`is not what it looks like: ${walker.currentNode.parentElement.outerHTML.slice(0, 200)}`);
+    for (const e of document.querySelectorAll("[title], [aria-label]"))
+        if (/[\u202a-\u202e\u2066-\u2069]/.test(e.title + e.ariaLabel)) wrong.push(`has another title than it seems: ${e.outerHTML.slice(0, 200)}`);
     return wrong;
 })()"#;
 
