@@ -45,9 +45,9 @@ impl Palette {
         };
         let mut rules = format!(
             "text{{font-family:{SANS};font-size:12px;fill:{ink}}}\
-             .mono,.tile{{font-family:{MONO}}}\
+             .mono,.written{{font-family:{MONO}}}\
              .h{{font-size:15px;font-weight:600}}.m{{fill:{muted}}}.s{{font-size:11px}}.e{{text-anchor:end}}\
-             .tile{{font-size:11px;stroke-width:3px;stroke-linejoin:round;paint-order:stroke;fill:{on_block}}}\
+             .written{{font-size:11px;stroke-width:3px;stroke-linejoin:round;paint-order:stroke;fill:{on_block}}}\
              .plain{{fill:{ink};stroke:{free}}}.own{{fill:{accent};stroke:{soft}}}\
              .page{{fill:{surface}}}.row,.fill-ground,.fill-reserved{{fill:{free}}}.tick{{stroke:{tick}}}\
              .fill-free{{fill:{free};stroke:{line}}}\

@@ -34,18 +34,17 @@ pub(super) fn state(cidr: Cidr, used: &[Used], more: bool) -> String {
         [] => "free".to_owned(),
         [one] if one.cidr == cidr => taken(one),
         [one] if one.cidr.contains(cidr) => format!("part of {}, {}", one.cidr, taken(one)),
+        [one] => format!("overlaps {} ({})", one.cidr, whose(&one.holder)),
         several => {
             let named: Vec<_> = several
                 .iter()
                 .take(NAMED)
                 .map(|used| format!("{} ({})", used.cidr, whose(&used.holder)))
                 .collect();
-            let rest = match several.len().saturating_sub(NAMED) {
-                _ if more => " and many more".to_owned(),
-                0 => String::new(),
-                rest => format!(" and {rest} more"),
-            };
-            format!("overlaps {}{rest}", named.join(", "))
+            let than = if more { "more than " } else { "" };
+            let rest = if several.len() > NAMED { ", …" } else { "" };
+            let (count, named) = (several.len(), named.join(", "));
+            format!("overlaps {than}{count} blocks: {named}{rest}")
         }
     }
 }
@@ -122,12 +121,12 @@ mod tests {
             (
                 &parts[..],
                 false,
-                "overlaps 10.0.4.0/24 (VPC x), 10.0.5.0/24 (VPC x), 10.0.6.0/24 (VPC x) and 1 more",
+                "overlaps 4 blocks: 10.0.4.0/24 (VPC x), 10.0.5.0/24 (VPC x), 10.0.6.0/24 (VPC x), …",
             ),
             (
                 &parts[..],
                 true,
-                "overlaps 10.0.4.0/24 (VPC x), 10.0.5.0/24 (VPC x), 10.0.6.0/24 (VPC x) and many more",
+                "overlaps more than 4 blocks: 10.0.4.0/24 (VPC x), 10.0.5.0/24 (VPC x), 10.0.6.0/24 (VPC x), …",
             ),
         ] {
             assert_eq!(state(cidr, blocks, more), expected);

@@ -99,7 +99,9 @@ async fn what_came_and_went_between_two_moments_is_marked_and_listed() {
         "added since then",
         "ended since then",
         "resized since then",
-        "fill=\"url(#p-came)\"",
+        "class=\"ink-came\"",
+        "class=\"ink-went\"",
+        "class=\"ink-resized\"",
         "<span class=\"cidr\">10.7.2.0/24 → 10.7.2.0/23</span></th><td><bdi>VPC v, grows</bdi>",
         "<span class=\"cidr\">10.7.1.0/24</span></th><td><bdi>VPC v, ends</bdi>",
         "<span class=\"cidr\">10.7.4.0/24</span></th><td><bdi>VPC v, comes</bdi>",
@@ -125,6 +127,7 @@ async fn what_came_and_went_between_two_moments_is_marked_and_listed() {
     );
     let page = visitor.get(&format!("{pool}?since={second}")).await;
     page.shows(&["nothing is different."]);
+    page.does_not_show("class=\"rim\"");
     assert_eq!(marks(&page), []);
     // Only what is shown is compared.
     let page = visitor

@@ -43,6 +43,7 @@ pub async fn steps(
     most: i64,
 ) -> Result<Vec<Step>> {
     let ids: Vec<_> = pools.iter().map(|id| id.0).collect();
+    // Each block is looked up by itself: whoever guesses how many began lately guesses too many, and reads them all.
     // A block that was resized began later than its allocation: those of which something ended are looked at too. What cools
     // down is in use still, by nobody.
     let rows = query!(
@@ -57,17 +58,23 @@ pub async fn steps(
             select reservation_id from reservation where reservation_id >= $3 and reservation_id < $6
             order by reservation_id desc limit $5
         ), began as (
-            select range_id, cidr, since from (
+            select new.* from (
                 select allocation_id from recent union select allocation_id from ended where allocation_id is not null
-            ) as candidate join block using (allocation_id)
+            ) as candidate cross join lateral (
+                select range_id, cidr, since from block where block.allocation_id = candidate.allocation_id offset 0
+            ) as new
             union all
-            select range_id, cidr, since from reserved join block using (reservation_id)
+            select new.* from reserved cross join lateral (
+                select range_id, cidr, since from block where block.reservation_id = reserved.reservation_id offset 0
+            ) as new
             union all
             select block.range_id, block.cidr, block.since
             from pool_range join block on block.range_id = pool_range.parent_range_id and block.cidr = pool_range.cidr
             union all
-            select distinct cooldown.range_id, cooldown.cidr, cooldown.released_at
-            from ended join cooldown on cooldown.allocation_id = ended.allocation_id and cooldown.cidr = ended.cidr
+            select distinct cool.* from ended cross join lateral (
+                select range_id, cidr, released_at from cooldown
+                where cooldown.allocation_id = ended.allocation_id and cooldown.cidr = ended.cidr offset 0
+            ) as cool
         ), moved as (
             select pool_id, began.cidr, since as at, 1 as sign from began join pool_range using (range_id)
             union all

@@ -199,6 +199,11 @@ impl Canvas {
         field(self.look.since)
     }
 
+    /// The same for people.
+    pub(super) fn since_text(&self) -> String {
+        self.since_value().replace('T', " ")
+    }
+
     /// The network that is shown, as the field of a form has it.
     pub(super) fn at_value(&self) -> String {
         self.look.at.map(|at| at.to_string()).unwrap_or_default()
