@@ -22,6 +22,8 @@ pub(crate) struct Company {
     pub(crate) pages: Vec<String>,
     /// The path of some allocation.
     pub(crate) allocation: String,
+    /// The path of one that was released.
+    pub(crate) gone: String,
     /// The path of what is to be shown to people who have never seen it.
     pub(crate) best: String,
 }
@@ -107,8 +109,6 @@ impl Company {
         .to_vec();
         pages.push(format!("{allocation}?notice=allocated"));
         pages.push(format!("{allocation}/release"));
-        // Released in the meantime.
-        pages.push(format!("/ui/allocations/{}", allocations[5]));
         pages.push(format!("{allocation}/edit"));
         for noun in NOUNS {
             pages.push(format!("/ui/{noun}"));
@@ -138,6 +138,7 @@ impl Company {
         Self {
             pages,
             allocation,
+            gone: format!("/ui/allocations/{}", allocations[5]),
             best,
         }
     }

@@ -111,13 +111,15 @@ async fn pages_fit_and_can_be_read_on_every_screen() {
     }
     stage.no_problems();
     // An error page is a page like others.
-    stage.open("/ui/nothing").await;
-    fits(&mut stage, "/ui/nothing").await;
-    let problems = stage.browser.take_problems();
-    assert!(
-        problems.iter().all(|problem| problem.contains("404")),
-        "{problems:?}"
-    );
+    for (path, status) in [("/ui/nothing", "404"), (&*company.gone, "410")] {
+        stage.open(path).await;
+        fits(&mut stage, path).await;
+        let problems = stage.browser.take_problems();
+        assert!(
+            problems.iter().all(|problem| problem.contains(status)),
+            "{problems:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -137,8 +139,10 @@ async fn pages_are_accessible() {
         is_accessible(&mut stage, path).await;
     }
     in_between(&mut stage, &company).await;
-    stage.open("/ui/nothing").await;
-    is_accessible(&mut stage, "nothing there").await;
+    for path in ["/ui/nothing", &company.gone] {
+        stage.open(path).await;
+        is_accessible(&mut stage, path).await;
+    }
 }
 
 /// What is between a form and its end: previews, refusals, a secret that is shown once.
@@ -174,7 +178,7 @@ async fn lists_are_dense() {
     stage.sign_in().await;
     Company::found(&stage).await;
     stage.open("/ui/allocations").await;
-    for (width, most) in [(1280, 48), (1920, 40)] {
+    for (width, most) in [(1280, 54), (1920, 54)] {
         let look = Look { width, dark: false };
         stage.browser.look(look).await;
         let rows = stage
@@ -203,6 +207,16 @@ async fn the_documentation_of_the_api_can_be_read() {
     })";
     let found = stage.browser.text(operations).await;
     assert!(found.parse::<u32>().is_ok(), "{found}");
-    stage.no_problems();
     is_accessible(&mut stage, "/docs/").await;
+    stage.browser.look(WIDE).await;
+    for control in [".opblock-get", ".opblock-post", ".opblock-patch"] {
+        let first = format!("document.querySelector('{control} .opblock-summary-control').click()");
+        stage.browser.evaluate(&first).await;
+        stage
+            .browser
+            .waits_for(&format!("{control}.is-open .opblock-body"))
+            .await;
+    }
+    is_accessible(&mut stage, "/docs/, open").await;
+    stage.no_problems();
 }
