@@ -159,7 +159,12 @@ mod tests {
             at: OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(second),
             actor: "token/ci".to_owned(),
             action: action.to_owned(),
-            detail: json!({ "hosts": second, "before": ["10.0.0.0/24"], "cidrs": ["10.0.0.0/23"] }),
+            detail: match action {
+                "allocation.resize" => {
+                    json!({ "before": ["10.0.0.0/24"], "cidrs": ["10.0.0.0/23"] })
+                }
+                _ => json!({ "hosts": second }),
+            },
             // Every change in a request of its own.
             request_id: uuid::Uuid::from_u128(second.unsigned_abs().into()),
         })
