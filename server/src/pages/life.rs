@@ -59,6 +59,18 @@ fn counts(line: &Line) -> bool {
     )
 }
 
+/// Whether a change is only the wish whose outcome another event of the same request tells.
+fn is_told_by_another(line: &Line, history: &[Line]) -> bool {
+    let fields = line.entry.detail.as_object().into_iter().flatten();
+    let is_size = |field: &str| ["hosts", "prefix_length", "before", "dry_run"].contains(&field);
+    line.entry.action == "allocation.update"
+        && fields.map(|(field, _)| field.as_str()).all(is_size)
+        && history.iter().any(|other| {
+            other.entry.action == "allocation.resize"
+                && other.entry.request_id == line.entry.request_id
+        })
+}
+
 /// The life of what still has its space. The history has the newest first, and may lack the beginning.
 pub(super) fn living(created_at: OffsetDateTime, by: &str, history: &[Line]) -> Vec<Step> {
     let mut steps = beginning(created_at, by, history);
@@ -84,7 +96,7 @@ fn beginning(created_at: OffsetDateTime, by: &str, history: &[Line]) -> Vec<Step
     let changes: Vec<_> = history
         .iter()
         .rev()
-        .filter(|line| counts(line) && !is_first(line))
+        .filter(|line| counts(line) && !is_first(line) && !is_told_by_another(line, history))
         .collect();
     let left_out = changes.len().saturating_sub(STEPS);
     let mut steps = vec![first];
@@ -147,8 +159,14 @@ mod tests {
             at: OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(second),
             actor: "token/ci".to_owned(),
             action: action.to_owned(),
-            detail: json!({ "hosts": second, "before": ["10.0.0.0/24"], "cidrs": ["10.0.0.0/23"] }),
-            request_id: uuid::Uuid::nil(),
+            detail: match action {
+                "allocation.resize" => {
+                    json!({ "before": ["10.0.0.0/24"], "cidrs": ["10.0.0.0/23"] })
+                }
+                _ => json!({ "hosts": second }),
+            },
+            // Every change in a request of its own.
+            request_id: uuid::Uuid::from_u128(second.unsigned_abs().into()),
         })
     }
 
@@ -179,6 +197,21 @@ mod tests {
         );
         assert_eq!(steps[0].at, Some(history[3].entry.at));
         assert_eq!(steps[3].at, None);
+    }
+
+    #[test]
+    fn a_size_that_was_asked_for_and_given_is_one_step() {
+        let mut history = [
+            line(3, "allocation.resize"),
+            line(3, "allocation.update"),
+            line(1, "allocation.create"),
+        ];
+        history[1].entry.detail = json!({ "hosts": 9, "before": { "hosts": 5 } });
+        let steps = living(OffsetDateTime::UNIX_EPOCH, "admin", &history);
+        assert_eq!(steps.len(), 3, "{steps:?}");
+        history[1].entry.detail = json!({ "hosts": 9, "name": "b" });
+        let steps = living(OffsetDateTime::UNIX_EPOCH, "admin", &history);
+        assert_eq!(steps.len(), 4, "{steps:?}");
     }
 
     #[test]

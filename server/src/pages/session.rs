@@ -234,11 +234,11 @@ impl Sender {
     }
 
     /// Once the form has shown what only a page of the session has.
-    pub(super) fn with(self, token: &str) -> Result<SignedIn, Response> {
+    pub(super) fn with(self, token: &str) -> Result<SignedIn, Failure> {
         if is_csrf(&self.cookie, token) {
             Ok(self.signed_in)
         } else {
-            Err(Failure::forged().into_response())
+            Err(Failure::forged())
         }
     }
 }
@@ -309,7 +309,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
             .await
             .map_err(|_| Failure::invalid("the form did not arrive completely").into_response())?;
         let token: Token = parse(body.clone(), app).await?;
-        let signed_in = sender.with(&token.csrf)?;
+        let signed_in = sender.with(&token.csrf).map_err(Failure::into_response)?;
         Ok(Self(signed_in, parse(body, app).await?))
     }
 }

@@ -75,7 +75,9 @@ impl FromRequest<App> for Upload {
         let token = fields.iter().find(|part| part.name == "csrf");
         let token = token.and_then(|part| std::str::from_utf8(&part.content).ok());
         Ok(Self {
-            signed_in: sender.with(token.unwrap_or_default())?,
+            signed_in: sender
+                .with(token.unwrap_or_default())
+                .map_err(Failure::into_response)?,
             fields,
             is_too_large: false,
         })

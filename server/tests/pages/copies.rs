@@ -57,12 +57,21 @@ async fn terraform_reads_what_people_typed_and_nothing_else() {
     let text = format!("{EVIL}\n\ttwo");
     let path = visitor
         .allocate(&[
-            ("vpc", EVIL),
-            ("name", EVIL),
+            ("vpc", "a"),
+            ("name", "b"),
             ("hosts", "500"),
             ("description", &text),
         ])
         .await;
+    // Old releases took names that turn the direction of what follows.
+    for table in ["vpc", "allocation"] {
+        let sql = format!("update {table} set name = $1");
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(EVIL)
+            .execute(&visitor.pool)
+            .await
+            .unwrap();
+    }
     let page = visitor.get(&path).await;
     let (hcl, block) = (copy(&page, "hcl"), copy(&page, "import-block"));
     assert!(

@@ -57,6 +57,22 @@ async fn events_are_told_in_words_with_where_they_came_from() {
         "<code>allocation.update</code>",
         "<bdi>signed in</bdi>",
     ]);
+    // What an event does not name itself is called as it was.
+    visitor
+        .change(
+            &path,
+            &[
+                ("vpc", "prod"),
+                ("name", "eks-2"),
+                ("hosts", "500"),
+                ("description", "d"),
+            ],
+        )
+        .await;
+    visitor
+        .get("/ui/events")
+        .await
+        .shows(&["<bdi>prod/eks-2</bdi></a> <bdi>description changed</bdi>"]);
     // What was before, and after.
     let details = page.text.find("<th scope=\"row\">name</th>").unwrap();
     let row = page.text[details..].split("</tr>").next().unwrap();
@@ -64,6 +80,7 @@ async fn events_are_told_in_words_with_where_they_came_from() {
         row.contains(">eks</bdi>") && row.contains(">eks-2</bdi>"),
         "{row}"
     );
+    let page = visitor.get("/ui/events").await;
     assert_eq!(events(&page), of_api(&visitor, "limit=1000").await);
 }
 
@@ -231,15 +248,15 @@ async fn what_an_event_says_stays_text() {
     let visitor = Visitor::signed_in().await;
     let page = visitor
         .allocate(&[
-            ("vpc", EVIL),
-            ("name", EVIL),
+            ("vpc", "a"),
+            ("name", "b"),
             ("hosts", "5"),
             ("description", EVIL),
         ])
         .await;
     let sql = "insert into event (action, subject, actor, request_id, detail, source)
-        select 'allocation.update', subject, $1, request_id, jsonb_build_object('name', $1, $1, $1, 'before', jsonb_build_object('name', $1)),
-            jsonb_build_object('workspace', $1, 'run', $1) from event limit 1";
+        select 'allocation.update', subject, $1::text, request_id, jsonb_build_object('name', $1::text, $1, $1, 'before', jsonb_build_object('name', $1)),
+            jsonb_build_object('workspace', $1, 'run', $1) from event where action = 'allocation.create' limit 1";
     sqlx::query(sql)
         .bind(EVIL)
         .execute(&visitor.pool)

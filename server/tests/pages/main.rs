@@ -768,7 +768,11 @@ async fn an_allocation_is_moved_labelled_resized_protected_and_released() {
         .leads_to("/ui/allocations?notice=released");
     let gone = visitor.get(&path).await;
     assert_eq!(gone.status, 410);
-    gone.shows(&["It was deleted", "by admin", gone.header("x-request-id")]);
+    gone.shows(&[
+        "It was deleted",
+        "by <bdi>admin</bdi>",
+        gone.header("x-request-id"),
+    ]);
     assert_eq!(visitor.get(&other).await.status, 200);
     let unknown = visitor
         .get("/ui/allocations/00000000-0000-7000-8000-000000000000")

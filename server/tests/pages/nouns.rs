@@ -854,6 +854,45 @@ async fn lists_are_narrowed_and_come_in_pages() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_name_is_enough() {
+    let visitor = Visitor::signed_in().await;
+    for (path, more) in [
+        ("/ui/vrfs", ("labels", "")),
+        ("/ui/profiles", ("role-0", "a")),
+        ("/ui/tokens", ("roles", "reader")),
+    ] {
+        for name in ["Blue-lab", "lab", "green", "50%_off"] {
+            let fields = [
+                ("name", name),
+                more,
+                ("pool-0", "primary"),
+                ("action", "confirm"),
+            ];
+            let reply = visitor.post(&format!("{path}/new"), &fields).await;
+            assert!(matches!(reply.status, 200 | 303), "{}", reply.text);
+        }
+        for (text, found) in [
+            ("lab", vec!["Blue-lab", "lab"]),
+            ("LUE", vec!["Blue-lab"]),
+            ("%25_o", vec!["50%_off"]),
+            ("_ab", vec![]),
+            ("green", vec!["green"]),
+        ] {
+            let page = visitor.get(&format!("{path}?name={text}")).await;
+            for name in ["Blue-lab", "lab", "green", "50%_off"] {
+                let cell = format!("<bdi class=\"text\">{name}</bdi></a>");
+                assert_eq!(
+                    page.text.contains(&cell),
+                    found.contains(&name),
+                    "{path} {text} {name}"
+                );
+            }
+            page.does_not_show("rel=\"next\"");
+        }
+    }
+}
+
+#[tokio::test]
 async fn links_of_the_map_fill_in_the_forms() {
     let visitor = Visitor::signed_in().await;
     let form = visitor

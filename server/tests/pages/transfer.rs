@@ -115,7 +115,7 @@ async fn every_conflict_is_named_with_its_line_and_nothing_is_imported() {
         "line 5</th>",
         "bad value",
         "nonsense",
-        "It can&#39;t be imported",
+        "It can't be imported",
     ]);
     page.does_not_show("value=\"confirm\"");
     let good = "cidr,vpc,name\n10.0.0.0/24,prod,a\n";

@@ -2,6 +2,8 @@
 
 mod row;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::{
     extract::{Query, State},
     response::Response,
@@ -134,6 +136,8 @@ pub(super) async fn show(
         (events, next) = db::event::list(&mut db, &filter, before, ROWS).await?;
     }
     let problems = reader.problems;
+    let mut rows: Vec<_> = events.into_iter().map(Row::new).collect();
+    name_all(&mut db, &mut rows).await?;
     let fields = fill(fields(), &search, &problems);
     let given = given(&fields);
     let follows = (before.is_none() && filter.before.is_none() && problems.is_empty()).then(|| {
@@ -148,8 +152,8 @@ pub(super) async fn show(
     Ok(page(&EventsPage {
         problem: problems.elsewhere(&fields),
         namesakes,
-        newest: events.first().map_or(0, |event| event.id),
-        rows: events.into_iter().map(Row::new).collect(),
+        newest: rows.first().map_or(0, |row| row.event.id),
+        rows,
         filtered: given != Input::default(),
         continued: before.is_some(),
         first: address(&given),
@@ -159,6 +163,39 @@ pub(super) async fn show(
         fields,
         shell: Shell::of(&mut db, &signed_in, Section::Events).await?,
     }))
+}
+
+/// Names what events that do not name it are about: as it was called at the newest of them.
+async fn name_all(db: &mut Connection, rows: &mut [Row]) -> Result<()> {
+    let Some(newest) = rows.first().map(|row| row.event.at) else {
+        return Ok(());
+    };
+    let mut nameless: BTreeMap<String, BTreeSet<Uuid>> = BTreeMap::new();
+    for row in rows
+        .iter()
+        .filter(|row| row.name.is_none() && row.href.is_some())
+    {
+        let noun = row.event.action.split('.').next().unwrap_or_default();
+        nameless
+            .entry(noun.to_owned())
+            .or_default()
+            .insert(row.event.subject);
+    }
+    for (noun, subjects) in nameless {
+        let subjects: Vec<_> = subjects.into_iter().collect();
+        let names = db::event::names_at(db, &noun, &subjects, newest).await?;
+        for row in rows.iter_mut().filter(|row| row.name.is_none()) {
+            if let Some(then) = names.get(&row.event.subject) {
+                row.name = match (&then.vpc, &then.name) {
+                    (Some(vpc), Some(name)) if noun == "allocation" => {
+                        Some(format!("{vpc}/{name}"))
+                    }
+                    (_, name) => name.clone(),
+                };
+            }
+        }
+    }
+    Ok(())
 }
 
 fn fields() -> Vec<Field> {

@@ -4,10 +4,12 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
+use uuid::Uuid;
 
 use super::{Editable, Noun};
 use crate::{
     app::App,
+    db::{self, Connection},
     error::{Error, Result},
     pages::{
         Noted, Shell,
@@ -132,6 +134,23 @@ pub(super) fn after<T: std::str::FromStr>(search: &Input) -> Result<Option<T>> {
             Error::Invalid("the address of this page is incomplete; begin at the first page".into())
         }),
     }
+}
+
+/// The ids of those of a noun that have what is looked for in their names, those that are called exactly that first; none
+/// if no name is looked for. They fit on a page, so there is no next one.
+pub(super) async fn called_like(
+    db: &mut Connection,
+    kind: &str,
+    search: &Input,
+    limit: u16,
+) -> Result<Option<Vec<Uuid>>> {
+    let Some(text) = wanted(search, "name")? else {
+        return Ok(None);
+    };
+    let most = i64::from(limit.saturating_sub(1));
+    let named = db::search::named(db, &text, most).await?;
+    let of_kind = named.into_iter().filter(|named| named.kind == kind);
+    Ok(Some(of_kind.map(|named| named.id).collect()))
 }
 
 /// What is looked for in a field, if anything is.

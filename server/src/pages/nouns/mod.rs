@@ -30,7 +30,7 @@ use ipam_shared::api::{
     webhook::Webhook,
 };
 
-use self::list::{Row, after, wanted, wanted_as, wanted_label};
+use self::list::{Row, after, called_like, wanted, wanted_as, wanted_label};
 pub(super) use self::{allocation::asked_for, change::ConfirmPage};
 use super::{
     Noted, Section, Shell,

@@ -5,7 +5,7 @@ use ipam_shared::{
     ids::ProfileId,
 };
 
-use super::{Editable, Noun, Row, after, changed, wanted};
+use super::{Editable, Noun, Row, after, called_like, changed};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -148,11 +148,16 @@ impl Noun for Profile {
     type New = NewProfile;
 
     async fn list(db: &mut Connection, search: &Input, limit: u16) -> Result<Vec<Row>> {
-        let filter = ProfileFilter {
-            name: wanted(search, "name")?,
-            ..ProfileFilter::default()
+        let found = match called_like(db, "profile", search, limit).await? {
+            Some(ids) => {
+                let mut found = Vec::new();
+                for id in ids {
+                    found.extend(db::profile::get(db, ProfileId(id)).await?);
+                }
+                found
+            }
+            None => db::profile::list(db, &ProfileFilter::default(), after(search)?, limit).await?,
         };
-        let found = db::profile::list(db, &filter, after(search)?, limit).await?;
         let rows = found.into_iter().map(|profile| {
             let cells = vec![
                 members(&profile),

@@ -5,7 +5,7 @@ use ipam_shared::{
     ids::VrfId,
 };
 
-use super::{Editable, Noun, Row, after, changed, of_whole_vrfs, wanted};
+use super::{Editable, Noun, Row, after, called_like, changed, of_whole_vrfs};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -125,11 +125,16 @@ impl Noun for Vrf {
     type New = NewVrf;
 
     async fn list(db: &mut Connection, search: &Input, limit: u16) -> Result<Vec<Row>> {
-        let filter = VrfFilter {
-            name: wanted(search, "name")?,
-            ..VrfFilter::default()
+        let found = match called_like(db, "vrf", search, limit).await? {
+            Some(ids) => {
+                let mut found = Vec::new();
+                for id in ids {
+                    found.extend(db::vrf::get(db, VrfId(id)).await?);
+                }
+                found
+            }
+            None => db::vrf::list(db, &VrfFilter::default(), after(search)?, limit).await?,
         };
-        let found = db::vrf::list(db, &filter, after(search)?, limit).await?;
         let rows = found.into_iter().map(|vrf| {
             let mut cells = vec![Shown::text(&vrf.description)];
             cells.extend(counts(&vrf).into_iter().map(|fact| fact.value));
