@@ -113,7 +113,9 @@ async fn whole(mut body: Body) -> Result<Option<Bytes>, Response> {
 /// What separates the fields.
 fn boundary(headers: &HeaderMap) -> Option<String> {
     let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    multer::parse_boundary(kind).ok()
+    let boundary = multer::parse_boundary(kind).ok()?;
+    // As RFC 2046 has it.
+    (1..=70).contains(&boundary.len()).then_some(boundary)
 }
 
 /// The fields of a form; none if it is none.

@@ -518,7 +518,7 @@ async fn space_is_allocated_by_hosts_by_length_and_by_cidr() {
         "team",
         "hosts = 500",
         "terraform import ipam_allocation.eks &#39;prod/eks&#39;",
-        "by admin",
+        "by <bdi>admin</bdi>",
         "none</span>, not confirmed",
     ]);
     let by_length = visitor
