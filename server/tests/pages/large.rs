@@ -51,25 +51,21 @@ const MANY: [&str; 4] = [
         from vrf, generate_series(1, 2000) as n",
 ];
 
+/// In one transaction, if they are several.
 async fn run(visitor: &Visitor, sql: &str) {
-    sqlx::query(AssertSqlSafe(sql.to_owned()))
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(&visitor.pool)
         .await
         .unwrap();
 }
 
-/// In one transaction: an allocation without its blocks is refused at its end.
 async fn allocations(visitor: &Visitor, first: i32, last: i32) {
-    let mut change = visitor.pool.begin().await.unwrap();
-    for sql in ALLOCATIONS {
-        sqlx::query(sql)
-            .bind(first)
-            .bind(last)
-            .execute(&mut *change)
-            .await
-            .unwrap();
-    }
-    change.commit().await.unwrap();
+    // An allocation without its blocks is refused at the end of a transaction.
+    let both = ALLOCATIONS
+        .join(";")
+        .replace("$1", &first.to_string())
+        .replace("$2", &last.to_string());
+    run(visitor, &both).await;
     run(visitor, "analyze").await;
 }
 
