@@ -87,7 +87,8 @@ impl Environment {
         };
         Self {
             endpoint: text("IPAM_ENDPOINT"),
-            api_key: text("IPAM_API_KEY"),
+            // One that is set and empty is a secret that is missing, and no choice of another key.
+            api_key: env::var("IPAM_API_KEY").ok(),
             ca_file: text("IPAM_CA_FILE").map(PathBuf::from),
             context: text("IPAM_CONTEXT"),
             server_key,
@@ -165,11 +166,10 @@ impl Connection {
         environment: &Environment,
         config: impl FnOnce() -> Result<Option<Config>, Failure>,
     ) -> Result<Chosen, Failure> {
-        let set = |key: &String| !key.trim().is_empty();
         // Somebody who names the server and the key needs no file, whatever is in it.
         let is_complete = self.context.is_none()
             && (self.endpoint.is_some() || environment.endpoint.is_some())
-            && (self.api_key.as_ref().is_some_and(set) || environment.api_key.is_some());
+            && (self.api_key.is_some() || environment.api_key.is_some());
         let config = if is_complete { None } else { config()? };
         let named = self.context.as_ref().or(environment.context.as_ref());
         let context = match (named, &config) {
@@ -200,11 +200,17 @@ impl Connection {
             .clone()
             .or(environment.ca_file.clone().filter(|_| !by_option))
             .or(context.as_ref().and_then(|context| context.ca_file.clone()));
-        let key = self
-            .api_key
-            .clone()
-            .filter(set)
-            .or(variable(&environment.api_key));
+        let key = self.api_key.clone().or(variable(&environment.api_key));
+        if key.as_ref().is_some_and(|key| key.trim().is_empty()) {
+            let place = match self.api_key {
+                Some(_) => "--api-key",
+                None => "IPAM_API_KEY",
+            };
+            return Err(Failure::Usage(format!(
+                "{place} is empty, as when the secret of a pipeline is missing; give a key, or leave {place} out for the key of \
+                 the context or of the server on this machine"
+            )));
+        }
         let key = match (key, &context) {
             (Some(key), _) => Key::Given(key),
             (None, Some(context)) if has_key(context) => Key::Given(key_of(context)?),
@@ -341,7 +347,15 @@ mod tests {
             of(Some("option"), Some("variable"), None).unwrap(),
             given("option")
         );
-        assert_eq!(of(Some(""), None, None).unwrap(), found);
+        // Nobody becomes the administrator because his own key is missing.
+        for (key, variable, place) in [
+            (Some(""), Some("variable"), "--api-key is empty"),
+            (None, Some(" "), "IPAM_API_KEY is empty"),
+        ] {
+            let failure = of(key, variable, Some("server")).unwrap_err();
+            assert!(failure.to_string().starts_with(place), "{failure}");
+            assert_eq!(failure.exit_code(), 2);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Text in aligned columns that fit a terminal.
 
+use ipam_shared::cidr::Cidr;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::screen::Screen;
@@ -50,7 +52,9 @@ impl Table {
         let Some(room) = screen.width else {
             return self.lines(0, &widths, screen.colours);
         };
-        self.narrow(&mut widths, room);
+        // Half a network or a moment says nothing, or something else: the others give room first.
+        self.narrow(&mut widths, room, |column| !self.is_exact(column));
+        self.narrow(&mut widths, room, |_| true);
         let text = self.lines(0, &widths, screen.colours);
         if widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) <= room {
             return text;
@@ -68,17 +72,30 @@ impl Table {
         (0..self.columns.len()).map(width).collect()
     }
 
-    /// Takes room from the widest columns of words until all of them fit, or none can give any more.
-    fn narrow(&self, widths: &mut [usize], room: usize) {
+    /// Whether a column has nothing but networks, addresses or moments, below its heading.
+    fn is_exact(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
+        cells.all(|cell| {
+            let is_moment = |text: &str| OffsetDateTime::parse(text, &Rfc3339).is_ok();
+            let mut parts = cell.split([',', ' ']).filter(|part| !part.is_empty());
+            parts.all(|part| Cidr::of_address_or_network(part).is_ok() || is_moment(part))
+        })
+    }
+
+    /// Takes room from the widest of these columns of words until all fit, or none can give any more.
+    fn narrow(&self, widths: &mut [usize], room: usize, gives: impl Fn(usize) -> bool) {
         let gaps = GAP * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > room {
             let widest = widths
                 .iter_mut()
                 .zip(&self.columns)
-                .filter(|(width, align)| **align == Align::Left && **width > NARROWEST)
-                .max_by_key(|(width, _)| **width);
+                .enumerate()
+                .filter(|(column, (width, align))| {
+                    **align == Align::Left && **width > NARROWEST && gives(*column)
+                })
+                .max_by_key(|(_, (width, _))| **width);
             match widest {
-                Some((width, _)) => *width -= 1,
+                Some((_, (width, _))) => *width -= 1,
                 None => return,
             }
         }
@@ -173,6 +190,15 @@ mod tests {
         assert!(text.contains("1234567") && text.contains('…'), "{text}");
         assert_eq!(table.headed(Screen::NONE), table.text(0));
         assert!(table.headed(Screen::NONE).contains(long));
+        // Words give room before networks and moments.
+        let mut table = Table::new([Align::Left, Align::Left, Align::Left]);
+        table.row(["AT", "CIDR", "DETAIL"]);
+        table.row(["2026-01-31T12:00:00Z", "10.128.0.0/23", long]);
+        let text = table.headed(screen(50));
+        assert!(
+            text.contains("2026-01-31T12:00:00Z  10.128.0.0/23  a desc"),
+            "{text}"
+        );
         let coloured = Screen {
             width: None,
             colours: true,

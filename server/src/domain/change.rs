@@ -172,17 +172,8 @@ impl Caller {
         before: &impl Serialize,
         patch: &impl Serialize,
     ) -> Result<Event<'_>> {
-        let (mut detail, all) = (json(patch)?, json(before)?);
-        let fields = detail.as_object().into_iter().flatten();
-        let was = |field: &String| match all.get(field) {
-            // A size is kept as it was asked for.
-            None => all.get(format!("requested_{field}")),
-            found => found,
-        };
-        let before: Map<_, _> = fields
-            .map(|(field, _)| (field.clone(), was(field).cloned().unwrap_or_default()))
-            .collect();
-        detail["before"] = Value::Object(before);
+        let mut detail = json(patch)?;
+        detail["before"] = was(before, patch)?;
         self.event(action, subject, &detail)
     }
 
@@ -198,6 +189,21 @@ impl Caller {
         detail["before"] = json(before)?;
         self.event(action, subject, &detail)
     }
+}
+
+/// What the fields that a change sets were before it.
+pub(super) fn was(before: &impl Serialize, patch: &impl Serialize) -> Result<Value> {
+    let (all, fields) = (json(before)?, json(patch)?);
+    let was = |field: &String| match all.get(field) {
+        // A size is kept as it was asked for.
+        None => all.get(format!("requested_{field}")),
+        found => found,
+    };
+    let fields = fields.as_object().into_iter().flatten();
+    let before: Map<_, _> = fields
+        .map(|(field, _)| (field.clone(), was(field).cloned().unwrap_or_default()))
+        .collect();
+    Ok(Value::Object(before))
 }
 
 fn json(value: &impl Serialize) -> Result<Value> {

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Caller, Ipam, TRIES,
-    change::{Change, check_revision, set},
+    change::{Change, check_revision, set, was},
     check_description, check_new_name,
     named::there,
     ownership::{Maker, Title, adopt, may_adopt},
@@ -164,12 +164,13 @@ async fn take(
         description: (before.description != new.description).then(|| new.description.clone()),
         members: None,
     };
+    let was = was(&before, &patch)?;
     let mut profile = before;
     if patch != ProfilePatch::default() {
         profile::update(&mut change.db, id, &patch, &[]).await?;
         apply(&mut profile, patch.clone());
     }
-    let detail = json!({ "name": new.name, "changed": patch });
+    let detail = json!({ "name": new.name, "changed": patch, "before": was });
     adopt(&mut change.db, maker, &mut profile, detail).await?;
     Ok(profile)
 }

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use super::{
     Caller, Ipam, TRIES,
     address_plan::AddressPlan,
-    change::{Change, Done, check_revision, set},
+    change::{Change, Done, check_revision, set, was},
     named::there,
     of_whole_vrfs,
     ownership::{Maker, adopt, may_adopt},
@@ -317,11 +317,13 @@ async fn take(
         reason: (reservation.reason != new.reason).then(|| new.reason.clone()),
         labels: (reservation.labels != new.labels).then(|| new.labels.clone()),
     };
+    let was = was(&reservation, &patch)?;
     if patch != ReservationPatch::default() {
         reservation::update(&mut change.db, id, &patch, &[]).await?;
         apply(&mut reservation, patch.clone());
     }
-    let detail = json!({ "cidr": new.cidr, "vrf": reservation.vrf, "changed": patch });
+    let detail =
+        json!({ "cidr": new.cidr, "vrf": reservation.vrf, "changed": patch, "before": was });
     adopt(&mut change.db, maker, &mut reservation, detail).await?;
     change.commit(reservation).await
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     Caller, Ipam, TRIES,
     allocation::release,
-    change::{Change, check_revision, set},
+    change::{Change, check_revision, set, was},
     check_description, check_new_name,
     named::there,
     ownership::{Maker, Title, adopt, may_adopt},
@@ -202,7 +202,12 @@ async fn take(
         vpc::update(&mut change.db, id, &patch, &[]).await?;
     }
     let mut vpc: Vpc = there(&mut change.db, id).await?;
-    let detail = json!({ "name": new.name, "was_implicit": before.implicit, "changed": patch });
+    let detail = json!({
+        "name": new.name,
+        "was_implicit": before.implicit,
+        "changed": patch,
+        "before": was(&before, &patch)?,
+    });
     adopt(&mut change.db, maker, &mut vpc, detail).await?;
     Ok(vpc)
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Caller, Ipam, TRIES,
-    change::{Change, check_revision, set},
+    change::{Change, check_revision, set, was},
     check_description, check_new_name,
     named::there,
     of_whole_vrfs,
@@ -144,12 +144,13 @@ async fn take(change: &mut Change, maker: &Maker, id: VrfId, new: &NewVrf) -> Re
         labels: (before.labels != new.labels).then(|| new.labels.clone()),
         description: (before.description != new.description).then(|| new.description.clone()),
     };
+    let was = was(&before, &patch)?;
     let mut vrf = before;
     if patch != VrfPatch::default() {
         vrf::update(&mut change.db, id, &patch, &[]).await?;
         apply(&mut vrf, patch.clone());
     }
-    let detail = json!({ "name": new.name, "changed": patch });
+    let detail = json!({ "name": new.name, "changed": patch, "before": was });
     adopt(&mut change.db, maker, &mut vrf, detail).await?;
     Ok(vrf)
 }

@@ -41,7 +41,7 @@ pub(super) fn words(action: &str, detail: &Value) -> String {
         Some((_, "delete")) => "deleted".to_owned(),
         Some((_, "revoke")) => "revoked".to_owned(),
         Some((_, "import")) => "imported".to_owned(),
-        Some((_, "adopt")) => "taken over by a repeated request".to_owned(),
+        Some((_, "adopt")) => adopted(detail),
         Some((_, "confirm")) => "confirmed by its owner".to_owned(),
         Some((_, "update")) => {
             let fields = detail.as_object().into_iter().flatten();
@@ -56,6 +56,20 @@ pub(super) fn words(action: &str, detail: &Value) -> String {
             }
         }
         _ => action.replace(['.', '_'], " "),
+    }
+}
+
+/// A repeated request makes what it names be as it says.
+fn adopted(detail: &Value) -> String {
+    let changed: Vec<_> = (detail["changed"].as_object().into_iter().flatten())
+        .map(|(field, _)| field.replace('_', " "))
+        .collect();
+    match &changed[..] {
+        [] => "taken over by a repeated request".to_owned(),
+        fields => format!(
+            "taken over by a repeated request, which replaced its {}",
+            fields.join(" and ")
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 use ipam_shared::{
     api::allocation::NewAllocation,
     ids::{AllocationId, Claim, PoolId},
+    labels::Labels,
 };
 use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
@@ -226,20 +227,35 @@ pub async fn insert_unlocked(
     commit::heeding(written).await
 }
 
-/// Gives an allocation to whoever asked for the same again: a new claim, and the attributes of that request. Not if it
-/// was confirmed or changed since it was read.
+/// What an adoption replaces.
+#[derive(Debug)]
+pub struct Replaced {
+    /// Its labels before.
+    pub labels: Labels,
+    /// Its description before.
+    pub description: String,
+    /// Whether it was protected before.
+    pub deletion_protection: bool,
+}
+
+/// Gives an allocation to whoever asked for the same again: a new claim, and the attributes of that request; answers what
+/// these were. Not if it was confirmed or changed since it was read.
 pub async fn adopt(
     db: &mut Connection,
     existing: &Existing,
     claim: Claim,
     new: &NewAllocation,
-) -> Result<bool> {
+) -> Result<Option<Replaced>> {
+    // The revision says that what is read is what is replaced.
     let done = query!(
-        "update allocation set claim = $3, labels = $4, description = $5, deletion_protection = $6,
-            revision = revision + (labels <> $4 or description <> $5 or deletion_protection <> $6)::integer,
-            updated_at = case when labels <> $4 or description <> $5 or deletion_protection <> $6 then now()
-                else updated_at end
-        where allocation_id = $1 and revision = $2 and confirmed_at is null",
+        "update allocation as new set claim = $3, labels = $4, description = $5, deletion_protection = $6,
+            revision = new.revision + (new.labels <> $4 or new.description <> $5 or new.deletion_protection <> $6)::integer,
+            updated_at = case when new.labels <> $4 or new.description <> $5 or new.deletion_protection <> $6 then now()
+                else new.updated_at end
+        from allocation as old
+        where new.allocation_id = $1 and new.revision = $2 and new.confirmed_at is null
+            and old.allocation_id = new.allocation_id and old.revision = $2
+        returning old.labels, old.description, old.deletion_protection",
         existing.id.0,
         existing.revision,
         claim.0,
@@ -247,7 +263,14 @@ pub async fn adopt(
         new.description,
         new.deletion_protection
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
-    Ok(done.rows_affected() == 1)
+    done.map(|old| {
+        Ok(Replaced {
+            labels: convert::labels(old.labels)?,
+            description: old.description,
+            deletion_protection: old.deletion_protection,
+        })
+    })
+    .transpose()
 }

@@ -4,6 +4,6 @@ mod insert;
 mod look;
 
 pub use self::{
-    insert::{Inserted, NewRows, adopt, insert, insert_unlocked},
+    insert::{Inserted, NewRows, Replaced, adopt, insert, insert_unlocked},
     look::{Existing, Seen, UsedKey, Wanted, delete_old_keys, find_keys, look},
 };

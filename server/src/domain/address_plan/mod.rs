@@ -236,6 +236,16 @@ impl AddressPlan {
             .find_map(|vrf| self.by_name.get(vrf)?.get(name))
     }
 
+    /// Where a VPC of that VRF gets its blocks from.
+    fn searched(&self, vrf: VrfId) -> String {
+        let name = self.vrf_name(vrf);
+        if vrf == self.default {
+            format!("VRF \"{name}\"")
+        } else {
+            format!("VRF \"{name}\" or in \"{DEFAULT_VRF}\"")
+        }
+    }
+
     /// What can satisfy a request of a VPC in that VRF.
     pub(crate) fn choice(&self, recipe: &Recipe, vrf: VrfId) -> Result<Choice> {
         match recipe {
@@ -250,10 +260,10 @@ impl AddressPlan {
                     .map(|(id, role, member)| {
                         let pool = self.pool_named(vrf, member.pool.as_str()).ok_or_else(|| {
                             Error::NotFound(format!(
-                                "profile \"{name}\" takes \"{role}\" from pool \"{}\", which exists neither in VRF \
-                                 \"{}\" nor in \"{DEFAULT_VRF}\"; create the pool or change the profile",
+                                "profile \"{name}\" takes \"{role}\" from pool \"{}\", which {} does not \
+                                 have, or which you may not use; create the pool, change the profile or name other pools",
                                 member.pool,
-                                self.vrf_name(vrf)
+                                self.searched(vrf)
                             ))
                         })?;
                         Ok(Source {
@@ -280,8 +290,8 @@ impl AddressPlan {
                     };
                     let pool = pool.ok_or_else(|| {
                         Error::NotFound(format!(
-                            "there is no pool \"{name}\" in VRF \"{}\" or in \"{DEFAULT_VRF}\"",
-                            self.vrf_name(vrf)
+                            "there is no pool \"{name}\" in {}",
+                            self.searched(vrf)
                         ))
                     })?;
                     if pool.vrf != vrf && pool.vrf != self.default {
@@ -326,8 +336,8 @@ impl AddressPlan {
                         .map(|(key, value)| format!("{key}={value}"))
                         .collect();
                     return Err(Error::NotFound(format!(
-                        "no pool in VRF \"{}\" or in \"{DEFAULT_VRF}\" has the labels {}",
-                        self.vrf_name(vrf),
+                        "no pool in {} has the labels {}",
+                        self.searched(vrf),
                         wanted.join(", ")
                     )));
                 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ipam_shared::{
-    api::allocation::Allocation,
+    api::allocation::{Allocation, NewAllocation},
     ids::{AllocationId, Claim},
 };
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::{decide::Decided, read::Batch, request::Mode};
 use crate::{
     db::{
         Connection, Transaction,
-        allocate::{self, Inserted, NewRows},
+        allocate::{self, Inserted, NewRows, Replaced},
         allocation, cooldown,
         event::{self, Event},
     },
@@ -91,7 +91,7 @@ pub(super) async fn write(
     for (request, step) in requests.iter().zip(decided.iter_mut()) {
         if let Decided::Adopt(existing) = step {
             let (claim, new) = (Claim::generate(), &request.new);
-            if !allocate::adopt(&mut transaction, existing, claim, new).await? {
+            let Some(was) = allocate::adopt(&mut transaction, existing, claim, new).await? else {
                 // Its owner confirmed or changed it since it was read, so it has to be decided again.
                 if mode == Mode::Atomic {
                     transaction.rollback().await?;
@@ -99,13 +99,13 @@ pub(super) async fn write(
                 }
                 *step = Decided::Later(None);
                 continue;
-            }
+            };
             batch.claims.insert(existing.id, claim);
             adoptions.push(Event {
                 action: "allocation.adopt",
                 subject: existing.id.0,
                 caller: &request.maker.caller,
-                detail: json!({ "vpc": new.vpc, "name": new.name }),
+                detail: adopted(new, &was),
             });
         }
     }
@@ -120,4 +120,21 @@ pub(super) async fn write(
         commit(transaction).await?;
     }
     Ok(true)
+}
+
+/// What an adoption changed, and what it was before.
+fn adopted(new: &NewAllocation, was: &Replaced) -> serde_json::Value {
+    let (mut changed, mut before) = (json!({}), json!({}));
+    if was.labels != new.labels {
+        (changed["labels"], before["labels"]) = (json!(new.labels), json!(was.labels));
+    }
+    if was.description != new.description {
+        (changed["description"], before["description"]) =
+            (json!(new.description), json!(was.description));
+    }
+    if was.deletion_protection != new.deletion_protection {
+        changed["deletion_protection"] = json!(new.deletion_protection);
+        before["deletion_protection"] = json!(was.deletion_protection);
+    }
+    json!({ "vpc": new.vpc, "name": new.name, "changed": changed, "before": before })
 }

@@ -11,7 +11,7 @@ use super::{no_parent, rules::family};
 use crate::{
     db::pool,
     domain::{
-        change::{Change, set},
+        change::{Change, set, was},
         named::there,
         ownership::{Maker, Title, adopt, may_adopt},
     },
@@ -116,13 +116,14 @@ pub(super) async fn take(
         description: (pool.description != new.description).then(|| new.description.clone()),
         ..PoolPatch::default()
     };
+    let was = was(&pool, &patch)?;
     if patch != PoolPatch::default() {
         pool::update(&mut change.db, id, &patch, &[]).await?;
         set(&mut pool.labels, patch.labels.clone());
         set(&mut pool.description, patch.description.clone());
         pool.revision += 1;
     }
-    let detail = json!({ "name": pool.name, "vrf": pool.vrf, "changed": patch });
+    let detail = json!({ "name": pool.name, "vrf": pool.vrf, "changed": patch, "before": was });
     adopt(&mut change.db, maker, &mut pool, detail).await?;
     Ok(pool)
 }

@@ -20,7 +20,7 @@ pub(super) use self::known::Known;
 pub use self::known::{ADMIN, Opened, Principal, Recognised};
 use super::{
     Caller, Ipam, TRIES,
-    change::{Change, check_revision, set},
+    change::{Change, check_revision, set, was},
     check_description, check_new_name,
     named::there,
     ownership::{Maker, Title, adopt, may_adopt},
@@ -231,12 +231,13 @@ async fn take(change: &mut Change, maker: &Maker, id: TokenId, new: &NewToken) -
         description: (before.description != new.description).then(|| new.description.clone()),
         ..TokenPatch::default()
     };
+    let was = was(&before, &patch)?;
     if patch != TokenPatch::default() {
         token::update(&mut change.db, id, &patch, &Resolved::default(), &[]).await?;
         set(&mut before.description, patch.description.clone());
         before.revision += 1;
     }
-    let detail = json!({ "name": new.name, "changed": patch });
+    let detail = json!({ "name": new.name, "changed": patch, "before": was });
     adopt(&mut change.db, maker, &mut before, detail).await?;
     Ok(before)
 }

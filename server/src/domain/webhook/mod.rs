@@ -18,7 +18,7 @@ use uuid::Uuid;
 use self::message::signing;
 use super::{
     Caller, Ipam, TRIES,
-    change::{Change, check_revision, set},
+    change::{Change, check_revision, set, was},
     check_description, check_new_name,
     named::there,
     ownership::{Maker, Title, adopt, may_adopt},
@@ -270,6 +270,7 @@ async fn take(
         enabled: (before.enabled != new.enabled).then_some(new.enabled),
         ..WebhookPatch::default()
     };
+    let was = was(&before, &patch)?;
     if patch != WebhookPatch::default() {
         webhook::update(&mut change.db, id, &patch, &[]).await?;
         set(&mut before.description, patch.description.clone());
@@ -277,7 +278,7 @@ async fn take(
         set(&mut before.enabled, patch.enabled);
         before.revision += 1;
     }
-    let detail = json!({ "name": new.name, "changed": patch });
+    let detail = json!({ "name": new.name, "changed": patch, "before": was });
     adopt(&mut change.db, maker, &mut before, detail).await?;
     Ok(before)
 }

@@ -105,7 +105,11 @@ fn source(event: &Event) -> Vec<(&'static str, String)> {
 /// The fields of an event: of a change, what they were and became; of an end, what they were.
 fn details(detail: &Value) -> Vec<(String, Option<String>, String)> {
     let empty = serde_json::Map::new();
-    let all = detail.as_object().unwrap_or(&empty);
+    let mut all = detail.as_object().cloned().unwrap_or_default();
+    // What an adoption replaced stands by itself.
+    if let Some(Value::Object(changed)) = all.remove("changed") {
+        all.extend(changed);
+    }
     let before = detail["before"].as_object().unwrap_or(&empty);
     let now = all
         .iter()
