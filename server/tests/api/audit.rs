@@ -530,3 +530,81 @@ async fn events_are_found_by_time() {
         ["two", "one"]
     );
 }
+
+/// A request that is repeated with something else makes it so; what was there before is in the log.
+#[tokio::test]
+async fn an_adoption_says_what_it_replaced() {
+    let api = Api::start().await;
+    for (path, action, first, again, changed, before) in [
+        (
+            ALLOCATIONS,
+            "allocation.adopt",
+            json!({"vpc": "v", "name": "a", "hosts": 9, "labels": {"k": "v"}, "description": "d", "deletion_protection": true}),
+            json!({"vpc": "v", "name": "a", "hosts": 9}),
+            json!({"labels": {}, "description": "", "deletion_protection": false}),
+            json!({"labels": {"k": "v"}, "description": "d", "deletion_protection": true}),
+        ),
+        (
+            ALLOCATIONS,
+            "allocation.adopt",
+            json!({"vpc": "v", "name": "same", "hosts": 9, "labels": {"k": "v"}}),
+            json!({"vpc": "v", "name": "same", "hosts": 9, "labels": {"k": "v"}}),
+            json!({}),
+            json!({}),
+        ),
+        (
+            VRFS,
+            "vrf.adopt",
+            json!({"name": "r", "labels": {"k": "v"}}),
+            json!({"name": "r", "description": "new"}),
+            json!({"labels": {}, "description": "new"}),
+            json!({"labels": {"k": "v"}, "description": ""}),
+        ),
+        (
+            POOLS,
+            "pool.adopt",
+            json!({"name": "p", "family": "ipv4", "description": "d"}),
+            json!({"name": "p", "family": "ipv4"}),
+            json!({"description": ""}),
+            json!({"description": "d"}),
+        ),
+        (
+            PROFILES,
+            "profile.adopt",
+            json!({"name": "f", "members": [{"role": "a", "pool": "primary"}], "description": "d"}),
+            json!({"name": "f", "members": [{"role": "a", "pool": "primary"}]}),
+            json!({"description": ""}),
+            json!({"description": "d"}),
+        ),
+        (
+            VPCS,
+            "vpc.adopt",
+            json!({"name": "w", "labels": {"k": "v"}}),
+            json!({"name": "W"}),
+            json!({"name": "W", "labels": {}}),
+            json!({"name": "w", "labels": {"k": "v"}}),
+        ),
+        (
+            RESERVATIONS,
+            "reservation.adopt",
+            json!({"cidr": "172.31.0.0/24", "reason": "old"}),
+            json!({"cidr": "172.31.0.0/24", "reason": "new"}),
+            json!({"reason": "new"}),
+            json!({"reason": "old"}),
+        ),
+        (
+            TOKENS,
+            "token.adopt",
+            json!({"name": "t", "roles": ["reader"], "description": "d"}),
+            json!({"name": "t", "roles": ["reader"]}),
+            json!({"description": ""}),
+            json!({"description": "d"}),
+        ),
+    ] {
+        api.post(path, first).await.ok(201);
+        api.post(path, again).await.ok(200);
+        let detail = &last(&api, action).await["detail"];
+        assert_eq!(detail["changed"], changed, "{action}: {detail}");
+        assert_eq!(detail["before"], before, "{action}: {detail}");
+    }
+}
