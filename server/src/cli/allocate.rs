@@ -40,7 +40,8 @@ pub struct Ask {
     vpc: Name,
     #[command(flatten)]
     size: Size,
-    /// Name within the VPC; with a name the command can be repeated and returns the same allocation
+    /// Name within the VPC; with a name the command can be repeated and returns the same allocation, whose labels, description
+    /// and protection become those of the last request
     #[arg(long)]
     name: Option<Name>,
     /// The recipe that says from which pools blocks come; default: node-pod

@@ -18,7 +18,7 @@ pub struct Free {
     #[arg(value_name = "POOL", add = ArgValueCompleter::new(which::<Pool>))]
     pools: Vec<String>,
     /// Prefix length of the wanted block; default: that of the pool
-    #[arg(long, value_name = "N", visible_alias = "prefix")]
+    #[arg(long, value_name = "N", visible_alias = "prefix", value_parser = clap::value_parser!(u8).range(..=128))]
     prefix_length: Option<u8>,
     #[command(flatten)]
     output: ListOutput,

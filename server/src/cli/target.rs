@@ -25,9 +25,8 @@ impl Target {
 pub(super) fn target(text: &str) -> Result<Target, String> {
     match text.parse() {
         Ok(ip) => Ok(Target::Address(ip)),
-        Err(_) => text
-            .parse()
+        Err(_) => Cidr::of_address_or_network(text)
             .map(Target::Network)
-            .map_err(|error: ipam_shared::cidr::CidrError| error.to_string()),
+            .map_err(|error| error.to_string()),
     }
 }
