@@ -601,8 +601,8 @@ async fn an_adoption_says_what_it_replaced() {
             json!({"description": "d"}),
         ),
     ] {
-        api.post(path, first).await.ok(201);
-        api.post(path, again).await.ok(200);
+        api.post(path, &first).await.ok(201);
+        api.post(path, &again).await.ok(200);
         let detail = &last(&api, action).await["detail"];
         assert_eq!(detail["changed"], changed, "{action}: {detail}");
         assert_eq!(detail["before"], before, "{action}: {detail}");
