@@ -137,7 +137,8 @@ async fn file(Path(name): Path<String>) -> Response {
     match utoipa_swagger_ui::serve(&name, Arc::clone(&CONFIG)) {
         Ok(Some(file)) => {
             let kind = [(header::CONTENT_TYPE, file.content_type)];
-            let mut reply = (kind, file.bytes.into_owned()).into_response();
+            // Some have a megabyte: they are sent from the program, and not copied for everybody who asks.
+            let mut reply = (kind, file.bytes).into_response();
             if file.gzpipped {
                 let gzip = HeaderValue::from_static("gzip");
                 reply.headers_mut().insert(header::CONTENT_ENCODING, gzip);

@@ -484,7 +484,7 @@ async fn whoever_has_or_had_an_address_is_named() {
         "Nobody ever held it\n"
     );
     for (line, word) in [
-        ("lookup ten", "not a CIDR"),
+        ("lookup ten", "neither an address"),
         ("lookup 10.0.0.1/8", "host bits"),
         ("lookup 10.0.0.1 --at today", "2026-01-31T12:00:00Z"),
     ] {
