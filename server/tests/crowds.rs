@@ -154,9 +154,17 @@ async fn a_crowd_that_reads_nothing_keeps_nobody_out() {
     let watching = tokio::spawn(all_is_well(server.address, Duration::from_secs(15)));
     let crowd = never_read(server.address, 4_200).await;
     watching.await.expect("all is well");
-    // All of them have been cut by now, and the places are free.
-    let open = open_sockets(server.process.id());
-    assert!(open < 200, "{open} connections are still open");
+    // All of them are cut in the end, and the places are free; the last ones came late on a machine that is slow.
+    let begin = Instant::now();
+    while open_sockets(server.process.id()) >= 200 {
+        let waited = begin.elapsed();
+        assert!(
+            waited < Duration::from_secs(15),
+            "{} connections are still open",
+            open_sockets(server.process.id())
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     drop(crowd);
 }
 
