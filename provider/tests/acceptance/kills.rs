@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Kills in each test, if nothing else is said.
-const KILLS: usize = 10;
+const KILLS: usize = 6;
 /// So often a command may have to be repeated: once, and once more when a database or a server that was killed was not back
 /// in time for the first.
 const REPEATS: usize = 2;

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::{chromium::Look, client::Client, stage::Stage};
+use crate::{
+    chromium::Look,
+    client::Client,
+    stage::{Stage, everywhere},
+};
 
 /// What was stored in every field that takes a text: markup, scripts, templates and formats of other systems, texts that
 /// turn around, hide or are endless.
@@ -168,11 +172,6 @@ async fn store(stage: &Stage, client: &mut Client, noun: &str) -> Vec<String> {
     ids
 }
 
-/// Whether every text is to be seen on every page, which takes minutes, or each on some.
-fn everywhere() -> bool {
-    std::env::var_os("IPAM_HOSTILE_PAGES").is_some()
-}
-
 /// Opens pages, half of them on a phone and half on a laptop; every night all on both. Some may be refused: of these, the
 /// browser's log has the status, and nothing else.
 async fn look_at(stage: &mut Stage, pages: &[String], are_some_refused: bool) {
@@ -207,7 +206,7 @@ async fn nothing_happens(nouns: &[&str], elsewhere: &[&str]) {
         let ids = store(&stage, &mut client, noun).await;
         for (n, id) in ids.into_iter().enumerate() {
             let path = format!("/ui/{noun}/{id}");
-            if everywhere() || (n + offset) % 6 == 0 {
+            if everywhere() || (n + offset) % 12 == 0 {
                 let end = if *noun == "allocations" {
                     "release"
                 } else {
@@ -279,7 +278,7 @@ async fn texts_in_addresses_of_pages() {
         .iter()
         .enumerate()
         {
-            if everywhere() || (n + m) % 3 == 0 {
+            if everywhere() || (n + m) % 7 == 0 {
                 pages.push(page.replace('T', &text));
             }
         }

@@ -9,14 +9,14 @@ use std::{
 use crate::{
     chromium::Look,
     company::Company,
-    stage::{Stage, WIDE},
+    stage::{Stage, WIDE, everywhere},
 };
 
 /// What a person would see to be wrong.
 const INSPECT: &str = include_str!("inspect.js");
 
 /// What axe-core finds: the rule, the element and what is wrong with it.
-const AXE: &str = "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations']})
+const AXE: &str = "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'], resultTypes: ['violations'], preload: false})
     .then(({violations}) => violations.map(({id, nodes}) =>
         `${id}: ${nodes.slice(0, 3).map(({html, failureSummary}) => html.slice(0, 200) + ' ' + failureSummary).join('; ')}`))";
 
@@ -70,7 +70,13 @@ async fn is_accessible(stage: &mut Stage, place: &str) {
     let Some(axe) = axe() else { return };
     stage.browser.evaluate(&format!("({axe}, 0)")).await;
     // Only contrast depends on the theme, which is looked at on every screen in both.
-    for (width, dark) in [(390, false), (1280, true)] {
+    let screens = [(390, false), (1280, true), (390, true), (1280, false)];
+    let screens = if everywhere() {
+        &screens[..]
+    } else {
+        &screens[..2]
+    };
+    for &(width, dark) in screens {
         let look = Look { width, dark };
         stage.browser.look(look).await;
         stage

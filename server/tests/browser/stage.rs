@@ -13,6 +13,11 @@ pub(crate) const WIDE: Look = Look {
     dark: false,
 };
 
+/// Whether everything is to be seen on every screen, which takes long, or each on some: `./test --nightly` says so.
+pub(crate) fn everywhere() -> bool {
+    std::env::var_os("IPAM_EVERY_SCREEN").is_some()
+}
+
 /// A server on a database of its own, and a browser.
 pub(crate) struct Stage {
     pub(crate) browser: Chromium,

@@ -77,7 +77,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn the_server_does_what_a_search_over_every_address_says() {
-    let sequences = number("IPAM_MODEL_SEQUENCES").unwrap_or(500);
+    let sequences = number("IPAM_MODEL_SEQUENCES").unwrap_or(200);
     let now = UNIX_EPOCH.elapsed().expect("the clock is past 1970");
     let seed = number("IPAM_MODEL_SEED").unwrap_or(now.as_secs());
     println!("IPAM_MODEL_SEED={seed}");
