@@ -14,9 +14,10 @@ enum Repr {
     Int(i64),
     /// Above `i64::MAX` only.
     Uint(u64),
-    /// Exactly this, and not a whole number that fits in the integers above.
+    /// Exactly this, and not a whole number: Terraform compares large ones by the digits that it sends and gets, and writes
+    /// fewer of a float.
     Float(f64),
-    /// Plain decimal text without superfluous zeros, of a number that none of the above holds exactly.
+    /// Plain decimal text without superfluous zeros, of a number that is none of the above.
     Decimal(String),
 }
 
@@ -34,7 +35,7 @@ impl Number {
             return Some(uint.into());
         }
         let float: f64 = text.parse().ok()?;
-        if all_digits(float) == text {
+        if float.fract() != 0.0 && all_digits(float) == text {
             return Some(Self(Repr::Float(float)));
         }
         Some(Self(Repr::Decimal(text)))
@@ -42,23 +43,8 @@ impl Number {
 
     /// The number that `float` is exactly, as it comes over the wire.
     pub(crate) fn exact(float: f64) -> Self {
-        // 2^63 itself is a float and does not fit, hence the strict upper bound.
-        if float.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(&float) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "whole and within range, checked above"
-            )]
-            return Self(Repr::Int(float as i64));
-        }
-        if (2f64.powi(63)..2f64.powi(64)).contains(&float) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "floats of this size are whole, and within range, checked above"
-            )]
-            return Self(Repr::Uint(float as u64));
-        }
-        Self(Repr::Float(float))
+        // Infinity and what is no number have no digits.
+        Self::parse(&all_digits(float)).unwrap_or(Self(Repr::Float(float)))
     }
 
     /// The whole number, if it is one and fits.
@@ -88,7 +74,7 @@ impl Number {
         }
     }
 
-    /// The decimal text of a number that neither an integer nor a float holds exactly.
+    /// The decimal text of a number that is neither in the integers nor a fraction that a float holds exactly.
     pub fn as_decimal(&self) -> Option<&str> {
         match &self.0 {
             Repr::Decimal(text) => Some(text),

@@ -268,7 +268,7 @@ fn number_to_json(number: &Number) -> Json {
         int.into()
     } else if let Some(uint) = number.as_u64() {
         uint.into()
-    } else if Number::from(float) == *number {
+    } else if number_from_float(float) == *number {
         float.into()
     } else {
         // Digits matter more than the JSON type; reading a number accepts the text again.
@@ -282,7 +282,17 @@ fn number_from_json(number: &serde_json::Number) -> Number {
     } else if let Some(uint) = number.as_u64() {
         uint.into()
     } else {
-        number.as_f64().unwrap_or(f64::NAN).into()
+        number_from_float(number.as_f64().unwrap_or(f64::NAN))
+    }
+}
+
+/// The number that JSON has as a float: a whole one is meant to its last digit, such as that of 2^64 addresses, and 0.1 is one
+/// tenth.
+fn number_from_float(float: f64) -> Number {
+    if float.fract() == 0.0 {
+        Number::exact(float)
+    } else {
+        float.into()
     }
 }
 
@@ -308,6 +318,25 @@ mod tests {
         let json = json!({"a": [{"b": "x", "c": null}], "d": 20, "e": 0.5, "f": true});
         assert_eq!(Value::from(json.clone()).to_json(), json);
         assert_eq!(Value::Unknown.to_json(), Json::Null);
+    }
+
+    /// What is a number of addresses is one in JSON too, however large.
+    #[test]
+    fn a_whole_number_is_the_same_in_json() {
+        for text in [
+            "18446744073709551615",
+            "18446744073709551616",
+            "3626777458843887524118528",
+        ] {
+            let number = Number::parse(text).unwrap();
+            let json = Value::Number(number.clone()).to_json();
+            assert!(json.is_number(), "{json}");
+            assert_eq!(Value::from(json), Value::Number(number), "{text}");
+        }
+        // No float is this number, and that next to it is another.
+        let text = "340282366920938463463374607431768211455";
+        let json = Value::Number(Number::parse(text).unwrap()).to_json();
+        assert_eq!(json, json!(text));
     }
 
     #[test]

@@ -356,14 +356,24 @@ async fn a_quota_is_kept_and_an_apply_says_that_it_is_used_up() {
             ))
         )
     };
-    for quotas in [
-        "{ \"default/primary\" = 64, (ipam_pool.six.id) = 4503599627370496 }",
-        "{ \"default/primary\" = 64 }",
+    // What the wire has as an integer, and as text.
+    for six in [
+        "4503599627370496",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551614",
+        "18446744073709551616",
+        "3 * 1208925819614629174706176",
     ] {
-        terraform.write(&config(quotas));
+        terraform.write(&config(&format!(
+            "{{ \"default/primary\" = 64, (ipam_pool.six.id) = {six} }}"
+        )));
         terraform.apply().await.succeeded();
         terraform.plan_is_empty().await;
     }
+    terraform.write(&config("{ \"default/primary\" = 64 }"));
+    terraform.apply().await.succeeded();
+    terraform.plan_is_empty().await;
     let ask = |names: &str| {
         format!(
             "resource \"ipam_allocation\" \"one\" {{\n  for_each = toset({names})\n  vpc = \"ci-1\"\n  name = each.key\n  \

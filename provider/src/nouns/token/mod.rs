@@ -71,7 +71,8 @@ fn limits() -> AttributeSpec {
             QUOTAS,
             Attribute::map(Type::Number).optional(),
             "How many addresses of a pool the allocations that the other limits cover may hold, whoever made them, by the pool \
-             as in `pools`. More is refused to this token with `quota_exceeded`.",
+             as in `pools`. More is refused to this token with `quota_exceeded`. Write numbers of 2^64 and more in digits: \
+             Terraform rounds what `pow` computes.",
             "",
         ),
     ];
