@@ -4,13 +4,14 @@ use std::fmt::{self, Write};
 
 use askama::filters::{Escaper, Html};
 
-/// Whether a character changes the direction of the text around it (Unicode's Bidi_Control), or stands for nothing that can
-/// be seen. New names have none of these; old ones, descriptions, reasons and labels may.
-fn is_deceptive(c: char) -> bool {
-    matches!(
+/// The name of a character that changes the direction of the text around it (Unicode's Bidi_Control), or stands for nothing
+/// that can be seen, such as `‹U+202E›`. New names have none of these; old ones, descriptions, reasons and labels may.
+pub(crate) fn named(c: char) -> Option<String> {
+    let is_deceptive = matches!(
         c,
         '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-    )
+    );
+    is_deceptive.then(|| format!("\u{2039}U+{:04X}\u{203a}", u32::from(c)))
 }
 
 /// HTML for people: what would turn a text around, or hide in it, is named instead, such as `‹U+202E›`. Joiners of signs stay,
@@ -24,10 +25,14 @@ impl Escaper for ForEyes {
             return Html.write_escaped_str(dest, text);
         }
         let mut rest = text;
-        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_deceptive(*c)) {
-            Html.write_escaped_str(&mut dest, &rest[..at])?;
-            write!(dest, "\u{2039}U+{:04X}\u{203a}", u32::from(c))?;
-            rest = &rest[at + c.len_utf8()..];
+        let first = |text: &str| {
+            let mut characters = text.char_indices();
+            characters.find_map(|(at, c)| Some((at, at + c.len_utf8(), named(c)?)))
+        };
+        while let Some((begin, end, name)) = first(rest) {
+            Html.write_escaped_str(&mut dest, &rest[..begin])?;
+            dest.write_str(&name)?;
+            rest = &rest[end..];
         }
         Html.write_escaped_str(dest, rest)
     }
@@ -68,11 +73,11 @@ mod tests {
         for file in fs::read_dir(templates).unwrap() {
             let path = file.unwrap().path();
             let text = fs::read_to_string(&path).unwrap();
-            for start in ["value=\"{{", "<textarea", "<pre"] {
+            for start in ["value=\"{", "<textarea", "<pre"] {
                 for (at, _) in text.match_indices(start) {
                     let rest = &text[at..];
                     let rest = match start {
-                        "value=\"{{" => rest,
+                        "value=\"{" => &rest[..rest.find('>').unwrap()],
                         _ => &rest[rest.find('>').unwrap()..rest.find("</").unwrap()],
                     };
                     let Some(from) = rest.find("{{") else {

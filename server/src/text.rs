@@ -1,6 +1,7 @@
 //! How numbers and moments are written for people, on the command line and on pages.
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// A whole number with a comma between thousands, as in 16,379.
 pub fn thousands(number: impl Into<u128>) -> String {
@@ -65,6 +66,26 @@ pub fn moment(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap_or_default()
 }
 
+/// The text, or as much of it as fits into so many columns with … at its end.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (mut kept, mut used) = (String::new(), 0);
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used + wide + 1 > width {
+            break;
+        }
+        used += wide;
+        kept.push(c);
+    }
+    if width > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +117,18 @@ mod tests {
         assert_eq!(texts, ["0%", "<0.1%", "25.0%", ">99.9%", "100%"]);
         let texts = [0.0, 0.000_01, 0.254, 0.9999, 1.0].map(share);
         assert_eq!(texts, ["0%", "<1%", "25%", ">99%", "100%"]);
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        for (text, width, cut_to) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("東京", 3, "東…"),
+            ("東京", 2, "…"),
+            ("a", 0, ""),
+        ] {
+            assert_eq!(cut(text, width), cut_to);
+        }
     }
 }

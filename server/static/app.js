@@ -42,10 +42,12 @@
         return;
       }
     }
-    const label = button.textContent;
-    button.textContent = "Copied";
     say("Copied.");
-    setTimeout(() => { button.textContent = label; }, 1500);
+    if (button.dataset.copied) return;
+    const label = [...button.childNodes];
+    button.dataset.copied = "yes";
+    button.replaceChildren("Copied");
+    setTimeout(() => { button.replaceChildren(...label); delete button.dataset.copied; }, 1500);
   };
 
   // Pages that are maps change without being loaded anew: what is on them is fetched and put in place.
@@ -62,7 +64,9 @@
     const focused = document.activeElement?.dataset?.cidr;
     let page;
     try {
-      const reply = await fetch(url, { signal: mine.signal, headers: { accept: "text/html" } });
+      // What is shown anew by itself is not used by anybody, and does not keep the session alive.
+      const headers = { accept: "text/html", ...(why === "anew" ? { "ipam-anew": "1" } : {}) };
+      const reply = await fetch(url, { signal: mine.signal, headers });
       // Signed out, or an error: the browser shows it.
       if (!reply.ok && why === "anew") {
         fetching = null;
@@ -86,6 +90,7 @@
     // What somebody has opened stays open, and what is new is told from what was there.
     const opened = why === "anew" ? [...content.querySelectorAll("details[id][open]")].map((one) => one.id) : [];
     const newest = why === "anew" ? Number(content.querySelector("[data-newest]")?.dataset.newest) : NaN;
+    const kept = why === "anew" ? whereFocusIs(content) : null;
     content.replaceChildren(...fresh.childNodes);
     for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
     let added = 0;
@@ -100,7 +105,8 @@
     if (push) history.pushState(null, "", url);
     prepare();
     const again = focused && content.querySelector(`[data-map] a[data-cidr="${CSS.escape(focused)}"]`);
-    if (again) focus(again);
+    if (again) focus(again, why === "anew");
+    else if (kept) content.querySelector(kept)?.focus({ preventScroll: true });
     else if (push && focused) {
       const first = content.querySelector("[data-map] a");
       if (first) focus(first);
@@ -110,12 +116,22 @@
     }
   };
 
+  // A selector of what has the focus, so that the keyboard goes on where it was when the page shows itself anew.
+  const whereFocusIs = (content) => {
+    const one = document.activeElement;
+    if (!one || !content.contains(one)) return null;
+    if (one.id) return `#${CSS.escape(one.id)}`;
+    if (one.tagName === "SUMMARY" && one.parentElement.id) return `#${CSS.escape(one.parentElement.id)} > summary`;
+    const href = one.getAttribute("href");
+    return href ? `a[href="${CSS.escape(href)}"]` : null;
+  };
+
   // The map is one stop of the tab key; arrow keys and hjkl move inside.
 
-  const focus = (link) => {
+  const focus = (link, stay = false) => {
     for (const other of link.closest("[data-map]").querySelectorAll("a")) other.setAttribute("tabindex", "-1");
     link.setAttribute("tabindex", "0");
-    link.focus({ preventScroll: false });
+    link.focus({ preventScroll: stay });
     const title = link.querySelector("title");
     if (title) say(title.textContent);
   };
@@ -272,27 +288,40 @@
   // What others do appears by itself, on pages that ask for it and only while somebody can see them.
 
   let live = null;
+  let again = false;
   let soon = null;
   let next = 0;
   const refresh = async () => {
     const begin = performance.now();
     const typed = [...document.querySelectorAll("#content input, #content textarea")].some((one) => one.value !== one.defaultValue);
-    const busy = typed || document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
-    if (!busy && !fetching && document.querySelector("[data-live]")) await visit(location.href, "anew");
+    const busy = fetching || typed || !getSelection().isCollapsed
+      || document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
+    if (busy && document.querySelector("[data-live]")) {
+      soon = setTimeout(refresh, 1000);
+      return;
+    }
+    if (document.querySelector("[data-live]")) await visit(location.href, "anew");
     soon = null;
     next = performance.now() + 2000 + 10 * (performance.now() - begin);
   };
+  // What is busy is not made busier by those who watch: at most a tenth of the time goes into showing it.
+  const later = () => { soon ??= setTimeout(refresh, Math.max(400, next - performance.now())); };
   const follow = () => {
     const wanted = document.querySelector("[data-live]") && document.visibilityState === "visible";
     if (wanted && !live) {
       live = new EventSource("/ui/live");
       const sign = (on) => document.getElementById("live")?.classList.toggle("on", on);
-      live.onopen = () => sign(true);
-      live.onerror = () => sign(false);
-      live.onmessage = () => {
-        // What is busy is not made busier by those who watch: at most a tenth of the time goes into showing it.
-        soon ??= setTimeout(refresh, Math.max(400, next - performance.now()));
+      // What happened while there was no stream, such as in a tab that was hidden, was not told.
+      live.onopen = () => { sign(true); if (again) later(); again = true; };
+      live.onerror = () => {
+        sign(false);
+        // Browsers give up after an answer that is no stream, such as that of a server that is busy.
+        if (live?.readyState === EventSource.CLOSED) {
+          live = null;
+          setTimeout(follow, 10000);
+        }
       };
+      live.onmessage = later;
     } else if (!wanted && live) {
       live.close();
       live = null;

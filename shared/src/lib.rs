@@ -5,6 +5,7 @@
 //!
 //! - [`cidr`]: canonical networks, prefix lengths, sizing by hosts
 //! - [`networks`]: what several networks cover, what is left of them, how one is cut
+//! - [`moment`]: moments that can be kept
 //! - [`name`]: names that are valid once they exist
 //! - [`ids`]: one type per kind of id
 //! - [`api`]: request and reply bodies, a module per noun
@@ -18,6 +19,7 @@ pub mod cidr;
 pub mod error;
 pub mod ids;
 pub mod labels;
+pub mod moment;
 pub mod name;
 pub mod networks;
 pub mod page;

@@ -30,6 +30,30 @@ pub(super) struct Context {
     pub ca_file: Option<PathBuf>,
 }
 
+impl Context {
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some() || self.key_file.is_some()
+    }
+
+    /// The key that it has, or that is in its file.
+    ///
+    /// # Errors
+    /// When the file can't be read, or the key is empty.
+    pub(super) fn read_key(&self) -> Result<String, Failure> {
+        let key = match (&self.key, &self.key_file) {
+            (Some(key), _) => key.clone(),
+            (None, Some(path)) => fs::read_to_string(path).map_err(|error| {
+                Failure::Usage(format!("the key file {}: {error}", path.display()))
+            })?,
+            (None, None) => String::new(),
+        };
+        match key.trim() {
+            "" => Err(Failure::Usage("the key of the context is empty".to_owned())),
+            key => Ok(key.to_owned()),
+        }
+    }
+}
+
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context")

@@ -13,7 +13,7 @@ use ipam_client::{Client, Error, Said, Settings};
 use ipam_shared::error::Code;
 
 use super::{
-    config::{Config, Context},
+    config::Config,
     context,
     output::Failure,
     proof,
@@ -213,7 +213,7 @@ impl Connection {
         }
         let key = match (key, &context) {
             (Some(key), _) => Key::Given(key),
-            (None, Some(context)) if has_key(context) => Key::Given(key_of(context)?),
+            (None, Some(context)) if context.has_key() => Key::Given(context.read_key()?),
             (None, Some(_)) => self.found(&endpoint, None)?,
             (None, None) => match &environment.server_key {
                 Some(key) => Key::Given(key.clone()),
@@ -252,23 +252,6 @@ impl Connection {
             Ok(key) => Ok(Key::OfThisMachine(key.trim().to_owned(), path)),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
-    }
-}
-
-fn has_key(context: &Context) -> bool {
-    context.key.is_some() || context.key_file.is_some()
-}
-
-fn key_of(context: &Context) -> Result<String, Failure> {
-    let key = match (&context.key, &context.key_file) {
-        (Some(key), _) => key.clone(),
-        (None, Some(path)) => fs::read_to_string(path)
-            .map_err(|error| Failure::Usage(format!("the key file {}: {error}", path.display())))?,
-        (None, None) => String::new(),
-    };
-    match key.trim() {
-        "" => Err(Failure::Usage("the key of the context is empty".to_owned())),
-        key => Ok(key.to_owned()),
     }
 }
 

@@ -198,6 +198,9 @@ impl Add {
             ca_file: self.ca_file.map(whole),
         };
         check(&entry)?;
+        if entry.key_file.is_some() {
+            entry.read_key()?;
+        }
         let is_first = config.contexts().is_empty();
         config.put(&self.name, entry);
         if self.used || is_first {

@@ -10,6 +10,7 @@ use ipam_client::{Client, Error};
 use ipam_shared::{
     api::event::{Event, EventFilter, FeedParams},
     page::MAX_LIMIT,
+    pattern::Pattern,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -37,9 +38,9 @@ pub struct Events {
     /// Only about what has this id
     #[arg(long, value_name = "ID")]
     subject: Option<Uuid>,
-    /// Only this action, such as allocation.release
-    #[arg(long)]
-    action: Option<String>,
+    /// Only this action, such as allocation.release; * stands for any text: 'allocation.*'
+    #[arg(long, value_name = "PATTERN")]
+    action: Option<Pattern>,
     /// Only by this actor
     #[arg(long)]
     actor: Option<String>,

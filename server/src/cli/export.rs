@@ -12,13 +12,13 @@ use ipam_shared::api::transfer::Format;
 use super::{
     connection::Connection,
     import::{FormatArg, by_name},
-    output::Failure,
+    output::{Failure, printable},
 };
 
 /// Export the address plan: VRFs, pools, profiles, VPCs, reservations and allocations, with their ids
 #[derive(Debug, clap::Args)]
 pub struct Export {
-    /// Format; default: by the file's extension, else JSON, one record per line
+    /// Format; default: by the extension of the file, or JSON on standard output, one record per line
     #[arg(long, value_enum)]
     format: Option<FormatArg>,
     /// File to write instead of standard output; it appears once it is complete
@@ -34,11 +34,11 @@ impl Export {
     /// # Errors
     /// When the file can't be written, the server refuses, or it can't be asked.
     pub async fn run(self) -> Result<String, Failure> {
-        let format = self
-            .format
-            .map(Format::from)
-            .or_else(|| self.output.as_deref().and_then(by_name))
-            .unwrap_or_default();
+        let format = match (self.format, self.output.as_deref()) {
+            (Some(format), _) => format.into(),
+            (None, None) => Format::default(),
+            (None, Some(file)) => by_name(file).ok_or_else(|| unknown(file))?,
+        };
         let client = self.connection.client().await?;
         let done = match &self.output {
             None => {
@@ -59,6 +59,15 @@ impl Export {
             Err(error) => Err(Failure::Refused(error.to_string())),
         }
     }
+}
+
+/// A file whose name says no format: what it is for is a guess, and `-o csv` means the format everywhere else.
+fn unknown(file: &Path) -> Failure {
+    let file = printable(&file.display().to_string());
+    Failure::Usage(format!(
+        "the name of the file {file:?} says no format: end it in .json or .csv, or name one with --format. To write a format to \
+         the standard output, leave out -o"
+    ))
 }
 
 /// Writes to a temporary file next to the target and renames it when complete, so that a partial file is never taken for a

@@ -27,8 +27,10 @@ use crate::text::moment;
 /// List what no owner has confirmed, such as leftovers of an interrupted apply, with the commands that import and release
 /// it
 ///
-/// Scripts do not confirm what they create, so that is listed too: name an owner to narrow it down. VPCs that were created
-/// on first use, and what every database starts with, belong to nobody and are not listed.
+/// Terraform confirms what it created when it reads it again. Scripts confirm nothing, so what they created is listed too:
+/// --owner and --older-than narrow it down. Nothing here is wrong in itself, and nothing is released by itself: take over
+/// what you need with the import, and end the rest with the release that stands beside it. VPCs that were created on first
+/// use, and what every database starts with, belong to nobody and are not listed.
 #[derive(Debug, clap::Args)]
 pub struct Orphans {
     /// Only what was created for this owner; empty for what was created for none

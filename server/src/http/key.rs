@@ -11,7 +11,7 @@ use axum::{
 use ipam_shared::{api::event::Source, error::Code};
 use uuid::Uuid;
 
-use super::{error::Refusal, listen::Peer, pace, request_id::RequestId, rights, source, transfer};
+use super::{error::Refusal, listen::Peer, pace, request_id::RequestId, rights, source};
 use crate::{
     app::App,
     auth::{self, Denied},
@@ -76,9 +76,6 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
                 app.system().note_later(asked.by("access.denied", &who));
             }
         }
-        (status, Ok(who)) if status.is_success() && asked.is_export() => {
-            app.system().note_later(asked.by("plan.export", who));
-        }
         _ => {}
     }
     response
@@ -106,10 +103,6 @@ impl Asked {
             request_id: request_id(request.extensions()),
             address: request.extensions().get().map(Peer::address),
         }
-    }
-
-    fn is_export(&self) -> bool {
-        (self.path.as_ref()).is_some_and(|path| path.as_str() == transfer::EXPORT)
     }
 
     fn by(&self, action: &'static str, who: &Principal) -> Note {

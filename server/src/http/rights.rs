@@ -87,6 +87,8 @@ pub const ROUTES: &[(&str, &str, Right)] = &[
     ("GET", "/calculate", Any),
     // Pages.
     ("GET", "/", Read),
+    ("GET", "/ui", Any),
+    ("GET", "/ui/", Any),
     ("GET", "/ui/live", Read),
     ("GET", "/ui/map", Read),
     ("GET", "/ui/search", Read),

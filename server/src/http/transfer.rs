@@ -26,12 +26,10 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{Caller, Ipam},
+    domain::{Caller, Ipam, Note},
     error::Error,
 };
 
-/// Where plans are exported.
-pub(super) const EXPORT: &str = "/api/v1/export";
 /// How often a reply sends something, so that no proxy takes the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// JSON Lines, one object a line.
@@ -173,13 +171,16 @@ pub(super) async fn export(
     Params(params): Params<ExportParams>,
 ) -> Result<Response, Refusal> {
     let ipam = app.ipam(&caller);
-    Ok(exported(&ipam, &caller, params.format, None).await?)
+    let request = "GET /api/v1/export".to_owned();
+    Ok(exported(&ipam, &caller, request, params.format, None).await?)
 }
 
-/// The file as a reply, for the dashboard too; only of one VRF if that is asked for.
+/// The file as a reply, for the dashboard too; only of one VRF if that is asked for. The audit log says who took it, by which
+/// request.
 pub(crate) async fn exported(
     ipam: &Ipam,
     caller: &Caller,
+    request: String,
     format: Format,
     vrf: Option<String>,
 ) -> Result<Response, Error> {
@@ -187,6 +188,13 @@ pub(crate) async fn exported(
     // A failure before the first piece can still be a refusal. Later the connection is broken off, so that nobody takes a
     // part for the whole.
     let first = receiver.recv().await.transpose()?;
+    ipam.note_later(Note {
+        action: "plan.export",
+        actor: Some(caller.actor.clone()),
+        source: caller.source.as_deref().cloned().unwrap_or_default(),
+        request: Some(request),
+        request_id: caller.request_id,
+    });
     let pieces = stream::unfold((first, receiver), async |(first, mut receiver)| {
         let piece = match first {
             Some(piece) => Ok(piece),

@@ -11,11 +11,14 @@ use uuid::Uuid;
 use super::{
     Section, Shell,
     error::Failure,
-    filters, page,
+    filters,
+    nouns::limits,
+    page,
     session::{Posted, SignedIn},
+    shown::{Fact, Shown},
     sign_in::signed_out,
 };
-use crate::{app::App, db::session::Session, front::Reached};
+use crate::{app::App, db::session::Session, front::Reached, text::addresses};
 
 #[derive(askama::Template)]
 #[template(path = "account.html")]
@@ -24,6 +27,7 @@ struct AccountPage {
     actor: String,
     roles: Vec<&'static str>,
     expires_at: Option<OffsetDateTime>,
+    limits: Vec<Fact>,
     sessions: Vec<Session>,
     current: Uuid,
 }
@@ -34,6 +38,16 @@ pub(super) async fn show(State(app): State<App>, signed_in: SignedIn) -> Result<
     let mut db = app.ipam(&signed_in.caller).read().await?;
     let shell = Shell::of(&mut db, &signed_in, Section::Account).await?;
     drop(db);
+    let mut limits = limits(&who.limits);
+    limits.retain(|limit| limit.value != Shown::Nothing);
+    if let Some(token) = who.rights.quotas() {
+        let usage = app.system().usage(token).await?;
+        let used = usage.iter().map(|it| {
+            let (used, most) = (addresses(it.used_addresses), addresses(it.addresses));
+            format!("{}: {used} of {most} addresses", it.quota)
+        });
+        limits.push(Fact::new("Of these are held", Shown::lines(used)));
+    }
     Ok(page(&AccountPage {
         shell,
         actor: who.actor.clone(),
@@ -44,6 +58,7 @@ pub(super) async fn show(State(app): State<App>, signed_in: SignedIn) -> Result<
             .map(|role| role.as_str())
             .collect(),
         expires_at: who.expires_at,
+        limits,
         sessions: app.system().sessions(signed_in.session.holder).await?,
         current: signed_in.session.id,
     }))

@@ -155,6 +155,10 @@ impl<'a> Wanted<'a> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
+        // Labels may contain slashes, and no network has an equals sign.
+        if let Some((key, value)) = text.split_once('=') {
+            return Ok(Self::Label(key.trim(), value.trim()));
+        }
         // Names contain no slash.
         if text.contains('/') {
             return text
@@ -162,10 +166,7 @@ impl<'a> Wanted<'a> {
                 .map(Self::Network)
                 .map_err(|error: ipam_shared::cidr::CidrError| error.to_string());
         }
-        Ok(match text.split_once('=') {
-            Some((key, value)) => Self::Label(key.trim(), value.trim()),
-            None => Self::Text(text),
-        })
+        Ok(Self::Text(text))
     }
 }
 
@@ -199,6 +200,10 @@ mod tests {
         assert_eq!(
             Wanted::parse("env = prod"),
             Ok(Wanted::Label("env", "prod"))
+        );
+        assert_eq!(
+            Wanted::parse("app.kubernetes.io/name=web"),
+            Ok(Wanted::Label("app.kubernetes.io/name", "web"))
         );
         assert_eq!(Wanted::parse("cluster-1"), Ok(Wanted::Text("cluster-1")));
         assert!(

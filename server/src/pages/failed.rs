@@ -215,7 +215,10 @@ fn told<'a>(failure: &'a Failure, asked: &Asked, signed_in: Option<&SignedIn>) -
     }
     if let Some(signed_in) = signed_in {
         let may = |right| signed_in.caller.rights.may(right);
-        ways.extend(asked.list());
+        // Who may not see one of them may not see the list either, mostly.
+        if code != Code::Forbidden {
+            ways.extend(asked.list());
+        }
         let id = asked.uri.path().split('/').nth(3);
         if let (Code::Gone, true, Some(Ok(id))) =
             (code, may(Right::Audit), id.map(str::parse::<Uuid>))

@@ -39,7 +39,7 @@ use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
-    response::{Html, IntoResponse as _, Response},
+    response::{Html, IntoResponse as _, Redirect, Response},
     routing::{any, get, post},
 };
 use ipam_shared::labels::Labels;
@@ -58,7 +58,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/ui/pools/{id}/map.svg", get(pool::picture))
         .route("/ui/map", get(map::show))
         .route("/ui/search", get(search::show))
-        .route("/ui/live", get(live::follow))
+        .route(session::LIVE, get(live::follow))
         .route("/ui/allocations", get(allocations::list))
         .route(
             "/ui/allocations/new",
@@ -73,6 +73,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/ui/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/ui/sign-out", post(sign_in::sign_out))
         .route("/ui/sessions", get(account::show).post(account::end))
+        .route("/ui", get(beginning))
+        .route("/ui/", get(beginning))
         .route("/ui/{*rest}", any(no_such_page))
         .layer(middleware::from_fn_with_state(
             app.clone(),
@@ -82,6 +84,10 @@ pub fn routes(app: &App) -> Router<App> {
         .layer(middleware::from_fn(secure))
         .route("/ui/static/{file}", get(assets::file))
         .layer(compress())
+}
+
+async fn beginning() -> Redirect {
+    Redirect::permanent("/")
 }
 
 async fn no_such_page() -> Failure {

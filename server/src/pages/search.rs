@@ -20,7 +20,7 @@ use super::{Section, Shell, error::Failure, filters, map, page, query_value, ses
 use crate::{
     app::App,
     db::{
-        self,
+        self, Connection,
         search::{Named, by_id, named},
     },
     domain::lookup::leaves_free,
@@ -72,18 +72,24 @@ pub(super) async fn show(
     let ipam = app.ipam(&signed_in.caller);
     let (mut places, mut network, mut problem) = (Vec::new(), None, None);
     let (mut found, mut allocations) = (Vec::new(), Vec::new());
-    if q.contains('/') || q.parse::<std::net::IpAddr>().is_ok() {
+    // Labels and names of allocations with their VPC have slashes too; no network has an equals sign.
+    if let Some((key, value)) = q.split_once('=') {
+        let label = format!("{}={}", key.trim(), value.trim());
+        let to = format!("/ui/allocations?q={}", query_value(&label));
+        return Ok(Redirect::to(&to).into_response());
+    } else if q.contains('/') || q.parse::<std::net::IpAddr>().is_ok() {
         match Cidr::of_address_or_network(&q) {
             Ok(cidr) => {
                 places = in_vrfs(&ipam.lookup(cidr, None, None).await?);
                 network = Some(cidr);
             }
-            Err(error) => problem = Some(super::error::sentence(&error.to_string())),
+            Err(error) => {
+                allocations = in_vpc(&mut ipam.read().await?, &q).await?;
+                problem = allocations
+                    .is_empty()
+                    .then(|| super::error::sentence(&error.to_string()));
+            }
         }
-    } else if let Some((key, value)) = q.split_once('=') {
-        let label = format!("{}={}", key.trim(), value.trim());
-        let to = format!("/ui/allocations?q={}", query_value(&label));
-        return Ok(Redirect::to(&to).into_response());
     } else if let Ok(id) = q.parse::<Uuid>() {
         found.extend(by_id(&mut ipam.read().await?, id).await?);
     } else if !q.is_empty() {
@@ -109,6 +115,20 @@ pub(super) async fn show(
         allocations,
         newest: db::search::NEWEST.unsigned_abs(),
     }))
+}
+
+/// The allocation that `VPC/NAME` names, as pages and the audit log write it.
+async fn in_vpc(db: &mut Connection, text: &str) -> Result<Vec<Allocation>, Failure> {
+    let Some((vpc, name)) = text.split_once('/') else {
+        return Ok(Vec::new());
+    };
+    let filter = AllocationFilter {
+        vpc: Some(vpc.to_owned()),
+        name: Some(name.to_owned()),
+        ..AllocationFilter::default()
+    };
+    let ids = db::allocation::find(db, &filter, None, None, 1).await?;
+    Ok(super::allocations::load(db, &ids).await?)
 }
 
 /// Where to, if there is only one answer.

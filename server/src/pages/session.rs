@@ -30,6 +30,11 @@ use crate::{
     },
 };
 
+/// A page that shows itself anew, because others did something, says so in this header: nobody uses it.
+const ANEW: &str = "ipam-anew";
+/// Where a page waits for something to happen.
+pub(super) const LIVE: &str = "/ui/live";
+
 /// A signed-in user. As a handler argument it redirects everybody else to the sign-in page.
 #[derive(Clone, Debug)]
 pub(super) struct SignedIn {
@@ -113,7 +118,9 @@ pub(super) async fn recognise(
 ) -> Response {
     let reached = Reached::of(request.extensions());
     let cookie = cookie_of(&reached, request.headers());
-    let current = match current(&app, cookie, address(request.extensions())).await {
+    // Browsers begin the stream of what happens anew by themselves, whenever it was cut.
+    let is_anew = request.headers().contains_key(ANEW) || request.uri().path() == LIVE;
+    let current = match current(&app, cookie, address(request.extensions()), is_anew).await {
         Ok(current) => current,
         Err(failure) => return failure.into_response(),
     };
@@ -152,12 +159,18 @@ async fn current(
     app: &App,
     cookie: Option<[u8; 32]>,
     from: Option<IpAddr>,
+    is_anew: bool,
 ) -> Result<Option<Current>, Failure> {
     let Some(cookie) = cookie else {
         return Ok(None);
     };
-    let opened = app.system().session(&cookie, administrator(app), from);
-    Ok(opened.await?.map(|opened| Current { cookie, opened }))
+    let (system, administrator) = (app.system(), administrator(app));
+    let opened = if is_anew {
+        system.session_unused(&cookie, administrator).await?
+    } else {
+        system.session(&cookie, administrator, from).await?
+    };
+    Ok(opened.map(|opened| Current { cookie, opened }))
 }
 
 async fn within_rights(
@@ -250,8 +263,8 @@ pub(super) struct Open([u8; 32]);
 impl Open {
     /// Whether it goes on.
     pub(super) async fn goes_on(&self, app: &App) -> bool {
-        let goes_on = app.system().session_goes_on(&self.0, administrator(app));
-        goes_on.await.unwrap_or(false)
+        let session = app.system().session_unused(&self.0, administrator(app));
+        session.await.is_ok_and(|session| session.is_some())
     }
 }
 

@@ -112,7 +112,7 @@ impl Section {
         (Self::Webhooks, "/ui/webhooks", "Webhooks", Right::Audit),
         (Self::Import, "/ui/import", "Import", Right::Administer),
         (Self::Export, "/ui/export", "Export", Right::Read),
-        (Self::Account, "/ui/sessions", "Sessions", Right::Any),
+        (Self::Account, "/ui/sessions", "Account", Right::Any),
     ];
 }
 

@@ -9,6 +9,7 @@ use axum::{
 };
 use axum_extra::extract::cookie::CookieJar;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ipam_shared::api::event::Source;
 use serde::Deserialize;
 
 use super::{
@@ -21,6 +22,7 @@ use crate::{
     app::App,
     auth::Denied,
     db::session::Holder,
+    domain::Note,
     front::Reached,
     http::{
         key::{caller, request_id, unavailable, wrong_key},
@@ -92,14 +94,23 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
         Ok(who) => who,
         Err(Denied::Unavailable) => return Failure::from(unavailable()).into_response(),
         Err(denied) => {
+            let request_id = request_id(&parts.extensions);
             let error = match denied {
-                Denied::Expired { .. } => {
+                Denied::Expired { actor, source, .. } => {
+                    app.system().note_later(Note {
+                        action: "access.expired",
+                        actor: Some(actor),
+                        source: Source::clone(&source),
+                        request: Some("POST /ui/sign-in".to_owned()),
+                        request_id,
+                    });
                     "That token has expired. Ask an administrator for a new one."
                 }
-                _ => "That key is not known to this server.",
+                _ => {
+                    wrong_key(&app, parts.extensions.get::<Peer>(), request_id).await;
+                    "That key is not known to this server."
+                }
             };
-            let peer = parts.extensions.get::<Peer>();
-            wrong_key(&app, peer, request_id(&parts.extensions)).await;
             tokio::time::sleep(WRONG_KEY_DELAY).await;
             let answer = page(&SignInPage {
                 assets: Assets::get(),

@@ -10,13 +10,13 @@ use super::{
     colours::Colours,
     palette::Palette,
     tiles::{Frame, Kind, Scale, Tile, tiles},
-    words::{cut, plain},
+    words::plain,
 };
 use crate::{
     domain::map::Sheet,
     drawing::{Layout, ROW_HEIGHT},
     error::{Error, Result},
-    text,
+    text::{self, cut},
 };
 
 /// Width of the picture, and of its margins.

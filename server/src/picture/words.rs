@@ -4,7 +4,7 @@ use ipam_shared::cidr::Cidr;
 
 use crate::{
     db::map::{Holder, Used},
-    text,
+    escape, text,
 };
 
 /// Blocks that a sentence names.
@@ -49,35 +49,20 @@ pub(super) fn state(cidr: Cidr, used: &[Used], more: bool) -> String {
     }
 }
 
-/// The same without what XML can't hold, or what would turn the direction of what follows.
+/// The same on one line, without what XML can't hold, and with the names of characters that would turn what follows.
 pub(super) fn plain(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-    let none = |c| matches!(c, '\u{fffe}' | '\u{ffff}');
-    text.chars()
-        .map(|c| match c {
-            c if c.is_whitespace() => ' ',
-            c if c.is_control() || turns(c) || none(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
-
-/// Cut to so many columns.
-pub(super) fn cut(text: &str, columns: usize) -> String {
-    use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-    if text.width() <= columns {
-        return text.to_owned();
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_whitespace() => plain.push(' '),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => plain.push('\u{fffd}'),
+            c => match escape::named(c) {
+                Some(name) => plain.push_str(&name),
+                None => plain.push(c),
+            },
+        }
     }
-    let mut left = columns.saturating_sub(1);
-    let fitting = text.chars().take_while(|c| {
-        let width = c.width().unwrap_or(0);
-        let fits = width <= left;
-        left = left.saturating_sub(width);
-        fits
-    });
-    let mut cut: String = fitting.collect();
-    cut.push('…');
-    cut
+    plain
 }
 
 #[cfg(test)]
@@ -134,10 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_others_is_one_line_in_one_direction_and_no_longer_than_there_is_room() {
-        assert_eq!(plain("a\u{202e}b\u{1}c\nd"), "a\u{fffd}b\u{fffd}c d");
-        assert_eq!(cut("abcdef", 6), "abcdef");
-        assert_eq!(cut("abcdefg", 6), "abcde…");
-        assert_eq!(cut("名前名前", 6), "名前…");
+    fn text_of_others_is_one_line_in_one_direction() {
+        assert_eq!(plain("a\u{202e}b\u{1}c\nd"), "a‹U+202E›b\u{fffd}c d");
     }
 }

@@ -358,6 +358,7 @@ async fn what_makes_no_sense_is_refused() {
         (json!({"limits": {"colour": "red"}}), "colour"),
         (json!({"roles": ["root"]}), "root"),
         (json!({"expires_at": "2001-01-01T00:00:00Z"}), "past"),
+        (json!({"expires_at": "9999-12-31T23:59:59-12:00"}), "9999"),
         (json!({"secret": "ipam_mine"}), "secret"),
         (json!({"name": "a\u{202e}b"}), "invisible"),
     ] {

@@ -52,6 +52,10 @@ async fn the_theme_is_the_systems_until_it_is_chosen_and_the_keyboard_is_enough(
     Company::found(&stage).await;
     stage.open("/ui/allocations").await;
     stage.browser.follow("tbody tr:first-child th a").await;
+    // Pressed twice, the button says afterwards what it said before.
+    let button = "document.querySelector('[data-copy=cidr-1]').innerHTML";
+    let before = stage.browser.text(button).await;
+    stage.browser.click("[data-copy=cidr-1]").await;
     stage.browser.click("[data-copy=cidr-1]").await;
     let said = "new Promise((done) => {
         const said = document.getElementById('said');
@@ -59,6 +63,60 @@ async fn the_theme_is_the_systems_until_it_is_chosen_and_the_keyboard_is_enough(
         look();
     })";
     assert_eq!(stage.browser.evaluate(said).await, "Copied.");
+    stage
+        .browser
+        .waits_for_text("[data-copy=cidr-1]", "Copied")
+        .await;
+    let again = "document.querySelector('[data-copy=cidr-1]:not([data-copied])')?.innerHTML";
+    stage
+        .browser
+        .waits_for("[data-copy=cidr-1]:not([data-copied])")
+        .await;
+    assert_eq!(stage.browser.text(again).await, before);
+    stage.no_problems();
+}
+
+/// Something happens while somebody types, selects and reads: it waits until they are done, and takes nothing from them.
+#[tokio::test]
+async fn what_others_do_disturbs_nobody_and_is_not_lost() {
+    let mut stage = Stage::new().await;
+    stage.sign_in().await;
+    let mut client = stage.client().await;
+    stage.open("/ui/events").await;
+    let browser = &mut stage.browser;
+    browser.waits_for("#live.on").await;
+    browser
+        .evaluate("document.querySelector('main details[id^=details-] summary').focus()")
+        .await;
+    let focus = "document.activeElement.parentElement.id";
+    let before = browser.text(focus).await;
+    assert!(!before.is_empty());
+    for name in ["first", "second"] {
+        if name == "second" {
+            // Nothing is shown anew while somebody is in a field, and it is afterwards, though nothing more happens.
+            browser
+                .evaluate("document.getElementById('actor').focus()")
+                .await;
+        }
+        let made = client
+            .post("/api/v1/vrfs", &json!({"name": name}))
+            .await
+            .unwrap();
+        assert_eq!(made.status, 201);
+        if name == "second" {
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            browser.does_not_show("second").await;
+            browser.evaluate("document.activeElement.blur()").await;
+        }
+        browser.waits_for_text("main", name).await;
+        if name == "first" {
+            assert_eq!(
+                browser.text(focus).await,
+                before,
+                "the keyboard goes on where it was"
+            );
+        }
+    }
     stage.no_problems();
 }
 

@@ -85,6 +85,15 @@ async fn several_servers_are_used_by_their_names() {
         key_file.display()
     );
     home.run(&add, &[]).text();
+    let wrong = home.run(
+        &add.replace("two.key", "no.key")
+            .replace("add two", "add three"),
+        &[],
+    );
+    assert!(
+        wrong.code == 2 && wrong.stderr.contains("no.key"),
+        "{wrong:?}"
+    );
 
     let vrf = |more: &str, environment: &[(&str, &str)]| {
         let line = format!("vrf list -o name --sort -name --limit 1 {more}");

@@ -624,6 +624,12 @@ async fn a_plan_is_exported_and_imported() {
     assert_eq!(cli.run(&format!("export -o {file}")).text(), "");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), json);
     assert!(!std::path::Path::new(&format!("{file}.part")).exists());
+    // A format where others take one, and an extension that is none.
+    for wrong in ["csv", &path("out.yaml")] {
+        let ran = cli.run(&format!("export -o {wrong}"));
+        assert!(ran.code == 2 && ran.stderr.contains("--format"), "{ran:?}");
+        assert!(!std::path::Path::new(wrong).exists());
+    }
     let csv = cli.run("export --format csv").text().to_owned();
     assert_eq!(csv.lines().count(), json.lines().count() + 1);
 

@@ -80,6 +80,15 @@ async fn nobody_else_is_shown_more_than_the_failure() {
 }
 
 #[tokio::test]
+async fn what_is_above_all_pages_leads_to_the_first() {
+    let visitor = Visitor::signed_in().await;
+    for path in ["/ui", "/ui/"] {
+        let page = visitor.get(path).await;
+        assert_eq!((page.status, page.header("location")), (308, "/"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_failure_is_told_soon_though_the_database_is_away() {
     let mut visitor = Visitor::signed_in().await;
     assert_eq!(visitor.get("/ui/nothing").await.status, 404);

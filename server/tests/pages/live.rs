@@ -83,8 +83,31 @@ async fn a_page_that_only_waits_does_not_keep_its_session_alive() {
     let (visitor, sealing) = watching().await;
     let mut stream = open(&visitor).await;
     said(&mut stream).await.unwrap();
-    // The note of the request's own use comes aside from it.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Nor does a stream that begins anew, or a page that shows itself anew; what somebody does, does.
+    let used_lately = async |is_anew: bool, path: &str| {
+        sqlx::query("update session set last_used_at = now() - interval '10 min'")
+            .execute(&visitor.pool)
+            .await
+            .unwrap();
+        // That a session was used is written at most once a minute by one server, so this is another one.
+        let app = router(App::new(Ipam::new(visitor.pool.clone()), Auth::new(KEY)));
+        let mut request = visitor.request("GET", path);
+        if is_anew {
+            request = request.header("ipam-anew", "1");
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let reply = app.oneshot(request).await.unwrap();
+        assert_eq!(reply.status(), 200, "{path}");
+        // The note comes aside from the request.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sqlx::query_scalar::<_, bool>("select last_used_at > now() - interval '9 min' from session")
+            .fetch_one(&visitor.pool)
+            .await
+            .unwrap()
+    };
+    assert!(!used_lately(false, "/ui/live").await);
+    assert!(!used_lately(true, "/").await);
+    assert!(used_lately(false, "/").await);
     sqlx::query("update session set last_used_at = now() - interval '31 min'")
         .execute(&visitor.pool)
         .await

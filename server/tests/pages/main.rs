@@ -206,6 +206,39 @@ async fn sessions_outlive_the_server_and_hold_on_every_replica_with_the_key() {
 }
 
 #[tokio::test]
+async fn an_expired_token_is_recorded_as_one_wherever_it_is_shown() {
+    let visitor = Visitor::signed_in().await;
+    let new = r#"{"name": "old", "roles": ["reader"]}"#;
+    let made = maps::api(&visitor, "POST", "/tokens", new).await;
+    let made: serde_json::Value = serde_json::from_str(&made.text).unwrap();
+    sqlx::query("update token set expires_at = now() - interval '1 s'")
+        .execute(&visitor.pool)
+        .await
+        .unwrap();
+    let ipam = Ipam::new(visitor.pool.clone()).with_peppers(visitor::peppers());
+    let other = Visitor {
+        app: router(App::new(ipam.clone(), Auth::new(KEY))),
+        pool: visitor.pool.clone(),
+        cookie: None,
+        _database: None,
+    };
+    let secret = made["secret"].as_str().unwrap();
+    let refused = other.post_raw("/ui/sign-in", &[("key", secret)]).await;
+    assert_eq!(refused.status, 401);
+    refused.shows(&["That token has expired"]);
+    ipam.write_notes().await.unwrap();
+    let noted: Vec<(String, String)> =
+        sqlx::query_as("select action, actor from event where action like 'access.%'")
+            .fetch_all(&visitor.pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        noted,
+        [("access.expired".to_owned(), "token/old".to_owned())]
+    );
+}
+
+#[tokio::test]
 async fn a_session_counts_for_its_key_and_one_request_too_many_is_told_on_a_page() {
     let visitor = Visitor::signed_in().await;
     let app = App::new(Ipam::new(visitor.pool.clone()), Auth::new(KEY));

@@ -323,7 +323,12 @@ async fn one_search_finds_everything() {
     );
     assert_eq!(to("web").await.1, format!("/ui/allocations/{web}"));
     assert_eq!(to(&web).await.1, format!("/ui/allocations/{web}"));
+    assert_eq!(to("v/web").await.1, format!("/ui/allocations/{web}"));
     assert_eq!(to("team=t-web").await.1, "/ui/allocations?q=team%3Dt-web");
+    assert_eq!(
+        to("k8s.io/name=web").await.1,
+        "/ui/allocations?q=k8s.io/name%3Dweb"
+    );
     assert_eq!(to("child").await.1.split('/').nth(2), Some("pools"));
     assert_eq!(
         to("on-prem").await.1.split('/').nth(2),
@@ -341,6 +346,7 @@ async fn one_search_finds_everything() {
         ("nothing%20like%20it", "Nothing was found"),
         ("192.0.2.0/24", "No pool of any VRF has any of it"),
         ("10.7.0.5/16", "10.7.0.0/16"),
+        ("v/nothing", "v/nothing"),
         ("%00", "An address or a network leads to"),
         ("%E2%80%AEevil", "‹U+202E›evil"),
         ("%3Cscript%3E", "&#60;script&#62;"),

@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use http::header;
+use serde_json::json;
 
 use crate::visitor::{HOST, Reply, Visitor, encode};
 
@@ -1098,6 +1099,60 @@ pub(crate) async fn signed_in_as(visitor: &Visitor, new: &[(&str, &str)]) -> Vis
     other
 }
 
+/// Configurations have texts that end in a line break, and forms have other ones between lines.
+#[tokio::test]
+async fn a_text_that_nobody_touched_stays_as_it_is() {
+    let visitor = Visitor::signed_in().await;
+    let description = " two\nlines\n";
+    let body = json!({"name": "v", "description": description}).to_string();
+    let path = format!(
+        "/ui/vpcs/{}",
+        crate::maps::made(&visitor, "/vpcs", &body).await
+    );
+    let opened = visitor.get(&format!("{path}/edit")).await;
+    let fields = [
+        ("revision", &*opened.input("revision")),
+        ("name", "v"),
+        ("description", "two\r\nlines\r\n"),
+    ];
+    let edit = format!("{path}/edit");
+    let same = visitor.post(&edit, &pressing(&fields, "preview")).await;
+    same.shows(&["This changes nothing."]);
+    let mut labelled = fields.to_vec();
+    labelled.push(("labels", "a=b"));
+    let saved = visitor.post(&edit, &pressing(&labelled, "confirm")).await;
+    assert_eq!(saved.status, 303, "{}", saved.text);
+    let stored: (String, bool) =
+        sqlx::query_as("select description, labels ? 'a' from vpc where name = 'v'")
+            .fetch_one(&visitor.pool)
+            .await
+            .unwrap();
+    assert_eq!(stored, (description.to_owned(), true));
+}
+
+/// What leads to a page that is refused is not offered.
+#[tokio::test]
+async fn nobody_is_led_to_what_is_forbidden() {
+    let visitor = Visitor::signed_in().await;
+    let vpc = crate::maps::made(&visitor, "/vpcs", r#"{"name": "v"}"#).await;
+    let vpc = format!("/ui/vpcs/{vpc}");
+    visitor.get(&vpc).await.shows(&["New allocation"]);
+    let roles = [("name", "auditor"), ("roles", "auditor")];
+    let auditor = signed_in_as(&visitor, &roles).await;
+    auditor.get(&vpc).await.does_not_show("/ui/allocations/new");
+    let events = auditor.get("/ui/events?action=token.create").await;
+    events.shows(&["token"]);
+    events.does_not_show("href=\"/ui/tokens/");
+    visitor
+        .get("/ui/events?action=token.create")
+        .await
+        .shows(&["href=\"/ui/tokens/"]);
+    let refused = auditor.get("/ui/tokens").await;
+    assert_eq!(refused.status, 403);
+    refused.shows(&["What you may do"]);
+    refused.does_not_show("All tokens");
+}
+
 #[tokio::test]
 async fn what_limits_rule_out_is_not_offered_and_is_refused() {
     let visitor = Visitor::signed_in().await;
@@ -1105,8 +1160,16 @@ async fn what_limits_rule_out_is_not_offered_and_is_refused() {
         ("name", "limited"),
         ("roles", "operator"),
         ("limit_pools", "default/primary"),
+        ("limit_quotas", "default/primary=4096"),
     ];
     let limited = signed_in_as(&visitor, &limited).await;
+    // It is told why it sees so little.
+    limited.get("/ui/sessions").await.shows(&[
+        "within the limits of this token",
+        "Only pools",
+        "default/primary: 0 of 4,096 addresses",
+    ]);
+    visitor.get("/ui/sessions").await.does_not_show("limits");
     let pools = limited.get("/ui/pools").await;
     pools.shows(&["primary", "/edit\"", "/delete\""]);
     for hidden in ["cgnat", "New pool"] {

@@ -2,10 +2,11 @@
 
 use axum::body::Body;
 use http::header;
+use ipam_server::{app::App, auth::Auth, domain::Ipam, router::router};
 
 use super::{
     nouns::{signed_in_as, unescaped},
-    visitor::{Reply, Visitor},
+    visitor::{KEY, Reply, Visitor},
 };
 
 const PATH: &str = "/ui/import";
@@ -390,6 +391,25 @@ async fn an_export_is_that_of_the_api_or_a_part_of_it() {
     assert_eq!(limited.get("/ui/export/file?format=csv").await.status, 403);
     let reader = signed_in_as(&visitor, &[("name", "reader"), ("roles", "reader")]).await;
     assert_eq!(reader.get("/ui/export/file?format=csv").await.status, 200);
+    // Who took it is in the audit log, as with the API.
+    let ipam = Ipam::new(visitor.pool.clone());
+    let noting = Visitor {
+        app: router(App::new(ipam.clone(), Auth::new(KEY))),
+        pool: visitor.pool.clone(),
+        cookie: visitor.cookie.clone(),
+        _database: None,
+    };
+    assert_eq!(noting.get("/ui/export/file?format=csv").await.status, 200);
+    ipam.write_notes().await.unwrap();
+    let taken: Vec<(String, String)> =
+        sqlx::query_as("select actor, detail->>'request' from event where action = 'plan.export'")
+            .fetch_all(&visitor.pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        taken,
+        [("admin".to_owned(), "GET /ui/export/file".to_owned())]
+    );
     let mut stranger = reader;
     stranger.cookie = None;
     assert_eq!(stranger.get("/ui/export/file?format=csv").await.status, 303);

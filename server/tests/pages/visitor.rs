@@ -95,14 +95,18 @@ pub(crate) fn encode(fields: &[(&str, &str)]) -> String {
     text
 }
 
+/// What the secrets of tokens are stored with.
+pub(crate) fn peppers() -> Peppers {
+    Peppers::parse("a pepper that only these tests know").unwrap()
+}
+
 impl Visitor {
     pub(crate) async fn new() -> Self {
         let database = TestDatabase::new().await;
         let pool = PgPoolOptions::new()
             .max_connections(4)
             .connect_lazy_with(server_role::of(&database).await);
-        let peppers = Peppers::parse("a pepper that only these tests know").unwrap();
-        let ipam = Ipam::new(pool.clone()).with_peppers(peppers);
+        let ipam = Ipam::new(pool.clone()).with_peppers(peppers());
         let app = router(App::new(ipam, Auth::new(KEY)));
         Self {
             app,

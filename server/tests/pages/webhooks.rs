@@ -30,6 +30,12 @@ fn secret(page: &Reply) -> String {
 async fn a_new_secret_is_shown_once_and_signs_beside_the_old_one_for_a_while() {
     let visitor = Visitor::signed_in().await;
     let (path, first) = webhook(&visitor).await;
+    // Lists find a part of a name.
+    visitor.get("/ui/webhooks?name=IE").await.shows(&[&path]);
+    visitor
+        .get("/ui/webhooks?name=siemens")
+        .await
+        .does_not_show(&path);
     let page = visitor.get(&path).await;
     page.shows(&["Behind", "working", "New secret…"]);
     page.does_not_show("whsec_");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::ids::TokenId;
+use crate::{ids::TokenId, pattern::Pattern};
 
 /// Name of the header that says which workspace of Terraform, or which other part of a pipeline, makes a change.
 pub const WORKSPACE_HEADER: &str = "ipam-workspace";
@@ -147,9 +147,10 @@ pub struct FeedParams {
     /// Only about what has this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Uuid>,
-    /// Only this action, such as `allocation.release`.
+    /// Only actions that match this pattern, in which `*` stands for any text: `allocation.release`, or `allocation.*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<String>,
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
+    pub action: Option<Pattern>,
     /// Only by this actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
@@ -166,9 +167,10 @@ pub struct EventFilter {
     /// Only about what has this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Uuid>,
-    /// Only this action, such as `allocation.release`.
+    /// Only actions that match this pattern, in which `*` stands for any text: `allocation.release`, or `allocation.*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<String>,
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
+    pub action: Option<Pattern>,
     /// Only by this actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
@@ -176,7 +178,7 @@ pub struct EventFilter {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "time::serde::rfc3339::option"
+        with = "crate::moment::option"
     )]
     #[cfg_attr(feature = "openapi", param(value_type = Option<String>, format = DateTime))]
     pub after: Option<OffsetDateTime>,
@@ -184,7 +186,7 @@ pub struct EventFilter {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "time::serde::rfc3339::option"
+        with = "crate::moment::option"
     )]
     #[cfg_attr(feature = "openapi", param(value_type = Option<String>, format = DateTime))]
     pub before: Option<OffsetDateTime>,

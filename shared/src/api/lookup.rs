@@ -32,7 +32,7 @@ pub struct LookupQuery {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        with = "time::serde::rfc3339::option"
+        with = "crate::moment::option"
     )]
     #[cfg_attr(feature = "openapi", param(value_type = Option<String>, format = DateTime))]
     pub at: Option<OffsetDateTime>,

@@ -200,7 +200,7 @@ pub struct NewToken {
     /// Until when; null for no end.
     #[serde(
         default,
-        with = "time::serde::rfc3339::option",
+        with = "crate::moment::option",
         skip_serializing_if = "Option::is_none"
     )]
     pub expires_at: Option<OffsetDateTime>,
@@ -255,7 +255,9 @@ pub struct TokenPatch {
 /// A time that may be cleared: null is a value, unlike a field that is not given.
 mod end {
     use serde::{Deserializer, Serializer};
-    use time::{OffsetDateTime, serde::rfc3339::option};
+    use time::OffsetDateTime;
+
+    use crate::moment::option;
 
     // Serde passes a reference to the field.
     #[expect(clippy::ref_option, reason = "the signature is serde's")]

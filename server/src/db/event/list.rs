@@ -1,15 +1,18 @@
 //! Events as the API shows them: newest first, and as they happen.
 
-use ipam_shared::api::{
-    self,
-    event::{EventFilter, FeedParams},
+use ipam_shared::{
+    api::{
+        self,
+        event::{EventFilter, FeedParams},
+    },
+    pattern::Pattern,
 };
 use sqlx::{query, query_as};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    db::Connection,
+    db::{Connection, seal::last_id},
     error::{Error, Result},
 };
 
@@ -46,41 +49,70 @@ fn shown(stored: Vec<Stored>) -> Result<Vec<api::event::Event>> {
 /// How many events are examined for one page.
 const LOOKED_THROUGH: i64 = 50_000;
 
-/// A page of events, the newest first, from before `before`, and where the next one begins. There is no index on actions
-/// and actors, since it would slow down every change: a page that finds too few of them among the next events ends early.
+/// A page of events, the newest first, from before `before`, and where the next one begins. Those of a subject are found by
+/// index. There is none on actions and actors, since it would slow down every change, and none on what a limited caller sees:
+/// a page that finds too few of them among the next events ends early.
 pub async fn list(
     db: &mut Connection,
     filter: &EventFilter,
     before: Option<i64>,
     limit: u16,
 ) -> Result<(Vec<api::event::Event>, Option<i64>)> {
-    // The last event that is examined. Those of a subject are found by index, and without a filter each one matches.
-    let is_filtered = filter.action.is_some()
-        || filter.actor.is_some()
-        || filter.after.is_some()
-        || filter.before.is_some();
-    let last = if is_filtered && filter.subject.is_none() {
-        query!(
-            "select event_id, at from event where event_id < $1 order by event_id desc offset $2 limit 1",
-            before.unwrap_or(i64::MAX),
-            LOOKED_THROUGH - 1
-        )
-        .fetch_optional(&mut *db)
-        .await?
-    } else {
-        None
+    if let Some(subject) = filter.subject {
+        return of_subject(db, subject, filter, before, limit).await;
+    }
+    let end = match before {
+        Some(before) => before,
+        None => last_id(db).await?.saturating_add(1),
     };
+    let floor = end.saturating_sub(LOOKED_THROUGH).max(0);
     let events = query_as!(
         Stored,
         "select event_id, at, actor, action, subject, request_id, detail, source from event
-        where event_id < $1 and event_id >= $2 and ($3::uuid is null or subject = $3)
-            and ($4::text is null or action = $4) and ($5::text is null or actor = $5)
-            and ($6::timestamptz is null or at > $6) and ($7::timestamptz is null or at < $7)
-        order by event_id desc limit $8",
+        where event_id < $1 and event_id >= $2
+            and ($3::text is null or action like $3) and ($4::text is null or actor = $4)
+            and ($5::timestamptz is null or at > $5) and ($6::timestamptz is null or at < $6)
+        order by event_id desc limit $7",
+        end,
+        floor,
+        filter.action.as_ref().map(Pattern::to_like),
+        filter.actor,
+        filter.after,
+        filter.before,
+        i64::from(limit)
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let events = shown(events)?;
+    let next = match events.last() {
+        Some(event) if events.len() == usize::from(limit) => Some(event.id),
+        _ if floor == 0 => None,
+        _ => match filter.after {
+            Some(after) if begins_before(db, floor, after).await? => None,
+            _ => Some(floor),
+        },
+    };
+    Ok((events, next))
+}
+
+/// The same of what is about one thing.
+async fn of_subject(
+    db: &mut Connection,
+    subject: Uuid,
+    filter: &EventFilter,
+    before: Option<i64>,
+    limit: u16,
+) -> Result<(Vec<api::event::Event>, Option<i64>)> {
+    let events = query_as!(
+        Stored,
+        "select event_id, at, actor, action, subject, request_id, detail, source from event
+        where event_id < $1 and subject = $2
+            and ($3::text is null or action like $3) and ($4::text is null or actor = $4)
+            and ($5::timestamptz is null or at > $5) and ($6::timestamptz is null or at < $6)
+        order by event_id desc limit $7",
         before.unwrap_or(i64::MAX),
-        last.as_ref().map_or(0, |last| last.event_id),
-        filter.subject,
-        filter.action,
+        subject,
+        filter.action.as_ref().map(Pattern::to_like),
         filter.actor,
         filter.after,
         filter.before,
@@ -89,19 +121,22 @@ pub async fn list(
     .fetch_all(db)
     .await?;
     let events = shown(events)?;
-    let next = match events.last() {
-        Some(event) if events.len() == usize::from(limit) => Some(event.id),
-        // An event gets its number and its time at nearly the same moment, so a little further down there is none that is
-        // recent enough.
-        _ => last
-            .filter(|last| {
-                filter
-                    .after
-                    .is_none_or(|after| last.at > after - time::Duration::MINUTE)
-            })
-            .map(|last| last.event_id),
-    };
+    let last = events.last().filter(|_| events.len() == usize::from(limit));
+    let next = last.map(|event| event.id);
     Ok((events, next))
+}
+
+/// Whether the events from one on begin before that moment, so that none further down is later. An event gets its number and
+/// its time at nearly the same moment.
+async fn begins_before(db: &mut Connection, floor: i64, moment: OffsetDateTime) -> Result<bool> {
+    let row = query!(
+        "select at from event where event_id >= $1 and event_id < $1 + $2 order by event_id limit 1",
+        floor,
+        LOOKED_THROUGH
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.is_some_and(|first| first.at <= moment - time::Duration::MINUTE))
 }
 
 /// What happened after one event up to another, oldest first, and the event up to which that is all. The second one must be
@@ -119,13 +154,13 @@ pub async fn after(
         Stored,
         "select event_id, at, actor, action, subject, request_id, detail, source from event
         where event_id > $1 and event_id <= $2 and ($3::uuid is null or subject = $3)
-            and ($4::text is null or action = $4) and ($5::text is null or actor = $5)
+            and ($4::text is null or action like $4) and ($5::text is null or actor = $5)
             and ($7::text[] is null or action like any ($7))
         order by event_id limit $6",
         after,
         up_to,
         params.subject,
-        params.action,
+        params.action.as_ref().map(Pattern::to_like),
         params.actor,
         i64::from(limit),
         actions

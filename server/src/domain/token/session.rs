@@ -76,13 +76,13 @@ impl Ipam {
         Ok(opened)
     }
 
-    /// Whether the session of a cookie goes on. That does not use it, so that a page that only waits does not keep it alive.
-    pub async fn session_goes_on(
+    /// The same without using it, so that a page that only waits and shows itself anew does not keep it alive.
+    pub async fn session_unused(
         &self,
         cookie: &[u8; 32],
         administrator: Option<i32>,
-    ) -> Result<bool> {
-        Ok(self.known_session(cookie, administrator).await?.1.is_some())
+    ) -> Result<Option<Opened>> {
+        Ok(self.known_session(cookie, administrator).await?.1)
     }
 
     async fn known_session(

@@ -102,16 +102,13 @@ impl Part {
     }
 
     fn keep(&mut self, records: &mut Vec<Record>) {
-        for record in records.iter().filter(|record| record.kind == Kind::Pool) {
-            if record
-                .vrf
-                .as_ref()
-                .is_some_and(|vrf| vrf.as_str() == self.vrf)
-                && let Some(pool) = &record.pool
-            {
-                self.pools.insert(pool.to_string());
-            }
-        }
+        let vrf = &self.vrf;
+        let is_in_vrf = |record: &Record| record.vrf.as_ref().is_some_and(|it| it.as_str() == vrf);
+        let pools = records
+            .iter()
+            .filter(|it| it.kind == Kind::Pool && is_in_vrf(it));
+        let names = pools.filter_map(|record| record.pool.as_ref().map(ToString::to_string));
+        self.pools.extend(names);
         // A profile without one of its members would be another one.
         let elsewhere: BTreeSet<_> = records
             .iter()
@@ -129,10 +126,7 @@ impl Part {
                 let profile = record.profile.as_ref().map(ToString::to_string);
                 profile.is_some_and(|profile| !elsewhere.contains(&profile))
             }
-            _ => record
-                .vrf
-                .as_ref()
-                .is_some_and(|vrf| vrf.as_str() == self.vrf),
+            _ => is_in_vrf(record),
         });
     }
 

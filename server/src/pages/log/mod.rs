@@ -27,6 +27,7 @@ use crate::{
     app::App,
     db::{self, Connection},
     error::Result,
+    rights::Right,
     text::moment,
 };
 
@@ -36,16 +37,19 @@ const ROWS: u16 = 50;
 const NAMESAKES: i64 = 10;
 
 /// Actions that are suggested; any other can be looked for too.
-const ACTIONS: [&str; 34] = [
+const ACTIONS: [&str; 37] = [
     "access.denied",
+    "access.expired",
     "access.wrong_key",
     "allocation.adopt",
     "allocation.confirm",
     "allocation.create",
     "allocation.import",
     "allocation.release",
+    "allocation.replay",
     "allocation.resize",
     "allocation.update",
+    "plan.export",
     "pool.create",
     "pool.delete",
     "pool.update",
@@ -138,6 +142,13 @@ pub(super) async fn show(
     let problems = reader.problems;
     let mut rows: Vec<_> = events.into_iter().map(Row::new).collect();
     name_all(&mut db, &mut rows).await?;
+    // Their pages are for those who may change them.
+    if !signed_in.caller.rights.may(Right::Administer) {
+        let of_tokens = rows
+            .iter_mut()
+            .filter(|row| row.event.action.starts_with("token."));
+        of_tokens.for_each(|row| row.href = None);
+    }
     let fields = fill(fields(), &search, &problems);
     let given = given(&fields);
     let follows = (before.is_none() && filter.before.is_none() && problems.is_empty()).then(|| {
@@ -204,7 +215,7 @@ fn fields() -> Vec<Field> {
         Field::text("actor", "Who").hint("admin, token/NAME, server"),
         Field::text("action", "What was done")
             .suggesting(actions)
-            .hint("allocation.release"),
+            .hint("allocation.release, or allocation.*"),
         Field::text("subject", "About").hint("a name, VPC/NAME or an id"),
         Field::text("from", "From (UTC)").hint("2026-11-29, or 2h"),
         Field::text("until", "Until (UTC)").hint("now"),
@@ -233,9 +244,10 @@ fn filter(reader: &mut Reader<'_>) -> EventFilter {
         }
         text => Some(text.to_owned()),
     };
+    let actor = text("actor");
     EventFilter {
-        action: text("action"),
-        actor: text("actor"),
+        action: reader.optional("action"),
+        actor,
         after,
         before,
         ..EventFilter::default()
@@ -308,7 +320,10 @@ fn with(search: &Input, name: &str, value: &str) -> String {
 fn uses(filter: &EventFilter, server: &Server) -> Vec<(&'static str, String)> {
     let pairs = [
         ("subject", filter.subject.map(|id| id.to_string())),
-        ("action", filter.action.clone()),
+        (
+            "action",
+            filter.action.as_ref().map(|it| it.as_str().to_owned()),
+        ),
         ("actor", filter.actor.clone()),
         ("after", filter.after.map(moment)),
         ("before", filter.before.map(moment)),
@@ -348,6 +363,7 @@ impl EventsPage {
             }
             _ if self.continued => "there are no earlier ones",
             _ if self.filtered => "nothing was found",
+            _ if self.shell.rights.scope().is_some() => "nothing has happened that you may see",
             _ => "nothing has happened yet",
         };
         sentence(text)

@@ -36,7 +36,7 @@ impl Row {
         let noun = event.action.split('.').next().unwrap_or_default();
         let noun = match noun {
             "vpc" | "vrf" => noun.to_uppercase(),
-            "access" | "session" => String::new(),
+            "access" | "session" | "plan" => String::new(),
             other => other.replace('_', " "),
         };
         Self {
@@ -62,7 +62,8 @@ fn name(detail: &Value) -> Option<String> {
     let vpc = text(&before["vpc"]).or_else(|| text(&detail["vpc"]));
     let name = match (vpc, own) {
         (Some(vpc), Some(name)) => Some(format!("{vpc}/{name}")),
-        (Some(vpc), None) => Some(vpc),
+        // Its name is looked for elsewhere: that of its VPC is none.
+        (Some(_), None) => None,
         (None, own) => own.or_else(|| text(&detail["cidr"])),
     };
     name.map(|name| cut(&name))
@@ -159,6 +160,11 @@ mod tests {
             ]
         );
         assert_eq!(name(&detail).as_deref(), Some("a"));
+        assert_eq!(
+            name(&json!({ "vpc": "b", "before": { "vpc": "a" } })),
+            None,
+            "its VPC is not its name"
+        );
         assert_eq!(
             name(&json!({ "vpc": "v", "name": "n" })).as_deref(),
             Some("v/n")

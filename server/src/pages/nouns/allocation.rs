@@ -5,7 +5,7 @@ use ipam_shared::{
     ids::AllocationId,
 };
 
-use super::{Editable, Outlook, changed};
+use super::{Editable, Outlook, changed, changed_text};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -115,7 +115,7 @@ impl Editable for Allocation {
                 .number("prefix_length")
                 .filter(|it| self.requested_prefix_length != Some(*it)),
             labels: changed(&self.labels, form.labels("labels")),
-            description: changed(&self.description, form.text("description")),
+            description: changed_text(&self.description, form.text("description")),
             deletion_protection: changed(
                 &self.deletion_protection,
                 form.input.has("protect", "on"),

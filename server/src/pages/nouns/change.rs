@@ -363,8 +363,8 @@ pub(super) async fn update<T: Editable>(
 async fn stale<T: Editable>(form: &Form<'_, T>) -> Result<Response, Failure> {
     let problems = Problems::of(
         "",
-        "it was changed since you opened the form, by somebody else or because the form was sent twice. Nothing of what you \
-         filled in was saved; below is how it is now",
+        "it was changed since you opened the form: by somebody else, or by this form, if it was sent twice. This time nothing was \
+         saved; below is how it is now",
     );
     let input = form.this.map(T::input).unwrap_or_default();
     form.again(&input, &problems, 412).await

@@ -31,7 +31,7 @@ use ipam_shared::api::{
 };
 
 use self::list::{Row, after, called_like, wanted, wanted_as, wanted_label};
-pub(super) use self::{allocation::asked_for, change::ConfirmPage};
+pub(super) use self::{allocation::asked_for, change::ConfirmPage, token::limits};
 use super::{
     Noted, Section, Shell,
     error::{Failure, sentence},
@@ -311,6 +311,9 @@ async fn show<T: Noun>(
         history = Some(entries.into_iter().map(Line::new).collect());
     }
     let mut state = thing.state();
+    if !shell.may(Right::Plan) {
+        state.retain(|fact| !matches!(&fact.value, Shown::Link(to, _) if to.starts_with("/ui/allocations/new")));
+    }
     state.push(Fact::new("Created", Shown::Time(thing.created_at())));
     let owner = thing.owner().map(ToString::to_string);
     state.push(Fact::new("Owner", Shown::maybe(owner)));
@@ -373,6 +376,11 @@ fn of_whole_vrfs(rights: &Rights) -> bool {
 /// A value that a form sets to something else.
 fn changed<T: PartialEq>(before: &T, after: T) -> Option<T> {
     (*before != after).then_some(after)
+}
+
+/// A text that a form sets to something else: forms keep neither space around it nor other ends of lines.
+fn changed_text(before: &str, after: String) -> Option<String> {
+    (before.replace("\r\n", "\n").trim() != after).then_some(after)
 }
 
 /// What was filled in, in a test.

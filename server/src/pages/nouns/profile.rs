@@ -5,7 +5,7 @@ use ipam_shared::{
     ids::ProfileId,
 };
 
-use super::{Editable, Noun, Row, after, called_like, changed};
+use super::{Editable, Noun, Row, after, called_like, changed, changed_text};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -87,7 +87,7 @@ impl Editable for Profile {
         let new = Self::new(form)?;
         let patch = ProfilePatch {
             name: changed(&self.name, new.name),
-            description: changed(&self.description, new.description),
+            description: changed_text(&self.description, new.description),
             members: changed(&self.members, new.members),
         };
         (patch != ProfilePatch::default()).then_some(patch)

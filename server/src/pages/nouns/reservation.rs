@@ -6,7 +6,8 @@ use ipam_shared::{
 };
 
 use super::{
-    Editable, Noun, Row, after, changed, of_whole_vrfs, vrf_field, wanted, wanted_as, wanted_label,
+    Editable, Noun, Row, after, changed, changed_text, of_whole_vrfs, vrf_field, wanted, wanted_as,
+    wanted_label,
 };
 use crate::{
     db::{self, Connection},
@@ -72,7 +73,7 @@ impl Editable for Reservation {
 
     fn patch(&self, form: &mut Reader<'_>) -> Option<ReservationPatch> {
         let patch = ReservationPatch {
-            reason: changed(&self.reason, reason(form)),
+            reason: changed_text(&self.reason, reason(form)),
             labels: changed(&self.labels, form.labels("labels")),
         };
         (patch != ReservationPatch::default()).then_some(patch)

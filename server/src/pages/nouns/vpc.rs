@@ -8,7 +8,7 @@ use ipam_shared::{
     ids::VpcId,
 };
 
-use super::{Editable, Noun, Outlook, Row, after, changed, vrf_field, wanted};
+use super::{Editable, Noun, Outlook, Row, after, changed, changed_text, vrf_field, wanted};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -68,7 +68,7 @@ impl Editable for Vpc {
         let patch = VpcPatch {
             name: changed(&self.name, new.name),
             labels: changed(&self.labels, new.labels),
-            description: changed(&self.description, new.description),
+            description: changed_text(&self.description, new.description),
         };
         (patch != VpcPatch::default()).then_some(patch)
     }

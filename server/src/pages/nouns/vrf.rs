@@ -5,7 +5,7 @@ use ipam_shared::{
     ids::VrfId,
 };
 
-use super::{Editable, Noun, Row, after, called_like, changed, of_whole_vrfs};
+use super::{Editable, Noun, Row, after, called_like, changed, changed_text, of_whole_vrfs};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -61,7 +61,7 @@ impl Editable for Vrf {
         let patch = VrfPatch {
             name: changed(&self.name, new.name),
             labels: changed(&self.labels, new.labels),
-            description: changed(&self.description, new.description),
+            description: changed_text(&self.description, new.description),
         };
         (patch != VrfPatch::default()).then_some(patch)
     }

@@ -103,18 +103,13 @@ impl Server {
         vec![
             (
                 "In a shell: asks for the key, and shows who you are",
+                // The last line asks: what is pasted after it would be the answer.
                 format!(
-                    "read -rs IPAM_API_KEY && export IPAM_API_KEY\nexport IPAM_ENDPOINT={}\nipam whoami",
+                    "export IPAM_ENDPOINT={}\nread -rs IPAM_API_KEY && export IPAM_API_KEY && ipam whoami",
                     shell(url)
                 ),
             ),
-            (
-                "With curl",
-                format!(
-                    "curl -H \"X-API-Key: $IPAM_API_KEY\" {}",
-                    shell(&format!("{url}/api/v1/whoami"))
-                ),
-            ),
+            ("With curl", self.curl("/api/v1/whoami")),
             (
                 "With Terraform, which reads the same variables",
                 "provider \"ipam\" {} # IPAM_ENDPOINT and IPAM_API_KEY".to_owned(),

@@ -80,5 +80,6 @@ pub(in crate::pages) async fn file(
             Some(vrf.name.to_string())
         }
     };
-    Ok(exported(&ipam, &signed_in.caller, format, vrf).await?)
+    let request = "GET /ui/export/file".to_owned();
+    Ok(exported(&ipam, &signed_in.caller, request, format, vrf).await?)
 }

@@ -16,6 +16,7 @@ use crate::{
     },
     cidr::{Cidr, Family},
     labels::Labels,
+    moment,
     name::Name,
 };
 
@@ -183,12 +184,13 @@ impl Cell for Strategy {
 
 impl Cell for OffsetDateTime {
     fn read(text: &str) -> Result<Self, String> {
-        Self::parse(text.trim(), &Rfc3339).map_err(|_| {
+        let at = Self::parse(text.trim(), &Rfc3339).map_err(|_| {
             format!(
                 "{:?} is not a time such as 2026-01-31T12:00:00Z",
                 text.trim()
             )
-        })
+        })?;
+        moment::in_utc(at).ok_or_else(|| moment::BEYOND.to_owned())
     }
 
     fn write(&self) -> String {

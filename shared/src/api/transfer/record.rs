@@ -88,7 +88,7 @@ impl Cell for Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
-pub struct At(#[serde(with = "time::serde::rfc3339")] pub OffsetDateTime);
+pub struct At(#[serde(with = "crate::moment::required")] pub OffsetDateTime);
 
 impl Cell for At {
     fn read(text: &str) -> Result<Self, String> {

@@ -11,7 +11,9 @@ use ipam_shared::{
 use self::text::{
     cooldown, cut, family, read_cooldown, read_required, read_strategy, required_text, strategy,
 };
-use super::{Editable, Noun, Row, changed, of_whole_vrfs, vrf_field, wanted, wanted_label};
+use super::{
+    Editable, Noun, Row, changed, changed_text, of_whole_vrfs, vrf_field, wanted, wanted_label,
+};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -165,7 +167,7 @@ impl Editable for Pool {
             ),
             labels: changed(&self.labels, new.labels),
             required_labels: changed(&self.required_labels, new.required_labels),
-            description: changed(&self.description, new.description),
+            description: changed_text(&self.description, new.description),
         };
         (patch != PoolPatch::default()).then_some(patch)
     }

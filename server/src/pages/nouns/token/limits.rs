@@ -10,7 +10,8 @@ use crate::pages::{
     shown::{Fact, Shown},
 };
 
-pub(super) fn limits(limits: &Limits) -> Vec<Fact> {
+/// What a token is limited to.
+pub(in crate::pages) fn limits(limits: &Limits) -> Vec<Fact> {
     let patterns = limits.vpcs.iter().map(|pattern| pattern.as_str());
     vec![
         Fact::new("Only VRFs", Shown::lines(&limits.vrfs)),

@@ -7,14 +7,16 @@ use std::collections::BTreeSet;
 use ipam_shared::{
     api::token::{NewToken, Role, Token, TokenFilter, TokenPatch},
     ids::TokenId,
+    moment::in_utc,
     secret::Secret,
 };
 use time::{
     Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description,
 };
 
-use self::limits::{limits, quotas, read_limits};
-use super::{Editable, Noun, Row, after, changed, wanted};
+pub(in crate::pages) use self::limits::limits;
+use self::limits::{quotas, read_limits};
+use super::{Editable, Noun, Row, after, changed, changed_text, wanted};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -130,7 +132,7 @@ impl Editable for Token {
         let second = |at: OffsetDateTime| at.unix_timestamp();
         let end = read_end(form, self.expires_at);
         let mut patch = TokenPatch {
-            description: changed(&self.description, form.text("description")),
+            description: changed_text(&self.description, form.text("description")),
             roles: changed(&self.roles, read_roles(form)),
             limits: changed(&self.limits, read_limits(form)),
             // The form has no fractions of a second.
@@ -350,7 +352,7 @@ fn read_end(form: &mut Reader<'_>, before: Option<OffsetDateTime>) -> Option<Off
     let now = OffsetDateTime::now_utc();
     let day = format_description!("[year]-[month]-[day]");
     let end = if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
-        Some(at)
+        in_utc(at)
     } else if let Ok(day) = Date::parse(text, &day) {
         Some(day.midnight().assume_utc())
     } else if text.parse::<u64>().is_err() {

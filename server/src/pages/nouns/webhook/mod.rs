@@ -5,11 +5,12 @@ mod steps;
 use ipam_shared::{
     api::webhook::{BATCH_SIZE, NewWebhook, Webhook, WebhookFilter, WebhookPatch},
     ids::WebhookId,
+    page::MAX_LIMIT,
     pattern::Pattern,
 };
 
 pub(super) use self::steps::routes;
-use super::{Editable, Noun, Row, after, changed, wanted};
+use super::{Editable, Noun, Row, after, changed, changed_text, wanted};
 use crate::{
     db::{self, Connection},
     domain::{Caller, Ipam},
@@ -114,7 +115,7 @@ impl Editable for Webhook {
         let new = Self::new(form)?;
         let patch = WebhookPatch {
             name: changed(&self.name, new.name),
-            description: changed(&self.description, new.description),
+            description: changed_text(&self.description, new.description),
             url: changed(&self.url, new.url),
             actions: changed(&self.actions, new.actions),
             batch_size: changed(&self.batch_size, new.batch_size),
@@ -247,11 +248,14 @@ impl Noun for Webhook {
     }
 
     async fn list(db: &mut Connection, search: &Input, limit: u16) -> Result<Vec<Row>> {
-        let filter = WebhookFilter {
-            name: wanted(search, "name")?,
-            ..WebhookFilter::default()
-        };
-        let found = db::webhook::list(db, &filter, after(search)?, limit).await?;
+        let (filter, part) = (WebhookFilter::default(), wanted(search, "name")?);
+        // They are few, so a part of a name is looked for in all of them.
+        let most = if part.is_some() { MAX_LIMIT } else { limit };
+        let mut found = db::webhook::list(db, &filter, after(search)?, most).await?;
+        if let Some(part) = part.map(|part| part.to_lowercase()) {
+            found.retain(|webhook| webhook.name.as_str().to_lowercase().contains(&part));
+            found.truncate(limit.into());
+        }
         let rows = found.into_iter().map(|webhook| {
             let delivery = &webhook.delivery;
             let cells = vec![
