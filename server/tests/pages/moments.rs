@@ -169,6 +169,15 @@ async fn where_there_is_too_much_cells_are_compared() {
         "insert into past_block (vrf_id, pool_id, pool, cidr, reservation_id, since, until)
             select vrf_id, pool_id, name, '11.0.128.16/28', gen_random_uuid(), now() - interval '9 days', now() - interval '1 day'
             from pool where name = 'large'",
+        // Of two parts far away more blocks are there than are read of each, and all are old. In both something has ended
+        // since: in one behind what is read, in the other within.
+        "insert into block (range_id, cidr, range_cidr, reason, since)
+            select range_id, set_masklen(start + (step * 32)::bigint, 28)::cidr, cidr, 'test', now() - interval '9 days'
+            from pool_range, generate_series(0, 99) as step, unnest(array['11.200.0.0', '11.200.64.0']::inet[]) as start
+            where cidr = '11.0.0.0/8'",
+        "insert into past_block (vrf_id, pool_id, pool, cidr, reservation_id, since, until)
+            select vrf_id, pool_id, name, net, gen_random_uuid(), now() - interval '9 days', now() - interval '1 day'
+            from pool, unnest(array['11.200.63.240/28', '11.200.64.16/28']::cidr[]) as net where name = 'large'",
         "analyze",
     ] {
         force(&visitor, sql).await;
@@ -190,6 +199,7 @@ async fn where_there_is_too_much_cells_are_compared() {
         [
             pair("came", "11.0.64.0/18: about 1.6% used, was about 0.8%"),
             pair("went", "11.0.128.0/18: about 1.6% used, was about 1.7%"),
+            pair("went", "11.200.64.0/18: about 50.5% used, was about 51.6%"),
         ]
     );
     // Closer, they are compared one by one.

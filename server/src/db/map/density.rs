@@ -15,11 +15,11 @@ use crate::{
 pub struct Sample {
     /// Blocks that begin in it and were found to be there.
     pub blocks: u32,
-    /// How many were examined for that, whether they were there at the time or not.
+    /// How many of those that are there now were examined for that, whether they were there at the time or not.
     pub examined: u32,
     /// The part of it that they take, from 0 to 1.
     pub used: f64,
-    /// The last that was examined.
+    /// The last of these.
     pub last: Option<Cidr>,
     /// Whether a block that begins before it reaches into it, and so covers it.
     pub covered: bool,
@@ -36,7 +36,8 @@ pub async fn samples(
     let firsts = convert::nets(cells.iter().copied());
     let lasts: Vec<IpNet> = cells.iter().map(|cell| IpNet::from(cell.last())).collect();
     // What has ended is looked for only if it is asked for. Of what is there, the same blocks are examined for every time: so
-    // it is bounded, and two times can be compared.
+    // it is bounded, and two times can be compared. They alone decide how far is seen; what has ended behind that is not
+    // counted, or else it would be seen at one time and not at the other.
     let rows = query!(
         r#"select blocks as "blocks!", examined as "examined!", used as "used!", last as "last: IpNet",
             (coalesce(before.cidr >>= cell.first and ($5::timestamptz is null or before.since <= $5), false)
@@ -48,18 +49,24 @@ pub async fn samples(
                 select cidr, since from block where range_id = $1 and cidr < cell.first order by cidr desc limit 1
             ) as before on true
             cross join lateral (
-                select count(*) filter (where was)::integer as blocks, count(*)::integer as examined,
-                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))) filter (where was), 0) as used,
-                    max(cidr::inet)::cidr as last
-                from (
-                    (select cidr, $5::timestamptz is null or since <= $5 as was from block
+                with here as materialized (
+                    select cidr, $5::timestamptz is null or since <= $5 as was from block
                     where range_id = $1 and cidr >= cell.first and cidr <= cell.last_address
-                    order by cidr limit $4)
+                    order by cidr limit $4
+                ), reach as (
+                    select count(*)::integer as examined, max(cidr::inet)::cidr as last from here
+                )
+                select count(*) filter (where was)::integer as blocks, (select examined from reach) as examined,
+                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))) filter (where was), 0) as used,
+                    (select last from reach) as last
+                from (
+                    select cidr, was from here
                     union all
-                    (select cidr, true as was from past_block
-                    where $5::timestamptz is not null and cidr <<= cell.first and pool_id = $6 and since <= $5 and until > $5
+                    (select past_block.cidr, true from past_block, reach
+                    where $5::timestamptz is not null and past_block.cidr <<= cell.first and pool_id = $6
+                        and since <= $5 and until > $5 and (examined < $4 or past_block.cidr <= last)
                     limit $4)
-                ) as seen
+                ) as there
             ) as inside
         order by place"#,
         part.range,

@@ -137,7 +137,8 @@ fn fill(cell: Cidr, sample: Sample) -> Fill {
         return Fill {
             cell,
             used: sample.used.min(1.0),
-            blocks: Some(sample.blocks),
+            // Of what has ended no more than that is read either.
+            blocks: Some(sample.blocks).filter(|blocks| i64::from(*blocks) < SAMPLE),
         };
     }
     let seen = sample.last.map_or(1.0, |last| {
@@ -197,6 +198,18 @@ mod tests {
             ..sample
         };
         assert_eq!(fill(cell, then).used, 0.375);
+        // Few of what is there now, and many that have ended.
+        let past = Sample {
+            blocks: 50,
+            examined: 2,
+            ..sample
+        };
+        let expected = Fill {
+            cell,
+            used: 48.0 / 256.0,
+            blocks: None,
+        };
+        assert_eq!(fill(cell, past), expected);
         let sample = Sample {
             blocks: 0,
             examined: 0,
