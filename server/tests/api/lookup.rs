@@ -572,3 +572,46 @@ async fn no_holder_falls_between_two_pages() {
         assert_eq!(json!(found), whole["items"], "in pages of {limit}");
     }
 }
+
+/// What a reservation over several pools takes is taken for who sees one of them only, who is not told by what.
+#[tokio::test]
+async fn what_a_reservation_that_is_not_seen_takes_is_not_free() {
+    let api = Api::with_connections(8).await;
+    for (name, ranges) in [
+        ("left", json!(["10.8.0.0/24", "10.8.2.0/24"])),
+        ("right", json!(["10.8.1.0/24"])),
+    ] {
+        let new = json!({"name": name, "ranges": ranges, "max_prefix_length": 28});
+        api.post(POOLS, &new).await.ok(201);
+    }
+    for cidr in ["10.8.0.0/23", "10.8.2.0/26"] {
+        let new = json!({"cidr": cidr, "reason": "a secret"});
+        api.post("/api/v1/reservations", &new).await.ok(201);
+    }
+    let limited = json!({"name": "t", "roles": ["reader"], "limits": {"pools": ["default/left"]}});
+    let key = api.token(limited).await;
+    let look = async |cidr: &str| {
+        let path = format!("{LOOKUP}?cidr={cidr}");
+        let found = api.as_who(&key, "GET", &path, &Value::Null).await.ok(200);
+        (found["free"] == true, lines(&found["holders"]), found)
+    };
+    let (free, holders, found) = look("10.8.0.64/26").await;
+    assert!(!free, "{found}");
+    assert_eq!(holders, ["other 10.8.0.0/24 left - -"]);
+    assert_eq!(found["holders"][0]["reason"], "in use");
+    assert!(found["holders"][0]["reservation_id"].is_null(), "{found}");
+    assert!(!found.to_string().contains("a secret"));
+    // One that takes space of that pool alone is seen.
+    let (free, holders, found) = look("10.8.2.0/28").await;
+    assert!(!free);
+    assert_eq!(holders, ["reservation 10.8.2.0/26 left - -"]);
+    assert!(found.to_string().contains("a secret"));
+    assert!(look("10.8.2.64/26").await.0);
+    // Who sees everything sees it once.
+    let all = api
+        .get(&format!("{LOOKUP}?cidr=10.8.0.64/26"))
+        .await
+        .ok(200);
+    assert_eq!(lines(&all["holders"]), ["reservation 10.8.0.0/23 left - -"]);
+    api.verify().await;
+}

@@ -737,3 +737,40 @@ async fn a_list_reads_no_more_than_it_shows() {
     }
     assert!(greedy.is_empty(), "{greedy:#?}");
 }
+
+/// Whether a limited token sees the reservation of a block is looked up for the blocks that it asks for, and not for all.
+#[tokio::test]
+async fn what_a_limited_token_sees_of_reservations_is_looked_up_one_by_one() {
+    let api = Api::with_connections(1).await;
+    api.sql(MANY).await;
+    api.sql("vacuum analyze").await;
+    let limited = json!({"name": "t", "roles": ["reader"], "limits": {"pools": ["default/big"]}});
+    let key = api.token(limited).await;
+    let mut greedy = Vec::new();
+    for (path, shown) in [
+        ("/api/v1/lookup?ip=172.0.5.65", "172.0.5.64/26"),
+        ("/api/v1/lookup?cidr=172.0.5.0/24", "172.0.5.64/26"),
+        ("/api/v1/history?cidr=172.0.5.0/24", "172.0.5.64/26"),
+        ("/api/v1/pools/big/map.svg?at=172.0.4.0/23", "reserved"),
+        (
+            "/api/v1/pools/big/map.svg?at=172.0.4.0/23&highlight=172.0.5.64/26",
+            "reserved: r",
+        ),
+        ("/api/v1/reservations?pool=big&limit=10", "172.0.0.64/26"),
+    ] {
+        let before = rows_read(&api).await;
+        for _ in 0..8 {
+            let reply = api.as_who(&key, "GET", path, &Value::Null).await;
+            assert_eq!(reply.status, 200, "{}", reply.text);
+            assert!(reply.text.contains(shown), "{}", reply.text);
+        }
+        let after = rows_read(&api).await;
+        for (table, rows) in &after {
+            let each = (rows - before[table]) / 8;
+            if each > 800 {
+                greedy.push(format!("{path}: {each} rows of {table}"));
+            }
+        }
+    }
+    assert!(greedy.is_empty(), "{greedy:#?}");
+}
