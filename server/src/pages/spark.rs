@@ -91,6 +91,7 @@ fn span(span: time::Duration) -> String {
         format!("{number} {unit}{plural}")
     };
     match span.whole_hours() {
+        0 => number(span.whole_minutes(), "minute"),
         hours @ ..48 => number(hours, "hour"),
         hours => number((hours + 12) / 24, "day"),
     }
@@ -99,6 +100,20 @@ fn span(span: time::Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_is_told_in_the_unit_that_fits() {
+        use time::Duration;
+        let spans = [
+            Duration::minutes(1),
+            Duration::minutes(59),
+            Duration::hours(1),
+            Duration::hours(47),
+            Duration::hours(60),
+        ];
+        let expected = ["1 minute", "59 minutes", "1 hour", "47 hours", "3 days"];
+        assert_eq!(spans.map(span), expected);
+    }
 
     #[test]
     fn a_line_fills_its_height_only_if_much_happened() {

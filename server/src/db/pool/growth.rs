@@ -19,11 +19,13 @@ pub struct Step {
     pub more: f64,
 }
 
-/// The moment since which no more than so many blocks were allocated, nor so many ended; none if there never were so many.
+/// The moment since which no more than so many blocks were allocated, nor so many reserved, nor so many ended; none if there
+/// never were so many.
 pub async fn horizon(db: &mut Connection, most: i64) -> Result<Option<OffsetDateTime>> {
     let row = query!(
         "select greatest(
             (select created_at from allocation where allocation_id < $2 order by allocation_id desc offset $1 limit 1),
+            (select created_at from reservation where reservation_id < $2 order by reservation_id desc offset $1 limit 1),
             (select until from past_block order by past_block_id desc offset $1 limit 1)
         ) as at",
         most,
@@ -45,7 +47,7 @@ pub async fn steps(
     let ids: Vec<_> = pools.iter().map(|id| id.0).collect();
     // Each block is looked up by itself: whoever guesses how many began lately guesses too many, and reads them all.
     // A block that was resized began later than its allocation: those of which something ended are looked at too. What cools
-    // down is in use still, by nobody.
+    // down is in use still, by nobody: all of what ended, or what was given back of it.
     let rows = query!(
         r#"with recent as materialized (
             select allocation_id from allocation where allocation_id >= $3 and allocation_id < $6
@@ -73,7 +75,7 @@ pub async fn steps(
             union all
             select distinct cool.* from ended cross join lateral (
                 select range_id, cidr, released_at from cooldown
-                where cooldown.allocation_id = ended.allocation_id and cooldown.cidr = ended.cidr offset 0
+                where cooldown.allocation_id = ended.allocation_id and cooldown.cidr <<= ended.cidr offset 0
             ) as cool
         ), moved as (
             select pool_id, began.cidr, since as at, 1 as sign from began join pool_range using (range_id)
