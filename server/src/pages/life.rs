@@ -73,12 +73,13 @@ fn is_told_by_another(line: &Line, history: &[Line]) -> bool {
 
 /// The life of what still has its space. The history has the newest first, and may lack the beginning.
 pub(super) fn living(created_at: OffsetDateTime, by: &str, history: &[Line]) -> Vec<Step> {
-    let mut steps = beginning(created_at, by, history);
+    let mut steps = beginning(Some((created_at, by)), history);
     steps.push(Step::new("has its ranges", "held"));
     steps
 }
 
-fn beginning(created_at: OffsetDateTime, by: &str, history: &[Line]) -> Vec<Step> {
+/// What it began with, if the history lacks that and `created` does not say it, is when and by whom nobody knows.
+fn beginning(created: Option<(OffsetDateTime, &str)>, history: &[Line]) -> Vec<Step> {
     let is_first = |line: &&Line| {
         matches!(
             line.entry.action.as_str(),
@@ -88,8 +89,8 @@ fn beginning(created_at: OffsetDateTime, by: &str, history: &[Line]) -> Vec<Step
     let first = match history.last().filter(is_first) {
         Some(line) => Step::of(line, "held"),
         None => Step {
-            at: Some(created_at),
-            by: Some(by.to_owned()),
+            at: created.map(|(at, _)| at),
+            by: created.map(|(_, by)| by.to_owned()),
             ..Step::new("allocated", "held")
         },
     };
@@ -120,10 +121,7 @@ pub(super) fn ended(
     history: &[Line],
     cooling: Option<OffsetDateTime>,
 ) -> Vec<Step> {
-    let first = history.last().map_or((at, by.as_str()), |line| {
-        (line.entry.at, line.entry.actor.as_str())
-    });
-    let mut steps = beginning(first.0, first.1, history);
+    let mut steps = beginning(None, history);
     let state = if cooling.is_some() {
         "cooling"
     } else {
@@ -248,5 +246,11 @@ mod tests {
                 ("free, or somebody else's by now", "free"),
             ]
         );
+        // It had a beginning that nothing tells of, which was not its end.
+        for history in [&history[..1], &[]] {
+            let steps = ended(by(), history, None);
+            let first = (steps[0].what.as_str(), steps[0].at, &steps[0].by);
+            assert_eq!(first, ("allocated", None, &None));
+        }
     }
 }
