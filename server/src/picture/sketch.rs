@@ -25,9 +25,11 @@ const MARGIN: u32 = 20;
 /// How wide a character is at most, in tenths of a pixel: of row labels and the legend, and of a list.
 const SMALL: u32 = 67;
 const NORMAL: u32 = 74;
-/// The side of a square map that is alone, and of one of several.
+/// The side of a square map that is alone, and of one of several, and how many times its grid it is at most: its lines get
+/// thicker with it.
 const SQUARE: u32 = 620;
 const SQUARES: u32 = 240;
+const ZOOM: u32 = 2;
 /// Ranges that are named.
 const NAMED: usize = 4;
 
@@ -175,10 +177,11 @@ impl Sketch {
         for sheet in sheets {
             let grid = sheet.grid;
             let hilbert = grid.layout() == Layout::Hilbert;
+            let most = grid.width() * ZOOM;
             let (x, side) = match (hilbert, several) {
                 (false, _) => (MARGIN + gutter, 0),
-                (true, false) => ((WIDTH - SQUARE) / 2, SQUARE),
-                (true, true) => (MARGIN + column * (SQUARES + 20), SQUARES),
+                (true, false) => ((WIDTH - SQUARE.min(most)) / 2, SQUARE.min(most)),
+                (true, true) => (MARGIN + column * (SQUARES + 20), SQUARES.min(most)),
             };
             let top = if several {
                 self.text(
@@ -197,7 +200,7 @@ impl Sketch {
             if hilbert {
                 column = if several { (column + 1) % 3 } else { 0 };
                 if column == 0 {
-                    y = top + side + 12;
+                    y = top + if several { SQUARES } else { side } + 12;
                 }
                 continue;
             }

@@ -344,3 +344,28 @@ async fn a_picture_is_small_whatever_the_pool_holds() {
     let path = format!("{POOLS}/p/map.png?highlight={highlights}");
     assert!(api.bytes(&path).await.1.len() < 2 * LARGEST);
 }
+
+/// Lines get thicker with the drawing: one of few cells is drawn smaller.
+#[tokio::test]
+async fn a_curve_of_few_cells_has_lines_like_any_other() {
+    let api = Api::start().await;
+    let pool = json!({"name": "p", "ranges": ["10.7.0.0/26"], "min_prefix_length": 26, "max_prefix_length": 28});
+    api.post(POOLS, &pool).await.ok(201);
+    let zooms = |text: &str| -> Vec<f64> {
+        let scales = text.split("scale(").skip(1);
+        scales
+            .map(|rest| {
+                rest[..rest.find(')').expect("an end")]
+                    .parse()
+                    .expect("a number")
+            })
+            .collect()
+    };
+    let alone = svg(&api, "?view=hilbert&highlight=10.7.0.16/28").await;
+    assert_eq!(zooms(&alone.text), [2.0]);
+    let several = json!({"ranges": ["10.7.0.0/26", "10.7.1.0/26"]});
+    let path = format!("{POOLS}/p");
+    api.patch(&path, &several).await.ok(200);
+    let several = svg(&api, "?view=hilbert").await;
+    assert_eq!(zooms(&several.text), [2.0, 2.0]);
+}
