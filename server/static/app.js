@@ -170,6 +170,9 @@
 
   const into = (cidr) => {
     const url = new URL(location.href);
+    // A step begins at what is shown: the address may still say where the step before began.
+    const at = document.getElementById("at")?.defaultValue;
+    if (at) url.searchParams.set("at", at);
     url.searchParams.set("into", cidr);
     url.searchParams.delete("pick");
     url.hash = "";

@@ -167,6 +167,12 @@ async fn a_map_is_used_by_keyboard_and_shows_what_others_do() {
         .waits_for("#canvas[data-out*='10.0.0.0']:has(.path b)")
         .await;
     browser.waits_for_text(".path b", "10.0.0.0/18").await;
+    // And further in, from where that led.
+    assert_eq!(browser.focused().await, "10.0.32.0/20");
+    browser.press("+", 187).await;
+    browser.waits_for_text(".path b", "10.0.32.0/20").await;
+    browser.press("-", 189).await;
+    browser.waits_for_text(".path b", "10.0.0.0/18").await;
     browser.press("-", 189).await;
     browser.waits_for_text(".path b", "10.0.0.0/16").await;
     // To the change before, and back.
