@@ -80,16 +80,14 @@ impl Colours {
 
     /// What is on these maps, by class.
     pub fn legend(&self, sheets: &[Sheet]) -> Vec<(&'static str, String)> {
-        if self.by == By::Utilisation {
-            return full::legend();
-        }
         let mut legend: Vec<(&'static str, String)> = match &self.by {
+            By::Utilisation => return full::legend(),
             By::State => vec![("v0", "allocated".to_owned())],
             By::Age => AGES
                 .iter()
                 .map(|(class, _, name)| (*class, (*name).to_owned()))
                 .collect(),
-            By::Vpc | By::Utilisation | By::Label(_) => {
+            By::Vpc | By::Label(_) => {
                 let mut all: Vec<_> = self
                     .classes
                     .iter()
