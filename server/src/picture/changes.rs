@@ -50,6 +50,8 @@ pub struct Line {
 /// A change on the map.
 #[derive(Clone, Debug)]
 pub struct Mark {
+    /// The block, or the cell.
+    pub cidr: Cidr,
     /// Where it is.
     pub frame: Frame,
     /// What it looks like.
@@ -119,6 +121,7 @@ impl Changes {
                     let is_here = change.range() == sheet.part.range;
                     let frame = Frame::mark(change.cidr(), sheet.grid, scale);
                     Some(Mark {
+                        cidr: change.cidr(),
                         frame: frame.filter(|_| is_here)?,
                         class,
                         title,
@@ -146,6 +149,7 @@ impl Changes {
                             _ => return None,
                         };
                         Some(Mark {
+                            cidr: *cell,
                             frame: Frame::mark(*cell, sheet.grid, scale)?,
                             class,
                             title: format!(

@@ -7,6 +7,9 @@ use crate::{
     picture::{Changes, Colours, Frame, Mark, Scale, Tile, tiles},
 };
 
+/// Changes that are told of one rectangle.
+const TOLD: usize = 3;
+
 /// A map as it is drawn.
 #[derive(Debug)]
 pub(in crate::pages) struct Drawn {
@@ -38,7 +41,10 @@ impl Drawn {
     ) -> Self {
         let grid = sheet.grid;
         let hilbert = grid.layout() == Layout::Hilbert;
-        let tiles = tiles(sheet, colours, Scale::Percent)
+        let marks = changes.map_or_else(Vec::new, |changes| changes.marks(sheet, Scale::Percent));
+        let mut tiles = tiles(sheet, colours, Scale::Percent);
+        tell(&mut tiles, &marks);
+        let tiles = tiles
             .into_iter()
             .map(|tile| {
                 let to = Some(tile.cidr);
@@ -64,12 +70,35 @@ impl Drawn {
                 .collect(),
             rows: rows.collect(),
             tiles,
-            marks: changes.map_or_else(Vec::new, |changes| changes.marks(sheet, Scale::Percent)),
+            marks,
             height: grid.height(),
             hilbert,
             picked: look
                 .pick
                 .and_then(|pick| Frame::mark(pick, grid, Scale::Percent)),
+        }
+    }
+}
+
+/// Adds to each rectangle what changed in it: nobody can point at a mark, which is no link and has links below.
+fn tell(tiles: &mut [Tile], marks: &[Mark]) {
+    let mut told = vec![0_usize; tiles.len()];
+    for mark in marks {
+        // They are in address order, and no two of them overlap.
+        let from = tiles.partition_point(|tile| tile.cidr.last() < mark.cidr.first());
+        let below = tiles.iter_mut().zip(&mut told).skip(from);
+        for (tile, told) in below.take_while(|(tile, _)| tile.cidr.overlaps(mark.cidr)) {
+            *told += 1;
+            if *told <= TOLD {
+                tile.title.push_str("; ");
+                tile.title.push_str(&mark.title);
+            }
+        }
+    }
+    for (tile, told) in tiles.iter_mut().zip(told) {
+        if told > TOLD {
+            tile.title
+                .push_str(&format!("; {} more changes", told - TOLD));
         }
     }
 }
