@@ -204,6 +204,11 @@ impl Scope {
             .is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(name)))
     }
 
+    /// Whether something that has ended in the pools that it covers is not shown: of what is there, it is shown that it is taken.
+    pub fn hides_past(&self) -> bool {
+        self.vpcs.is_some() || self.profiles.is_some() || !self.labels.is_empty()
+    }
+
     /// Whether it covers allocations with these labels.
     pub fn covers_labels(&self, labels: &Labels) -> bool {
         self.labels

@@ -63,11 +63,7 @@ pub(super) async fn show(
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
     let mut db = app.ipam(&signed_in.caller).read().await?;
-    let found = match id.parse() {
-        Ok(id) => db::pool::get(&mut db, id).await?,
-        Err(_) => None,
-    };
-    let pool = found.ok_or_else(|| Failure::not_found("there is no pool with that id"))?;
+    let pool = find(&mut db, &id).await?;
     let look = Look::new(format!("/ui/pools/{}", pool.id), query)?;
     let shell = Shell::of(&mut db, &signed_in, Section::Pools)
         .await?
@@ -86,7 +82,7 @@ pub(super) async fn show(
     Ok(page(&PoolPage {
         shell,
         spark: sparks.remove(&pool.id),
-        picture: canvas.picture(),
+        picture: canvas.picture(&pool.ranges),
         pool,
         canvas,
         sizes,
@@ -103,14 +99,18 @@ pub(super) async fn picture(
 ) -> Result<Response, Failure> {
     let asked = Asked::new(&query)?;
     let mut db = app.ipam(&signed_in.caller).read().await?;
-    let found = match id.parse() {
-        Ok(id) => db::pool::get(&mut db, id).await?,
-        Err(_) => None,
-    };
-    let pool = found.ok_or_else(|| Failure::not_found("there is no pool with that id"))?;
+    let pool = find(&mut db, &id).await?;
     let picture = picture::of_pool(&mut db, &pool, &asked).await?;
     let kind = HeaderValue::from_static("image/svg+xml");
     Ok(([(header::CONTENT_TYPE, kind)], picture.svg).into_response())
+}
+
+async fn find(db: &mut Connection, id: &str) -> Result<Pool, Failure> {
+    let found = match id.parse() {
+        Ok(id) => db::pool::get(db, id).await?,
+        Err(_) => None,
+    };
+    found.ok_or_else(|| Failure::not_found("there is no pool with that id"))
 }
 
 /// What is left, by size: of those that the pool gives and that its ranges can hold.

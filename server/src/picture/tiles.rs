@@ -112,7 +112,8 @@ pub fn tiles(sheet: &Sheet, colours: &Colours, scale: Scale) -> Vec<Tile> {
     } else {
         let shapes = sheet.shapes.iter();
         let tiles = shapes.map(|shape| tile(sheet, shape, colours, scale));
-        (tiles.collect(), u8::MAX)
+        // What is smaller than a cell of a curve would be painted over all of it.
+        (tiles.collect(), sheet.grid.cell_length())
     };
     let free = sheet.free.iter();
     let seen = free.filter(|gap| gap.prefix_length() <= longest);

@@ -25,6 +25,19 @@ pub(crate) async fn made(visitor: &Visitor, path: &str, body: &str) -> String {
     json["id"].as_str().unwrap().to_owned()
 }
 
+/// The same browser, signed in with a token of such limits.
+pub(crate) async fn limited(mut visitor: Visitor, limits: &str) -> Visitor {
+    let body = format!(r#"{{"name": "t", "roles": ["reader"], "limits": {limits}}}"#);
+    let reply = api(&visitor, "POST", "/tokens", &body).await;
+    let json: serde_json::Value = serde_json::from_str(&reply.text).unwrap();
+    let fields = [("key", json["secret"].as_str().unwrap())];
+    let signed_in = visitor.post_raw("/ui/sign-in", &fields).await;
+    signed_in.leads_to("/");
+    let cookie = signed_in.header("set-cookie");
+    visitor.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
+    visitor
+}
+
 /// One of everything that lies in a pool.
 pub(crate) async fn varied() -> (Visitor, String) {
     let visitor = Visitor::signed_in().await;
@@ -212,6 +225,45 @@ async fn what_fits_is_a_row_for_each_length() {
     full.does_not_show("none fits");
 }
 
+/// The cells of a curve are four times as many with each step, so they may be larger than the smallest block.
+#[tokio::test]
+async fn what_fits_is_the_same_on_a_curve() {
+    let visitor = Visitor::signed_in().await;
+    let body = r#"{"name": "p", "ranges": ["10.9.0.0/24"], "min_prefix_length": 24, "max_prefix_length": 27}"#;
+    let pool = made(&visitor, "/pools", body).await;
+    let body = r#"{"vpc": "v", "name": "first", "pools": ["p"], "cidr": "10.9.0.0/27"}"#;
+    made(&visitor, "/allocations", body).await;
+    for view in ["rows", "hilbert"] {
+        let page = visitor.get(&format!("/ui/pools/{pool}?view={view}")).await;
+        page.shows(&[
+            "<span class=\"muted small\">3 of 4 free</span>",
+            "<span class=\"muted small\">7 of 8 free</span>",
+            "<title>10.9.0.32/27 is free</title>",
+            "<title>10.9.0.64/26 free</title>",
+        ]);
+        // A gap that is a half of a cell would hide the other half.
+        match view {
+            "rows" => page.shows(&["<title>10.9.0.32/27 free</title>"]),
+            _ => page.does_not_show("<title>10.9.0.32/27 free</title>"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_allocation_gave_back_is_not_shown_as_what_it_has() {
+    let (visitor, pool) = varied().await;
+    let row = sqlx::query("select allocation_id::text from allocation where name = 'web'");
+    let web: String = row.fetch_one(&visitor.pool).await.unwrap().get(0);
+    let path = format!("/allocations/{web}");
+    api(&visitor, "PATCH", &path, r#"{"prefix_length": 21}"#).await;
+    let kept = visitor.get(&format!("{pool}?pick=10.7.0.0/24")).await;
+    kept.shows(&["Allocated to v/web", "<dt>Allocation</dt>"]);
+    let given_back = visitor.get(&format!("{pool}?pick=10.7.8.0/24")).await;
+    given_back.shows(&["Cooling down", "<span class=\"cidr\">10.7.8.0/21</span>"]);
+    given_back.does_not_show("<dt>Allocation</dt>");
+    given_back.does_not_show("Latest changes");
+}
+
 #[tokio::test]
 async fn the_past_is_shown_as_it_was() {
     let visitor = Visitor::signed_in().await;
@@ -265,14 +317,9 @@ async fn the_past_is_shown_as_it_was() {
     page.shows(&["<title>10.7.0.0/23 v / second</title>"]);
     page.does_not_show("As it was at");
     // From change to change, and back to now.
-    let earlier = |page: &Reply| {
-        let from = page.text.find("data-earlier=\"").unwrap() + 14;
-        let href = &page.text[from..];
-        href[..href.find('"').unwrap()].replace("&#38;", "&")
-    };
-    let before = visitor.get(&earlier(&page)).await;
+    let before = visitor.get(&link(&page, "data-earlier")).await;
     before.shows(&["<title>10.7.0.0/23 v / second</title>", "As it was at"]);
-    let before = visitor.get(&earlier(&before)).await;
+    let before = visitor.get(&link(&before, "data-earlier")).await;
     before.does_not_show("v / second");
 }
 
@@ -296,6 +343,61 @@ async fn an_ipv6_range_shows_the_corner_that_is_used() {
     let all = visitor.get(&format!("{pool}?at=2001:db8::/32")).await;
     all.shows(&["Map of 2001:db8::/32"]);
     all.does_not_show("lies here");
+    // What is looked at closely is on the map too.
+    let near = visitor
+        .get(&format!("{pool}?pick=2001:db8:1:8000::/56"))
+        .await;
+    near.shows(&["Map of 2001:db8::/46", "class=\"picked\""]);
+    let outside = visitor.get(&format!("{pool}?pick=192.0.2.1")).await;
+    outside.shows(&["Map of 2001:db8:1::/53"]);
+    // What is used now says nothing of where something was.
+    for query in ["time=2026-01-01T00:00:00Z", "since=2026-01-01T00:00:00Z"] {
+        let page = visitor.get(&format!("{pool}?{query}")).await;
+        page.shows(&["Map of 2001:db8::/32"]);
+        page.does_not_show("lies here");
+    }
+    // From the corner to the change before, it stays that part.
+    let before = visitor.get(&link(&page, "data-earlier")).await;
+    before.shows(&["Map of 2001:db8:1::/53", "As it was at"]);
+}
+
+/// Where an attribute of a page leads.
+fn link(page: &Reply, attribute: &str) -> String {
+    let begin = format!("{attribute}=\"");
+    let (_, href) = page.text.split_once(&begin).expect(attribute);
+    href[..href.find('"').unwrap()].replace("&#38;", "&")
+}
+
+#[tokio::test]
+async fn a_comparison_goes_back_no_further_than_what_it_compares_with() {
+    let (visitor, pool) = varied().await;
+    let row = sqlx::query(
+        "select to_char(since at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from block
+        where cidr = '10.7.32.0/20'",
+    );
+    // Since the reservation; the child pool came after it.
+    let since: String = row.fetch_one(&visitor.pool).await.unwrap().get(0);
+    let page = visitor.get(&format!("{pool}?since={since}")).await;
+    page.shows(&["Compared with", "1 added"]);
+    let child = visitor.get(&link(&page, "data-earlier")).await;
+    child.shows(&["As it was at", "Compared with", "1 added"]);
+    let reserved = visitor.get(&link(&child, "data-earlier")).await;
+    assert_eq!(reserved.status, 200);
+    reserved.shows(&["As it was at"]);
+    reserved.does_not_show("Compared with");
+    // Seconds are shown and kept, as the form has them.
+    let page = visitor
+        .get(&format!(
+            "{pool}?time=2026-01-02T03:04:05Z&since=2026-01-02T03:04:00Z"
+        ))
+        .await;
+    page.shows(&[
+        "As it was at <b>2026-01-02 03:04:05 UTC</b>",
+        "Compared with <b>2026-01-02 03:04 UTC</b>",
+        "value=\"2026-01-02T03:04:05\" step=\"1\"",
+        // As browsers write it: what looks typed is not shown anew.
+        "value=\"2026-01-02T03:04\" step=\"1\"",
+    ]);
 }
 
 #[tokio::test]
@@ -382,16 +484,7 @@ async fn a_limited_token_sees_its_part_of_the_map() {
         r#"{"vpc": "secret-vpc", "name": "hidden-name", "pools": ["p"], "cidr": "10.7.64.0/20"}"#,
     )
     .await;
-    let body = r#"{"name": "t", "roles": ["reader"], "limits": {"vpcs": ["v"]}}"#;
-    let reply = api(&visitor, "POST", "/tokens", body).await;
-    let json: serde_json::Value = serde_json::from_str(&reply.text).unwrap();
-    let mut limited = visitor;
-    let signed_in = limited
-        .post_raw("/ui/sign-in", &[("key", json["secret"].as_str().unwrap())])
-        .await;
-    signed_in.leads_to("/");
-    let cookie = signed_in.header("set-cookie");
-    limited.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
+    let limited = limited(visitor, r#"{"vpcs": ["v"]}"#).await;
     for path in [
         pool.clone(),
         format!("{pool}?pick=10.7.64.0/24"),
@@ -413,4 +506,62 @@ async fn a_limited_token_sees_its_part_of_the_map() {
         "<title>10.7.64.0/20 in use</title>",
     ]);
     page.does_not_show(">Change</a>");
+    // What has ended is not shown, not even as something that was in use: it says so where the past is shown.
+    let gap = "What has ended since then, and you may not see, looks free.";
+    page.does_not_show(gap);
+    for query in ["time=2026-01-01T00:00:00Z", "since=2026-01-01T00:00:00Z"] {
+        let page = limited.get(&format!("{pool}?{query}")).await;
+        page.shows(&[gap]);
+    }
+}
+
+#[tokio::test]
+async fn a_token_limited_to_a_child_pool_sees_it_on_the_map_of_the_vrf() {
+    let (visitor, _) = varied().await;
+    let limited = limited(visitor, r#"{"pools": ["default/child"]}"#).await;
+    let page = limited.get("/ui/map").await;
+    page.shows(&["Map of 10.7.48.0/20", "<title>10.7.48.0/20 free</title>"]);
+    page.does_not_show("Map of 10.7.0.0/16");
+    page.does_not_show("No pool");
+    // All that ended in its pools is shown to it.
+    let page = limited.get("/ui/map?time=2026-01-01T00:00:00Z").await;
+    page.does_not_show("looks free");
+}
+
+/// A reservation over two pools is not shown to who sees one of them, and takes addresses of that one all the same.
+#[tokio::test]
+async fn what_a_hidden_reservation_takes_is_not_free() {
+    let visitor = Visitor::signed_in().await;
+    for (name, ranges) in [
+        ("left", r#""10.8.0.0/24", "10.8.2.0/24""#),
+        ("right", r#""10.8.1.0/24""#),
+    ] {
+        let body = format!(
+            r#"{{"name": "{name}", "ranges": [{ranges}], "min_prefix_length": 24, "max_prefix_length": 28}}"#
+        );
+        made(&visitor, "/pools", &body).await;
+    }
+    let both = r#"{"cidr": "10.8.0.0/23", "reason": "the secret of two"}"#;
+    made(&visitor, "/reservations", both).await;
+    let pool = visitor.pool_path("left").await;
+    visitor
+        .get(&format!("{pool}?at=10.8.0.0/24"))
+        .await
+        .shows(&["<title>10.8.0.0/24 reserved: the secret of two</title>"]);
+    let limited = limited(visitor, r#"{"pools": ["default/left"]}"#).await;
+    let page = limited.get(&format!("{pool}?at=10.8.0.0/24")).await;
+    page.shows(&[
+        "<title>10.8.0.0/24 in use</title>",
+        "<td role=\"cell\" data-label=\"State\">out of circulation</td>",
+    ]);
+    page.does_not_show("the secret of two");
+    page.does_not_show("/ui/reservations/");
+    let page = limited.get(&format!("{pool}?pick=10.8.0.64/26")).await;
+    page.shows(&["<bdi>Out of circulation</bdi>"]);
+    page.does_not_show("<bdi>Free</bdi>");
+    page.does_not_show("the secret of two");
+    let page = limited.get(&format!("{pool}?pick=10.8.2.64/26")).await;
+    page.shows(&["<bdi>Free</bdi>"]);
+    let found = limited.get("/ui/search?q=10.8.0.64/26").await;
+    assert_eq!(found.status, 303, "{}", found.text);
 }

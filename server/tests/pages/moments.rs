@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
-    maps::{api, made, varied},
+    maps::{api, limited, made, varied},
     visitor::{KEY, Reply, Visitor},
 };
 
@@ -107,6 +107,13 @@ async fn what_came_and_went_between_two_moments_is_marked_and_listed() {
         "<span class=\"cidr\">10.7.4.0/24</span></th><td><bdi>VPC v, comes</bdi>",
     ]);
     page.does_not_show("<bdi>VPC v, stays</bdi>");
+    // Nobody can point at a mark: what is below says what changed there.
+    page.shows(&[
+        "<title>10.7.0.0/24 v / stays</title>",
+        "<title>10.7.1.0/24 free; 10.7.1.0/24 ended</title>",
+        "<title>10.7.2.0/23 v / grows; 10.7.2.0/23 resized, was 10.7.2.0/24</title>",
+        "<title>10.7.4.0/24 v / comes; 10.7.4.0/24 added</title>",
+    ]);
     // The form keeps both moments, and the table and every link keep the comparison.
     page.shows(&[
         "name=\"since\" type=\"datetime-local\" value=\"20",
@@ -126,7 +133,7 @@ async fn what_came_and_went_between_two_moments_is_marked_and_listed() {
         ]
     );
     let page = visitor.get(&format!("{pool}?since={second}")).await;
-    page.shows(&["nothing is different."]);
+    page.shows(&["nothing is different.", "<title>10.7.1.0/24 free</title>"]);
     page.does_not_show("class=\"rim\"");
     assert_eq!(marks(&page), []);
     // Only what is shown is compared.
@@ -202,6 +209,16 @@ async fn where_there_is_too_much_cells_are_compared() {
             pair("went", "11.200.64.0/18: about 50.5% used, was about 51.6%"),
         ]
     );
+    page.shows(&["; 11.0.64.0/18: about 1.6% used, was about 0.8%</title>"]);
+    // What there was then is not looked for in all there is now, and nobody is told that it was nothing.
+    let page = visitor.get(&format!("{pool}?time={since}")).await;
+    page.shows(&["There is too much here to list what there was then."]);
+    page.does_not_show("all of it is free");
+    let page = visitor
+        .get(&format!("{pool}?time={since}&at=11.0.128.0/18"))
+        .await;
+    page.does_not_show("too much");
+    page.shows(&["pick=11.0.128.16/28"]);
     // Closer, they are compared one by one.
     let page = visitor
         .get(&format!("{pool}?since={since}&at=11.0.64.0/18"))
@@ -320,6 +337,36 @@ async fn how_the_use_of_a_pool_went_is_a_line_and_says_where_it_leads() {
 }
 
 #[tokio::test]
+async fn what_is_given_back_and_cools_down_is_still_in_use() {
+    let (visitor, pool) = grown(&[(15, "10.7.0.0/19")]).await;
+    run(&visitor, "update pool set release_cooldown_seconds = 86400").await;
+    let row = sqlx::query("select allocation_id::text from allocation where name = 'n0'");
+    let id: String = row.fetch_one(&visitor.pool).await.unwrap().get(0);
+    let path = format!("/allocations/{id}");
+    api(&visitor, "PATCH", &path, r#"{"prefix_length": 20}"#).await;
+    let page = visitor.get(&pool).await;
+    page.shows(&["aria-label=\"30 days: 12.5% used, was 0%\""]);
+}
+
+/// What is not read is not told: of more than 2,000 reservations only the latest.
+#[tokio::test]
+async fn the_line_is_shorter_where_much_was_reserved() {
+    let (visitor, pool) = grown(&[(60, "10.7.0.0/20")]).await;
+    // 210 a day, as ids have it too.
+    let many = "insert into reservation (reservation_id, vrf_id, cidr, reason, created_by, created_at)
+        select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid,
+            vrf_id, set_masklen('99.0.0.0/24'::cidr + 256 * n::bigint, 24)::cidr, 'r', 'seed', at
+        from vrf, generate_series(1, 2100) as n, lateral (select now() - n * interval '10 days' / 2100 as at) as moment
+        where vrf.name = 'default'";
+    force(&visitor, many).await;
+    let page = visitor.get(&pool).await;
+    page.shows(&[
+        "aria-label=\"10 days: 6.2% used, was 6.2%\"",
+        "the last 10 days",
+    ]);
+}
+
+#[tokio::test]
 async fn nothing_is_foretold_of_what_shrinks_or_is_new() {
     let (visitor, pool) = grown(&[(60, "10.7.0.0/20")]).await;
     let page = visitor.get(&pool).await;
@@ -345,18 +392,6 @@ async fn nothing_is_foretold_of_what_shrinks_or_is_new() {
     page.does_not_show("class=\"spark\"");
 }
 
-/// The same browser, signed in with a token of such limits.
-async fn limited(mut visitor: Visitor, limits: &str) -> Visitor {
-    let body = format!(r#"{{"name": "t", "roles": ["reader"], "limits": {limits}}}"#);
-    let reply = api(&visitor, "POST", "/tokens", &body).await;
-    let json: serde_json::Value = serde_json::from_str(&reply.text).unwrap();
-    let fields = [("key", json["secret"].as_str().unwrap())];
-    let signed_in = visitor.post_raw("/ui/sign-in", &fields).await;
-    let cookie = signed_in.header("set-cookie");
-    visitor.cookie = Some(cookie[..cookie.find(';').unwrap()].to_owned());
-    visitor
-}
-
 #[tokio::test]
 async fn a_map_leads_to_its_picture_which_is_that_of_the_api() {
     let (mut visitor, pool) = varied().await;
@@ -367,10 +402,17 @@ async fn a_map_leads_to_its_picture_which_is_that_of_the_api() {
         .await;
     let href = format!("{pool}/map.svg?at=10.7.0.0/18&highlight=10.7.4.0/22&view=hilbert");
     page.shows(&[&format!("href=\"{}\"", href.replace('&', "&#38;"))]);
-    visitor
-        .get(&pool)
-        .await
-        .shows(&[&format!("href=\"{pool}/map.svg\"")]);
+    // What no picture of this pool could show is left out.
+    for query in [
+        "",
+        "?at=10.0.0.0/8&pick=192.0.2.1",
+        "?time=2026-01-01T00:00:00Z",
+    ] {
+        visitor
+            .get(&format!("{pool}{query}"))
+            .await
+            .shows(&[&format!("href=\"{pool}/map.svg\"")]);
+    }
     let picture = visitor.get(&href).await;
     assert_eq!(
         (picture.status, picture.header("content-type")),

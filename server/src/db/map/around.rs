@@ -4,12 +4,8 @@ use ipam_shared::cidr::Cidr;
 use sqlx::{query, types::ipnet::IpNet};
 use time::OffsetDateTime;
 
-use super::Part;
-use crate::{
-    db::{Connection, convert},
-    error::Result,
-    network::Place,
-};
+use super::{Part, columns};
+use crate::{db::Connection, error::Result, network::Place};
 
 /// When something began or ended in these parts: the last time before a moment and the first after it, among the first that
 /// are found.
@@ -19,12 +15,7 @@ pub async fn moments(
     at: OffsetDateTime,
 ) -> Result<(Option<OffsetDateTime>, Option<OffsetDateTime>)> {
     let pools: Vec<_> = parts.iter().map(|part| part.pool.0).collect();
-    let ids: Vec<_> = parts.iter().map(|part| part.range).collect();
-    let windows = convert::nets(parts.iter().map(|part| part.window));
-    let lasts: Vec<_> = parts
-        .iter()
-        .map(|part| IpNet::from(part.window.last()))
-        .collect();
+    let (ranges, windows, lasts) = columns(parts);
     let row = query!(
         r#"with moment as (
             (select since as at from unnest($1::integer[], $3::cidr[], $5::cidr[]) as part (range_id, net, last_address)
@@ -35,7 +26,7 @@ pub async fn moments(
                 join past_block on past_block.pool_id = part.pool_id and past_block.cidr && part.net limit 5000)
         )
         select max(at) filter (where at < $4) as before, min(at) filter (where at > $4) as after from moment"#,
-        &ids,
+        &ranges,
         &pools,
         &windows,
         at,
@@ -48,19 +39,14 @@ pub async fn moments(
 
 /// Whether there are more blocks than that in these parts now.
 pub async fn are_more(db: &mut Connection, parts: &[Part], most: i64) -> Result<bool> {
-    let ids: Vec<_> = parts.iter().map(|part| part.range).collect();
-    let windows = convert::nets(parts.iter().map(|part| part.window));
-    let lasts: Vec<_> = parts
-        .iter()
-        .map(|part| IpNet::from(part.window.last()))
-        .collect();
+    let (ranges, windows, lasts) = columns(parts);
     let row = query!(
         r#"select count(*) as "count!" from (
             select from unnest($1::integer[], $2::cidr[], $3::cidr[]) as part (range_id, net, last_address)
                 join block on block.range_id = part.range_id and block.cidr >= part.net and block.cidr <= part.last_address
             limit $4
         ) as found"#,
-        &ids,
+        &ranges,
         &windows,
         &lasts,
         most + 1

@@ -97,8 +97,21 @@ pub enum Holder {
 pub enum Ranges {
     /// Those of a pool.
     OfPool(PoolId),
-    /// Those of a VRF that are not cut from another pool; if the window lies in one that is, that one.
+    /// Those of a VRF that are not cut from another pool that the caller sees; if the window lies in one that is, that one.
     OfVrf(VrfId),
+}
+
+/// Parts as columns: their ranges, and the first and the last of their networks.
+fn columns(parts: &[Part]) -> (Vec<RangeId>, Vec<IpNet>, Vec<IpNet>) {
+    let part = |part: &Part| {
+        let window = part.window;
+        (
+            part.range,
+            (IpNet::from(window), IpNet::from(window.last())),
+        )
+    };
+    let (ranges, (windows, lasts)) = parts.iter().map(part).unzip();
+    (ranges, windows, lasts)
 }
 
 /// The parts of ranges that lie in a window, or all of the ranges, in address order. A window that is smaller than a range is
@@ -114,11 +127,12 @@ pub async fn parts(
         Ranges::OfVrf(vrf) => (None, Some(vrf.0)),
     };
     let rows = query!(
-        r#"select range_id, cidr, pool_id, pool.name, max_prefix_length, parent_range_id is not null as "nested!"
+        r#"select range_id, cidr, pool_id, pool.name, max_prefix_length
         from pool_range join pool using (pool_id)
         where ($1::uuid is null or pool_id = $1) and ($2::uuid is null or pool_range.vrf_id = $2)
             and ($3::cidr is null or cidr && $3)
-            and ($2::uuid is null or parent_range_id is null or cidr >>= $3)
+            and ($2::uuid is null or parent_range_id is null or cidr >>= $3
+                or not exists (select from pool_range as parent where parent.range_id = pool_range.parent_range_id))
         order by cidr, range_id limit $4"#,
         pool,
         vrf,
@@ -174,12 +188,7 @@ async fn present(
     after: Option<Cidr>,
     limit: i64,
 ) -> Result<Vec<Used>> {
-    let ranges: Vec<_> = parts.iter().map(|part| part.range).collect();
-    let windows = convert::nets(parts.iter().map(|part| part.window));
-    let lasts: Vec<_> = parts
-        .iter()
-        .map(|part| IpNet::from(part.window.last()))
-        .collect();
+    let (ranges, windows, lasts) = columns(parts);
     let rows = query!(
         r#"select block.range_id as "range_id!", block.cidr as "cidr!", block.since as "since!", block.allocation_id,
             block.reservation_id, vpc.name as "vpc?", allocation.name as "name?", allocation.labels as "labels?",
@@ -265,9 +274,8 @@ async fn past(
     after: Option<Cidr>,
     limit: i64,
 ) -> Result<Vec<Used>> {
-    let ranges: Vec<_> = parts.iter().map(|part| part.range).collect();
+    let (ranges, windows, _) = columns(parts);
     let pools: Vec<_> = parts.iter().map(|part| part.pool.0).collect();
-    let windows = convert::nets(parts.iter().map(|part| part.window));
     let rows = query!(
         r#"select part.range_id as "range_id!", cidr, allocation_id, reservation_id, vpc, name, reason, since
         from unnest($1::integer[], $2::uuid[], $3::cidr[]) as part (range_id, pool_id, net)

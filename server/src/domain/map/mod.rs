@@ -26,6 +26,9 @@ const CORNER: u8 = 8;
 /// The room around that corner, in bits.
 const ROOM: u8 = 2;
 
+/// How many bits longer than the prefix of a part those are by which its free networks are told.
+pub const FINDER_BITS: u8 = 6;
+
 /// The drawing of one part.
 #[derive(Clone, Debug)]
 pub struct Sheet {
@@ -35,7 +38,8 @@ pub struct Sheet {
     pub grid: Grid,
     /// What is in use.
     pub shapes: Vec<Shape<Used>>,
-    /// The free networks that are at least a cell, in address order.
+    /// The free networks in address order: those that are at least a cell, and smaller ones down to the smallest block and to
+    /// `FINDER_BITS`, as the cells of a Hilbert curve may be larger.
     pub free: Vec<Cidr>,
     /// Whether each block was read; if not, cells stand for what is in them.
     pub exact: bool,
@@ -84,6 +88,12 @@ pub async fn sheets(
     let mut sheets = Vec::with_capacity(parts.len());
     for part in parts {
         let grid = Grid::new(part.window, part.smallest, each, layout);
+        let longest = part
+            .window
+            .prefix_length()
+            .saturating_add(FINDER_BITS)
+            .min(part.smallest)
+            .max(grid.cell_length());
         let (shapes, free) = if exact {
             let inside: Vec<_> = used
                 .iter()
@@ -91,7 +101,7 @@ pub async fn sheets(
                 .collect();
             let cidrs: Vec<_> = inside.iter().map(|used| used.cidr).collect();
             let mut free = gaps(part.window, &cidrs);
-            free.retain(|gap| gap.prefix_length() <= grid.cell_length());
+            free.retain(|gap| gap.prefix_length() <= longest);
             (
                 grid.draw(inside.into_iter().map(|used| (used.cidr, used.clone()))),
                 free,
@@ -104,7 +114,7 @@ pub async fn sheets(
                 .zip(samples)
                 .map(|(cell, sample)| fill(cell, sample));
             let free = match at {
-                None => map::free(db, &part, grid.cell_length(), SHAPES.into()).await?,
+                None => map::free(db, &part, longest, SHAPES.into()).await?,
                 Some(_) => Vec::new(),
             };
             (

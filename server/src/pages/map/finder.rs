@@ -3,9 +3,7 @@
 use ipam_shared::cidr::Cidr;
 
 use super::look::Look;
-
-/// Most chips of a row, as a power of two.
-const CHIP_BITS: u8 = 6;
+use crate::domain::map::FINDER_BITS;
 
 /// One prefix length.
 #[derive(Debug)]
@@ -30,7 +28,8 @@ pub(in crate::pages) struct Chip {
 
 /// The lines of a window with these free networks. `longest` is the longest prefix that can be had.
 pub(in crate::pages) fn lines(window: Cidr, free: &[Cidr], longest: u8, look: &Look) -> Vec<Line> {
-    let last = longest.min(window.prefix_length().saturating_add(CHIP_BITS));
+    // Most chips of a row, as a power of two.
+    let last = longest.min(window.prefix_length().saturating_add(FINDER_BITS));
     let mut lines: Vec<_> = (window.prefix_length()..=last)
         .map(|length| line(window, free, length, look))
         .collect();

@@ -55,10 +55,11 @@ impl Inspector {
         let past = history
             .into_iter()
             .filter(|holder| holder.until.is_some() && holder.kind != HolderKind::Cooldown);
+        // What cools down was an allocation's, which may have something else now.
         let whole = found
             .holders
             .iter()
-            .filter(|holder| holder.cidr.contains(cidr));
+            .filter(|holder| holder.kind == HolderKind::Allocation && holder.cidr.contains(cidr));
         let id = whole.filter_map(|holder| holder.allocation_id).next_back();
         let (mut allocation, mut events) = (None, Vec::new());
         if let Some(id) = id {

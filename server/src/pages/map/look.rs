@@ -7,8 +7,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::form
 use super::super::{error::Failure, query_value};
 use crate::{drawing::Layout, picture::By};
 
-/// How many bits one step zooms in.
-const STEP: u8 = 2;
+/// How many bits one step zooms in or out.
+pub(super) const STEP: u8 = 2;
 
 /// The query of a map's address.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -119,10 +119,13 @@ impl Look {
         }
     }
 
-    /// The address of the same as a picture, with what is looked at closely highlighted. A picture shows the present.
-    pub(super) fn picture(&self) -> String {
-        let highlight = self.pick.map(|pick| format!("highlight={pick}"));
-        let at = self.at.map(|at| format!("at={at}"));
+    /// The address of the same as a picture, with what is looked at closely highlighted. A picture shows the present, and
+    /// nothing outside of the pool's ranges.
+    pub(super) fn picture(&self, ranges: &[Cidr]) -> String {
+        let there = |cidr: &Cidr| ranges.iter().any(|range| range.contains(*cidr));
+        let pick = self.pick.filter(there);
+        let highlight = pick.map(|pick| format!("highlight={pick}"));
+        let at = self.at.filter(there).map(|at| format!("at={at}"));
         let view = (self.layout == Layout::Hilbert).then(|| "view=hilbert".to_owned());
         let all: Vec<_> = [at, highlight, view].into_iter().flatten().collect();
         let query = if all.is_empty() { "" } else { "?" };

@@ -11,9 +11,9 @@ use axum::{
     response::Response,
 };
 use ipam_shared::{api::vrf::Vrf, cidr::Cidr};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::format_description};
 
-use self::{finder::Line, tiles::Drawn};
+use self::{finder::Line, look::STEP, tiles::Drawn};
 pub(super) use self::{
     inspector::{Inspector, state},
     look::{Look, Query as LookQuery},
@@ -25,16 +25,15 @@ use crate::{
         self, Connection,
         map::{Holder, Part, Ranges, Used},
     },
-    domain::map::{self, MAPS, sheets},
+    domain::map::{self, MAPS, SHAPES, sheets},
     drawing::Layout,
     error::Result,
     picture::{By, Changes, Colours},
+    rights::Scope,
 };
 
 /// Rows of the table.
 const ROWS: i64 = 50;
-/// One step out.
-const STEP: u8 = 2;
 
 /// A map with all that belongs to it.
 #[derive(Debug)]
@@ -64,6 +63,8 @@ pub(super) struct Canvas {
     /// The same without the comparison.
     pub(super) alone: String,
     pub(super) used: Vec<Row>,
+    /// Whether the table is left out, since what there was is too much to look through.
+    pub(super) unlisted: bool,
     pub(super) next: Option<String>,
     pub(super) first: Option<String>,
 }
@@ -118,6 +119,10 @@ impl Canvas {
         let more_ranges = parts.len() > MAPS as usize;
         parts.truncate(MAPS as usize);
         let corner = corner(db, &mut parts, &look).await?;
+        let window = match (&corner, &parts[..]) {
+            (Some(_), [part]) => Some(part.window),
+            _ => look.at,
+        };
         let table = parts.clone();
         let (path, here, zoom_out) = way(&parts, &look);
         let at = look.time.unwrap_or_else(OffsetDateTime::now_utc);
@@ -137,7 +142,13 @@ impl Canvas {
             }
             _ => Vec::new(),
         };
-        let mut used = db::map::blocks(db, &table, look.time, look.after, ROWS + 1).await?;
+        // Of the past, what is there now is looked through for what was there then.
+        let unlisted = look.time.is_some() && db::map::are_more(db, &table, SHAPES.into()).await?;
+        let mut used = if unlisted {
+            Vec::new()
+        } else {
+            db::map::blocks(db, &table, look.time, look.after, ROWS + 1).await?
+        };
         let next = (used.len() > ROWS as usize).then(|| {
             used.pop();
             let last = used.last().map(|used| used.cidr);
@@ -165,11 +176,20 @@ impl Canvas {
             colours: palettes(&look),
             finder,
             inspector: None,
-            earlier: before.map(|at| look.with(|look| look.time = Some(at))),
+            earlier: before.map(|at| {
+                look.with(|look| {
+                    look.time = Some(at);
+                    // It can't be compared with what came later.
+                    look.since = look.since.filter(|since| *since < at);
+                    // A corner is shown of the present only.
+                    look.at = window;
+                })
+            }),
             later: look.time.map(|_| look.with(|look| look.time = after)),
             now: look.with(|look| look.time = None),
             alone: look.with(|look| look.since = None),
             used: used.into_iter().map(|used| Row::new(used, &look)).collect(),
+            unlisted,
             next,
             first: look.after.map(|_| format!("{}#used", look.with(|_| {}))),
             look,
@@ -204,6 +224,16 @@ impl Canvas {
         self.since_value().replace('T', " ")
     }
 
+    /// The moment that is shown, for people.
+    pub(super) fn time_text(&self) -> String {
+        self.time_value().replace('T', " ")
+    }
+
+    /// Whether something of another moment is kept from who is limited like that.
+    pub(super) fn lacks_past(&self, scope: Option<&Scope>) -> bool {
+        (self.is_past() || self.changes.is_some()) && scope.is_some_and(Scope::hides_past)
+    }
+
     /// The network that is shown, as the field of a form has it.
     pub(super) fn at_value(&self) -> String {
         self.look.at.map(|at| at.to_string()).unwrap_or_default()
@@ -216,9 +246,9 @@ impl Canvas {
             .collect()
     }
 
-    /// The address of the same as a picture, with what is looked at closely highlighted.
-    pub(super) fn picture(&self) -> String {
-        self.look.picture()
+    /// The address of the same as a picture of a pool with these ranges, with what is looked at closely highlighted.
+    pub(super) fn picture(&self, ranges: &[Cidr]) -> String {
+        self.look.picture(ranges)
     }
 
     /// The page without its query.
@@ -239,22 +269,29 @@ impl Canvas {
 
 /// A moment as the field of a form has it.
 fn field(at: Option<OffsetDateTime>) -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]");
+    let minutes = format_description!("[year]-[month]-[day]T[hour]:[minute]");
+    let seconds = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
     let utc = at.map(|at| at.to_offset(time::UtcOffset::UTC));
-    utc.and_then(|at| at.format(&format).ok())
-        .unwrap_or_default()
+    // Browsers leave out seconds that are zero, and would take what has them for something that was typed.
+    utc.and_then(|at| match at.second() {
+        0 => at.format(&minutes).ok(),
+        _ => at.format(&seconds).ok(),
+    })
+    .unwrap_or_default()
 }
 
-/// If only a corner of a range is used, the map shows that corner, unless it was asked for a part.
+/// If only a corner of a range is used, the map shows that corner, with what is looked at closely, unless it was asked for a
+/// part. What was used at another time need not be there.
 async fn corner(
     db: &mut Connection,
     parts: &mut [Part],
     look: &Look,
 ) -> Result<Option<(Cidr, String)>> {
-    let ([part], None) = (parts, look.at) else {
+    let ([part], None, None, None) = (parts, look.at, look.time, look.since) else {
         return Ok(None);
     };
-    let Some(corner) = map::corner(db, part, None).await? else {
+    let pick = look.pick.filter(|pick| part.whole.contains(*pick));
+    let Some(corner) = map::corner(db, part, pick).await? else {
         return Ok(None);
     };
     part.window = corner;
