@@ -12,12 +12,7 @@ use http::Uri;
 use ipam_client::{Client, Error, Said, Settings};
 use ipam_shared::error::Code;
 
-use super::{
-    config::Config,
-    context,
-    output::Failure,
-    proof,
-};
+use super::{config::Config, context, output::Failure, proof};
 use crate::settings;
 
 /// Options of every subcommand that talks to a server.
