@@ -1,5 +1,6 @@
 //! How numbers and moments are written for people, on the command line and on pages.
 
+use ipam_shared::api::token::QuotaUsage;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -28,6 +29,12 @@ pub fn addresses(number: u128) -> String {
     } else {
         thousands(number)
     }
+}
+
+/// How much of a quota is held, as in "default/primary: 64 of 4,096".
+pub fn held(usage: &QuotaUsage) -> String {
+    let (used, most) = (addresses(usage.used_addresses), addresses(usage.addresses));
+    format!("{}: {used} of {most}", usage.quota)
 }
 
 /// A fraction from 0 to 1 as a percentage: never 0 unless it is nothing, nor 100 unless it is everything.

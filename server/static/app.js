@@ -299,11 +299,13 @@
     const typed = [...document.querySelectorAll("#content input, #content textarea")].some((one) => one.value !== one.defaultValue);
     const busy = fetching || typed || !getSelection().isCollapsed
       || document.activeElement?.closest?.("#content input, #content textarea, #content select, dialog");
-    if (busy && document.querySelector("[data-live]")) {
-      soon = setTimeout(refresh, 1000);
-      return;
+    if (document.querySelector("[data-live]")) {
+      if (busy) {
+        soon = setTimeout(refresh, 1000);
+        return;
+      }
+      await visit(location.href, "anew");
     }
-    if (document.querySelector("[data-live]")) await visit(location.href, "anew");
     soon = null;
     next = performance.now() + 2000 + 10 * (performance.now() - begin);
   };

@@ -171,7 +171,7 @@ pub(super) async fn export(
     Params(params): Params<ExportParams>,
 ) -> Result<Response, Refusal> {
     let ipam = app.ipam(&caller);
-    let request = "GET /api/v1/export".to_owned();
+    let request = "GET /api/v1/export";
     Ok(exported(&ipam, &caller, request, params.format, None).await?)
 }
 
@@ -180,7 +180,7 @@ pub(super) async fn export(
 pub(crate) async fn exported(
     ipam: &Ipam,
     caller: &Caller,
-    request: String,
+    request: &str,
     format: Format,
     vrf: Option<String>,
 ) -> Result<Response, Error> {
@@ -192,7 +192,7 @@ pub(crate) async fn exported(
         action: "plan.export",
         actor: Some(caller.actor.clone()),
         source: caller.source.as_deref().cloned().unwrap_or_default(),
-        request: Some(request),
+        request: Some(request.to_owned()),
         request_id: caller.request_id,
     });
     let pieces = stream::unfold((first, receiver), async |(first, mut receiver)| {

@@ -18,7 +18,7 @@ use super::{
     shown::{Fact, Shown},
     sign_in::signed_out,
 };
-use crate::{app::App, db::session::Session, front::Reached, text::addresses};
+use crate::{app::App, db::session::Session, front::Reached, text::held};
 
 #[derive(askama::Template)]
 #[template(path = "account.html")]
@@ -42,10 +42,7 @@ pub(super) async fn show(State(app): State<App>, signed_in: SignedIn) -> Result<
     limits.retain(|limit| limit.value != Shown::Nothing);
     if let Some(token) = who.rights.quotas() {
         let usage = app.system().usage(token).await?;
-        let used = usage.iter().map(|it| {
-            let (used, most) = (addresses(it.used_addresses), addresses(it.addresses));
-            format!("{}: {used} of {most} addresses", it.quota)
-        });
+        let used = usage.iter().map(|it| held(it) + " addresses");
         limits.push(Fact::new("Of these are held", Shown::lines(used)));
     }
     Ok(page(&AccountPage {

@@ -170,6 +170,22 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// Allocations that have exactly that name, in a VPC or in any.
+pub(super) async fn called(
+    db: &mut Connection,
+    vpc: Option<&str>,
+    name: &str,
+    limit: u16,
+) -> Result<Vec<Allocation>> {
+    let filter = AllocationFilter {
+        vpc: vpc.map(str::to_owned),
+        name: Some(name.to_owned()),
+        ..AllocationFilter::default()
+    };
+    let ids = db::allocation::find(db, &filter, None, None, limit).await?;
+    load(db, &ids).await
+}
+
 /// Allocations in the order of their ids.
 pub(super) async fn load(db: &mut Connection, ids: &[AllocationId]) -> Result<Vec<Allocation>> {
     if ids.is_empty() {

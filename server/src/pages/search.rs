@@ -20,7 +20,7 @@ use super::{Section, Shell, error::Failure, filters, map, page, query_value, ses
 use crate::{
     app::App,
     db::{
-        self, Connection,
+        self,
         search::{Named, by_id, named},
     },
     domain::lookup::leaves_free,
@@ -84,7 +84,11 @@ pub(super) async fn show(
                 network = Some(cidr);
             }
             Err(error) => {
-                allocations = in_vpc(&mut ipam.read().await?, &q).await?;
+                // Pages and the audit log write an allocation as VPC/NAME.
+                if let Some((vpc, name)) = q.split_once('/') {
+                    let mut db = ipam.read().await?;
+                    allocations = super::allocations::called(&mut db, Some(vpc), name, 1).await?;
+                }
                 problem = allocations
                     .is_empty()
                     .then(|| super::error::sentence(&error.to_string()));
@@ -115,20 +119,6 @@ pub(super) async fn show(
         allocations,
         newest: db::search::NEWEST.unsigned_abs(),
     }))
-}
-
-/// The allocation that `VPC/NAME` names, as pages and the audit log write it.
-async fn in_vpc(db: &mut Connection, text: &str) -> Result<Vec<Allocation>, Failure> {
-    let Some((vpc, name)) = text.split_once('/') else {
-        return Ok(Vec::new());
-    };
-    let filter = AllocationFilter {
-        vpc: Some(vpc.to_owned()),
-        name: Some(name.to_owned()),
-        ..AllocationFilter::default()
-    };
-    let ids = db::allocation::find(db, &filter, None, None, 1).await?;
-    Ok(super::allocations::load(db, &ids).await?)
 }
 
 /// Where to, if there is only one answer.

@@ -29,7 +29,7 @@ use crate::cli::{
     output::Failure,
     value::Value,
 };
-use crate::text::addresses;
+use crate::text::{addresses, held};
 
 /// Where a token may do what its roles allow.
 #[derive(clap::Args, Default)]
@@ -201,12 +201,7 @@ fn roles(token: &Token) -> Vec<String> {
 /// How much of each quota is used, where that is known: of one token.
 pub(in crate::cli) fn usage(usage: Option<&[QuotaUsage]>) -> Vec<String> {
     let usage = usage.unwrap_or_default().iter();
-    usage
-        .map(|it| {
-            let (used, most) = (addresses(it.used_addresses), addresses(it.addresses));
-            format!("{}: {used} of {most}", it.quota)
-        })
-        .collect()
+    usage.map(held).collect()
 }
 
 /// Limits on one line.

@@ -282,14 +282,8 @@ async fn called(db: &mut Connection, name: &str) -> Result<Vec<(String, Uuid, St
         Some((vpc, own)) => (Some(vpc), own),
         None => (None, name),
     };
-    let filter = ipam_shared::api::allocation::AllocationFilter {
-        vpc: vpc.map(str::to_owned),
-        name: Some(own.to_owned()),
-        ..Default::default()
-    };
     let most = u16::try_from(NAMESAKES).unwrap_or(u16::MAX);
-    let ids = db::allocation::find(db, &filter, None, None, most).await?;
-    for allocation in super::allocations::load(db, &ids).await? {
+    for allocation in super::allocations::called(db, vpc, own, most).await? {
         let whole = format!("{}/{own}", allocation.vpc);
         found.push(("allocation".to_owned(), allocation.id.0, whole));
     }

@@ -80,6 +80,6 @@ pub(in crate::pages) async fn file(
             Some(vrf.name.to_string())
         }
     };
-    let request = "GET /ui/export/file".to_owned();
+    let request = "GET /ui/export/file";
     Ok(exported(&ipam, &signed_in.caller, request, format, vrf).await?)
 }
