@@ -15,37 +15,42 @@ use super::{
 pub(super) const MOST: usize = 1000;
 /// A shell does not wait longer for an answer.
 const PATIENCE: Duration = Duration::from_millis(900);
+/// The options that say which server is asked, and how.
+const CONNECTION: [&str; 6] = [
+    "--endpoint",
+    "--url",
+    "--api-key",
+    "--ca-file",
+    "--context",
+    "--data-dir",
+];
 
-/// What the words on the command line say of the server that is meant.
-#[derive(Debug, Default)]
-struct Words {
-    /// Of `--endpoint` or `--url`.
-    endpoint: Option<String>,
-    /// Of `--context`.
-    context: Option<String>,
-}
-
-impl Words {
-    /// The words that the shell passes on.
-    fn of(words: impl IntoIterator<Item = String>) -> Self {
-        let mut said = Self::default();
-        let mut words = words.into_iter();
-        while let Some(word) = words.next() {
-            let (option, value) = match word.split_once('=') {
-                Some((option, value)) => (option, Some(value.to_owned())),
-                None => (word.as_str(), None),
-            };
-            let place = match option {
-                "--endpoint" | "--url" => &mut said.endpoint,
-                "--context" => &mut said.context,
-                _ => continue,
-            };
-            let value = value.or_else(|| words.next());
-            // A word that is still being typed, or that the shell would replace, names no server.
-            *place = value.filter(|it| !it.is_empty() && !it.contains(['$', '`', '"', '\'']));
+/// The server that the words on the command line name, and how they say to reach it; none if what they say is not clear yet:
+/// the key of one server is not for another.
+fn connection(words: impl IntoIterator<Item = String>) -> Option<Connection> {
+    let mut said = Connection::quick();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let (option, value) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value.to_owned())),
+            None => (word.as_str(), None),
+        };
+        if !CONNECTION.contains(&option) {
+            continue;
         }
-        said
+        // A word that is still missing, or that the shell would replace, is not what the command will get.
+        let value = value
+            .or_else(|| words.next())
+            .filter(|it| !it.is_empty() && !it.contains(['$', '`', '"', '\'', '\\']))?;
+        match option {
+            "--api-key" => said.api_key = Some(value),
+            "--ca-file" => said.ca_file = Some(value.into()),
+            "--context" => said.context = Some(value),
+            "--data-dir" => said.data_dir = Some(value.into()),
+            _ => said.endpoint = Some(value),
+        }
     }
+    Some(said)
 }
 
 /// Candidates with their descriptions from a server; none if it does not answer in time.
@@ -55,8 +60,9 @@ pub(super) fn from_server(
 ) -> Vec<CompletionCandidate> {
     let begun = begun.to_string_lossy();
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let Words { endpoint, context } = Words::of(words);
-    let connection = Connection::quick(endpoint, context);
+    let Some(connection) = connection(words) else {
+        return Vec::new();
+    };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -93,14 +99,29 @@ mod tests {
     #[test]
     fn the_server_is_the_one_that_the_words_name() {
         let of = |line: &str| {
-            let said = Words::of(line.split(' ').map(str::to_owned));
-            (said.endpoint, said.context)
+            let said = connection(line.split(' ').map(str::to_owned))?;
+            let file = said.ca_file.map(|file| file.display().to_string());
+            Some([said.endpoint, said.context, said.api_key, file])
         };
         let text = |text: &str| Some(text.to_owned());
-        assert_eq!(of("ipam pool show"), (None, None));
-        assert_eq!(of("ipam --url http://h pool"), (text("http://h"), None));
-        assert_eq!(of("pool --context=a --endpoint"), (None, text("a")));
-        assert_eq!(of("pool --endpoint $HOST"), (None, None));
+        let none = || [None, None, None, None];
+        assert_eq!(of("ipam pool show"), Some(none()));
+        assert_eq!(
+            of("ipam --url http://h pool --api-key=k --ca-file f"),
+            Some([text("http://h"), None, text("k"), text("f")])
+        );
+        assert_eq!(
+            of("pool --context=a --data-dir /d"),
+            Some([None, text("a"), None, None])
+        );
+        for unclear in [
+            "pool --context=a --endpoint",
+            "pool --endpoint $HOST",
+            "pool --endpoint http://h --api-key $KEY",
+            "pool --endpoint http://h --api-key=",
+        ] {
+            assert_eq!(of(unclear), None, "{unclear}");
+        }
     }
 
     #[test]

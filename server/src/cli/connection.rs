@@ -22,14 +22,14 @@ pub struct Connection {
     /// Address of the server; default: IPAM_ENDPOINT, else that of the context in use, else http://127.0.0.1:8000
     #[arg(long, visible_alias = "url", value_name = "URL")]
     pub(super) endpoint: Option<String>,
-    /// API key; default: IPAM_API_KEY, else that of the context, else API_KEY or API_KEY_FILE, else the key of the server on
-    /// this machine, if this user may read it
+    /// API key; default: IPAM_API_KEY, else that of the context; for a server on this machine else API_KEY or API_KEY_FILE,
+    /// else the key in its data directory, if this user may read it
     #[arg(long, value_name = "KEY")]
     pub(super) api_key: Option<String>,
     /// File with certificates of authorities to trust in addition to those of the system; default: IPAM_CA_FILE, else that
     /// of the context
     #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
     /// Use this context, whatever the environment says; default: IPAM_CONTEXT, else the one in use
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(context::names))]
     pub(super) context: Option<String>,
@@ -62,7 +62,7 @@ struct Environment {
     api_key: Option<String>,
     ca_file: Option<PathBuf>,
     context: Option<String>,
-    /// The key of the server itself, for commands that run beside it.
+    /// The administrator's key of the server itself, for commands that run beside it: it goes to this machine only.
     server_key: Option<String>,
     /// Why that can't be read; it matters only when there is no other key.
     server_key_error: Option<String>,
@@ -110,13 +110,13 @@ struct Chosen {
 }
 
 impl Connection {
-    /// One with no other options, for questions that are answered quickly or not at all.
-    pub(super) fn quick(endpoint: Option<String>, context: Option<String>) -> Self {
+    /// One without options, for questions that are answered quickly or not at all.
+    pub(super) fn quick() -> Self {
         Self {
-            endpoint,
+            endpoint: None,
             api_key: None,
             ca_file: None,
-            context,
+            context: None,
             data_dir: env::var_os("IPAM_DATA_DIR").map(PathBuf::from),
             retry_timeout: 0,
         }
@@ -209,11 +209,11 @@ impl Connection {
         let key = match (key, &context) {
             (Some(key), _) => Key::Given(key),
             (None, Some(context)) if context.has_key() => Key::Given(context.read_key()?),
-            (None, Some(_)) => self.found(&endpoint, None)?,
-            (None, None) => match &environment.server_key {
+            (None, None) if is_local(&endpoint) => match &environment.server_key {
                 Some(key) => Key::Given(key.clone()),
                 None => self.found(&endpoint, environment.server_key_error.as_deref())?,
             },
+            (None, _) => self.found(&endpoint, None)?,
         };
         Ok(Chosen {
             endpoint,
@@ -337,14 +337,20 @@ mod tests {
     }
 
     #[test]
-    fn the_key_file_is_for_this_machine_only() {
+    fn the_keys_of_this_machine_are_for_this_machine_only() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(settings::key_file(dir.path()), "from-file").unwrap();
-        let of = |endpoint| {
-            choose(
-                &connection(Some(endpoint), None, dir.path()),
-                &Environment::default(),
-            )
+        let of = |endpoint, environment: &Environment| {
+            choose(&connection(Some(endpoint), None, dir.path()), environment)
+        };
+        let none = Environment::default();
+        let key = Environment {
+            server_key: Some("server".to_owned()),
+            ..Environment::default()
+        };
+        let broken = Environment {
+            server_key_error: Some("API_KEY_FILE can't be read".to_owned()),
+            ..Environment::default()
         };
         for local in [
             "http://127.0.0.1:8000",
@@ -352,7 +358,9 @@ mod tests {
             "http://[::1]:8000/",
             " http://127.0.0.2/ipam",
         ] {
-            assert!(of(local).is_ok(), "{local}");
+            assert!(of(local, &none).is_ok(), "{local}");
+            let chosen = of(local, &key).unwrap();
+            assert_eq!(chosen.key, Key::Given("server".to_owned()), "{local}");
         }
         for remote in [
             "http://10.0.0.1:8000",
@@ -360,8 +368,11 @@ mod tests {
             "http://localhost.example.com",
             "",
         ] {
-            let failure = of(remote).unwrap_err();
-            assert!(failure.to_string().contains("another machine"), "{failure}");
+            for environment in [&none, &key, &broken] {
+                let failure = of(remote, environment).unwrap_err();
+                assert!(failure.to_string().contains("another machine"), "{failure}");
+                assert_eq!(failure.exit_code(), 2);
+            }
         }
     }
 

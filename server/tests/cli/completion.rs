@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipam_testing::TestServer;
 
-use crate::{Cli, command, ended, run};
+use crate::{Cli, command, ended, proof::recorder, run};
 
 /// What may follow these words, the last of which is being typed.
 fn complete(words: &[&str], environment: &[(&str, String)]) -> Vec<String> {
@@ -72,6 +72,25 @@ async fn names_are_completed_with_what_the_server_has() {
         complete(&["vrf", "show", "--url", &url, "d"], &environment),
         ["default"]
     );
+}
+
+#[test]
+fn the_key_of_one_server_is_not_sent_to_another() {
+    let (url, heard) = recorder(|_| r#"{"items": [], "next_cursor": null}"#.to_owned());
+    let environment = environment("http://127.0.0.1:9");
+    let of = |words: &[&str]| {
+        let mut line = vec!["pool", "show", "--endpoint", &url];
+        line.extend(words);
+        line.push("d");
+        assert!(complete(&line, &environment).is_empty());
+        std::mem::take(&mut *heard.lock().unwrap())
+    };
+    let asked = of(&["--api-key", "the-key-of-this-server"]);
+    assert!(
+        asked.contains("the-key-of-this-server") && !asked.contains(TestServer::API_KEY),
+        "{asked}"
+    );
+    assert_eq!(of(&["--api-key", "$KEY"]), "", "nobody knows which key");
 }
 
 #[test]

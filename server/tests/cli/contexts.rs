@@ -116,6 +116,14 @@ async fn several_servers_are_used_by_their_names() {
     );
     // The key of the server on this machine is not for another one.
     assert_eq!(vrf("", &[("API_KEY", "the-key-of-this-machine")]), "in-one");
+    let ran = home.run(
+        "list --endpoint http://192.0.2.1:9 --retry-timeout 0",
+        &[("API_KEY", "the-key-of-this-machine")],
+    );
+    assert!(
+        ran.code == 2 && ran.stderr.contains("another machine"),
+        "{ran:?}"
+    );
     // The key of one server is not for another one.
     let ran = home.run(&format!("list --endpoint {url}"), &[]);
     assert_eq!(ran.code, 2, "{ran:?}");

@@ -32,7 +32,7 @@ fn with_dir(line: &str, endpoint: &str, dir: &TempDir) -> Ran {
 type Answer = Box<dyn Fn(&str) -> String + Send>;
 
 /// A program that writes down all that it gets, and answers what it is told to.
-fn recorder(answer: impl Fn(&str) -> String + Send + 'static) -> (String, Arc<Mutex<String>>) {
+pub(crate) fn recorder(answer: impl Fn(&str) -> String + Send + 'static) -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let heard = Arc::new(Mutex::new(String::new()));
