@@ -61,7 +61,8 @@ fn asked() -> Vec<AttributeSpec> {
         .is::<u64>(),
         number(
             "prefix_length",
-            "Prefix length of the first block. Give exactly one of it, `hosts` and `cidr`; from pools none may be given, \
+            "Prefix length. It is that of the first block, unless the first member of the profile has a `size_offset`, which \
+             is added to it. Give exactly one of it, `hosts` and `cidr`; from pools none may be given, \
              for the pool's default.",
         )
         .is::<u8>(),

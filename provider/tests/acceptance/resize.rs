@@ -56,6 +56,48 @@ async fn the_plan_shows_the_networks_that_come_of_it() {
     assert_eq!(stack.allocations().await, 0);
 }
 
+/// The first member of a profile may add to the prefix length of the allocation, too.
+#[tokio::test]
+async fn a_network_is_asked_for_where_the_first_block_has_another_length() {
+    let stack = Stack::start().await;
+    let members = json!([
+        {"role": "web", "pool": "primary", "size_offset": -2},
+        {"role": "pods", "pool": "cgnat", "size_offset": -5},
+    ]);
+    let profile = json!({"name": "wide", "members": members});
+    stack.api(Method::POST, "profiles", profile).await;
+    let terraform = stack.workspace();
+    let mut first = None;
+    for (size, cidr, length) in [
+        ("cidr = \"10.0.8.0/22\"", "10.0.8.0/22", 24),
+        ("cidr = \"10.0.8.0/21\"", "10.0.8.0/21", 23),
+        ("cidr = \"10.0.8.0/23\"", "10.0.8.0/23", 25),
+        ("prefix_length = 24", "10.0.8.0/22", 24),
+    ] {
+        terraform.write(&allocation("a", &format!("profile = \"wide\"\n{size}")));
+        if first.is_some() {
+            let plan = terraform.plan_changes().await;
+            plan.says("0 to add, 1 to change, 0 to destroy.");
+        }
+        terraform.apply().await.succeeded();
+        terraform.plan_is_empty().await;
+        let now = terraform.show("ipam_allocation.a").await;
+        assert_eq!(
+            (&now["cidr"], &now["prefix_length"]),
+            (&json!(cidr), &json!(length))
+        );
+        let first = first.get_or_insert_with(|| now["id"].clone());
+        assert_eq!(*first, now["id"], "{size}");
+    }
+    // Any other network is one to move to, which no block can.
+    terraform.write(&allocation(
+        "a",
+        "profile = \"wide\"\ncidr = \"10.0.16.0/22\"",
+    ));
+    let plan = terraform.plan_changes().await;
+    plan.says("forces replacement");
+}
+
 #[tokio::test]
 async fn who_stands_in_the_way_is_named_while_planning() {
     let stack = Stack::start().await;

@@ -42,6 +42,8 @@ async fn from_pools_and_selectors() {
         format!("prefix_length = 23\npools = [\"{large}\"]"),
         format!("prefix_length = 23\npools = [\"{large}\"]\nexclude_cidrs = [\"10.65.128.0/17\"]"),
         format!("prefix_length = 22\npools = [\"{large}\"]\nexclude_cidrs = [\"10.65.64.0/18\"]"),
+        "prefix_length = 22\npool_selector = { tier = \"a\" }".to_owned(),
+        "prefix_length = 22\npools = [\"large\"]".to_owned(),
     ] {
         terraform.write(&allocation("a", &change));
         terraform
@@ -64,7 +66,7 @@ async fn from_pools_and_selectors() {
         ),
         (
             "pool_selector = { tier = \"b\" }",
-            "is to be cut from something else",
+            "from the pool large, which does not have these labels.",
         ),
         (
             "profile = \"node-pod\"",

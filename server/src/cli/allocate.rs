@@ -93,7 +93,7 @@ struct Size {
     /// Number of hosts that the first block must hold: 1 to 4091 from the built-in profile
     #[arg(long, value_name = "N")]
     hosts: Option<u64>,
-    /// Prefix length of the first block: 20 to 26 from the built-in profile
+    /// Prefix length of the first block, less the offset of its member in the profile: 20 to 26 from the built-in profile
     #[arg(long, value_name = "N", visible_alias = "prefix")]
     prefix_length: Option<u8>,
     /// The first block itself

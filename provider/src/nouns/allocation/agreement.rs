@@ -3,13 +3,11 @@
 
 use std::fmt;
 
-use ipam_shared::{
-    api::allocation::Allocation as Found, api::profile::DEFAULT_PROFILE, cidr::Cidr,
-};
+use ipam_shared::{api::allocation::Allocation as Found, cidr::Cidr};
 use tfplugin::{Diagnostic, Field, Result, Text, Value};
 
 use super::{
-    request::is_from_pools,
+    request::{is_built_in, is_of_first_block},
     sizing::{node_prefix_length, resized_prefix_length},
 };
 
@@ -65,17 +63,10 @@ pub(super) fn is_redundant(config: &Value) -> Result<bool> {
 /// Refuses sizes that can't mean the same. What only the server knows, such as how many addresses a pool keeps for itself,
 /// is left to [`check_found`].
 pub(super) fn check(config: &Value) -> Result<()> {
-    let profile: Field<String> = config.attribute("profile")?;
-    let from_pools = is_from_pools(config);
-    let built_in = match &profile {
-        Field::Null => from_pools == Some(false),
-        Field::Unknown => false,
-        Field::Known(name) => name == DEFAULT_PROFILE,
-    };
-    if !built_in && from_pools != Some(true) {
-        // The first member of a profile may have another length than the one that is asked for.
+    if !is_of_first_block(config)? {
         return Ok(());
     }
+    let built_in = is_built_in(config)?;
     let length = |given: &Given| match *given {
         Given::Cidr(cidr) => Some(cidr.prefix_length()),
         Given::Hosts(hosts) if built_in => node_prefix_length(hosts).ok(),

@@ -98,7 +98,10 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
             "hosts",
             number("Number of hosts, if the size was requested that way."),
         ),
-        ("prefix_length", number("Prefix length of the first block.")),
+        ("prefix_length", number(
+            "Prefix length. It is that of the first block, unless the first member of the profile has a `size_offset`, which \
+             is added to it.",
+        )),
         ("vrf", text("Name of the VPC's VRF.")),
         (
             "profile",

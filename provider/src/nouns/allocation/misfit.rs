@@ -22,13 +22,10 @@ use crate::{
     run::key::scoped,
 };
 
-/// Whether the attribute changes from something to something that is known.
-fn is_changed(plan: &Plan, prior: &Value, attribute: &str) -> bool {
+/// Whether the attribute changes to something that is known.
+fn is_changed(plan: &Plan, attribute: &str) -> bool {
     let planned = plan.planned.get(attribute);
-    plan.changes(attribute)
-        && !prior.get(attribute).is_null()
-        && !planned.is_null()
-        && planned.is_wholly_known()
+    plan.changes(attribute) && !planned.is_null() && planned.is_wholly_known()
 }
 
 /// The pool that gave the only block: its name and that of its VRF.
@@ -44,14 +41,8 @@ pub(super) async fn not_from_pools(
     plan: &Plan,
     prior: &Value,
 ) -> Result<Option<String>> {
-    if !is_changed(plan, prior, "pools") {
-        return Ok(
-            if plan.changes("pools") && is_switched(plan, prior, "pools") {
-                Some("Its block is to be cut from something else.".to_owned())
-            } else {
-                None
-            },
-        );
+    if !is_changed(plan, "pools") {
+        return Ok(None);
     }
     let (Some((pool, vrf)), Some(connection)) = (origin(prior), ctx.try_client()) else {
         return Ok(None);
@@ -146,19 +137,13 @@ pub(super) fn check_pools(found: &Value, planned: &Value) -> Result<()> {
     }
 }
 
-/// From pools to a selector or the other way round.
-fn is_switched(plan: &Plan, prior: &Value, attribute: &str) -> bool {
-    let planned = plan.planned.get(attribute);
-    !planned.is_unknown() && planned.is_null() != prior.get(attribute).is_null()
-}
-
 /// Why a block is not from a pool that the wanted selector selects.
 pub(super) async fn not_selected(
     ctx: &Context<Connection>,
     plan: &Plan,
     prior: &Value,
 ) -> Result<Option<String>> {
-    if !is_changed(plan, prior, "pool_selector") {
+    if !is_changed(plan, "pool_selector") {
         return Ok(None);
     }
     let (Some((pool, vrf)), Some(connection)) = (origin(prior), ctx.try_client()) else {
@@ -187,8 +172,7 @@ pub(super) async fn not_selected(
 
 /// Why a block is where it must not be.
 pub(super) fn excluded(plan: &Plan, prior: &Value) -> Result<Option<String>> {
-    let planned = plan.planned.get("exclude_cidrs");
-    if !plan.changes("exclude_cidrs") || planned.is_null() || !planned.is_wholly_known() {
+    if !is_changed(plan, "exclude_cidrs") {
         return Ok(None);
     }
     let excluded = cidrs(plan.planned("exclude_cidrs")?);

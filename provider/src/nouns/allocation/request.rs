@@ -105,6 +105,22 @@ pub(super) fn is_from_pools(config: &Value) -> Option<bool> {
     Some(!pools.is_null() || !selector.is_null())
 }
 
+/// Whether the profile is the built-in one; not while that is not known yet.
+pub(super) fn is_built_in(config: &Value) -> Result<bool> {
+    let profile: Field<String> = config.attribute("profile")?;
+    Ok(match &profile {
+        Field::Null => is_from_pools(config) == Some(false),
+        Field::Unknown => false,
+        Field::Known(name) => name == DEFAULT_PROFILE,
+    })
+}
+
+/// Whether the first block certainly has the prefix length that is asked for: to that the first member of another profile
+/// may add an offset.
+pub(super) fn is_of_first_block(config: &Value) -> Result<bool> {
+    Ok(is_built_in(config)? || is_from_pools(config) == Some(true))
+}
+
 /// Fills in the default profile.
 pub(super) fn fill_in(plan: &mut Plan) {
     if !plan.config.get("profile").is_null() {
@@ -249,7 +265,6 @@ pub(super) fn keep_needful(config: &mut Value) {
 fn may_be_from_renamed(request: &Update) -> bool {
     let names = request.planned.get("pools").as_list();
     request.changes("pools")
-        && !request.prior.get("pools").is_null()
         && names.is_some_and(|names| {
             names.iter().all(|name| {
                 name.as_str()

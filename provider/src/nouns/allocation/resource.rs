@@ -78,6 +78,7 @@ impl Resource<Connection> for Allocation {
         }
         if plan.is_create() {
             if plan.config.get("prefix_length").is_null()
+                && request::is_of_first_block(&plan.config)?
                 && let Field::Known(Text(cidr)) =
                     plan.config.attribute::<Field<Text<Cidr>>>("cidr")?
             {

@@ -40,7 +40,8 @@ pub(super) fn schema() -> Schema {
     .attribute(
         "prefix_length",
         Attribute::number().optional().computed().use_state_for_unknown().describe(
-            "Prefix length of the first block: 20 to 26 with `node-pod`. A change resizes every block in place, by as \
+            "Prefix length: 20 to 26 with `node-pod`. It is that of the first block, unless the first member of the profile \
+             has a `size_offset`, which is added to it as to that of every other. A change resizes every block in place, by as \
              many bits: one that grows becomes the network around it, one that shrinks keeps its lower end. The plan \
              shows the new networks, or what blocks it.",
         ),

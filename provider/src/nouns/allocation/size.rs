@@ -17,7 +17,7 @@ use super::{
     agreement, misfit,
     model::{self, id_of, ranges},
     naming::title,
-    request::is_from_pools,
+    request::{is_built_in, is_from_pools},
     sizing::{most_hosts, node_prefix_length, resized_prefix_length},
 };
 use crate::{
@@ -50,12 +50,7 @@ pub(super) fn check_given(ctx: &Context<Connection>, config: &Value) {
 
 /// Refuses invalid sizes, and those that the built-in profile does not offer.
 pub(super) fn check_value(config: &Value) -> Result<()> {
-    let profile: Field<String> = config.attribute("profile")?;
-    let built_in = match &profile {
-        Field::Null => is_from_pools(config) == Some(false),
-        Field::Unknown => false,
-        Field::Known(name) => name == DEFAULT_PROFILE,
-    };
+    let built_in = is_built_in(config)?;
     let refuse = |name: &str, reason: String| -> Result<()> {
         Err(Diagnostic::error("Unsuitable size", reason).at(name).into())
     };
@@ -63,7 +58,7 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
         let Some(hosts) = number.as_u64() else {
             let most = match built_in {
                 true => format!(" to {}", most_hosts()),
-                false => String::new(),
+                false => ", below 2^64".to_owned(),
             };
             return refuse(
                 "hosts",
@@ -181,10 +176,15 @@ fn wanted(plan: &Plan, now: Cidr) -> Result<Option<(&'static str, Option<Allocat
     if asked("cidr") {
         let Text(cidr): Text<Cidr> = plan.planned("cidr")?;
         if cidr != now {
+            let length =
+                i16::from(cidr.prefix_length()) - offset(plan.prior("prefix_length")?, now);
+            let Ok(length) = u8::try_from(length) else {
+                return Ok(Some(("cidr", None)));
+            };
             if Cidr::containing(now.first(), cidr.prefix_length()) != Ok(cidr) {
                 return Ok(Some(("cidr", None)));
             }
-            patch.prefix_length = Some(cidr.prefix_length());
+            patch.prefix_length = Some(length);
             attribute = Some("cidr");
         }
     }
@@ -197,6 +197,11 @@ fn wanted(plan: &Plan, now: Cidr) -> Result<Option<(&'static str, Option<Allocat
         attribute = Some("prefix_length");
     }
     Ok(attribute.map(|attribute| (attribute, Some(patch))))
+}
+
+/// What the first member of the profile adds to the prefix length of the allocation, as its first block shows.
+fn offset(prefix_length: u8, first: Cidr) -> i16 {
+    i16::from(first.prefix_length()) - i16::from(prefix_length)
 }
 
 /// Asks the server for the result of the change, and what conflicts with it.
@@ -259,6 +264,7 @@ fn keep_names(plan: &Plan, values: &mut Value) {
 
 /// What is known without the server: the first block. Others may belong to members with a fixed size.
 fn compute(plan: &mut Plan, prior: &Value, now: Cidr, patch: &AllocationPatch) -> Result<()> {
+    let offset = offset(prior.attribute("prefix_length")?, now);
     let length = match (patch.prefix_length, patch.hosts) {
         (None, Some(hosts)) => {
             let profile: Option<String> = prior.attribute("profile")?;
@@ -266,7 +272,7 @@ fn compute(plan: &mut Plan, prior: &Value, now: Cidr, patch: &AllocationPatch) -
                 resized_prefix_length(now, usable, hosts, profile.as_deref().unwrap_or_default())
             })
         }
-        (length, _) => length,
+        (length, _) => length.and_then(|length| u8::try_from(i16::from(length) + offset).ok()),
     };
     if length == Some(now.prefix_length()) {
         return Ok(());
@@ -279,7 +285,10 @@ fn compute(plan: &mut Plan, prior: &Value, now: Cidr, patch: &AllocationPatch) -
         && let Ok(cidr) = Cidr::containing(now.first(), length)
     {
         for (name, value) in [
-            ("prefix_length", length.to_value()),
+            (
+                "prefix_length",
+                i64::from(i16::from(length) - offset).to_value(),
+            ),
             ("cidr", cidr.to_string().into()),
         ] {
             if open.contains(&name) {

@@ -85,7 +85,7 @@ struct NewSize {
     /// Number of hosts that the first block must hold; every block grows or shrinks in place, or none does
     #[arg(long, value_name = "N")]
     hosts: Option<u64>,
-    /// Prefix length of the first block
+    /// Prefix length of the first block, less the offset of its member in the profile
     #[arg(long, value_name = "N", visible_alias = "prefix")]
     prefix_length: Option<u8>,
 }

@@ -47,7 +47,7 @@ pub struct AllocationPatch {
         deserialize_with = "crate::api::given"
     )]
     pub hosts: Option<u64>,
-    /// Another size, by prefix length of the first block.
+    /// Another size, by prefix length: that of the first block, unless its member has a `size_offset`, which is added to it.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -109,7 +109,7 @@ pub struct Allocation {
     pub exclude_cidrs: Vec<Cidr>,
     /// The first block, whose size was requested.
     pub cidr: Cidr,
-    /// Prefix length of the first block.
+    /// Prefix length of the first block, less the `size_offset` of its member.
     pub prefix_length: u8,
     /// Number of hosts, if the size was requested that way.
     pub requested_hosts: Option<u64>,

@@ -81,7 +81,7 @@ pub struct NewAllocation {
     /// none may be given, for the pool's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<u64>,
-    /// Size by prefix length of the first block.
+    /// Size by prefix length: that of the first block, unless its member has a `size_offset`, which is added to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_length: Option<u8>,
     /// The first block itself.
