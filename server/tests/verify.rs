@@ -530,12 +530,10 @@ async fn the_command_says_what_is_wrong_and_fails() {
             .args(json.then_some("--json"))
             .output()
             .unwrap();
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
-        )
+        let [text, said] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+        (output.status.code(), text, said)
     };
-    let (status, text) = verify(&world, false);
+    let (status, text, _) = verify(&world, false);
     assert!(
         status == Some(0) && text.contains("4 allocations") && text.contains("all is well"),
         "{status:?}: {text}"
@@ -544,11 +542,16 @@ async fn the_command_says_what_is_wrong_and_fails() {
         .sql("delete from block where cidr <<= '100.64.0.0/10'")
         .await;
     for json in [false, true] {
-        let (status, text) = verify(&world, json);
+        let (status, text, said) = verify(&world, json);
         assert!(
             status == Some(1) && text.contains("has 1 of its 2 blocks"),
             "{status:?}: {text}"
         );
+        assert!(said.ends_with("wrong\n"), "{said}");
+        if json {
+            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(report["findings"][0]["finding"].is_string(), "{report}");
+        }
     }
 }
 

@@ -105,15 +105,9 @@ impl Import {
         if result.total_conflicts == 0 {
             return Ok(text);
         }
-        // The conflicts go to the output; their existence is the failure.
-        match io::stdout().write_all(text.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(Failure::Refused(format!("cannot write: {error}")));
-            }
-            _ => {}
-        }
         let count = plural(result.total_conflicts, "conflict");
-        Err(Failure::Refused(format!("{count}; nothing was imported")))
+        let said = format!("{count}; nothing was imported");
+        Err(Failure::Found(text, said))
     }
 }
 

@@ -46,6 +46,20 @@ impl Output {
         if self.json { Form::Json } else { self.form }
     }
 
+    /// Refuses the forms that leave out a secret, which nobody could ever see again.
+    ///
+    /// # Errors
+    /// With -o name and -o csv.
+    pub fn check_shows_secret(&self) -> Result<(), Failure> {
+        match self.form() {
+            Form::Table | Form::Json => Ok(()),
+            Form::Name | Form::Csv => Err(Failure::Usage(
+                "this makes a secret that is shown only once, and -o name and -o csv would leave it out: use -o table or -o json"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// One thing, or what was done to it; `text` is what people read.
     ///
     /// # Errors

@@ -153,7 +153,7 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
         Err(failure) => {
-            if let Failure::Partly(text, _) = &failure {
+            if let Failure::Found(text, _) = &failure {
                 print(text);
             }
             fail(&failure.to_string(), failure.exit_code())

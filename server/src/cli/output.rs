@@ -12,9 +12,9 @@ pub enum Failure {
     /// The server, or a rule of ours, said no. Exit code 1.
     #[error("{0}")]
     Refused(String),
-    /// A part of what was asked for was done, as the first text says for the output. Exit code 1.
+    /// It was done, and what the first text says for the output is not as it should be. Exit code 1.
     #[error("{1}")]
-    Partly(String, String),
+    Found(String, String),
     /// The command was called wrongly. Exit code 2, the same as for an unknown option.
     #[error("{0}")]
     Usage(String),
@@ -28,7 +28,7 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::Partly(..) => 1,
+            Self::Refused(_) | Self::Found(..) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
         }

@@ -11,7 +11,7 @@ use ipam_shared::api::event::Head;
 use super::{
     chain,
     database::Database,
-    output::{self, Failure},
+    output::{self, Failure, printable},
 };
 use crate::{
     domain::{Ipam, verify::Report},
@@ -59,10 +59,10 @@ impl Verify {
         } else {
             text(&report)
         };
-        if report.findings.is_empty() {
-            Ok(text)
-        } else {
-            Err(Failure::Refused(text))
+        match report.findings.len() {
+            0 => Ok(text),
+            1 => Err(Failure::Found(text, "1 thing is wrong".to_owned())),
+            wrong => Err(Failure::Found(text, format!("{wrong} things are wrong"))),
         }
     }
 }
@@ -107,7 +107,8 @@ fn text(report: &Report) -> String {
     }
     let _ = writeln!(text, "{} findings", report.findings.len());
     for finding in &report.findings {
-        let _ = writeln!(text, "  {}: {}", finding.check, finding.finding);
+        let finding = format!("{}: {}", finding.check, finding.finding);
+        let _ = writeln!(text, "  {}", printable(&finding));
     }
     text
 }

@@ -219,6 +219,10 @@ async fn a_token_lives_and_ends() {
     let made = made.json();
     let secret = made["secret"].as_str().unwrap().to_owned();
     assert_eq!(made["roles"], json!(["allocator", "planner"]));
+    for form in ["name", "csv"] {
+        let lost = format!("token create lost --role reader -o {form}");
+        refused(&cli.run(&lost), 2, "shown only once");
+    }
     assert_eq!(
         made["limits"],
         json!({"vpcs": ["team-*"], "pools": ["default/primary"], "labels": {"a": "b"}})
@@ -331,8 +335,8 @@ async fn a_token_lives_and_ends() {
         let secret = cli.run("token secret").text().to_owned();
         assert_eq!(secret.trim().len(), 56, "{secret}");
         std::fs::write(&file, &secret).unwrap();
-        let said = cli.run(&command).text().to_owned();
-        assert!(!said.contains(secret.trim()), "{said}");
+        let said = cli.run(&format!("{command} -o name")).text().to_owned();
+        assert_eq!(said, "third\n");
         let third = cli.run("token show third --json").json();
         assert_eq!(third["public_id"], secret[5..17]);
         public_ids.push(third["public_id"].clone());
@@ -721,6 +725,13 @@ async fn a_webhook_lives_and_ends() {
         rows(&cli.run("webhook list -o csv"))[0].get(3),
         Some("disabled")
     );
+    for lost in [
+        "webhook create lost --to https://siem.example/ -o csv",
+        "webhook rotate soc -o name",
+    ] {
+        refused(&cli.run(lost), 2, "shown only once");
+    }
+    assert_eq!(names(&cli.run("webhook list -o name")), ["soc"]);
     let rotated = cli.run("webhook rotate soc --overlap 0 --json").json();
     assert_ne!(rotated["secret"], json!(secret));
     let test = cli.run("webhook test soc");

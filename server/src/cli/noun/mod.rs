@@ -80,6 +80,11 @@ pub(super) trait Noun: Owned + Serialize + Clone + Sized + Send + 'static {
         false
     }
 
+    /// Whether a creation makes a secret that is shown only once.
+    fn makes_secret(_: &Self::New) -> bool {
+        false
+    }
+
     /// How it is named on the command line, and nothing else is.
     fn reference(&self) -> String {
         self.import_id()

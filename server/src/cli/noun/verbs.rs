@@ -129,6 +129,9 @@ impl<N: Noun> Verbs<N> {
 
 impl<N: Noun> Create<N> {
     async fn run(self) -> Result<String, Failure> {
+        if N::makes_secret(&self.new) {
+            self.output.check_shows_secret()?;
+        }
         let client = self.connection.client_of(self.owner).await?;
         let is_dry = N::is_dry_run(&self.new);
         let created = N::create(&client, self.new).await?;

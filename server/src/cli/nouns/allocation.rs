@@ -355,7 +355,7 @@ impl Batch {
         let text = self.output.many(done.results, &things, usize::MAX, false)?;
         match failed {
             0 => Ok(text),
-            _ => Err(Failure::Partly(text, format!("{failed} of them failed"))),
+            _ => Err(Failure::Found(text, format!("{failed} of them failed"))),
         }
     }
 }

@@ -366,6 +366,10 @@ impl Noun for Token {
         }
     }
 
+    fn makes_secret(new: &New) -> bool {
+        new.secret.secret_file.is_none()
+    }
+
     fn shown_once(&self) -> Option<String> {
         let secret = self.secret.as_ref()?;
         Some(format!("; its secret, which is shown only now:\n{secret}"))

@@ -158,6 +158,7 @@ impl Test {
 
 impl Rotate {
     async fn run(self) -> Result<String, Failure> {
+        self.output.check_shows_secret()?;
         let client = self.connection.client().await?;
         let webhook = Webhook::find(&client, &self.which).await?;
         let rotation = NewWebhookSecret {
@@ -299,6 +300,10 @@ impl Noun for Webhook {
             More::Rotate(it) => it.run().await,
             More::Resume(it) => it.run().await,
         }
+    }
+
+    fn makes_secret(_: &New) -> bool {
+        true
     }
 
     fn shown_once(&self) -> Option<String> {
