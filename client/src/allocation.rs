@@ -12,7 +12,7 @@ use ipam_shared::{
     name::Name,
     page::Page,
 };
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +30,10 @@ impl Noun for Allocation {
 
     fn id(&self) -> String {
         self.id.to_string()
+    }
+
+    fn is_rehearsal(patch: &AllocationPatch) -> bool {
+        patch.dry_run
     }
 
     fn shows(&self, patch: &AllocationPatch) -> bool {
@@ -73,13 +77,16 @@ impl Client {
         } else if request.name.is_none() && !request.dry_run {
             call = call.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
         }
-        let reply = self.send(call).await?;
+        let reply = self.send_or_rehearse(call, request.dry_run).await?;
         let allocation: Allocation = reply.json()?;
-        let asked_for = same(&allocation.vpc, &request.vpc)
-            && request.cidr.is_none_or(|cidr| cidr == allocation.cidr)
-            && request
-                .prefix_length
-                .is_none_or(|length| length == allocation.prefix_length);
+        // What an earlier call with this key made may have been moved or resized since.
+        let is_earlier = idempotency_key.is_some() && reply.status == StatusCode::OK;
+        let asked_for = is_earlier
+            || same(&allocation.vpc, &request.vpc)
+                && request.cidr.is_none_or(|cidr| cidr == allocation.cidr)
+                && request
+                    .prefix_length
+                    .is_none_or(|length| length == allocation.prefix_length);
         if !asked_for {
             return Err(
                 reply.unbelievable("it is about something that was not asked for".to_owned())
@@ -110,7 +117,7 @@ impl Client {
         if !batch.dry_run && batch.requests.iter().any(|request| request.name.is_none()) {
             request = request.header(IDEMPOTENCY_HEADER, Uuid::new_v4().to_string());
         }
-        let reply = self.send(request).await?;
+        let reply = self.send_or_rehearse(request, batch.dry_run).await?;
         let done: Batch = reply.json()?;
         if done.results.len() != batch.requests.len() {
             return Err(reply.unbelievable(format!(

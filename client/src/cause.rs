@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, io};
 
+use rustls::CertificateError;
+
 /// The innermost cause says what happened; the outer ones say that something did.
 pub fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() && !error.is_connect() {
@@ -28,10 +30,7 @@ fn causes<'a>(
 pub(crate) fn diagnose(error: &reqwest::Error) -> (&'static str, bool) {
     let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
     match tls {
-        Some(rustls::Error::InvalidCertificate(_)) => (
-            "The server's certificate is not trusted: name the file of its certificate authority as the CA file.",
-            true,
-        ),
+        Some(rustls::Error::InvalidCertificate(why)) => (about(why), true),
         Some(rustls::Error::InvalidMessage(_)) => (
             "The server does not seem to speak TLS there: check whether the endpoint should begin with http://.",
             true,
@@ -40,5 +39,25 @@ pub(crate) fn diagnose(error: &reqwest::Error) -> (&'static str, bool) {
             "Check that the server is running, that the endpoint is its address and that nothing is blocking the way.",
             false,
         ),
+    }
+}
+
+/// What to do about a certificate that is not accepted.
+fn about(why: &CertificateError) -> &'static str {
+    use CertificateError as Why;
+    match why {
+        Why::UnknownIssuer => {
+            "The server's certificate is not trusted: name the file of its certificate authority as the CA file."
+        }
+        Why::Expired | Why::ExpiredContext { .. } => {
+            "The server's certificate has expired: it needs a new one, unless the clock here is wrong."
+        }
+        Why::NotValidYet | Why::NotValidYetContext { .. } => {
+            "The server's certificate is not valid yet: check the clock here."
+        }
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+            "The server's certificate is for other names: check that the endpoint has one of them."
+        }
+        _ => "The server's certificate can't be used: it needs another one.",
     }
 }

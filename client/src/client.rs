@@ -136,12 +136,27 @@ impl Client {
 
     /// Sends a request, with retries, until it is answered or it is time to give up.
     pub(crate) async fn send(&self, builder: RequestBuilder) -> Result<Reply, Error> {
-        self.transport.send(self.built(builder)?).await
+        self.send_or_rehearse(builder, false).await
+    }
+
+    /// The same for what may be a dry run: that changes nothing, so it is no more than a question.
+    pub(crate) async fn send_or_rehearse(
+        &self,
+        builder: RequestBuilder,
+        dry_run: bool,
+    ) -> Result<Reply, Error> {
+        let request = self.built(builder)?;
+        self.transport.send(request, dry_run).await
     }
 
     /// The same for a streamed reply. Once it has begun, nothing is retried.
-    pub(crate) async fn open(&self, builder: RequestBuilder) -> Result<Stream, Error> {
-        self.transport.open(self.built(builder)?).await
+    pub(crate) async fn open(
+        &self,
+        builder: RequestBuilder,
+        dry_run: bool,
+    ) -> Result<Stream, Error> {
+        let request = self.built(builder)?;
+        self.transport.open(request, dry_run).await
     }
 
     fn built(&self, builder: RequestBuilder) -> Result<Request, Error> {

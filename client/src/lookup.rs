@@ -20,17 +20,8 @@ impl Client {
             .json()
     }
 
-    /// One page of the current holders of a network, followed by past ones, latest first.
-    pub async fn history(&self, query: &HistoryQuery) -> Result<Page<Holder>, Error> {
-        self.list("history", query).await
-    }
-
-    /// All current and past holders of a network, from the query's cursor on.
-    pub async fn whole_history(&self, query: &HistoryQuery) -> Result<Vec<Holder>, Error> {
-        self.all("history", query).await
-    }
-
-    /// The first of them, at most `most`, which is at least 1, and whether there may be more.
+    /// The current holders of a network, followed by past ones, latest first, from the query's cursor on: at most `most`,
+    /// which is at least 1, and whether there may be more.
     pub async fn first_of_history(
         &self,
         query: &HistoryQuery,

@@ -33,6 +33,11 @@ pub(crate) trait Noun: DeserializeOwned {
     /// Its id, as written in paths.
     fn id(&self) -> String;
 
+    /// Whether the server changes nothing, and only says what would come of it.
+    fn is_rehearsal(_: &Self::Patch) -> bool {
+        false
+    }
+
     /// Whether it is as the patch wants it.
     fn shows(&self, patch: &Self::Patch) -> bool;
 }
@@ -198,7 +203,8 @@ impl Client {
         is_done: impl Fn(&T) -> bool + Send,
     ) -> Result<T, Error> {
         let request = self.api(Method::PATCH, &[T::PATH, id]).json(patch);
-        match self.send(if_match(request, revision)).await {
+        let request = if_match(request, revision);
+        match self.send_or_rehearse(request, T::is_rehearsal(patch)).await {
             Ok(reply) => about(id, &reply),
             Err(error) if error.code() == Some(Code::Stale) && repeated(&error) => {
                 let found: T = self.get(id, None).await?;

@@ -48,7 +48,7 @@ impl Client {
             .header(ACCEPT, "application/x-ndjson")
             .timeout(TIMEOUT)
             .body(file);
-        let mut stream = self.open(request).await?;
+        let mut stream = self.open(request, params.dry_run).await?;
         let mut buffer = Vec::new();
         while let Some(piece) = stream.next().await? {
             buffer.extend_from_slice(piece.as_ref());
@@ -84,7 +84,7 @@ impl Client {
             .api(Method::GET, &["export"])
             .query(&ExportParams { format })
             .timeout(TIMEOUT);
-        let mut stream = self.open(request).await?;
+        let mut stream = self.open(request, false).await?;
         while let Some(piece) = stream.next().await? {
             write(piece.as_ref())?;
         }

@@ -44,8 +44,8 @@ impl Transport {
     }
 
     /// Sends a request, with retries, until it is answered or it is time to give up.
-    pub(crate) async fn send(&self, request: Request) -> Result<Reply, Error> {
-        let (answer, state) = self.exchange(request, true).await?;
+    pub(crate) async fn send(&self, request: Request, dry_run: bool) -> Result<Reply, Error> {
+        let (answer, state) = self.exchange(request, dry_run, true).await?;
         match answer {
             Answer::Whole(reply) => Ok(reply),
             Answer::Begun(_) => Err(state.broken("only a part of the reply was read".to_owned())),
@@ -53,18 +53,23 @@ impl Transport {
     }
 
     /// The same for a streamed reply. Once it has begun, nothing is retried.
-    pub(crate) async fn open(&self, request: Request) -> Result<Stream, Error> {
-        let (answer, state) = self.exchange(request, false).await?;
+    pub(crate) async fn open(&self, request: Request, dry_run: bool) -> Result<Stream, Error> {
+        let (answer, state) = self.exchange(request, dry_run, false).await?;
         match answer {
             Answer::Begun(response) => Ok(Stream { response, state }),
             Answer::Whole(_) => Err(state.broken("the reply was read as a whole".to_owned())),
         }
     }
 
-    async fn exchange(&self, request: Request, whole: bool) -> Result<(Answer, Attempts), Error> {
+    async fn exchange(
+        &self,
+        request: Request,
+        dry_run: bool,
+        whole: bool,
+    ) -> Result<(Answer, Attempts), Error> {
         let mut state = Attempts {
             request: format!("{} {}", request.method(), address(request.url())),
-            changes: request.method() != Method::GET,
+            changes: !dry_run && request.method() != Method::GET,
             began: Instant::now(),
             count: 0,
             may_have_happened: false,

@@ -6,7 +6,6 @@ use ipam_shared::{
         WebhookTest,
     },
     ids::{Claim, WebhookId},
-    page::Page,
 };
 use reqwest::Method;
 
@@ -56,16 +55,6 @@ impl Client {
         claim: Option<Claim>,
     ) -> Result<Webhook, Error> {
         self.get(id_or_name, claim).await
-    }
-
-    /// One page of the webhooks that match the filter.
-    pub async fn list_webhooks(&self, filter: &WebhookFilter) -> Result<Page<Webhook>, Error> {
-        self.list(Webhook::PATH, filter).await
-    }
-
-    /// All webhooks that match the filter, from its cursor on.
-    pub async fn all_webhooks(&self, filter: &WebhookFilter) -> Result<Vec<Webhook>, Error> {
-        self.all(Webhook::PATH, filter).await
     }
 
     /// The first webhooks that match the filter, from its cursor on, at most `most`, and whether there are more.

@@ -4,6 +4,7 @@ use std::{fs, sync::Arc, time::Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ipam_client::{Client, Error, Settings, SettingsError};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -14,18 +15,25 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+/// What a certificate for a name says.
+fn certificate(name: &str) -> CertificateParams {
+    CertificateParams::new(vec![name.to_owned()]).expect("it is a name")
+}
+
 /// A server with a certificate that nobody knows: its address, and the certificate as PEM.
-async fn server() -> (String, String) {
-    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
+async fn server(says: CertificateParams) -> (String, String) {
+    let key_pair = KeyPair::generate().expect("a key can be made");
+    let own = says
+        .self_signed(&key_pair)
         .expect("a certificate can be made");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pair.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|config| {
             config
                 .with_no_client_auth()
-                .with_single_cert(vec![own.cert.der().clone()], key)
+                .with_single_cert(vec![own.der().clone()], key)
         })
         .expect("the certificate is good");
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -48,14 +56,14 @@ async fn server() -> (String, String) {
     });
     let pem = format!(
         "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        STANDARD.encode(own.cert.der())
+        STANDARD.encode(own.der())
     );
     (format!("https://localhost:{port}"), pem)
 }
 
 #[tokio::test]
 async fn an_unknown_certificate_is_refused_at_once_and_a_named_one_is_trusted() {
-    let (endpoint, pem) = server().await;
+    let (endpoint, pem) = server(certificate("localhost")).await;
     let mut settings = Settings::new(&endpoint, "key");
     let began = Instant::now();
     let client = Client::new(&settings).unwrap();
@@ -86,6 +94,31 @@ async fn an_unknown_certificate_is_refused_at_once_and_a_named_one_is_trusted() 
         let error = Client::new(&settings).unwrap_err();
         assert!(matches!(error, SettingsError::CaFile { .. }));
         assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said() {
+    let (mut expired, mut early) = (certificate("localhost"), certificate("localhost"));
+    expired.not_after = date_time_ymd(2020, 1, 1);
+    early.not_before = date_time_ymd(3000, 1, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ca.pem");
+    for (says, hint) in [
+        (expired, "has expired"),
+        (early, "is not valid yet"),
+        (certificate("other.example"), "is for other names"),
+    ] {
+        let (endpoint, pem) = server(says).await;
+        fs::write(&file, pem).unwrap();
+        let settings = Settings {
+            ca_file: Some(file.clone()),
+            ..Settings::new(&endpoint, "key")
+        };
+        let error = Client::new(&settings).unwrap().ready().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(hint) && !text.contains("CA file"), "{text}");
+        assert!(text.contains("tried once"), "{text}");
     }
 }
 

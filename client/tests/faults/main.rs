@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ipam_client::{Client, Error, Settings};
 use ipam_shared::api::transfer::{Format, ImportParams, Phase};
 use ipam_shared::{
-    api::allocation::{Allocation, AllocationPatch, NewAllocation, Size},
+    api::allocation::{Allocation, AllocationPatch, NewAllocation, NewBatch, Size},
     error::{Code, Problem},
     ids::{AllocationId, Claim},
 };
@@ -126,6 +126,69 @@ async fn what_was_there_before_the_first_attempt_is_adopted() {
         .await
         .unwrap();
     assert!(!created.new && created.adopted);
+}
+
+/// A dry run is a question: nobody waits for it as for a change, or has to fear that it was made.
+#[tokio::test]
+async fn a_dry_run_is_given_up_like_a_read() {
+    let server = Scripted::start(vec![Step::Reset]).await;
+    let settings = Settings {
+        read_retry_timeout: Duration::ZERO,
+        ..settings(&server)
+    };
+    let client = Client::new(&settings).unwrap();
+    let trial = NewAllocation {
+        dry_run: true,
+        ..request()
+    };
+    let batch = NewBatch {
+        requests: vec![request()],
+        atomic: false,
+        dry_run: true,
+    };
+    let patch = AllocationPatch {
+        hosts: Some(5),
+        dry_run: true,
+        ..AllocationPatch::default()
+    };
+    let params = ImportParams { dry_run: true };
+    for error in [
+        client.create_allocation(&trial).await.unwrap_err(),
+        client.create_allocations(&batch).await.unwrap_err(),
+        client
+            .update_allocation(id(), &patch, None)
+            .await
+            .unwrap_err(),
+        client
+            .import(Vec::new(), Format::Csv, params, drop)
+            .await
+            .unwrap_err(),
+    ] {
+        let text = sentence(&error);
+        assert!(text.contains("tried once"), "{text}");
+        assert!(!error.outcome_is_unknown(), "{text}");
+    }
+}
+
+/// Somebody may have moved or resized what an earlier call with the same key made.
+#[tokio::test]
+async fn what_is_made_once_is_found_as_it_is_by_now() {
+    let unnamed = NewAllocation {
+        name: None,
+        ..NewAllocation::new("stage".parse().unwrap(), Size::PrefixLength(24))
+    };
+    let found = client(&Scripted::start(vec![ok()]).await)
+        .create_allocation_once(&unnamed, Some("key-1"))
+        .await
+        .unwrap();
+    assert_eq!((found.new, found.made.prefix_length), (false, 23));
+    let made = Step::Answer(201, ours(), allocation(""));
+    let refused = client(&Scripted::start(vec![made]).await)
+        .create_allocation_once(&unnamed, Some("key-1"))
+        .await
+        .unwrap_err();
+    let text = sentence(&refused);
+    assert!(text.contains("not asked for"), "{text}");
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ pub(crate) fn check(config: &Value, name: &str) -> Result<()> {
         })
 }
 
+/// One of the labels as the server's filter, which takes one only, and what comes before its first = as the key.
+pub(crate) fn of_filter(wanted: &LabelMap) -> Option<String> {
+    let mut known = wanted.iter().filter(|(key, _)| !key.contains('='));
+    known.next().map(|(key, value)| format!("{key}={value}"))
+}
+
 /// Plans the effective labels, if everything they depend on is known.
 pub(crate) fn plan(ctx: &Context<Connection>, plan: &mut Plan) -> Result<()> {
     match (

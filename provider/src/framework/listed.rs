@@ -209,11 +209,10 @@ impl<L: Listing> DataSource<Connection> for Listed<L> {
                 fields.insert(spec.name.to_owned(), value.to_json());
             }
         }
-        // The server accepts one label, and treats what comes before the first = as its key.
-        if let Some((key, value)) = wanted.iter().find(|(key, _)| !key.contains('='))
-            && L::SERVER_KNOWS_LABELS
+        if L::SERVER_KNOWS_LABELS
+            && let Some(label) = labels::of_filter(&wanted)
         {
-            fields.insert(LABEL.to_owned(), format!("{key}={value}").into());
+            fields.insert(LABEL.to_owned(), label.into());
         }
         let filter: L::Filter = body(fields)?;
         let what = format!("list the {}", L::WORDS);

@@ -174,18 +174,23 @@ fn fields<L: Listable>(config: &Value, wanted: &LabelMap) -> Map<String, Json> {
             ))
         })
         .collect();
-    // The server's filter has one label.
-    if let Some((key, value)) = wanted.iter().next()
-        && L::LABELS == Some(By::Server)
-    {
-        fields.insert("label".to_owned(), format!("{key}={value}").into());
+    if let Some(label) = label_of_server::<L>(wanted) {
+        fields.insert("label".to_owned(), label.into());
     }
     fields
 }
 
+/// The label that the server compares.
+fn label_of_server<L: Listable>(wanted: &LabelMap) -> Option<String> {
+    match L::LABELS {
+        Some(By::Server) => labels::of_filter(wanted),
+        _ => None,
+    }
+}
+
 fn narrows_here<L: Listable>(config: &Value, wanted: &LabelMap) -> bool {
     let mut by_us = L::FILTERS.iter().filter(|filter| filter.by == By::Us);
-    let labels_of_server = usize::from(L::LABELS == Some(By::Server));
+    let labels_of_server = usize::from(label_of_server::<L>(wanted).is_some());
     by_us.any(|filter| !config.get(filter.name).is_null()) || wanted.len() > labels_of_server
 }
 
