@@ -57,6 +57,11 @@ impl Client {
         self.get(id_or_name, claim).await
     }
 
+    /// All webhooks that match the filter, from its cursor on.
+    pub async fn all_webhooks(&self, filter: &WebhookFilter) -> Result<Vec<Webhook>, Error> {
+        self.all(Webhook::PATH, filter).await
+    }
+
     /// The first webhooks that match the filter, from its cursor on, at most `most`, and whether there are more.
     pub async fn first_webhooks(
         &self,

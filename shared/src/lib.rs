@@ -13,6 +13,7 @@
 //! - [`page`]: cursor pages
 //! - [`quotas`]: how many addresses of which pool somebody may hold
 //! - [`secret`]: how secrets of tokens look
+//! - [`shell`]: what people copy into a shell
 
 pub mod api;
 pub mod cidr;
@@ -26,3 +27,4 @@ pub mod page;
 pub mod pattern;
 pub mod quotas;
 pub mod secret;
+pub mod shell;

@@ -9,6 +9,7 @@ use std::{
 use ipam_client::{Client, Error};
 use ipam_shared::{
     api::event::{Event, EventFilter, FeedParams},
+    error::Code,
     page::MAX_LIMIT,
     pattern::Pattern,
 };
@@ -161,10 +162,13 @@ impl Events {
                     params.after = Some(feed.next);
                     feed.items
                 }
-                Err(Error::Refused(refusal)) if refusal.problem.status < 500 => {
+                // A server that restarts, or wants fewer requests, is no reason to stop.
+                Err(Error::Refused(refusal))
+                    if refusal.problem.status < 500
+                        && refusal.problem.code != Code::RateLimited =>
+                {
                     return Err(Error::Refused(refusal).into());
                 }
-                // A server that restarts is no reason to stop.
                 Err(error) => {
                     let text = printable(&format!("waiting for the server: {error}"));
                     _ = writeln!(io::stderr(), "ipam: {text}");

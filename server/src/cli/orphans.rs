@@ -1,17 +1,26 @@
 //! `ipam orphans`: what was created and no owner has confirmed since: leftovers of interrupted applies, and what scripts
 //! created.
 
-use std::time::Duration;
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
-use ipam_client::Client;
-use ipam_shared::api::{
-    allocation::{Allocation, AllocationFilter},
-    ownership::{Noun, Owned},
-    pool::{Pool, PoolFilter},
-    profile::{Profile, ProfileFilter},
-    reservation::ReservationFilter,
-    vpc::{Vpc, VpcFilter},
-    vrf::{Vrf, VrfFilter},
+use ipam_client::{Client, Error};
+use ipam_shared::{
+    api::{
+        allocation::{Allocation, AllocationFilter},
+        ownership::{Noun, Owned},
+        pool::{Pool, PoolFilter},
+        profile::{Profile, ProfileFilter},
+        reservation::ReservationFilter,
+        token::{Token, TokenFilter},
+        vpc::{Vpc, VpcFilter},
+        vrf::{Vrf, VrfFilter},
+        webhook::{Webhook, WebhookFilter},
+    },
+    error::Code,
+    shell::quoted,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -59,8 +68,8 @@ struct Orphan {
     age_seconds: i64,
     /// What it contains: networks, or how many things.
     holds: Vec<String>,
-    /// The command that takes it over.
-    import: String,
+    /// The command that takes it over, if Terraform has such things.
+    import: Option<String>,
     /// The command that ends it.
     release: String,
 }
@@ -73,7 +82,7 @@ const THINGS: Things<'_, Orphan> = Things {
         Column::new("created_by", |it| (&it.created_by).into()),
         Column::new("created_at", |it| it.created_at.into()),
         Column::new("holds", |it| (&it.holds).into()),
-        Column::wide("import", |it| (&it.import).into()),
+        Column::wide("import", |it| Value::of(it.import.as_ref())),
         Column::wide("release", |it| (&it.release).into()),
         Column::wide("id", |it| it.id.to_string().into()),
     ],
@@ -137,6 +146,16 @@ async fn find(
         let holds = vec![count(it.allocations, "allocation")];
         found.push(orphan::<Vpc>(&it, it.created_by.as_ref(), holds, now));
     }
+    let tokens = client.all_tokens(&unconfirmed!(TokenFilter)).await;
+    for it in if_allowed(tokens, "tokens")? {
+        let roles = it.roles.iter().map(ToString::to_string).collect();
+        found.push(orphan::<Token>(&it, it.created_by.as_ref(), roles, now));
+    }
+    let webhooks = client.all_webhooks(&unconfirmed!(WebhookFilter)).await;
+    for it in if_allowed(webhooks, "webhooks")? {
+        let to = vec![it.url.clone()];
+        found.push(orphan::<Webhook>(&it, it.created_by.as_ref(), to, now));
+    }
     for it in client.all_pools(&unconfirmed!(PoolFilter)).await? {
         let ranges = it.ranges.iter().map(ToString::to_string).collect();
         found.push(orphan::<Pool>(&it, it.created_by.as_ref(), ranges, now));
@@ -154,6 +173,18 @@ async fn find(
         found.push(orphan::<Vrf>(&it, it.created_by.as_ref(), holds, now));
     }
     Ok(found.into_iter().flatten().collect())
+}
+
+/// What the caller may not see is left out, and that is said beside the list.
+fn if_allowed<T>(found: Result<Vec<T>, Error>, what: &str) -> Result<Vec<T>, Failure> {
+    match found {
+        Err(error) if error.code() == Some(Code::Forbidden) => {
+            let text = printable(&format!("without {what}: {error}"));
+            _ = writeln!(io::stderr(), "ipam: {text}");
+            Ok(Vec::new())
+        }
+        found => Ok(found?),
+    }
 }
 
 fn held(allocation: &Allocation) -> Vec<String> {
@@ -176,10 +207,14 @@ fn orphan<T: Owned>(
     holds: Vec<String>,
     now: OffsetDateTime,
 ) -> Option<Orphan> {
-    let import_id = it.import_id();
+    let which = quoted(&it.import_id());
     let release = match T::NOUN {
-        Noun::Allocation => format!("ipam release {}", quoted(&import_id)),
-        noun => format!("ipam {} delete {}", noun.as_str(), quoted(&import_id)),
+        Noun::Allocation => format!("ipam release {which}"),
+        noun => format!("ipam {} delete {which}", noun.as_str()),
+    };
+    let import = match T::NOUN {
+        Noun::Webhook => None,
+        _ => Some(format!("terraform import ADDRESS {which}")),
     };
     Some(Orphan {
         kind: T::NOUN,
@@ -190,14 +225,9 @@ fn orphan<T: Owned>(
         created_at: it.created_at(),
         age_seconds: (now - it.created_at()).whole_seconds(),
         holds,
-        import: format!("terraform import ADDRESS {}", quoted(&import_id)),
+        import,
         release,
     })
-}
-
-/// As one shell word, whatever it contains.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn text(orphans: &[Orphan]) -> String {
@@ -210,7 +240,7 @@ fn text(orphans: &[Orphan]) -> String {
             Some(owner) => format!("for {owner}"),
             None => "for no owner".to_owned(),
         };
-        let lines = [
+        let about = [
             format!("{}: {}", orphan.title, orphan.holds.join(", ")),
             format!(
                 "  made {owner} by {} at {}, {} ago",
@@ -218,10 +248,12 @@ fn text(orphans: &[Orphan]) -> String {
                 moment(orphan.created_at),
                 age(orphan.age_seconds)
             ),
-            format!("  {}", orphan.import),
-            format!("  {}", orphan.release),
         ];
-        for line in lines {
+        let commands = orphan.import.iter().chain([&orphan.release]);
+        for line in about
+            .into_iter()
+            .chain(commands.map(|line| format!("  {line}")))
+        {
             text.push_str(&printable(&line));
             text.push('\n');
         }
@@ -297,10 +329,5 @@ mod tests {
     fn ages_are_told_in_two_units() {
         let texts = [0, 59, 61, 3_660, 90_000].map(age);
         assert_eq!(texts, ["0 s", "59 s", "1 min", "1 h 1 min", "1 d 1 h"]);
-    }
-
-    #[test]
-    fn names_of_others_stay_one_word_in_a_shell() {
-        assert_eq!(quoted("a/b; rm -rf '/'"), r"'a/b; rm -rf '\''/'\'''");
     }
 }

@@ -85,10 +85,12 @@ async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
         };
         ipam_client::Client::new(&settings).unwrap()
     };
-    let parse = |json: Value| serde_json::from_value(json).unwrap();
+    fn parse<T: serde::de::DeserializeOwned>(json: Value) -> T {
+        serde_json::from_value(json).unwrap()
+    }
     let (one, none) = (client(Some("ws-1")), client(None));
     let vrf = one
-        .create_vrf(&serde_json::from_value(json!({"name": "it's"})).unwrap())
+        .create_vrf(&parse(json!({"name": "it's"})))
         .await
         .unwrap();
     let web = one
@@ -101,6 +103,10 @@ async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
         ))
         .await
         .unwrap();
+    let token = parse(json!({"name": "ci", "roles": ["allocator"]}));
+    let token = one.create_token(&token).await.unwrap();
+    let webhook = parse(json!({"name": "siem", "url": "https://siem.example/"}));
+    one.create_webhook(&webhook).await.unwrap();
     // Another one that its owner has confirmed is no orphan; nor is the VPC, which came by itself.
     let ours = one
         .create_allocation(&parse(json!({"vpc": "prod", "name": "ours", "hosts": 100})))
@@ -122,6 +128,8 @@ async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
         [
             "allocation \"prod/web\"",
             "allocation \"prod/script\"",
+            "token \"ci\"",
+            "webhook \"siem\"",
             "VRF \"it's\""
         ]
     );
@@ -137,14 +145,19 @@ async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
             &json!(web.made.cidr.to_string())
         )
     );
-    assert_eq!(found[2]["id"], json!(vrf.made.id));
+    assert_eq!(found[2]["holds"], json!(["allocator"]));
+    assert_eq!(found[3]["import"], Value::Null);
+    assert_eq!(found[4]["id"], json!(vrf.made.id));
     let text = cli.run("orphans --owner ws-1").text().to_owned();
     for line in [
         "terraform import ADDRESS 'prod/web'",
         "ipam release 'prod/web'",
         r"terraform import ADDRESS 'it'\''s'",
         r"ipam vrf delete 'it'\''s'",
-        "2 things that no owner has confirmed",
+        "terraform import ADDRESS 'ci'",
+        "ipam token delete 'ci'",
+        "ipam webhook delete 'siem'",
+        "4 things that no owner has confirmed",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
@@ -156,8 +169,16 @@ async fn orphans_are_listed_with_the_lines_that_import_and_release_them() {
     assert_eq!(cli.run("orphans --older-than soon").code, 2);
     cli.run("release prod/script").text();
     let left = cli.run("orphans --json --older-than 0s").json();
-    assert_eq!(left.as_array().unwrap().len(), 2, "{left}");
+    assert_eq!(left.as_array().unwrap().len(), 4, "{left}");
     assert!(!left.to_string().contains(&script.made.id.to_string()));
+    // Who may not see tokens sees the rest.
+    let mut command = cli.command(&["orphans", "-o", "name"]);
+    command.env("IPAM_API_KEY", token.made.secret.unwrap());
+    let seen = ended(command.output().unwrap());
+    assert_eq!((seen.code, seen.stdout.lines().count()), (0, 2), "{seen:?}");
+    for left_out in ["without tokens: ", "without webhooks: "] {
+        assert!(seen.stderr.contains(left_out), "{seen:?}");
+    }
 }
 
 /// How a command ended.

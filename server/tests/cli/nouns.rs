@@ -682,6 +682,38 @@ async fn events_are_listed_and_followed() {
     );
 }
 
+#[test]
+fn a_server_that_wants_fewer_requests_is_followed_later() {
+    let event = json!({"id": 8, "at": "2026-01-01T00:00:00Z", "actor": "admin", "action": "vrf.create",
+        "subject": uuid::Uuid::nil(), "request_id": uuid::Uuid::nil(), "detail": {}});
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let (url, _) = recorder(move |target| {
+        if !target.contains("/feed") {
+            return json!({"items": [], "next_cursor": null}).to_string();
+        }
+        match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => json!({"items": [], "next": 7}).to_string(),
+            1 => serde_json::to_string(&Problem::new(Code::RateLimited, "Too many.")).unwrap(),
+            _ => json!({"items": [event], "next": 8}).to_string(),
+        }
+    });
+    let environment = [
+        ("IPAM_ENDPOINT", url),
+        ("IPAM_API_KEY", "a-key-of-nobody-0123".to_owned()),
+        ("IPAM_RETRY_TIMEOUT", "0".to_owned()),
+    ];
+    let mut child = command(&["events", "--follow", "-o", "name"], &environment)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    assert_eq!(line, "8\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[tokio::test]
 async fn a_webhook_lives_and_ends() {
     let cli = Cli::start().await;

@@ -32,7 +32,9 @@ fn with_dir(line: &str, endpoint: &str, dir: &TempDir) -> Ran {
 type Answer = Box<dyn Fn(&str) -> String + Send>;
 
 /// A program that writes down all that it gets, and answers what it is told to.
-pub(crate) fn recorder(answer: impl Fn(&str) -> String + Send + 'static) -> (String, Arc<Mutex<String>>) {
+pub(crate) fn recorder(
+    answer: impl Fn(&str) -> String + Send + 'static,
+) -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let heard = Arc::new(Mutex::new(String::new()));
@@ -45,8 +47,12 @@ pub(crate) fn recorder(answer: impl Fn(&str) -> String + Send + 'static) -> (Str
             all.lock().unwrap().push_str(&head);
             let target = head.split_whitespace().nth(1).unwrap_or_default();
             let body = answer(target);
+            // A problem says its status.
+            let status = serde_json::from_str::<serde_json::Value>(&body);
+            let status = status.ok().and_then(|body| body["status"].as_u64());
             let reply = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                "HTTP/1.1 {} X\r\ncontent-type: application/json\r\nx-request-id: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                status.unwrap_or(200),
                 body.len()
             );
             _ = reader.get_mut().write_all(reply.as_bytes());

@@ -9,12 +9,12 @@ use std::{convert::Infallible, fmt::Write as _};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use ipam_shared::api::{DEFAULT_VRF, allocation::Allocation, profile::DEFAULT_PROFILE};
 
-pub(super) use self::quoting::shell;
 use self::{
     networks::{hcl_list, networks, nft},
     quoting::{misleads, quote},
 };
 use crate::front::Reached;
+pub(super) use ipam_shared::shell::quoted as shell;
 
 /// The snippets of one allocation.
 #[derive(Debug, PartialEq, Eq)]

@@ -36,8 +36,3 @@ pub(super) fn quote(text: &str) -> String {
     quoted.push('"');
     quoted
 }
-
-/// One word of a shell.
-pub(in crate::pages) fn shell(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
