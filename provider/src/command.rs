@@ -38,15 +38,18 @@ pub(crate) fn is_partial() -> bool {
 
 /// All of Terraform's arguments: its command line, and what the environment adds to it.
 fn words() -> impl Iterator<Item = String> {
-    let more = env::vars()
-        .filter(|(name, _)| name.starts_with("TF_CLI_ARGS"))
-        .flat_map(|(_, value)| {
-            value
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        });
-    command_line().into_iter().chain(more)
+    with_more(command_line(), |name| env::var(name).ok()).into_iter()
+}
+
+/// With what the environment adds to every command, and to this one.
+fn with_more(mut words: Vec<String>, variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    const OF_ALL: &str = "TF_CLI_ARGS";
+    let command = words.iter().skip(1).find(|word| !word.starts_with('-'));
+    let of_command = command.and_then(|command| variable(&format!("{OF_ALL}_{command}")));
+    for more in [variable(OF_ALL), of_command].into_iter().flatten() {
+        words.extend(more.split_whitespace().map(str::to_owned));
+    }
+    words
 }
 
 fn asks_to_plan(words: impl Iterator<Item = String>) -> bool {
@@ -103,6 +106,26 @@ fn asks_to_destroy(words: impl Iterator<Item = String>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_adds_to_every_command_or_to_one() {
+        let variable = |name: &str| match name {
+            "TF_CLI_ARGS" => Some("-no-color".to_owned()),
+            "TF_CLI_ARGS_apply" => Some("-destroy  -parallelism=1".to_owned()),
+            _ => None,
+        };
+        for (line, all) in [
+            (
+                "terraform -chdir=a plan",
+                "terraform -chdir=a plan -no-color",
+            ),
+            ("tofu apply", "tofu apply -no-color -destroy -parallelism=1"),
+            ("", "-no-color"),
+        ] {
+            let words = line.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(with_more(words, variable).join(" "), all);
+        }
+    }
 
     #[test]
     fn a_walk_in_single_file_is_told_from_others() {

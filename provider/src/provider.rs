@@ -13,7 +13,7 @@ use tfplugin::{
 use crate::{
     connection::Connection,
     data_sources, ephemeral,
-    framework::{failure::failure, labels, resource::NounResource},
+    framework::{call::until_stopped, failure::failure, labels, resource::NounResource},
     functions, lists,
     nouns::{
         allocation::resource::Allocation, pool::Pool, profile::Profile, reservation::Reservation,
@@ -170,7 +170,7 @@ impl Provider for Ipam {
 
     async fn configure(
         &self,
-        _ctx: &Context<Connection>,
+        ctx: &Context<Connection>,
         request: Configure,
     ) -> Result<Option<Connection>> {
         if !request.config.is_wholly_known() {
@@ -225,10 +225,10 @@ impl Provider for Ipam {
         }
         let client = Client::new(&settings).map_err(|error| unusable(&error))?;
         // One clear message here, instead of one for each of a thousand resources.
-        client
-            .check()
-            .await
-            .map_err(|error| unavailable(&client, &error))?;
+        let what = format!("work with the ipam server at {}", client.endpoint());
+        until_stopped(ctx, &what, client.check())
+            .await?
+            .map_err(|error| unavailable(&what, &error))?;
         Ok(Some(Connection::new(
             client,
             config.default_labels.unwrap_or_default(),
@@ -293,11 +293,8 @@ fn unusable(error: &SettingsError) -> Diagnostic {
     }
 }
 
-fn unavailable(client: &Client, error: &Error) -> Diagnostic {
-    let mut message = failure(
-        &format!("work with the ipam server at {}", client.endpoint()),
-        error,
-    );
+fn unavailable(what: &str, error: &Error) -> Diagnostic {
+    let mut message = failure(what, error);
     message
         .detail
         .push_str("\n\nNothing was planned or changed.");

@@ -4,6 +4,7 @@
 use ipam_client::{Client, Error};
 use ipam_shared::{
     api::pool::{FreeQuery, PoolFree},
+    ids::PoolId,
     name::Name,
 };
 use tfplugin::{
@@ -166,20 +167,25 @@ fn fix() -> Vec<AttributeSpec> {
     ]
 }
 
-/// What is free in a pool; none if the VRF has no pool of that name.
+/// What is free in a pool; none if the VRF has no pool of that name or id.
 async fn ask(
     client: &Client,
     pool: &str,
     vrf: Option<&str>,
     query: &FreeQuery,
 ) -> std::result::Result<Option<PoolFree>, Error> {
-    let id = match (vrf, pool.parse::<Name>()) {
-        (None, _) => pool.to_owned(),
-        (Some(vrf), Ok(name)) => match client.find_pools(&name, Some(vrf)).await?.pop() {
-            Some(found) => found.id.to_string(),
-            None => return Ok(None),
-        },
-        (Some(_), Err(_)) => return Ok(None),
+    let Some(vrf) = vrf else {
+        return client.pool_free(pool, query).await.map(Some);
     };
-    client.pool_free(&id, query).await.map(Some)
+    let named = match pool.parse::<Name>() {
+        Ok(name) => client.find_pools(&name, Some(vrf)).await?.pop(),
+        Err(_) => None,
+    };
+    let id = match named {
+        Some(found) => found.id.to_string(),
+        None if pool.parse::<PoolId>().is_ok() => pool.to_owned(),
+        None => return Ok(None),
+    };
+    let found = client.pool_free(&id, query).await?;
+    Ok((found.vrf == vrf).then_some(found))
 }

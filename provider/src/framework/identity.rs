@@ -24,14 +24,16 @@ pub(crate) fn schema(word: &str, known_by: &[(&str, String)]) -> IdentitySchema 
     )
 }
 
-/// Refuses what was found by one part of an identity if another part refers to something else.
-pub(crate) fn check(word: &str, identity: &Value, found: &Value) -> Result<()> {
+/// Refuses what was found by one part of an identity if another part refers to something else. The server ignores case in
+/// the attributes `folded`.
+pub(crate) fn check(word: &str, folded: &[&str], identity: &Value, found: &Value) -> Result<()> {
     let parts = identity.as_map().into_iter().flatten();
     let differing = parts
         .filter_map(|(name, wanted)| Some((name, wanted.as_str()?)))
         .find(|(name, wanted)| {
             let is = found.get(name.as_str()).as_str();
-            !is.is_some_and(|is| same(is, wanted))
+            let ignores_case = *name == "id" || folded.contains(&name.as_str());
+            !is.is_some_and(|is| same(is, wanted, ignores_case))
         });
     let Some((name, wanted)) = differing else {
         return Ok(());
@@ -48,11 +50,12 @@ pub(crate) fn check(word: &str, identity: &Value, found: &Value) -> Result<()> {
     .into())
 }
 
-/// Names are compared as the server does when it looks them up: it found this one, so a difference in case is one that the
-/// server ignores. Networks may be written in several ways.
-fn same(is: &str, wanted: &str) -> bool {
+/// Names are compared as the server does when it looks them up. Networks may be written in several ways.
+fn same(is: &str, wanted: &str, ignores_case: bool) -> bool {
     let network = |text: &str| text.parse::<Cidr>().ok();
-    fold(is) == fold(wanted) || network(is).is_some_and(|is| network(wanted) == Some(is))
+    is == wanted
+        || ignores_case && fold(is) == fold(wanted)
+        || network(is).is_some_and(|is| network(wanted) == Some(is))
 }
 
 #[cfg(test)]
@@ -71,18 +74,26 @@ mod tests {
             thing(&[("vrf", "dev"), ("cidr", "2001:DB8::/32")]),
             thing(&[("vrf", "dev"), ("cidr", "2001:db8:0::/32"), ("id", "1")]),
         ] {
-            assert!(check("reservation", &good, &found).is_ok(), "{good:?}");
+            assert!(check("reservation", &[], &good, &found).is_ok(), "{good:?}");
         }
         let mut with_null = thing(&[("id", "1")]);
         with_null.set("vrf", Value::Null);
-        assert!(check("reservation", &with_null, &found).is_ok());
+        assert!(check("reservation", &[], &with_null, &found).is_ok());
         let other = thing(&[("id", "1"), ("vrf", "prod")]);
-        let error = check("reservation", &other, &found)
+        let error = check("reservation", &[], &other, &found)
             .unwrap_err()
             .to_string();
         assert!(
             error.contains("Its vrf is dev, and the identity says prod"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn case_counts_where_it_does_for_the_server() {
+        let found = thing(&[("id", "0a"), ("vpc", "prod"), ("name", "a")]);
+        let asked = |vpc, name| thing(&[("id", "0A"), ("vpc", vpc), ("name", name)]);
+        assert!(check("allocation", &["vpc"], &asked("Prod", "a"), &found).is_ok());
+        assert!(check("allocation", &["vpc"], &asked("prod", "A"), &found).is_err());
     }
 }

@@ -76,7 +76,10 @@ pub(super) async fn find<N: Noun>(
 pub(super) fn check<N: Noun>(request: &Import, found: &Value) -> Result<()> {
     match request {
         Import::Id(_) => Ok(()),
-        Import::Identity(identity) => identity::check(N::WORD, identity, found),
+        Import::Identity(identity) => {
+            let folded: &[&str] = if N::FOLDS { &[N::KEY] } else { &[] };
+            identity::check(N::WORD, folded, identity, found)
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use ipam_client::{Client, Created, Error};
-use ipam_shared::{api::ownership::Owned as _, ids::Claim, labels::Labels};
+use ipam_shared::{api::ownership::Owned as _, ids::Claim, labels::Labels, name::fold};
 use serde::{Serialize, de::DeserializeOwned};
 use tfplugin::{Context, Plan, Result, Update, Value, async_trait};
 use uuid::Uuid;
@@ -35,6 +35,8 @@ pub(crate) trait Noun: Send + Sync + 'static {
     const KEY: &'static str = "name";
     /// Whether the same key may exist in several VRFs.
     const SCOPED: bool = false;
+    /// Whether the server ignores case in its key.
+    const FOLDS: bool = false;
     /// How to import it, to complete "Import ".
     const IMPORT: &'static str = "by id or by name";
 
@@ -127,6 +129,10 @@ pub(crate) trait Noun: Send + Sync + 'static {
     fn key(values: &Value) -> Option<Key> {
         let key = values.get(Self::KEY).as_str()?;
         let vrf = values.get("vrf").as_str();
+        let key = match Self::FOLDS {
+            true => &fold(key),
+            false => key,
+        };
         Some(if Self::SCOPED {
             scoped(Self::Found::NOUN, vrf?, key)
         } else {

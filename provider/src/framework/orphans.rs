@@ -9,9 +9,11 @@ use ipam_shared::api::{
     allocation::{Allocation, AllocationFilter},
     ownership::Owned as _,
 };
+use ipam_shared::shell::quoted;
 use tfplugin::{Context, Diagnostic};
 use time::format_description::well_known::Rfc3339;
 
+use super::call::finish;
 use crate::{
     command::{is_destroy, is_partial},
     connection::Connection,
@@ -33,7 +35,8 @@ pub(crate) async fn before_deletion(ctx: &Context<Connection>, connection: &Conn
         confirmed: Some(false),
         ..AllocationFilter::default()
     };
-    let left = match connection.client.all_allocations(&filter).await {
+    let call = connection.client.all_allocations(&filter);
+    let left = match finish(ctx, "look up what no state has confirmed", call).await {
         Ok(left) => left,
         // A destroy does not fail because leftovers can't be looked up.
         Err(error) => {
@@ -53,22 +56,23 @@ pub(crate) async fn before_deletion(ctx: &Context<Connection>, connection: &Conn
         ),
         format!(
             "They were created for the same owner as what is destroyed, and no refresh has found them in a state: most \
-             likely an apply was interrupted. They are not destroyed:\n\n{}\n\n\"ipam orphans --owner '{owner}'\" lists \
-             all of them.",
-            lines.join("\n")
+             likely an apply was interrupted. They are not destroyed:\n\n{}\n\n\"ipam orphans --owner {}\" lists all of \
+             them.",
+            lines.join("\n"),
+            quoted(owner)
         ),
     ));
 }
 
 /// What it is, and what to do about it.
 fn line(found: &Allocation) -> String {
-    let id = found.import_id();
+    let id = quoted(&found.import_id());
     let made = found
         .created_at
         .replace_nanosecond(0)
         .unwrap_or(found.created_at);
     format!(
-        "{} with {}, made at {}; import it with: terraform import ADDRESS '{id}', or release it with: ipam release '{id}'",
+        "{} with {}, made at {}; import it with: terraform import ADDRESS {id}, or release it with: ipam release {id}",
         found.title(),
         found.cidr,
         made.format(&Rfc3339).unwrap_or_default()

@@ -169,15 +169,19 @@ impl<N: Noun> Resource<Connection> for NounResource<N> {
         let shown_id = id.to_string();
         let what = format!("change the {} {}", N::WORD, N::title(&request.prior));
         let specs = N::specs();
-        let place = specs
+        let places: Vec<&str> = specs
             .iter()
-            .find(|spec| spec.is_place && request.changes(spec.name));
-        if let Some(spec) = place {
+            .filter(|spec| spec.is_place && request.changes(spec.name))
+            .map(|spec| spec.name)
+            .collect();
+        if !places.is_empty() {
             let found = until_stopped(ctx, &what, N::get(&connection.client, id.clone(), None))
                 .await?
                 .map_err(|error| failure(&what, &error))?;
             let state = instance::<N>(&found, &request.planned, connection, Private::default())?;
-            place::check(N::WORD, spec.name, &state.state, &request.planned)?;
+            for name in places {
+                place::check(N::WORD, name, &state.state, &request.planned)?;
+            }
         }
         let mut fields = Fields::new();
         for spec in &specs {

@@ -36,6 +36,7 @@ pub(crate) fn key(name: &str) -> Key {
 impl Noun for Vpc {
     const TYPE: &'static str = "ipam_vpc";
     const WORD: &'static str = "VPC";
+    const FOLDS: bool = true;
     const ABOUT: &'static str = "A consumer of space. The server creates a VPC when an allocation first names it, so this \
         resource is needed only for one in another VRF than `default`, or with labels or a description. A VPC that exists \
         already is imported.\n\nIt is destroyed only when it has no allocations any more.";
@@ -99,10 +100,6 @@ impl Noun for Vpc {
         let consequence = "A VPC does not move between address spaces: this one is deleted, which requires that it has no \
             allocations any more, and a new one is created.";
         place::plan_vrf(ctx, plan, consequence).await.map(drop)
-    }
-
-    fn key(values: &Value) -> Option<Key> {
-        values.get("name").as_str().map(key)
     }
 
     fn settle(found: &Found, known: &Value, state: &mut Value) -> tfplugin::Result<()> {

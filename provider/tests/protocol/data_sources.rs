@@ -711,7 +711,13 @@ async fn what_is_free_and_what_to_do_about_it() {
     let ask = json!({"vpc": "a", "name": "next", "prefix_length": 24, "pools": ["whole"]});
     let made = driver.create("ipam_allocation", ask).await.unwrap();
     assert_eq!(made.values["cidr"], json!(next));
-    let after = free(json!({"pool": found["pool_id"], "prefix_length": 24})).await;
+    let id = &found["pool_id"];
+    let after = free(json!({"pool": id, "vrf": "default", "prefix_length": 24})).await;
+    let alone = free(json!({"pool": id, "prefix_length": 24})).await;
+    assert_eq!(after, alone);
+    let elsewhere = driver.read_data("ipam_free", json!({"pool": id, "vrf": "dev"}));
+    let error = elsewhere.await.unwrap_err().to_string();
+    assert!(error.contains("in the VRF dev"), "{error}");
     assert_eq!(
         after["fits"].as_u64(),
         found["fits"].as_u64().map(|fits| fits - 1)

@@ -248,6 +248,55 @@ async fn ctrl_c_ends_a_wait_for_a_server_that_does_not_answer() {
     assert_eq!(stack.count("select count(*) from allocation").await, 1);
 }
 
+/// What comes of a call during which Ctrl-C is pressed, once the server has been asked.
+async fn interrupted<T>(driver: &Driver, proxy: &Proxy, call: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let (outcome, ()) = tokio::join!(call, async {
+        while proxy.hits() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        driver.stop().await.unwrap();
+    });
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    outcome
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_wait_for_what_is_only_looked_up() {
+    let stack = Stack::start().await;
+    let holding = async |asked| Proxy::start(stack.server.address(), asked, Fault::HoldReply).await;
+    let settings = |proxy: &Proxy| json!({"endpoint": proxy.url, "api_key": TestServer::API_KEY, "owner": "ws-1"});
+    let configuring = async {
+        let proxy = holding("GET ").await;
+        let driver = Driver::start(BINARY).await.unwrap();
+        let call = driver.configure(settings(&proxy));
+        let error = interrupted(&driver, &proxy, call).await.unwrap_err();
+        assert!(error.to_string().contains("Interrupted"), "{error}");
+    };
+    let reading = async {
+        let proxy = holding("GET /api/v1/allocations/").await;
+        let driver = stack.provider_at(&proxy.url).await;
+        let ask = json!({"id": "0190d6a5-8f0e-7cc0-a7a0-000000000001"});
+        let call = driver.read_data(TYPE, ask);
+        let error = interrupted(&driver, &proxy, call).await.unwrap_err();
+        assert!(error.to_string().contains("Interrupted"), "{error}");
+    };
+    // A destroy looks for what else of its owner is left.
+    let destroying = async {
+        let proxy = holding("GET /api/v1/allocations?owner=").await;
+        let driver = Launch::new(BINARY).env("TF_CLI_ARGS", "-destroy");
+        let driver = driver.start().await.unwrap();
+        driver.configure(settings(&proxy)).await.unwrap();
+        let made = driver.create(TYPE, config("a", json!({"hosts": 5})));
+        let made = made.await.unwrap();
+        let call = driver.delete(&made);
+        interrupted(&driver, &proxy, call).await.unwrap();
+        assert_eq!(stack.count("select count(*) from allocation").await, 0);
+    };
+    tokio::join!(configuring, reading, destroying);
+}
+
 #[tokio::test]
 async fn no_secret_is_told_however_much_is_logged() {
     let stack = Stack::start().await;

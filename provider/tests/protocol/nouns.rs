@@ -89,6 +89,37 @@ async fn a_lost_reply_is_bridged_without_a_word() {
     assert_eq!(stack.count(count).await, 3);
 }
 
+/// A plan in which two places get new names that may be theirs; one of them turns out not to be.
+#[tokio::test]
+async fn every_place_that_may_have_been_renamed_is_checked() {
+    let stack = Stack::start().await;
+    let driver = stack.provider().await;
+    let vrf = json!({"name": "dev"});
+    let vrf = driver.create("ipam_vrf", vrf).await.unwrap();
+    let whole = json!({"name": "whole", "vrf": "dev", "ranges": ["10.64.0.0/12"]});
+    driver.create("ipam_pool", whole).await.unwrap();
+    let team = |vrf: &str, parent: &str| json!({"name": "team", "vrf": vrf, "parent": parent, "range_prefix_lengths": [20]});
+    let made = driver.create("ipam_pool", team("dev", "whole"));
+    let made = made.await.unwrap();
+    let driver = stack.provider().await;
+    let plan = driver.plan("ipam_pool", Some(&made), team("prod", "other"));
+    let plan = plan.await.unwrap();
+    assert!(
+        plan.requires_replace.is_empty(),
+        "{:?}",
+        plan.requires_replace
+    );
+    let another = stack.provider().await;
+    let renamed = another.update(&vrf, json!({"name": "prod"}));
+    renamed.await.unwrap();
+    let applied = driver.apply(&plan).await.unwrap();
+    let told = applied.diagnostics.to_string();
+    assert!(
+        told.contains("The parent of the pool can't be changed"),
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn an_identity_imports_what_it_identifies() {
     let stack = Stack::start().await;

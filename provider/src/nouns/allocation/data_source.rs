@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{lookup, model};
 use crate::{
     connection::Connection,
-    framework::{failure::failure, labels},
+    framework::{call::until_stopped, failure::failure, labels},
 };
 
 /// The data source `ipam_allocation`.
@@ -71,7 +71,8 @@ impl DataSource<Connection> for Allocation {
 
     async fn read(&self, ctx: &Context<Connection>, config: Value) -> Result<Value> {
         let connection = ctx.client()?;
-        let found = look_up(connection, &config).await?;
+        let call = look_up(connection, &config);
+        let found = until_stopped(ctx, "look up the allocation", call).await??;
         let mut state = values(&found);
         state.set("contains", config.get("contains").clone());
         if let Some(vpc) = config.get("vpc").as_str() {
@@ -98,10 +99,13 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
             "hosts",
             number("Number of hosts, if the size was requested that way."),
         ),
-        ("prefix_length", number(
-            "Prefix length. It is that of the first block, unless the first member of the profile has a `size_offset`, which \
+        (
+            "prefix_length",
+            number(
+                "Prefix length. It is that of the first block, unless the first member of the profile has a `size_offset`, which \
              is added to it.",
-        )),
+            ),
+        ),
         ("vrf", text("Name of the VPC's VRF.")),
         (
             "profile",

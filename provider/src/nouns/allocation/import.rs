@@ -68,6 +68,6 @@ pub(super) async fn find(
 pub(super) fn check(request: &Import, found: &Value) -> Result<()> {
     match request {
         Import::Id(_) => Ok(()),
-        Import::Identity(identity) => identity::check(WORD, identity, found),
+        Import::Identity(identity) => identity::check(WORD, &["vpc"], identity, found),
     }
 }

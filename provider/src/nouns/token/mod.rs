@@ -7,10 +7,7 @@ mod values;
 
 use ipam_client::{Client, Created, Error};
 use ipam_shared::{
-    api::{
-        ownership::Owned as _,
-        token::{NewToken, Token as Found, TokenFilter, TokenPatch},
-    },
+    api::token::{NewToken, Token as Found, TokenFilter, TokenPatch},
     ids::{Claim, TokenId},
     name::fold,
     secret::Secret,
@@ -26,7 +23,6 @@ use crate::{
         looked_up,
         noun::Noun,
     },
-    run::key::Key,
 };
 
 use self::values::{Bounds, Moment, Roles, SecretText, is_full, moment, quotas, secret, usage};
@@ -91,6 +87,7 @@ fn limits() -> AttributeSpec {
 impl Noun for Token {
     const TYPE: &'static str = "ipam_token";
     const WORD: &'static str = "token";
+    const FOLDS: bool = true;
     const ABOUT: &'static str = "A key for one pipeline, script or person: what it may do (its roles), and where (its \
         limits). A change takes effect on every server within a second, and so does the destruction, which revokes \
         it.\n\nIts secret is in no state and in no plan. `secret_wo` is write-only: it takes a secret that is kept where it \
@@ -289,11 +286,6 @@ impl Noun for Token {
             patch.insert("secret".to_owned(), secret(&request.config)?);
         }
         Ok(())
-    }
-
-    fn key(values: &Value) -> Option<Key> {
-        let name = values.get("name").as_str()?;
-        Some(Key::new(Found::NOUN, fold(name)))
     }
 
     fn settle(found: &Found, known: &Value, state: &mut Value) -> tfplugin::Result<()> {
