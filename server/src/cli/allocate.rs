@@ -287,6 +287,10 @@ mod tests {
                 .unwrap_err()
                 .contains("cannot be used with")
         );
+        for twice in ["--label a=1 --label a=2", "--label environment=x --env y"] {
+            let refused = parse(&format!("prod --hosts 5 {twice}")).unwrap_err();
+            assert!(refused.contains("is given twice"), "{refused}");
+        }
         assert!(parse("prod --hosts many").is_err());
         assert!(parse("a/b --hosts 5").is_err());
         assert!(

@@ -37,7 +37,7 @@ pub struct Connection {
     /// ~/.local/share/ipam]
     #[arg(long, value_name = "DIR", env = "IPAM_DATA_DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// How long to wait for a server that does not answer
+    /// How long to try again while the server does not answer; one attempt may take up to 30 seconds
     #[arg(
         long,
         value_name = "SECONDS",

@@ -26,7 +26,7 @@ pub struct List {
     /// Only with this label
     #[arg(long, value_name = "KEY=VALUE")]
     label: Option<String>,
-    /// Show at most this many, the oldest
+    /// Show at most this many: the first in the order of --sort, else the oldest
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
     #[command(flatten)]

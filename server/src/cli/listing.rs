@@ -118,6 +118,20 @@ impl ListOutput {
         self.output.form() == Form::Table && self.sort.is_empty() && self.columns.is_empty()
     }
 
+    /// Refuses to sort and to choose columns where everything is printed as the server has it.
+    ///
+    /// # Errors
+    /// When either is asked for.
+    pub fn check_whole(&self) -> Result<(), Failure> {
+        if self.sort.is_empty() && self.columns.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Usage(
+            "--sort and --columns have no effect on this with -o json: leave them out, or use -o csv"
+                .to_owned(),
+        ))
+    }
+
     /// The columns that were asked for, if any were.
     fn chosen<'a, T>(
         &self,
@@ -125,6 +139,12 @@ impl ListOutput {
     ) -> Result<Option<Vec<&'a Column<T>>>, Failure> {
         if self.columns.is_empty() {
             return Ok(None);
+        }
+        if matches!(self.output.form(), Form::Json | Form::Name) {
+            return Err(Failure::Usage(
+                "--columns has no effect with -o json and -o name: leave it out, or use -o csv"
+                    .to_owned(),
+            ));
         }
         let names = self.columns.iter();
         names

@@ -43,6 +43,10 @@ impl Lookup {
     /// # Errors
     /// When the server refuses, or can't be asked.
     pub async fn run(self) -> Result<String, Failure> {
+        let is_json = self.output.output.form() == Form::Json;
+        if is_json {
+            self.output.check_whole()?;
+        }
         let (ip, cidr) = self.target.parameters();
         let query = LookupQuery {
             ip,
@@ -51,7 +55,7 @@ impl Lookup {
             at: self.at,
         };
         let found = self.connection.client().await?.lookup(&query).await?;
-        if self.output.output.form() == Form::Json {
+        if is_json {
             return output::json(&found);
         }
         if self.output.is_plain_table() {

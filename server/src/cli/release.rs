@@ -17,7 +17,7 @@ use super::{
     output::{Failure, printable},
 };
 
-/// Release an allocation: its blocks are free for others at once
+/// Release an allocation: its blocks are free for others at once, or after the cooldown of their pool
 #[derive(Debug, clap::Args)]
 pub struct Release {
     /// The ID that `ipam list` shows, a UUID, or VPC/NAME

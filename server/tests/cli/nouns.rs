@@ -1,8 +1,9 @@
 //! The life of every noun, through the command line alone.
 
+use ipam_shared::error::{Code, Problem};
 use serde_json::{Value, json};
 
-use crate::{Cli, Ran, ended};
+use crate::{Cli, Ran, command, ended, proof::recorder};
 
 /// The rows of a CSV file as a real reader reads them, without the heading.
 fn rows(ran: &Ran) -> Vec<csv::StringRecord> {

@@ -316,6 +316,19 @@ async fn every_reading_command_has_every_form() {
         assert_eq!(cli.run(&format!("{line} -o yaml")).code, 2, "{line}");
         assert_eq!(cli.run(&format!("{line} -o csv --json")).code, 2, "{line}");
     }
+    for line in [
+        "lookup 10.0.0.7 --json --sort cidr",
+        "lookup 10.0.0.7 --json --columns cidr",
+        "vrf list --json --columns name",
+        "history 10.0.0.0/8 -o name --columns cidr",
+        "events --follow -o name --columns at",
+    ] {
+        let refused = cli.run(line);
+        assert!(
+            refused.code == 2 && refused.stderr.contains("no effect"),
+            "{line}: {refused:?}"
+        );
+    }
     let refused = cli.run("pool list --sort colour");
     assert!(
         refused.code == 2 && refused.stderr.contains("there are name, vrf"),

@@ -17,7 +17,7 @@ pub(in crate::cli) struct NewLabels {
 impl NewLabels {
     /// Those that were given.
     pub(in crate::cli) fn labels(&self) -> Result<Labels, Failure> {
-        checked(self.labels.iter().cloned().collect())
+        labels(&self.labels)
     }
 }
 
@@ -46,9 +46,22 @@ impl LabelChanges {
             .filter(|(key, _)| !self.clear_labels && self.remove.iter().all(|it| it != key))
             .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut after: BTreeMap<String, String> = kept.collect();
-        after.extend(self.set.iter().cloned());
+        after.extend(by_key(&self.set)?);
         checked(after).map(Some)
     }
+}
+
+/// What is given by key, each once: of two one would be lost silently.
+fn by_key<V: Clone>(given: &[(String, V)]) -> Result<BTreeMap<String, V>, Failure> {
+    let mut all = BTreeMap::new();
+    for (key, value) in given {
+        if all.insert(key.clone(), value.clone()).is_some() {
+            return Err(Failure::Usage(format!(
+                "the label {key:?} is given twice; give it once"
+            )));
+        }
+    }
+    Ok(all)
 }
 
 fn checked(labels: BTreeMap<String, String>) -> Result<Labels, Failure> {
@@ -63,7 +76,7 @@ pub(in crate::cli) fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Labels from pairs.
 pub(in crate::cli) fn labels(pairs: &[(String, String)]) -> Result<Labels, Failure> {
-    checked(pairs.iter().cloned().collect())
+    checked(by_key(pairs)?)
 }
 
 /// `KEY`, `KEY=VALUE` or `KEY=VALUE|VALUE`.
@@ -79,8 +92,10 @@ pub(in crate::cli) fn required(text: &str) -> Result<(String, Vec<String>), Stri
 }
 
 /// Required labels from what was given.
-pub(in crate::cli) fn required_labels(given: &[(String, Vec<String>)]) -> RequiredLabels {
-    given.iter().cloned().collect()
+pub(in crate::cli) fn required_labels(
+    given: &[(String, Vec<String>)],
+) -> Result<RequiredLabels, Failure> {
+    by_key(given)
 }
 
 /// Who a listed thing was created for, and whether an owner has it.
@@ -119,6 +134,30 @@ mod tests {
             ..none
         };
         assert!(cleared.applied(&labels).unwrap().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_label_that_is_given_twice_is_refused() {
+        let twice = vec![pair("a=1").unwrap(), pair("a=2").unwrap()];
+        let new = NewLabels {
+            labels: twice.clone(),
+        };
+        let changes = LabelChanges {
+            set: twice,
+            ..LabelChanges::default()
+        };
+        let required = [required("a=1").unwrap(), required("a").unwrap()];
+        for failure in [
+            new.labels().unwrap_err(),
+            changes.applied(&Labels::default()).unwrap_err(),
+            required_labels(&required).unwrap_err(),
+        ] {
+            assert_eq!(failure.exit_code(), 2);
+            assert!(
+                failure.to_string().contains("\"a\" is given twice"),
+                "{failure}"
+            );
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ struct Create<N: Noun> {
 struct List<N: Noun> {
     #[command(flatten)]
     filter: N::Filter,
-    /// Show at most this many: the first in the order of --sort, else the oldest
+    /// Show at most this many: the first in the order of --sort, else in that in which they are listed
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
     #[command(flatten)]

@@ -177,11 +177,11 @@ impl Change {
         Ok(Some(ranges))
     }
 
-    fn required(&self) -> Option<RequiredLabels> {
+    fn required(&self) -> Result<Option<RequiredLabels>, Failure> {
         match (self.no_required_labels, self.required_labels.is_empty()) {
-            (true, _) => Some(RequiredLabels::new()),
-            (false, true) => None,
-            (false, false) => Some(required_labels(&self.required_labels)),
+            (true, _) => Ok(Some(RequiredLabels::new())),
+            (false, true) => Ok(None),
+            (false, false) => required_labels(&self.required_labels).map(Some),
         }
     }
 }
@@ -249,7 +249,7 @@ impl Noun for Pool {
             strategy: new.strategy,
             release_cooldown_seconds: new.release_cooldown_seconds,
             labels: new.labels.labels()?,
-            required_labels: required_labels(&new.required_labels),
+            required_labels: required_labels(&new.required_labels)?,
             description: new.description,
         };
         done(client.create_pool(&request).await)
@@ -294,7 +294,7 @@ impl Noun for Pool {
         let revision = revision.or(is_by_what_was_read.then_some(found.revision));
         let patch = some_change(PoolPatch {
             ranges,
-            required_labels: change.required(),
+            required_labels: change.required()?,
             name: change.name,
             add_range_prefix_lengths: change.add_range_prefix_lengths,
             min_prefix_length: change.min_prefix_length,
