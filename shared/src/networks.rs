@@ -178,14 +178,10 @@ pub enum End {
 /// shorter than the network's or longer than its family allows.
 pub fn nth_block(network: Cidr, prefix_length: u8, end: End, index: u128) -> Option<Cidr> {
     let family = network.family();
-    let bits = prefix_length.checked_sub(network.prefix_length())?;
-    if prefix_length > family.bits() {
+    if prefix_length < network.prefix_length() || prefix_length > family.bits() {
         return None;
     }
-    // The last index, all ones in that many bits; 0 if it is the network itself.
-    let last = u128::MAX
-        .checked_shr(u128::BITS - u32::from(bits))
-        .unwrap_or(0);
+    let last = last_block(network, prefix_length);
     let index = match end {
         End::Lowest => index,
         End::Highest => last.checked_sub(index)?,
@@ -203,10 +199,13 @@ pub fn nth_block(network: Cidr, prefix_length: u8, end: End, index: u128) -> Opt
     ))
 }
 
-/// How many blocks of that prefix length a network has; `u128::MAX` for 2^128, which is one more.
-pub fn blocks(network: Cidr, prefix_length: u8) -> u128 {
+/// The index of the last block of that prefix length in a network: all ones in the bits between; 0 if that is the network
+/// itself.
+pub fn last_block(network: Cidr, prefix_length: u8) -> u128 {
     let bits = prefix_length.saturating_sub(network.prefix_length());
-    1_u128.checked_shl(bits.into()).unwrap_or(u128::MAX)
+    u128::MAX
+        .checked_shr(u128::BITS - u32::from(bits))
+        .unwrap_or(0)
 }
 
 /// All addresses of a family.

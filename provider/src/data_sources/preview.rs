@@ -80,7 +80,8 @@ fn asked() -> Vec<AttributeSpec> {
             "Name of the profile. If left out: `node-pod`, or none with `pools` or `pool_selector`.",
         )
         .is::<Text<Name>>(),
-        texts("pools", "Instead of a profile: pools, by name or id, of which the first that has room gives one block."),
+        texts("pools", "Instead of a profile: pools, by name or id, of which the first that has room gives one block.")
+            .is::<Vec<String>>(),
         pairs(
             "pool_selector",
             "Instead of a profile: labels of pools, of which the first that has all of them and room gives one block.",

@@ -8,16 +8,26 @@ use super::argument::{self, Network};
 /// The function `nth_block`.
 pub(crate) struct NthBlock;
 
-/// From which end an index counts, and how many blocks lie before it; none if it is not a whole number of at most 128 bits.
-fn counted(index: &Number) -> Option<(End, u128)> {
+/// How many addresses IPv6 has, 2^128, which is the only number of blocks that a `u128` does not hold.
+const ALL: &str = "340282366920938463463374607431768211456";
+
+/// From which end an index counts, and how many blocks lie before it: none, if those are more than there are anywhere.
+/// Nothing if it is not a whole number.
+fn counted(index: &Number) -> Option<(End, Option<u128>)> {
     let text = index.to_string();
-    match text.strip_prefix('-') {
-        Some(back) => {
-            let back: u128 = back.parse().ok()?;
-            Some((End::Highest, back.checked_sub(1)?))
-        }
-        None => Some((End::Lowest, text.parse().ok()?)),
+    let (end, digits) = match text.strip_prefix('-') {
+        Some(back) => (End::Highest, back),
+        None => (End::Lowest, text.as_str()),
+    };
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
     }
+    let number = digits.parse::<u128>().ok();
+    Some(match end {
+        End::Lowest => (end, number),
+        End::Highest if digits == ALL => (end, Some(u128::MAX)),
+        End::Highest => (end, number.and_then(|back| back.checked_sub(1))),
+    })
 }
 
 impl Function for NthBlock {
@@ -62,12 +72,14 @@ impl Function for NthBlock {
                 format!("{index} is not the number of a block: it must be a whole number."),
             )
         })?;
-        let block = networks::nth_block(network, length, end, before).ok_or_else(|| {
-            let count = networks::blocks(network, length);
-            let text = if count == 1 {
-                format!("{network} is the only block of that size, with the numbers 0 and -1; {index} is not one of them.")
-            } else {
-                format!("{network} has {count} blocks of /{length}, 0 to {} or -1 to -{count}; {index} is not one of them.", count - 1)
+        let block = before.and_then(|before| networks::nth_block(network, length, end, before));
+        let block = block.ok_or_else(|| {
+            let text = match networks::last_block(network, length) {
+                0 => format!("{network} is the only block of that size, with the numbers 0 and -1; {index} is not one of them."),
+                last => {
+                    let count = last.checked_add(1).map_or(ALL.to_owned(), |count| count.to_string());
+                    format!("{network} has {count} blocks of /{length}, 0 to {last} or -1 to -{count}; {index} is not one of them.")
+                }
             };
             FunctionError::argument(2, text)
         })?;
@@ -82,20 +94,28 @@ mod tests {
     #[test]
     fn an_index_counts_from_either_end() {
         for (text, counts) in [
-            ("0", Some((End::Lowest, 0))),
-            ("-1", Some((End::Highest, 0))),
-            ("-256", Some((End::Highest, 255))),
+            ("0", Some((End::Lowest, Some(0)))),
+            ("-1", Some((End::Highest, Some(0)))),
+            ("-256", Some((End::Highest, Some(255)))),
             (
                 "340282366920938463463374607431768211455",
-                Some((End::Lowest, u128::MAX)),
+                Some((End::Lowest, Some(u128::MAX))),
             ),
             (
                 "1267650600228229401496703205376",
-                Some((End::Lowest, 1 << 100)),
+                Some((End::Lowest, Some(1 << 100))),
+            ),
+            (ALL, Some((End::Lowest, None))),
+            (
+                "-340282366920938463463374607431768211456",
+                Some((End::Highest, Some(u128::MAX))),
+            ),
+            (
+                "-340282366920938463463374607431768211457",
+                Some((End::Highest, None)),
             ),
             ("1.5", None),
             ("-0.5", None),
-            ("340282366920938463463374607431768211456", None),
         ] {
             assert_eq!(counted(&Number::parse(text).unwrap()), counts, "{text}");
         }

@@ -45,9 +45,16 @@ impl Function for PrefixForHosts {
         let number: Number = arguments.get(0)?;
         let refuse = |text: String| FunctionError::argument(0, text);
         let hosts = number.as_u64().ok_or_else(|| {
-            refuse(format!(
-                "{number} is not a number of hosts: it must be a whole number, at least 1."
-            ))
+            let is_whole = number
+                .to_string()
+                .bytes()
+                .all(|digit| digit.is_ascii_digit());
+            refuse(match is_whole {
+                true => format!("{number} hosts are too many: it must be fewer than 2^64."),
+                false => format!(
+                    "{number} is not a number of hosts: it must be a whole number, at least 1."
+                ),
+            })
         })?;
         let length = match family {
             None => node_prefix_length(hosts).map_err(refuse)?,

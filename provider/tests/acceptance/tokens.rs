@@ -394,6 +394,11 @@ async fn a_quota_is_kept_and_an_apply_says_that_it_is_used_up() {
     for (quotas, says) in [
         ("{ \"default/primary\" = 1.5 }", "whole number"),
         ("{ \"default/primary\" = -1 }", "whole number"),
+        ("{ \"default/primary\" = 0.1 }", "whole number"),
+        (
+            "{ \"default/primary\" = 18446744073709551617 }",
+            "write 18446744073709551616 in place of 18446744073709551617",
+        ),
     ] {
         terraform.write(&config(quotas));
         terraform.plan().await.failed().says(says);

@@ -109,6 +109,12 @@ fn blocks() -> Vec<Answered> {
             json!(["::/0", 64, u64::MAX]),
             json!("ffff:ffff:ffff:ffff::/64"),
         ),
+        // Minus all of them: a float of JSON that is exactly 2^128.
+        (
+            "nth_block",
+            json!(["::/0", 128, -(2_f64.powi(128))]),
+            json!("::/128"),
+        ),
     ]
 }
 
@@ -308,6 +314,18 @@ fn wrong_blocks() -> Vec<Refused> {
             "IPv4 has 0 to 32",
         ),
         ("nth_block", json!(["::/0", 129, 0]), 1, "IPv6 has 0 to 128"),
+        (
+            "nth_block",
+            json!(["::/0", 128, 2_f64.powi(128)]),
+            2,
+            "::/0 has 340282366920938463463374607431768211456 blocks of /128, 0 to 340282366920938463463374607431768211455",
+        ),
+        (
+            "nth_block",
+            json!(["10.0.0.0/16", 24, 2_f64.powi(200)]),
+            2,
+            "10.0.0.0/16 has 256 blocks",
+        ),
     ]
 }
 
@@ -328,6 +346,12 @@ fn wrong_sizes() -> Vec<Refused> {
             "At most one family",
         ),
         ("prefix_for_hosts", json!([0, "ipv6"]), 0, "at least 1 host"),
+        (
+            "prefix_for_hosts",
+            json!([2_f64.powi(64)]),
+            0,
+            "18446744073709551616 hosts are too many",
+        ),
         (
             "prefix_for_hosts",
             json!([4_294_967_292_u32, "ipv4"]),

@@ -145,7 +145,8 @@ fn policies() -> Vec<AttributeSpec> {
             "Labels that an allocation must have to get space here: key to allowed values, of which none means that any \
              will do.",
             "Default: none. Changed in place.",
-        ),
+        )
+        .is::<BTreeMap<String, Vec<String>>>(),
     ]
 }
 

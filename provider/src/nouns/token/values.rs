@@ -2,13 +2,14 @@
 
 use ipam_shared::{
     api::token::{Limits, QuotaUsage, Role},
+    moment::{BEYOND, in_utc},
     quotas::Quotas,
     secret::Secret,
 };
 use tfplugin::{Diagnostic, FromValue, Number, Path, ToValue as _, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::SECRET;
+use super::{QUOTAS, SECRET};
 
 /// A secret of a token.
 pub(super) struct SecretText;
@@ -55,6 +56,9 @@ pub(super) struct Bounds;
 
 impl FromValue for Bounds {
     fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
+        for (pool, quota) in value.get(QUOTAS).as_map().into_iter().flatten() {
+            check_quota(quota, &path.then(QUOTAS).key(pool))?;
+        }
         match serde_json::from_value::<Limits>(value.to_json()) {
             Ok(_) => Ok(Self),
             Err(error) => {
@@ -62,6 +66,26 @@ impl FromValue for Bounds {
             }
         }
     }
+}
+
+/// Refuses what is no number of addresses, or not one that is kept to the last digit.
+fn check_quota(quota: &Value, path: &Path) -> Result<(), Diagnostic> {
+    let refuse = |why: String| Err(Diagnostic::error("Unsuitable quota", why).at(path));
+    let number = Number::from_value(quota, path)?;
+    let digits = number.to_string();
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return refuse(format!(
+            "A quota is a whole number of addresses, 0 or more, and not {digits}."
+        ));
+    }
+    // A text is what a number of JSON can't say.
+    if quota.to_json().is_string() {
+        let nearest = number.as_f64();
+        return refuse(format!(
+            "Of a quota of 2^64 and more only the leading 53 binary digits are kept: write {nearest:.0} in place of {digits}."
+        ));
+    }
+    Ok(())
 }
 
 /// Quotas as they are configured, if the server has these: it reads large numbers as floating point. Otherwise in digits.
@@ -104,13 +128,13 @@ pub(super) struct Moment;
 impl FromValue for Moment {
     fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
         let text = String::from_value(value, path)?;
-        match moment(&text) {
+        let refuse =
+            |why: &str| Diagnostic::error("Unsuitable time", format!("{text:?} {why}.")).at(path);
+        let at = OffsetDateTime::parse(&text, &Rfc3339)
+            .map_err(|_| refuse("is not a time as in RFC 3339, such as 2027-01-31T00:00:00Z"))?;
+        match in_utc(at) {
             Some(_) => Ok(Self),
-            None => Err(Diagnostic::error(
-                "Unsuitable time",
-                format!("{text:?} is not a time as in RFC 3339, such as 2027-01-31T00:00:00Z."),
-            )
-            .at(path)),
+            None => Err(refuse(&format!("can't be kept: {BEYOND}"))),
         }
     }
 }
