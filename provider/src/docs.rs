@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context as _;
 use tfplugin::{Attribute, AttributeType, Description, Schema, Signature, Type};
 
-use crate::provider::ADDRESS;
+use crate::{framework::failure::sentence, provider::ADDRESS};
 
 /// All pages by their path below `docs/`.
 pub(crate) fn pages(
@@ -221,7 +221,7 @@ fn nested(text: &mut String, all: &BTreeMap<String, Attribute>, parent: &str) {
 
 fn type_name(attribute: &Attribute) -> String {
     match &attribute.ty {
-        AttributeType::Plain(ty) => capital(&ty.describe()),
+        AttributeType::Plain(ty) => sentence(&ty.describe()),
         AttributeType::Nested(..) => match attribute.ty() {
             Type::Map(_) => "Attributes Map".to_owned(),
             Type::List(_) => "Attributes List".to_owned(),
@@ -229,13 +229,6 @@ fn type_name(attribute: &Attribute) -> String {
             _ => "Attributes".to_owned(),
         },
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 /// The ways to import, by the files that say how.
@@ -306,7 +299,7 @@ fn function(
             "{}. `{}` ({}) {}",
             number + 1,
             parameter.name,
-            capital(&parameter.ty.describe()),
+            sentence(&parameter.ty.describe()),
             parameter.description
         )?;
     }

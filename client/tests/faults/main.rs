@@ -564,7 +564,7 @@ async fn an_import_is_believed_when_its_last_line_is_there() {
             .import(
                 file,
                 Format::Csv,
-                ImportParams { dry_run: true },
+                ImportParams { dry_run: false },
                 |progress| seen.push(progress.phase),
             )
             .await;
@@ -575,7 +575,7 @@ async fn an_import_is_believed_when_its_last_line_is_there() {
     assert_eq!(seen, [Phase::Write]);
     let heard = &server.heard()[1];
     assert!(
-        heard.head.starts_with("post /api/v1/import?dry_run=true "),
+        heard.head.starts_with("post /api/v1/import?dry_run=false "),
         "{}",
         heard.head
     );

@@ -18,7 +18,7 @@ use crate::{
     framework::{
         attribute_spec::AttributeSpec,
         call::until_stopped,
-        failure::failure,
+        failure::{failure, sentence},
         fields::{Fields, body},
         labels,
     },
@@ -130,19 +130,15 @@ fn request(config: &Value) -> Result<NewAllocation> {
     }
     fields.insert("dry_run".to_owned(), true.into());
     let request: NewAllocation = body(fields)?;
-    let refuse =
-        |error: AskError| Diagnostic::error("Invalid request", format!("{}.", capital(&error)));
+    let refuse = |error: AskError| {
+        Diagnostic::error(
+            "Invalid request",
+            format!("{}.", sentence(&error.to_string())),
+        )
+    };
     request.size().map_err(refuse)?;
     request.recipe().map_err(refuse)?;
     Ok(request)
-}
-
-fn capital(error: &AskError) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 #[async_trait]

@@ -39,7 +39,7 @@ fn import(id: &str) -> String {
 }
 
 /// A text with a capital letter at its beginning.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).collect()

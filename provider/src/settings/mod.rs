@@ -4,6 +4,33 @@ pub(crate) mod owner;
 
 use tfplugin::{Diagnostic, FromValue, Path, ToValue, Value};
 
+/// How a choice is written in a configuration, and what is said of another word.
+macro_rules! choice {
+    ($choice:ident, $unknown:literal, { $($variant:ident: $word:literal),+ $(,)? }) => {
+        impl FromValue for $choice {
+            fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
+                let text = String::from_value(value, path)?;
+                match text.as_str() {
+                    $($word => Ok(Self::$variant),)+
+                    _ => {
+                        let all = [$($word),+].join(", ");
+                        let detail = format!("{text:?} is not one of these: {all}.");
+                        Err(Diagnostic::error($unknown, detail).at(path))
+                    }
+                }
+            }
+        }
+
+        impl ToValue for $choice {
+            fn to_value(&self) -> Value {
+                match self {
+                    $(Self::$variant => $word.into(),)+
+                }
+            }
+        }
+    };
+}
+
 /// `adopt`: what happens with things that already exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Adopt {
@@ -14,29 +41,10 @@ pub(crate) enum Adopt {
     Never,
 }
 
-impl Adopt {
-    const ALL: [(Self, &'static str); 2] =
-        [(Self::Unconfirmed, "unconfirmed"), (Self::Never, "never")];
-}
-
-impl FromValue for Adopt {
-    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
-        let text = String::from_value(value, path)?;
-        let found = Self::ALL.into_iter().find(|(_, name)| *name == text);
-        found.map(|(adopt, _)| adopt).ok_or_else(|| {
-            let all = Self::ALL.map(|(_, name)| name).join(", ");
-            let detail = format!("{text:?} is not one of these: {all}.");
-            Diagnostic::error("Unknown way to adopt", detail).at(path)
-        })
-    }
-}
-
-impl ToValue for Adopt {
-    fn to_value(&self) -> Value {
-        let found = Self::ALL.into_iter().find(|(adopt, _)| adopt == self);
-        found.map_or(Value::Null, |(_, name)| name.into())
-    }
-}
+choice!(Adopt, "Unknown way to adopt", {
+    Unconfirmed: "unconfirmed",
+    Never: "never",
+});
 
 /// `rename`: what happens to the ranges of something that is renamed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,29 +58,8 @@ pub(crate) enum Rename {
     Refuse,
 }
 
-impl Rename {
-    const ALL: [(Self, &'static str); 3] = [
-        (Self::InPlace, "in_place"),
-        (Self::Replace, "replace"),
-        (Self::Refuse, "refuse"),
-    ];
-}
-
-impl FromValue for Rename {
-    fn from_value(value: &Value, path: &Path) -> Result<Self, Diagnostic> {
-        let text = String::from_value(value, path)?;
-        let found = Self::ALL.into_iter().find(|(_, name)| *name == text);
-        found.map(|(rename, _)| rename).ok_or_else(|| {
-            let all = Self::ALL.map(|(_, name)| name).join(", ");
-            let detail = format!("{text:?} is not one of these: {all}.");
-            Diagnostic::error("Unknown way to rename", detail).at(path)
-        })
-    }
-}
-
-impl ToValue for Rename {
-    fn to_value(&self) -> Value {
-        let found = Self::ALL.into_iter().find(|(rename, _)| rename == self);
-        found.map_or(Value::Null, |(_, name)| name.into())
-    }
-}
+choice!(Rename, "Unknown way to rename", {
+    InPlace: "in_place",
+    Replace: "replace",
+    Refuse: "refuse",
+});

@@ -70,13 +70,8 @@ impl History {
             vrf: self.vrf,
             ..HistoryQuery::default()
         };
-        let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let (read, most) = self.output.amounts(self.limit);
         let client = self.connection.client().await?;
-        let read = if self.output.is_unsorted() {
-            most
-        } else {
-            usize::MAX
-        };
         let (found, more) = client.first_of_history(&query, read).await?;
         if !self.output.is_plain_table() {
             return self.output.many(found, &THINGS, most, more);

@@ -1,8 +1,7 @@
 //! `ipam import`: a whole address plan from a file, all or nothing.
 
 use std::{
-    fs,
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -10,6 +9,7 @@ use ipam_shared::api::transfer::{Format, ImportParams, ImportResult, Phase, Prog
 
 use super::{
     connection::Connection,
+    input,
     output::{self, Align, Failure, Table, printable, thousands},
     screen::Screen,
 };
@@ -85,7 +85,7 @@ impl Import {
                     .to_owned(),
             )
         })?;
-        let file = read(&self.file)
+        let file = input::read(&self.file)
             .map_err(|error| Failure::Refused(format!("{}: {error}", self.file.display())))?;
         let client = self.connection.client().await?;
         let params = ImportParams {
@@ -109,15 +109,6 @@ impl Import {
         let said = format!("{count}; nothing was imported");
         Err(Failure::Found(text, said))
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if path.as_os_str() == "-" {
-        let mut file = Vec::new();
-        io::stdin().read_to_end(&mut file)?;
-        return Ok(file);
-    }
-    fs::read(path)
 }
 
 /// A progress line on a terminal; nothing elsewhere.

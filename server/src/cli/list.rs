@@ -47,12 +47,7 @@ impl List {
             label: self.label,
             ..AllocationFilter::default()
         };
-        let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let read = if self.output.is_unsorted() {
-            most
-        } else {
-            usize::MAX
-        };
+        let (read, most) = self.output.amounts(self.limit);
         let (mut allocations, more) = client.first_allocations(&filter, read).await?;
         allocations.sort_by_cached_key(|it| (it.vpc.folded(), it.cidr));
         if self.output.is_plain_table() {

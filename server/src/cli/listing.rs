@@ -1,5 +1,7 @@
 //! What reading commands print: things as a table, as CSV, as JSON, or only their names; sorted by any column.
 
+use std::num::NonZeroUsize;
+
 use serde::Serialize;
 
 use super::{
@@ -108,9 +110,14 @@ impl ListOutput {
         }
     }
 
-    /// Whether the order is that in which the server answers, so that a part of the answer is enough.
-    pub fn is_unsorted(&self) -> bool {
-        self.sort.is_empty()
+    /// How many things are read for a list that ends after so many, and after how many it ends. The first in another order
+    /// than that of the server are known only when all are.
+    pub fn amounts(&self, limit: Option<NonZeroUsize>) -> (usize, usize) {
+        let most = limit.map_or(usize::MAX, NonZeroUsize::get);
+        match self.sort.is_empty() {
+            true => (most, most),
+            false => (usize::MAX, most),
+        }
     }
 
     /// Whether people want it as the command shows it, without any say in the columns or their order.

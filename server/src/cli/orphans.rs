@@ -29,6 +29,7 @@ use super::{
     connection::Connection,
     listing::{Column, ListOutput, Things},
     output::{Failure, printable, thousands},
+    span::span,
     value::Value,
 };
 use crate::text::moment;
@@ -46,7 +47,7 @@ pub struct Orphans {
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
     /// Only what is older than this, such as 90s, 30m, 1h or 7d
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    #[arg(long, value_name = "TIME", value_parser = age_at_least)]
     older_than: Option<Duration>,
     #[command(flatten)]
     output: ListOutput,
@@ -279,51 +280,14 @@ fn age(seconds: i64) -> String {
     }
 }
 
-/// A number with a unit.
-fn span(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration; write 90s, 30m, 1h or 7d");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    let seconds = number.checked_mul(seconds).ok_or_else(wrong)?;
-    // Capped, so that subtracting it from the clock can't overflow.
-    Ok(Duration::from_secs(seconds.min(1 << 40)))
+/// How old at least.
+fn age_at_least(text: &str) -> Result<Duration, String> {
+    span(text).ok_or_else(|| format!("{text:?} is not a duration; write 90s, 30m, 1h or 7d"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_a_unit() {
-        for (text, seconds) in [
-            ("90s", 90),
-            ("30m", 1_800),
-            ("1h", 3_600),
-            ("7d", 604_800),
-            ("0s", 0),
-        ] {
-            assert_eq!(span(text), Ok(Duration::from_secs(seconds)));
-        }
-        for text in [
-            "",
-            "1",
-            "h",
-            "-1h",
-            "1.5h",
-            "1w",
-            "1ä",
-            "99999999999999999999d",
-        ] {
-            assert!(span(text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn ages_are_told_in_two_units() {

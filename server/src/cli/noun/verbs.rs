@@ -148,13 +148,7 @@ impl<N: Noun> Create<N> {
 impl<N: Noun> List<N> {
     async fn run(self) -> Result<String, Failure> {
         let client = self.connection.client().await?;
-        let most = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        // The first of another order than that of the server are known when all are.
-        let read = if self.output.is_unsorted() {
-            most
-        } else {
-            usize::MAX
-        };
+        let (read, most) = self.output.amounts(self.limit);
         let (found, more) = N::list(&client, self.filter, read).await?;
         let things = Things {
             columns: &columns(),

@@ -1,6 +1,6 @@
 //! `ipam allocation`.
 
-use std::{io::Read as _, net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf};
 
 use clap_complete::engine::ArgValueCompleter;
 use ipam_client::{Client, Created};
@@ -17,6 +17,7 @@ use ipam_shared::{
 use crate::cli::{
     allocate::Ask,
     connection::Connection,
+    input,
     listing::{Column, ListOutput, Output, Things},
     noun::{
         NoOptions, Noun,
@@ -326,14 +327,8 @@ const RESULTS: &[Column<BatchResult>] = &[
 impl Batch {
     async fn run(self) -> Result<String, Failure> {
         let refuse = |why: String| Failure::Usage(format!("{}: {why}", self.file.display()));
-        let text = if self.file.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
-        } else {
-            std::fs::read_to_string(&self.file)
-        };
-        let text = text.map_err(|error| refuse(error.to_string()))?;
-        let requests = serde_json::from_str(&text)
+        let file = input::read(&self.file).map_err(|error| refuse(error.to_string()))?;
+        let requests = serde_json::from_slice(&file)
             .map_err(|error| refuse(format!("it is not a list of requests as JSON: {error}")))?;
         let batch = NewBatch {
             requests,

@@ -1,6 +1,6 @@
 //! `ipam token`.
 
-use std::{collections::BTreeSet, fs, io::Read as _, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::builder::ValueParser;
 use clap_complete::engine::ArgValueCompleter;
@@ -20,6 +20,7 @@ use ipam_shared::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::cli::{
+    input,
     listing::Column,
     noun::{
         NoOptions, Noun,
@@ -27,6 +28,7 @@ use crate::cli::{
         done, fits_path, found, name, names, some_change, which,
     },
     output::Failure,
+    span::span,
     value::Value,
 };
 use crate::text::{addresses, held};
@@ -86,15 +88,9 @@ impl SecretOption {
         let Some(path) = self.secret_file else {
             return Ok(None);
         };
-        let mut text = String::new();
-        let read = if path.as_os_str() == "-" {
-            std::io::stdin().read_to_string(&mut text).map(drop)
-        } else {
-            fs::read_to_string(&path).map(|read| text = read)
-        };
         let usage = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
-        read.map_err(|error| usage(error.to_string()))?;
-        let secret = text.trim().parse();
+        let file = input::read(&path).map_err(|error| usage(error.to_string()))?;
+        let secret = String::from_utf8_lossy(&file).trim().parse();
         secret
             .map(Some)
             .map_err(|error: ipam_shared::secret::NotASecret| usage(error.to_string()))
@@ -180,17 +176,9 @@ fn when(text: &str) -> Result<OffsetDateTime, String> {
         "write a moment, such as 2027-01-31T00:00:00Z, or a time from now, such as 90d, 12h or 30m"
             .to_owned()
     };
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let count = &text[..text.len() - unit.len_utf8()];
-    let count: u32 = count.parse().map_err(|_| wrong())?;
-    let length = match unit {
-        'd' => time::Duration::days(count.into()),
-        'h' => time::Duration::hours(count.into()),
-        'm' => time::Duration::minutes(count.into()),
-        _ => return Err(wrong()),
-    };
-    OffsetDateTime::now_utc()
-        .checked_add(length)
+    let length = span(text).and_then(|span| time::Duration::try_from(span).ok());
+    length
+        .and_then(|length| OffsetDateTime::now_utc().checked_add(length))
         .ok_or_else(wrong)
 }
 
