@@ -31,46 +31,52 @@ pub async fn allocations(
     cursor: Option<AllocationId>,
     limit: u16,
 ) -> Result<Vec<AllocationId>> {
-    let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from allocation where true");
     let density = allocation::density(db, filter).await?;
-    allocation::conditions(&mut sql, filter, label, density);
-    match text {
-        None => {}
-        Some(text) if filter.vpc.is_some() => {
-            sql.push(" and name ilike ").push_bind(pattern(text));
+    // What the page asks for of the allocations that stand before it.
+    let page = |sql: &mut QueryBuilder<Postgres>| {
+        allocation::conditions(sql, filter, label, density);
+        if let Some(cursor) = cursor {
+            sql.push(" and allocation_id < ").push_bind(cursor.0);
         }
+        sql.push(" order by allocation_id desc limit ")
+            .push_bind(i64::from(limit));
+    };
+    let mut sql = QueryBuilder::<Postgres>::new("select allocation_id from ");
+    match text {
+        None => {
+            sql.push("allocation where true");
+            page(&mut sql);
+        }
+        Some(text) if filter.vpc.is_some() => {
+            sql.push("allocation where name ilike ")
+                .push_bind(pattern(text));
+            page(&mut sql);
+        }
+        // Each half ends with its page, so that neither finds more than that.
         Some(text) => {
             let vpcs = vpcs_named(db, text, FEW_VPCS + 1).await?;
-            sql.push(" and allocation_id in (select allocation_id from (select allocation_id, name from allocation")
-                .push(" order by allocation_id desc limit ")
+            sql.push("((select allocation_id from (select * from allocation order by allocation_id desc limit ")
                 .push_bind(NEWEST)
-                .push(") as newest where name ilike ")
-                .push_bind(pattern(text))
-                .push(" union (select allocation_id from ");
+                .push(") as allocation where name ilike ")
+                .push_bind(pattern(text));
+            page(&mut sql);
+            sql.push(") union (select allocation_id from ");
             if vpcs.len() <= FEW_VPCS {
                 // The offset keeps the planner from going through all allocations in their order instead.
                 sql.push("unnest(")
                     .push_bind(vpcs)
-                    .push("::uuid[]) as named (vpc_id) cross join lateral (select allocation_id from allocation")
-                    .push(" where allocation.vpc_id = named.vpc_id offset 0) as owned where true");
+                    .push("::uuid[]) as named (named_id) cross join lateral (select * from allocation")
+                    .push(" where allocation.vpc_id = named_id offset 0) as allocation where true");
             } else {
                 sql.push("allocation where vpc_id in (select vpc_id from vpc where name ilike ")
                     .push_bind(pattern(text))
                     .push(")");
             }
-            if let Some(cursor) = cursor {
-                sql.push(" and allocation_id < ").push_bind(cursor.0);
-            }
-            sql.push(" order by allocation_id desc limit ")
-                .push_bind(i64::from(limit))
-                .push("))");
+            page(&mut sql);
+            sql.push(")) as found order by allocation_id desc limit ")
+                .push_bind(i64::from(limit));
         }
     }
-    if let Some(cursor) = cursor {
-        sql.push(" and allocation_id < ").push_bind(cursor.0);
-    }
-    sql.push(" order by allocation_id desc limit ")
-        .push_bind(i64::from(limit));
     let rows = sql.build().fetch_all(db).await?;
     rows.into_iter()
         .map(|row| Ok(AllocationId(row.try_get(0)?)))

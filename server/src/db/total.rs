@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Up to so many rows are counted.
-const COUNTED: i64 = 100_000;
+const COUNTED: i64 = 20_000;
 
 /// A number of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

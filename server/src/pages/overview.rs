@@ -66,13 +66,14 @@ pub(super) async fn show(
     let pools = db::pool::some(&mut db, &fullest).await?;
     let sparks = sparks(&mut db, &signed_in, &pools).await?;
     let more = count.saturating_sub(POOLS).max(0);
-    // An estimate is of every pool, shown or not.
+    let roles = db::total::roles(&mut db).await?;
+    // An estimate is of every pool of those names, shown or not.
     let every = if allocations.exact {
         Vec::new()
     } else {
-        db::pool::all(&mut db).await?
+        let names: Vec<_> = roles.iter().map(|(_, pool)| pool.clone()).collect();
+        db::pool::named(&mut db, &names).await?
     };
-    let roles = db::total::roles(&mut db).await?;
     let counted = if allocations.exact {
         Some(db::total::usable_by_role(&mut db).await?)
     } else {

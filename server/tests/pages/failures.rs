@@ -93,7 +93,7 @@ async fn a_failure_is_told_soon_though_the_database_is_away() {
     let mut visitor = Visitor::signed_in().await;
     assert_eq!(visitor.get("/ui/nothing").await.status, 404);
     // The session is still known for a moment.
-    let database = visitor._database.take();
+    let database = visitor.database.take();
     tokio::task::spawn_blocking(move || drop(database))
         .await
         .unwrap();
@@ -122,7 +122,7 @@ async fn signing_out_ends_the_session_and_not_only_the_cookie() {
             app: visitor.app.clone(),
             pool: visitor.pool.clone(),
             cookie: None,
-            _database: None,
+            database: None,
         };
         other.sign_in().await;
         other

@@ -199,7 +199,7 @@ async fn sessions_outlive_the_server_and_hold_on_every_replica_with_the_key() {
             app: router(App::new(ipam, Auth::new(key))),
             pool: visitor.pool.clone(),
             cookie: visitor.cookie.clone(),
-            _database: None,
+            database: None,
         };
         assert_eq!(replica.get("/").await.status, status, "{key}");
     }
@@ -220,7 +220,7 @@ async fn an_expired_token_is_recorded_as_one_wherever_it_is_shown() {
         app: router(App::new(ipam.clone(), Auth::new(KEY))),
         pool: visitor.pool.clone(),
         cookie: None,
-        _database: None,
+        database: None,
     };
     let secret = made["secret"].as_str().unwrap();
     let refused = other.post_raw("/ui/sign-in", &[("key", secret)]).await;
@@ -247,7 +247,7 @@ async fn a_session_counts_for_its_key_and_one_request_too_many_is_told_on_a_page
         app: router(app.with_manners(limits)),
         pool: visitor.pool.clone(),
         cookie: visitor.cookie.clone(),
-        _database: None,
+        database: None,
     };
     for left in [2, 1, 0] {
         let page = limited.get("/ui/vpcs").await;
@@ -329,7 +329,7 @@ async fn forms_of_strangers_are_refused() {
         cookie: None,
         app: visitor.app.clone(),
         pool: visitor.pool.clone(),
-        _database: None,
+        database: None,
     };
     other.sign_in().await;
     let (own, foreign) = (visitor.token().await, other.token().await);
@@ -998,7 +998,7 @@ async fn a_database_that_is_away_is_said_without_internals() {
         app,
         pool,
         cookie: Visitor::signed_in().await.cookie,
-        _database: None,
+        database: None,
     };
     assert_eq!(visitor.get("/ui/sign-in").await.status, 503);
     let reply = visitor.get("/").await;

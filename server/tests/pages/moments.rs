@@ -16,7 +16,7 @@ async fn run(visitor: &Visitor, sql: &str) {
 
 /// As whoever owns the tables: what a server never does.
 async fn force(visitor: &Visitor, sql: &str) {
-    let mut db = visitor._database.as_ref().unwrap().connect().await;
+    let mut db = visitor.database.as_ref().unwrap().connect().await;
     let run = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await;
     run.unwrap();
 }

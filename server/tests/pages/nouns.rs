@@ -639,7 +639,7 @@ async fn a_secret_is_shown_once_and_nowhere_else() {
         app: visitor.app.clone(),
         pool: visitor.pool.clone(),
         cookie: None,
-        _database: None,
+        database: None,
     };
     let signed_in = other.post_raw("/ui/sign-in", &[("key", &first)]).await;
     signed_in.leads_to("/");
@@ -1091,7 +1091,7 @@ pub(crate) async fn signed_in_as(visitor: &Visitor, new: &[(&str, &str)]) -> Vis
         app: visitor.app.clone(),
         pool: visitor.pool.clone(),
         cookie: None,
-        _database: None,
+        database: None,
     };
     let reply = other.post_raw("/ui/sign-in", &[("key", secret)]).await;
     let cookie = reply.header("set-cookie");

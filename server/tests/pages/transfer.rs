@@ -397,7 +397,7 @@ async fn an_export_is_that_of_the_api_or_a_part_of_it() {
         app: router(App::new(ipam.clone(), Auth::new(KEY))),
         pool: visitor.pool.clone(),
         cookie: visitor.cookie.clone(),
-        _database: None,
+        database: None,
     };
     assert_eq!(noting.get("/ui/export/file?format=csv").await.status, 200);
     ipam.write_notes().await.unwrap();

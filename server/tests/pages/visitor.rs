@@ -21,7 +21,7 @@ pub(crate) struct Visitor {
     pub(crate) pool: PgPool,
     pub(crate) cookie: Option<String>,
     /// Dropped with this value.
-    pub(crate) _database: Option<TestDatabase>,
+    pub(crate) database: Option<TestDatabase>,
 }
 
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Visitor {
             app,
             pool,
             cookie: None,
-            _database: Some(database),
+            database: Some(database),
         }
     }
 

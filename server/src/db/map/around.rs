@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use super::{Part, columns};
 use crate::{db::Connection, error::Result, network::Place};
 
-/// When something began or ended in these parts: the last time before a moment and the first after it, among the first that
-/// are found.
+/// When something began or ended in these parts: the last time before a moment and the first after it, among the first
+/// thousand blocks and as many ends.
 pub async fn moments(
     db: &mut Connection,
     parts: &[Part],
@@ -17,13 +17,27 @@ pub async fn moments(
     let pools: Vec<_> = parts.iter().map(|part| part.pool.0).collect();
     let (ranges, windows, lasts) = columns(parts);
     let row = query!(
+        // Which blocks are the first is found in the index alone, and only these are looked at: whoever guesses how many there
+        // are in a part reads all of them instead.
         r#"with moment as (
-            (select since as at from unnest($1::integer[], $3::cidr[], $5::cidr[]) as part (range_id, net, last_address)
-                join block on block.range_id = part.range_id and block.cidr >= part.net and block.cidr <= part.last_address
-            limit 5000)
+            (select since as at
+            from (
+                select part.range_id, inside.cidr
+                from unnest($1::integer[], $3::cidr[], $5::cidr[]) as part (range_id, net, last_address)
+                    cross join lateral (
+                        select cidr from block where range_id = part.range_id and cidr >= part.net and cidr <= part.last_address
+                        order by cidr limit 1000
+                    ) as inside
+                limit 1000
+            ) as first cross join lateral (
+                select since from block where block.range_id = first.range_id and block.cidr = first.cidr offset 0
+            ) as began)
             union all
             (select unnest(array[since, until]) as at from unnest($2::uuid[], $3::cidr[]) as part (pool_id, net)
-                join past_block on past_block.pool_id = part.pool_id and past_block.cidr && part.net limit 5000)
+                cross join lateral (
+                    select since, until from past_block where pool_id = part.pool_id and cidr && part.net limit 1000
+                ) as ended
+            limit 1000)
         )
         select max(at) filter (where at < $4) as before, min(at) filter (where at > $4) as after from moment"#,
         &ranges,
@@ -43,7 +57,10 @@ pub async fn are_more(db: &mut Connection, parts: &[Part], most: i64) -> Result<
     let row = query!(
         r#"select count(*) as "count!" from (
             select from unnest($1::integer[], $2::cidr[], $3::cidr[]) as part (range_id, net, last_address)
-                join block on block.range_id = part.range_id and block.cidr >= part.net and block.cidr <= part.last_address
+                cross join lateral (
+                    select from block where range_id = part.range_id and cidr >= part.net and cidr <= part.last_address
+                    order by cidr limit $4
+                ) as inside
             limit $4
         ) as found"#,
         &ranges,

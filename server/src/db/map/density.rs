@@ -33,24 +33,87 @@ pub async fn samples(
     at: Option<OffsetDateTime>,
     sample: i64,
 ) -> Result<Vec<Sample>> {
-    let firsts = convert::nets(cells.iter().copied());
-    let lasts: Vec<IpNet> = cells.iter().map(|cell| IpNet::from(cell.last())).collect();
-    // What has ended is looked for only if it is asked for. Of what is there, the same blocks are examined for every time: so
-    // it is bounded, and two times can be compared. They alone decide how far is seen; what has ended behind that is not
-    // counted, or else it would be seen at one time and not at the other.
+    match at {
+        None => present(db, part, cells, sample).await,
+        Some(at) => past(db, part, cells, at, sample).await,
+    }
+}
+
+/// The cells' first and last addresses.
+fn columns(cells: &[Cidr]) -> (Vec<IpNet>, Vec<IpNet>) {
+    let lasts = cells.iter().map(|cell| IpNet::from(cell.last()));
+    (convert::nets(cells.iter().copied()), lasts.collect())
+}
+
+/// A statement of its own: the index has everything that it reads.
+async fn present(
+    db: &mut Connection,
+    part: &Part,
+    cells: &[Cidr],
+    sample: i64,
+) -> Result<Vec<Sample>> {
+    let (firsts, lasts) = columns(cells);
+    let rows = query!(
+        r#"select blocks as "blocks!", used as "used!", last as "last: IpNet",
+            coalesce(before.cidr >>= cell.first, false) as "covered!"
+        from unnest($2::cidr[], $3::cidr[]) with ordinality as cell (first, last_address, place)
+            left join lateral (
+                select cidr from block where range_id = $1 and cidr < cell.first order by cidr desc limit 1
+            ) as before on true
+            cross join lateral (
+                select count(*)::integer as blocks, max(cidr::inet)::cidr as last,
+                    coalesce(sum(2.0::float8 ^ (masklen(cell.first) - masklen(cidr))), 0) as used
+                from (
+                    select cidr from block where range_id = $1 and cidr >= cell.first and cidr <= cell.last_address
+                    order by cidr limit $4
+                ) as first
+            ) as inside
+        order by place"#,
+        part.range,
+        &firsts,
+        &lasts,
+        sample
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let blocks = u32::try_from(row.blocks).unwrap_or_default();
+            Sample {
+                blocks,
+                examined: blocks,
+                used: row.used,
+                last: row.last.map(Cidr::from),
+                covered: row.covered,
+            }
+        })
+        .collect())
+}
+
+/// The same at a moment, also of what has ended since then. The same blocks are examined for every moment: so it is bounded,
+/// and two moments can be compared. They alone decide how far is seen; what has ended behind that is not counted, or else it
+/// would be seen at one moment and not at the other.
+async fn past(
+    db: &mut Connection,
+    part: &Part,
+    cells: &[Cidr],
+    at: OffsetDateTime,
+    sample: i64,
+) -> Result<Vec<Sample>> {
+    let (firsts, lasts) = columns(cells);
     let rows = query!(
         r#"select blocks as "blocks!", examined as "examined!", used as "used!", last as "last: IpNet",
-            (coalesce(before.cidr >>= cell.first and ($5::timestamptz is null or before.since <= $5), false)
-                or $5::timestamptz is not null and exists (
-                    select from past_block where cidr >> cell.first and pool_id = $6 and since <= $5 and until > $5
-                )) as "covered!"
+            (coalesce(before.cidr >>= cell.first and before.since <= $5, false) or exists (
+                select from past_block where cidr >> cell.first and pool_id = $6 and since <= $5 and until > $5
+            )) as "covered!"
         from unnest($2::cidr[], $3::cidr[]) with ordinality as cell (first, last_address, place)
             left join lateral (
                 select cidr, since from block where range_id = $1 and cidr < cell.first order by cidr desc limit 1
             ) as before on true
             cross join lateral (
                 with here as materialized (
-                    select cidr, $5::timestamptz is null or since <= $5 as was from block
+                    select cidr, since <= $5 as was from block
                     where range_id = $1 and cidr >= cell.first and cidr <= cell.last_address
                     order by cidr limit $4
                 ), reach as (
@@ -63,8 +126,8 @@ pub async fn samples(
                     select cidr, was from here
                     union all
                     (select past_block.cidr, true from past_block, reach
-                    where $5::timestamptz is not null and past_block.cidr <<= cell.first and pool_id = $6
-                        and since <= $5 and until > $5 and (examined < $4 or past_block.cidr <= last)
+                    where past_block.cidr <<= cell.first and pool_id = $6 and since <= $5 and until > $5
+                        and (examined < $4 or past_block.cidr <= last)
                     limit $4)
                 ) as there
             ) as inside

@@ -24,7 +24,7 @@ use crate::{
 
 pub use self::outline::{Outlined, fullest, outline};
 pub(super) use self::read::family;
-pub use self::read::{all, children, find, find_in, free_addresses, get, list, some};
+pub use self::read::{all, children, find, find_in, free_addresses, get, list, named, some};
 pub(crate) use self::read::{reserved, strategy};
 
 /// Locks pools, in the order of their ids, and answers their ranges.

@@ -23,18 +23,22 @@ pub struct Outlined {
 /// The first pools by VRF and name; those of `default` come first.
 pub async fn outline(db: &mut Connection, limit: i64) -> Result<Vec<Outlined>> {
     let rows = query!(
-        r#"select pool_id, pool.name, vrf.name as vrf, parent_pool_id,
+        // Only what is shown is added up.
+        r#"select pool_id, page.name, vrf, parent_pool_id,
             coalesce(1 - free.addresses / nullif(total.addresses, 0), 0) as "utilisation!"
-        from pool join vrf using (vrf_id)
+        from (
+            select pool_id, family, pool.name, vrf.name as vrf, parent_pool_id from pool join vrf using (vrf_id)
+            order by vrf.name <> 'default', vrf.name, pool.name limit $1
+        ) as page
             cross join lateral (
-                select coalesce(sum(2.0::float8 ^ (case family when 4 then 32 else 128 end - masklen(cidr))), 0) as addresses
-                from pool_range where pool_id = pool.pool_id
+                select coalesce(sum(2.0::float8 ^ (case page.family when 4 then 32 else 128 end - masklen(cidr))), 0) as addresses
+                from pool_range where pool_id = page.pool_id
             ) as total
             cross join lateral (
                 select coalesce(sum(blocks * 2.0::float8 ^ host_bits), 0) as addresses
-                from free_count join pool_range using (range_id) where pool_id = pool.pool_id
+                from free_count join pool_range using (range_id) where pool_id = page.pool_id
             ) as free
-        order by vrf.name <> 'default', vrf.name, pool.name limit $1"#,
+        order by vrf <> 'default', vrf, page.name"#,
         limit
     )
     .fetch_all(db)
@@ -54,17 +58,17 @@ pub async fn outline(db: &mut Connection, limit: i64) -> Result<Vec<Outlined>> {
 /// The pools of which most is used, those first; and how many pools there are.
 pub async fn fullest(db: &mut Connection, limit: i64) -> Result<(Vec<PoolId>, i64)> {
     let rows = query!(
+        // Every pool is added up, so all of them together and not one by one.
         r#"select pool_id, count(*) over () as "count!"
-        from pool
-            cross join lateral (
-                select coalesce(sum(2.0::float8 ^ (case family when 4 then 32 else 128 end - masklen(cidr))), 0) as addresses
-                from pool_range where pool_id = pool.pool_id
-            ) as total
-            cross join lateral (
-                select coalesce(sum(blocks * 2.0::float8 ^ host_bits), 0) as addresses
-                from free_count join pool_range using (range_id) where pool_id = pool.pool_id
-            ) as free
-        order by free.addresses / nullif(total.addresses, 0), pool_id limit $1"#,
+        from pool left join (
+            select pool_id, sum(coalesce(free.addresses, 0))
+                / sum(2.0::float8 ^ (case family when 4 then 32 else 128 end - masklen(cidr))) as share
+            from pool_range left join (
+                select range_id, sum(blocks * 2.0::float8 ^ host_bits) as addresses from free_count group by range_id
+            ) as free using (range_id)
+            group by pool_id
+        ) as free using (pool_id)
+        order by share, pool_id limit $1"#,
         limit
     )
     .fetch_all(db)

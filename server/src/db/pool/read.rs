@@ -101,6 +101,11 @@ pub async fn some(db: &mut Connection, ids: &[PoolId]) -> Result<Vec<Pool>> {
     pools!(db, "pool.pool_id = any($1)", &ids)
 }
 
+/// The pools that have one of these names, in every VRF.
+pub async fn named(db: &mut Connection, names: &[String]) -> Result<Vec<Pool>> {
+    pools!(db, "pool.name = any($1)", names)
+}
+
 /// All pools.
 pub async fn all(db: &mut Connection) -> Result<Vec<Pool>> {
     pools!(db, "true")

@@ -76,9 +76,9 @@ pub async fn sheets(
 ) -> Result<Vec<Sheet>> {
     let each = SHAPES / u32::try_from(parts.len().max(1).next_power_of_two()).unwrap_or(SHAPES);
     let most = i64::from(SHAPES);
-    // Of the past, what is read is what is there now and has been there since then. So where there is much now, nothing is
-    // looked for one by one, however little there was.
-    let (used, exact) = if at.is_some() && map::are_more(db, &parts, most).await? {
+    // Where there is much, nothing is read one by one. Of the past, what is read is what is there now and has been there since
+    // then; so where there is much now, neither is that, however little there was.
+    let (used, exact) = if map::are_more(db, &parts, most).await? {
         (Vec::new(), false)
     } else {
         let used = map::blocks(db, &parts, at, None, most + 1).await?;
