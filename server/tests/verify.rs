@@ -184,6 +184,8 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ("alter table event_seal disable trigger user; update event_seal set events = events - 1; alter table event_seal enable trigger user",
         "audit", "seal 1"),
     ("alter table event disable trigger user; truncate event; alter table event enable trigger user", "audit", "seal 1"),
+    ("insert into event (event_id, actor, action, subject, request_id) overriding system value
+        values (0, 'admin', 'allocation.release', gen_random_uuid(), gen_random_uuid())", "audit", "seal 1"),
 ];
 
 #[tokio::test]

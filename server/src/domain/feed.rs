@@ -52,9 +52,14 @@ impl Default for Complete {
 }
 
 impl Complete {
-    /// No event up to this one can appear any more.
+    /// No event up to this one can appear any more. It may be an earlier one than before: then the database was put back.
     pub(super) fn up_to(&self, event: i64) {
-        self.learn(|known| known.up_to = known.up_to.max(Some(event)));
+        self.learn(|known| known.up_to = Some(event));
+    }
+
+    /// The database was put back: it is not known what can appear.
+    pub(super) fn forget(&self) {
+        self.learn(|known| known.up_to = None);
     }
 
     /// The log is sealed up to there.
@@ -142,13 +147,7 @@ impl Ipam {
         if let Some(after) = after
             && !(0..=up_to).contains(&after)
         {
-            let last = seal::last_id(&mut self.seen_by_all().read().await?).await?;
-            if !(0..=last).contains(&after) {
-                return Err(Error::Invalid(format!(
-                    "after={after}: the last event is {last}; if the database was restored from a backup, what you have seen \
-                     after {last} is lost, and ids are used again: go on from there, or from the beginning with after=0"
-                )));
-            }
+            self.must_reach(after).await?;
         }
         Ok(Follower {
             ipam: self.clone(),
@@ -156,6 +155,18 @@ impl Ipam {
             after: after.unwrap_or(up_to),
             _place: place,
         })
+    }
+
+    /// Refuses to go on after an event that there is not, or no longer.
+    async fn must_reach(&self, after: i64) -> Result<()> {
+        let last = seal::last_id(&mut self.seen_by_all().read().await?).await?;
+        if (0..=last).contains(&after) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "after={after}: the last event is {last}; if the database was restored from a backup, what you have seen \
+             after {last} is lost, and ids are used again: go on from there, or from the beginning with after=0"
+        )))
     }
 
     /// Finds out how far the log is complete, as the sealer does, which has not yet begun.
@@ -174,7 +185,9 @@ impl Ipam {
             }
             tokio::time::sleep(LOOK).await;
         }
-        self.complete.up_to(last);
+        // The sealer may know by now.
+        self.complete
+            .learn(|known| _ = known.up_to.get_or_insert(last));
         Ok(last)
     }
 
@@ -187,13 +200,20 @@ impl Ipam {
 
 impl Follower {
     /// What has happened since the last time, oldest first; maybe nothing.
+    ///
+    /// # Errors
+    /// When what was seen last is no longer there: a database that was put back gives its number to another event.
     pub async fn more(&mut self, params: &FeedParams, limit: u16) -> Result<Feed> {
         let known = self.known.borrow_and_update().clone();
         let mut items = Vec::new();
-        if let Some(up_to) = known.up_to.filter(|up_to| *up_to > self.after) {
-            let mut db = self.ipam.read().await?;
-            (items, self.after) =
-                event::after(&mut db, params, None, self.after, up_to, limit).await?;
+        match known.up_to {
+            Some(up_to) if up_to > self.after => {
+                let mut db = self.ipam.read().await?;
+                (items, self.after) =
+                    event::after(&mut db, params, None, self.after, up_to, limit).await?;
+            }
+            Some(up_to) if up_to < self.after => self.ipam.must_reach(self.after).await?,
+            _ => {}
         }
         Ok(Feed {
             items,

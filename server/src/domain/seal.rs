@@ -27,6 +27,8 @@ use crate::{
 const NOTES: u64 = 30;
 /// Maximum number of events per seal.
 const LARGEST_SEAL: i64 = 10_000;
+/// Before every event: also before those that only a hand can have given a number below 1.
+const BEGINNING: i64 = i64::MIN;
 
 /// The sealer's state between two steps.
 #[derive(Debug, Default)]
@@ -82,13 +84,19 @@ impl Sealer {
         // After the id, so that whoever holds an id up to it has a number below `next`.
         let (next, oldest) = seal::horizon(&mut connection).await?;
         drop(connection);
-        let Some((id, number)) = self.noted else {
-            self.noted = Some((last, next));
-            return Ok(0);
+        let id = match found(self.noted, last, next, oldest) {
+            Found::Running => return Ok(0),
+            Found::Nothing => {
+                self.noted = Some((last, next));
+                return Ok(0);
+            }
+            Found::PutBack => {
+                self.noted = Some((last, next));
+                ipam.complete.forget();
+                return Ok(0);
+            }
+            Found::Final(id) => id,
         };
-        if oldest < number {
-            return Ok(0);
-        }
         self.noted = Some((last, next));
         ipam.complete.up_to(id);
         let mut sealed = 0;
@@ -98,6 +106,29 @@ impl Sealer {
                 events => sealed += events,
             }
         }
+    }
+}
+
+/// What a step finds of what the step before it has noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// It is the first step.
+    Nothing,
+    /// A transaction that may hold one of these ids goes on.
+    Running,
+    /// No event up to this id can appear any more.
+    Final(i64),
+    /// Ids and numbers never fall, but where the database is another one, or an earlier state of it.
+    PutBack,
+}
+
+/// Compares an id and a transaction number that were noted with what there is now.
+fn found(noted: Option<(i64, i64)>, last: i64, next: i64, oldest: i64) -> Found {
+    match noted {
+        None => Found::Nothing,
+        Some((id, number)) if last < id || next < number => Found::PutBack,
+        Some((_, number)) if oldest < number => Found::Running,
+        Some((id, _)) => Found::Final(id),
     }
 }
 
@@ -149,7 +180,9 @@ async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
         return Ok(0);
     }
     let before = seal::last_seal(&mut transaction).await?;
-    let (after, digest) = before.map_or((0, Vec::new()), |seal| (seal.last_event_id, seal.digest));
+    let (after, digest) = before.map_or((BEGINNING, Vec::new()), |seal| {
+        (seal.last_event_id, seal.digest)
+    });
     let texts = seal::texts(&mut transaction, after, id, LARGEST_SEAL).await?;
     let Some((last, _)) = texts.last() else {
         return Ok(0);
@@ -194,7 +227,7 @@ pub(super) async fn check(db: &mut Connection, expected: &[Head]) -> Result<Seal
     let mut sealed = Sealed::default();
     let mut expected: Vec<_> = expected.iter().collect();
     expected.sort();
-    let (mut digest, mut after, mut seal_id) = (Vec::new(), 0, 0);
+    let (mut digest, mut after, mut seal_id) = (Vec::new(), BEGINNING, 0);
     loop {
         let seals = seal::seals_after(db, seal_id, 100).await?;
         if seals.is_empty() {
@@ -212,7 +245,7 @@ pub(super) async fn check(db: &mut Connection, expected: &[Head]) -> Result<Seal
                 sealed.findings.push(format!(
                     "seal {} does not fit the events {} to {}: the audit log was changed there, or a seal before it",
                     seal.id,
-                    after + 1,
+                    after.max(0) + 1,
                     seal.last_event_id
                 ));
                 return Ok(sealed);
@@ -253,4 +286,21 @@ fn cut_off(head: &Head, last: Option<&Head>) -> String {
          was restored from an older backup",
         head.seal, head.event
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_final_once_nothing_older_runs_and_counts_no_longer_in_another_database() {
+        assert_eq!(found(None, 5, 100, 90), Found::Nothing);
+        let noted = Some((5, 100));
+        assert_eq!(found(noted, 7, 120, 99), Found::Running);
+        assert_eq!(found(noted, 7, 120, 100), Found::Final(5));
+        assert_eq!(found(noted, 5, 100, 100), Found::Final(5));
+        // A cluster with younger transaction numbers, and a restore that took events back.
+        assert_eq!(found(noted, 7, 50, 50), Found::PutBack);
+        assert_eq!(found(noted, 4, 120, 120), Found::PutBack);
+    }
 }

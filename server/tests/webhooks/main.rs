@@ -259,8 +259,34 @@ async fn who_wants_nothing_or_fails_for_days_is_given_up_until_somebody_resumes(
         !it["stopped_at"].is_null()
     })
     .await;
+    state(&server, "dead", "it fails", |it| it["failures"] != 0).await;
+    // Whoever changes it has looked at it: that begins anew, and is not given up at the next failure.
+    ok(
+        &server,
+        "PATCH",
+        "webhooks/dead",
+        json!({"enabled": false}),
+        200,
+    )
+    .await;
+    sql(
+        &database,
+        "update webhook_delivery set failing_since = now() - interval '5 days' where stopped_at is null",
+    )
+    .await;
+    let before = dead.requests().len();
+    ok(
+        &server,
+        "PATCH",
+        "webhooks/dead",
+        json!({"enabled": true}),
+        200,
+    )
+    .await;
+    dead.until("another attempt", move |all| all.len() > before)
+        .await;
     let failed = state(&server, "dead", "it fails", |it| it["failures"] != 0).await;
-    assert!(failed["delivery"]["stopped_at"].is_null());
+    assert!(failed["delivery"]["stopped_at"].is_null(), "{failed}");
     sql(
         &database,
         "update webhook_delivery set failing_since = now() - interval '5 days', next_try_at = now()
@@ -684,6 +710,72 @@ async fn a_restored_copy_tells_nobody_anything_until_it_is_reconciled() {
         names.contains("in-the-copy") && !names.contains("after-the-backup"),
         "{names}"
     );
+}
+
+/// Events are numbered again from where the backup ends, and those that have the numbers of lost ones are sent too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_under_a_running_server_leaves_nothing_out_of_what_comes_after_it() {
+    let database = TestDatabase::new().await;
+    let server = local(&database).await;
+    let receiver = Receiver::start().await;
+    webhook(&server, "siem", &receiver, &json!({})).await;
+    until_all(&receiver, &database, "true").await;
+    state(&server, "siem", "it is up to date", |it| it["behind"] == 0).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), dump(&database.connect_options()).await).unwrap();
+    for number in 0..20 {
+        vrf(&server, &format!("lost-{number}")).await;
+    }
+    let from = until_all(&receiver, &database, "true").await.len();
+    let seen = log(&database, "true").await.pop().unwrap();
+    let feed = format!("{}/api/v1/events/feed?after={seen}", server.url());
+    let mut stream = http()
+        .get(feed)
+        .header("accept", "text/event-stream")
+        .header("x-api-key", TestServer::API_KEY)
+        .send()
+        .await
+        .unwrap();
+
+    sql(
+        &database,
+        "drop schema public cascade; drop schema ipam_scoped cascade; create schema public",
+    )
+    .await;
+    restore(&database.connect_options(), file.path()).await;
+    let end = Instant::now() + Duration::from_secs(30);
+    let mut client = Client::connect(server.address()).await.unwrap();
+    while client.get("/readyz").await.unwrap().json["restored"].is_null() {
+        assert!(Instant::now() < end, "the restore is not noticed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let reconciled = std::process::Command::new(ipam_testing::ipam_binary())
+        .args([
+            "reconcile",
+            "--accept-loss",
+            "--database-url",
+            &database.url(),
+        ])
+        .output()
+        .unwrap();
+    assert!(reconciled.status.success(), "{reconciled:?}");
+    // Whoever follows is told that what it has seen is no more, instead of what comes behind that.
+    let ends = async { while let Ok(Some(_)) = stream.chunk().await {} };
+    tokio::time::timeout(Duration::from_secs(30), ends)
+        .await
+        .expect("the stream ends");
+    for number in 0..5 {
+        vrf(&server, &format!("new-{number}")).await;
+    }
+    receiver
+        .until("what is new", move |all| {
+            let got: String = all[from..]
+                .iter()
+                .map(|it| it.feed()["items"].to_string())
+                .collect();
+            (0..5).all(|number| got.contains(&format!("\"new-{number}\"")))
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,7 +88,8 @@ pub async fn due(db: &mut Connection, server: Uuid, up_to: i64) -> Result<Vec<Du
 }
 
 /// Makes this server the only one that delivers a webhook, for so long; whether it is. Not if it was changed since it was
-/// read, stopped, or moved on.
+/// read, stopped, or moved on, nor if there is no event of that number, or no longer: then the database was put back, and
+/// others will have the numbers in between.
 pub async fn hold(
     db: &mut Connection,
     due: &Due,
@@ -101,7 +102,8 @@ pub async fn hold(
         from webhook
         where webhook_delivery.webhook_id = $1 and webhook.webhook_id = $1 and revision = $6 and enabled
             and stopped_at is null and delivered_up_to = $5
-            and (holder is null or holder = $2 or held_until <= now())",
+            and (holder is null or holder = $2 or held_until <= now())
+            and $4 <= pg_sequence_last_value('event_event_id_seq')",
         due.id.0,
         server,
         length.as_secs_f64(),
@@ -141,13 +143,14 @@ pub async fn accepted(
     Ok(done.rows_affected() > 0)
 }
 
-/// Notes that up to an event there was nothing to deliver; whether nobody else was faster.
+/// Notes that up to an event there was nothing to deliver; whether nobody else was faster, and the event is still there.
 pub async fn passed(db: &mut Connection, due: &Due, server: Uuid, next: i64) -> Result<bool> {
     let done = query!(
         "update webhook_delivery set delivered_up_to = $4, attempted_up_to = null
         from webhook
         where webhook_delivery.webhook_id = $1 and webhook.webhook_id = $1 and revision = $5 and delivered_up_to = $3
-            and (holder is null or holder = $2 or held_until <= now())",
+            and (holder is null or holder = $2 or held_until <= now())
+            and $4 <= pg_sequence_last_value('event_event_id_seq')",
         due.id.0,
         server,
         due.after,
@@ -190,7 +193,7 @@ pub async fn failed(
     Ok(row.map(|row| Duration::from_secs_f64(row.seconds.max(0.0))))
 }
 
-/// Gives a webhook up, in the transaction that notes the failure.
+/// Gives a locked webhook up.
 pub async fn stop(db: &mut Connection, id: WebhookId, events: &[Event<'_>]) -> Result<()> {
     recorded!(
         events,

@@ -197,7 +197,8 @@ pub async fn list(
     )
 }
 
-/// Changes a webhook. What failed before is tried at once, and need not have the same events as before.
+/// Changes a webhook. What failed before is tried at once, as if for the first time, and need not have the same events as
+/// before.
 pub async fn update(
     db: &mut Connection,
     id: WebhookId,
@@ -208,7 +209,8 @@ pub async fn update(
     recorded!(
         events,
         ", delivery as (
-            update webhook_delivery set attempted_up_to = null, next_try_at = null, attempts = 0 where webhook_id = $7
+            update webhook_delivery set attempted_up_to = null, next_try_at = null, attempts = 0, failing_since = null
+            where webhook_id = $7
         )
         update webhook set name = coalesce($8, name), description = coalesce($9, description), url = coalesce($10, url),
             actions = coalesce($11, actions), batch_size = coalesce($12, batch_size), enabled = coalesce($13, enabled),

@@ -1,5 +1,7 @@
 //! What is sent: events as the feed shows them, signed as Standard Webhooks says (<https://www.standardwebhooks.com>).
 
+use std::fmt::Write as _;
+
 use ipam_shared::{
     api::event::{Event, Feed, Head},
     ids::WebhookId,
@@ -51,9 +53,10 @@ impl Message {
                 break;
             }
         }
-        let last = items.last().map_or(Uuid::nil(), |last| last.request_id);
-        let count = items.len();
-        let name = format!("{after} {next} {count} {last}");
+        let mut name = format!("{after} {next}");
+        for item in &items {
+            _ = write!(name, " {} {}", item.id, item.request_id);
+        }
         let id = format!("msg_{}", Uuid::new_v5(&webhook.0, name.as_bytes()).simple());
         let body = json(&Feed { items, next, head })?;
         Ok(Self { id, next, body })
@@ -156,6 +159,8 @@ mod tests {
         assert!(!one.contains('.') && one.len() < 64);
         let mut restored = few();
         restored[1].request_id = Uuid::from_u128(77);
+        let chosen = |first| vec![event(first, 1), event(4, 1)];
+        assert_ne!(id(chosen(1), 0, 4), id(chosen(2), 0, 4), "other actions");
         for other in [
             id(few(), 0, 3),
             id(restored, 0, 2),
