@@ -76,23 +76,18 @@ pub enum Denied {
     Unavailable,
 }
 
-/// The key that the headers carry: `X-API-Key: KEY` or `Authorization: Bearer KEY`.
+/// The key that the headers carry: `X-API-Key: KEY` or `Authorization: Bearer KEY`. What another scheme carries is none, and
+/// may be for a proxy on the way.
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<&str, Denied> {
-    let key = match headers.get("x-api-key") {
-        Some(value) => value.to_str().ok(),
-        None => {
-            let Some(value) = headers.get(header::AUTHORIZATION) else {
-                return Err(Denied::Missing);
-            };
-            value
-                .to_str()
-                .ok()
-                .and_then(|text| text.split_once(' '))
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-                .map(|(_, key)| key.trim())
-        }
-    };
-    key.ok_or(Denied::Wrong)
+    if let Some(value) = headers.get("x-api-key") {
+        return value.to_str().map_err(|_| Denied::Wrong);
+    }
+    let value = headers.get(header::AUTHORIZATION).ok_or(Denied::Missing)?;
+    let text = value.to_str().map_err(|_| Denied::Wrong)?;
+    match text.split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(key.trim()),
+        _ => Err(Denied::Missing),
+    }
 }
 
 impl Auth {

@@ -268,6 +268,63 @@ async fn wrong_keys_cost_time_and_are_logged_with_their_address() {
     );
 }
 
+/// Where no key is needed the right one is told apart from others too, by what the reply says of limits.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_keys_cost_time_whatever_they_open() {
+    let (_database, server) = start().await;
+    let address = server.address();
+    for path in ["/docs/", "/api/v1/openapi.json", "/nowhere", "/ui/sign-in"] {
+        let begin = Instant::now();
+        let bytes = format!("GET {path} HTTP/1.1\r\nHost: ipam\r\nX-API-Key: guess-{path}\r\n\r\n");
+        let said = exchange(address, bytes.as_bytes()).await;
+        assert!(
+            begin.elapsed() >= Duration::from_millis(200),
+            "{path}: {said}"
+        );
+    }
+    // What somebody on the way asks for is no key.
+    let begin = Instant::now();
+    let bytes = "GET /docs/ HTTP/1.1\r\nHost: ipam\r\nAuthorization: Basic YWRtaW46eA==\r\n\r\n";
+    exchange(address, bytes.as_bytes()).await;
+    assert!(
+        begin.elapsed() < Duration::from_millis(150),
+        "{:?}",
+        begin.elapsed()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let metrics = request("GET", "/metrics", "").replace("Host", "Connection: close\r\nHost");
+    stream.write_all(metrics.as_bytes()).await.unwrap();
+    let mut metrics = String::new();
+    stream.read_to_string(&mut metrics).await.unwrap();
+    assert!(metrics.contains("ipam_wrong_keys_total 4"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_check_asks_nobody_for_a_key() {
+    let (database, server) = start().await;
+    let address = server.address();
+    let mut db = database.connect().await;
+    sqlx::raw_sql("begin; lock table token in access exclusive mode")
+        .execute(&mut db)
+        .await
+        .unwrap();
+    let begin = Instant::now();
+    for _ in 0..20 {
+        let secret = ipam_shared::secret::Secret::generate().unwrap();
+        let request = format!(
+            "GET /healthz HTTP/1.1\r\nHost: ipam\r\nX-API-Key: {}\r\n\r\n",
+            secret.reveal()
+        );
+        let said = exchange(address, request.as_bytes()).await;
+        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    }
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
 /// RFC 9112, section 3.2: without one name of the host, proxies and servers may disagree on whom a request is for.
 #[tokio::test]
 async fn a_request_names_its_host_once() {

@@ -72,6 +72,32 @@ fn key() -> (&'static str, &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_limited_does_not_get_the_database_asked_about_secrets_that_are_made_up() {
+    let settings = [("IPAM_RATE_LIMIT_PER_ADDRESS", "2")];
+    let (database, server) = start(&settings).await;
+    let address = server.address();
+    let made_up = async || {
+        let secret = ipam_shared::secret::Secret::generate().expect("random numbers");
+        ask(address, "GET", "/docs/", &[("X-API-Key", secret.reveal())]).await
+    };
+    for _ in 0..2 {
+        assert_eq!(made_up().await.status, 200);
+    }
+    let mut db = database.connect().await;
+    sqlx::raw_sql("begin; lock table token in access exclusive mode")
+        .execute(&mut db)
+        .await
+        .expect("locked");
+    let begin = Instant::now();
+    assert_eq!(made_up().await.status, 429);
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_limited_by_address_and_those_with_a_key_are_not() {
     let settings = [
         ("IPAM_RATE_LIMIT_PER_ADDRESS", "5"),

@@ -11,7 +11,13 @@ use axum::{
 use ipam_shared::{api::event::Source, error::Code};
 use uuid::Uuid;
 
-use super::{error::Refusal, listen::Peer, pace, request_id::RequestId, rights, source};
+use super::{
+    error::Refusal,
+    listen::Peer,
+    pace::{self, Exceeded, Standing},
+    request_id::RequestId,
+    rights, source,
+};
 use crate::{
     app::App,
     auth::{self, Denied},
@@ -21,34 +27,36 @@ use crate::{
     text::moment,
 };
 
+/// Whose key it is.
+type Checked = Result<Arc<Principal>, Denied>;
+/// Where the caller stands, if there is a limit.
+type Counted = Result<Option<Standing>, Exceeded>;
+
 /// What [`recognise`] found out about the caller, in the extensions of every request.
 #[derive(Clone, Debug)]
-pub(super) struct Shown(pub(super) Result<Arc<Principal>, Denied>);
+pub(super) struct Shown(pub(super) Checked);
 
 /// Whose key the request carries.
-pub(crate) fn shown(request: &Extensions) -> Result<Arc<Principal>, Denied> {
+pub(crate) fn shown(request: &Extensions) -> Checked {
     match request.get() {
         Some(Shown(key)) => key.clone(),
         None => Err(Denied::Missing),
     }
 }
 
-/// Checks the key of each request, once, and counts the request for whoever made it. A connection that shows the right one, on whatever path, is kept when others have
-/// to make room. Wrong keys cost time, and are counted and logged with their address. The right key is never delayed, so
-/// nobody is locked out by others at the same address.
+/// Checks the key of each request, once, and counts the request for whoever made it. A connection that shows the right one, on
+/// whatever path but those of health checks, is kept when others have to make room. Wrong keys cost time, whatever is answered,
+/// and are counted and logged with their address. The right key is never delayed, so nobody is locked out by others at the same
+/// address.
 pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().cloned();
-    let checked = match auth::key_of(request.headers()) {
-        Ok(key) => app.recognise(key, peer.as_ref().map(Peer::address)).await,
-        Err(denied) => Err(denied),
-    };
+    let (checked, counted) = check(app, request.headers(), request.extensions()).await;
     let asked = Asked::new(&checked, &request);
     if checked.is_ok()
         && let Some(peer) = &peer
     {
         peer.trust();
     }
-    let counted = pace::count_request(app, &request, checked.as_deref());
     request.extensions_mut().insert(Shown(checked));
     let mut response = match counted {
         Ok(standing) => {
@@ -60,9 +68,11 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
         }
         Err(exceeded) => exceeded.refuse(request.uri().path()),
     };
+    let denies_some = response.extensions_mut().remove::<DeniesSome>().is_some();
     match (response.status(), &asked.checked) {
-        // A wrong key that is refused for another reason costs as much: else that would be the quicker way to try keys.
-        (StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS, Err(Denied::Wrong)) => {
+        // Also where no key is needed, or none is looked at, or the request was one too many: whoever has the right key is told
+        // apart there too, so that would be the quicker way to try keys.
+        (_, Err(Denied::Wrong)) => {
             wrong_key(app, peer.as_ref(), asked.request_id).await;
         }
         (StatusCode::UNAUTHORIZED, Err(Denied::Expired { actor, source, .. })) => {
@@ -70,7 +80,7 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
             app.system()
                 .note_later(asked.note("access.expired", actor, source));
         }
-        (StatusCode::FORBIDDEN, checked) => {
+        (status, checked) if denies_some || status == StatusCode::FORBIDDEN => {
             let session = response.extensions_mut().remove::<SignedInAs>();
             if let Some(who) = session.map(|it| it.0).or_else(|| checked.clone().ok()) {
                 app.system().note_later(asked.by("access.denied", &who));
@@ -81,13 +91,52 @@ pub(super) async fn recognise(app: &App, mut request: Request, next: Next) -> Re
     response
 }
 
-/// Whose session made a request, in the extensions of a reply that denies something.
+/// Whose key a request shows, and whether it is one request too many. Health checks need none and ask nobody.
+async fn check(app: &App, headers: &HeaderMap, request: &Extensions) -> (Checked, Counted) {
+    if pace::is_health(request) {
+        return (Err(Denied::Missing), Ok(None));
+    }
+    let from = request.get().map(Peer::address);
+    let counted = |checked: &Checked| pace::count_request(app, request, checked.as_deref());
+    let key = match auth::key_of(headers) {
+        Ok(key) => key,
+        Err(denied) => {
+            let checked = Err(denied);
+            let counted = counted(&checked);
+            return (checked, counted);
+        }
+    };
+    if !app.must_ask(key) {
+        let checked = app.recognise(key, from).await;
+        let counted = counted(&checked);
+        return (checked, counted);
+    }
+    // Whoever is not known here counts for a stranger before the database is asked, so that no crowd with secrets that it made
+    // up keeps that busy.
+    match counted(&Err(Denied::Wrong)) {
+        Ok(standing) => {
+            let checked = app.recognise(key, from).await;
+            let counted = match &checked {
+                Ok(_) => counted(&checked),
+                Err(_) => Ok(standing),
+            };
+            (checked, counted)
+        }
+        Err(exceeded) => (Err(Denied::Unavailable), Err(exceeded)),
+    }
+}
+
+/// Whose session made a request, or who tried to begin one, in the extensions of a reply that denies something.
 #[derive(Clone, Debug)]
 pub(crate) struct SignedInAs(pub(crate) Arc<Principal>);
 
+/// Some of what was asked for is denied, though the status of the reply does not say so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeniesSome;
+
 /// What the audit log may have to be told of a request that changed nothing.
 struct Asked {
-    checked: Result<Arc<Principal>, Denied>,
+    checked: Checked,
     method: Method,
     path: Option<MatchedPath>,
     request_id: Uuid,
@@ -95,7 +144,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(checked: &Result<Arc<Principal>, Denied>, request: &Request) -> Self {
+    fn new(checked: &Checked, request: &Request) -> Self {
         Self {
             checked: checked.clone(),
             method: request.method().clone(),

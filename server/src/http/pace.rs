@@ -1,15 +1,15 @@
 //! Rate limits: what counts, and how a caller learns where it stands (`RateLimit`, `RateLimit-Policy` and `Retry-After`, as
 //! in draft-ietf-httpapi-ratelimit-headers).
 //!
-//! Health checks never count, so that no crowd makes a server look sick, nor does a key that the database can't be asked
-//! about: that is answered 503. What a page of the dashboard shows counts for whoever is signed in, which `pages` finds out.
+//! Health checks never count, so that no crowd makes a server look sick, nor does the key of a token that is known here while
+//! the database can't be asked about it: that is answered 503. What a page of the dashboard shows counts for whoever is signed in, which `pages` finds out.
 
 use std::{fmt::Display, time::Duration};
 
 use axum::{
     Json,
-    extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::MatchedPath,
+    http::{Extensions, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use ipam_shared::error::Code;
@@ -29,8 +29,8 @@ pub(super) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 /// What is left of it.
 pub(super) const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Routes that never count.
-const FREE: [&str; 2] = ["/healthz", "/readyz"];
+/// Routes that never count, and where no key is looked at.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Where a caller stands.
 #[derive(Clone, Copy, Debug)]
@@ -48,21 +48,30 @@ pub(crate) struct Exceeded {
     next_in: Duration,
 }
 
+fn route(request: &Extensions) -> &str {
+    let route = request.get::<MatchedPath>();
+    route.map_or("", MatchedPath::as_str)
+}
+
+/// Whether it is a health check.
+pub(super) fn is_health(request: &Extensions) -> bool {
+    HEALTH.contains(&route(request))
+}
+
 /// Counts a request for whoever showed a key, or did not.
 pub(super) fn count_request(
     app: &App,
-    request: &Request,
+    request: &Extensions,
     shown: Result<&Principal, &Denied>,
 ) -> Result<Option<Standing>, Exceeded> {
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map_or("", MatchedPath::as_str);
-    if FREE.contains(&route) || route == "/" || route.starts_with("/ui/") {
+    let route = route(request);
+    if is_health(request) || route == "/" || route.starts_with("/ui/") {
         return Ok(None);
     }
     match shown {
         Ok(who) => count_caller(app, who),
         Err(Denied::Unavailable) => Ok(None),
-        Err(_) => count_stranger(app, request.extensions().get()),
+        Err(_) => count_stranger(app, request.get()),
     }
 }
 
