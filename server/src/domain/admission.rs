@@ -27,6 +27,8 @@ pub const IN_FLIGHT: u32 = 64;
 const READS: u32 = 4;
 /// Each of the other changes takes a connection and locks of its own.
 const CHANGES: u32 = 4;
+/// An export keeps a connection for reads as long as its client reads, of which there are a few only.
+const EXPORTS: u32 = 2;
 /// Changes of allocations hold the locks of pools for several round trips, and a batch of requests for space waits behind
 /// all of them: by default they get half of the connections that both use.
 const ALLOCATIONS: u32 = 16;
@@ -42,6 +44,8 @@ pub enum Kind {
     Allocation,
     /// It changes something else, or asks for space in a batch.
     Change,
+    /// It reads everything there is.
+    Export,
 }
 
 /// The slots of a server.
@@ -51,6 +55,7 @@ pub(super) struct Admission {
     reads: Arc<Semaphore>,
     allocations: Arc<Semaphore>,
     changes: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
 }
 
 impl Default for Admission {
@@ -66,6 +71,7 @@ impl Admission {
             reads: slots(most.saturating_mul(READS)),
             allocations: slots(most.div_ceil(ALLOCATIONS)),
             changes: slots(most.div_ceil(CHANGES)),
+            exports: slots(EXPORTS),
         }
     }
 }
@@ -93,6 +99,7 @@ impl Ipam {
             Kind::Read => (&self.admission.reads, Shed::Read),
             Kind::Allocation => (&self.admission.allocations, Shed::Allocation),
             Kind::Change => (&self.admission.changes, Shed::Change),
+            Kind::Export => (&self.admission.exports, Shed::Read),
         };
         let slot = enter(Arc::clone(slots)).await;
         slot.ok_or_else(|| self.overloaded(shed))

@@ -184,7 +184,7 @@ pub(crate) async fn exported(
     format: Format,
     vrf: Option<String>,
 ) -> Result<Response, Error> {
-    let mut receiver = ipam.export(caller, format, vrf)?;
+    let mut receiver = ipam.export(caller, format, vrf).await?;
     // A failure before the first piece can still be a refusal. Later the connection is broken off, so that nobody takes a
     // part for the whole.
     let first = receiver.recv().await.transpose()?;

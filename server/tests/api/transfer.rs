@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use http_body_util::BodyExt as _;
 use ipam_shared::{
     api::transfer::{COLUMNS, ConflictCode},
     cidr::Cidr,
 };
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::support::{ALLOCATIONS, Api, KEY, Reply, VPCS, cidrs, path};
 
@@ -890,4 +892,59 @@ mod scale {
         other.verify().await;
         lap("export and verify");
     }
+}
+
+/// An export that nobody reads on with yet, of several pieces.
+async fn begun(api: &Api) -> axum::response::Response {
+    let request = http::Request::builder()
+        .uri(EXPORT)
+        .header("x-api-key", KEY)
+        .body(axum::body::Body::empty())
+        .expect("a valid request");
+    let router = api.router.clone();
+    router.oneshot(request).await.expect("infallible")
+}
+
+const MANY: &str = "insert into vpc (vrf_id, name) select vrf_id, 'vpc-' || n from vrf, generate_series(1, 20000) as n";
+
+#[tokio::test]
+async fn exports_that_nobody_reads_leave_connections_for_others() {
+    let api = Api::start().await;
+    api.sql(MANY).await;
+    let token = api
+        .token(json!({"name": "reader", "roles": ["reader"]}))
+        .await;
+    let (first, second) = (begun(&api).await, begun(&api).await);
+    assert!(first.status().is_success() && second.status().is_success());
+    for _ in 0..4 {
+        api.get(EXPORT).await.problem(503, "overloaded");
+    }
+    api.as_who(&token, "GET", "/api/v1/whoami", &Value::Null)
+        .await
+        .ok(200);
+    // Whoever leaves makes room.
+    drop(first);
+    let text = api.get(EXPORT).await;
+    assert_eq!(text.status, 200);
+    let whole = second
+        .into_body()
+        .collect()
+        .await
+        .expect("whole")
+        .to_bytes();
+    assert_eq!(whole, text.text.as_bytes());
+}
+
+#[tokio::test]
+async fn a_client_may_take_its_time_for_a_piece_of_an_export() {
+    let world = Api::start().await;
+    world.sql(MANY).await;
+    let limit = "do $$ begin execute format('alter database %I set idle_in_transaction_session_timeout = ''1s''',
+        current_database()); end $$";
+    world.sql(limit).await;
+    let api = world.another().await;
+    let slow = begun(&api).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let whole = slow.into_body().collect().await.expect("whole").to_bytes();
+    assert_eq!(whole, api.get(EXPORT).await.text.as_bytes());
 }

@@ -32,6 +32,7 @@ pub(super) use self::read::read_records;
 use self::{findings::Findings, locks::Locks, read::gather::File, resolve::Import};
 use super::{
     Caller, Ipam,
+    admission::Kind,
     change::{commit, detached},
     require, unlimited,
 };
@@ -235,20 +236,23 @@ impl Ipam {
     /// reading takes.
     ///
     /// # Errors
-    /// When the caller is limited: a part of a plan is none that could be imported.
-    pub fn export(
+    /// When the caller is limited: a part of a plan is none that could be imported; when too many are under way.
+    pub async fn export(
         &self,
         caller: &Caller,
         format: Format,
         vrf: Option<String>,
     ) -> Result<tokio::sync::mpsc::Receiver<Result<Vec<u8>>>> {
         unlimited(caller, "an export")?;
+        let slot = self.admit(Kind::Export).await?;
         let (sender, receiver) = tokio::sync::mpsc::channel(4);
         let ipam = self.clone();
         tokio::spawn(async move {
+            let _slot = slot;
             let done = async {
                 let mut transaction = ipam.begin_snapshot().await?;
-                transaction.set_patience(LONG_PATIENCE);
+                // The client may take its time for a piece.
+                find::be_patient(&mut transaction).await?;
                 export::export(&mut transaction, format, vrf, &sender).await?;
                 transaction.rollback().await?;
                 Ok(())
