@@ -1,6 +1,10 @@
 //! What can go wrong in the domain, without a word of HTTP: `http/error.rs` decides how it looks on the wire.
 
-use ipam_shared::{api::pool::PoolFree, cidr::Cidr, error::Code};
+use ipam_shared::{
+    api::{ownership::Noun, pool::PoolFree},
+    cidr::Cidr,
+    error::Code,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -334,6 +338,20 @@ impl Error {
                 Self::Exhausted(pools)
             }
             other => other,
+        }
+    }
+
+    /// A name that something has which the caller does not see: names are unique all the same, but nothing more is said.
+    pub fn taken(noun: Noun) -> Self {
+        let what = match noun {
+            Noun::Reservation => "network",
+            _ => "name",
+        };
+        Self::NameTaken {
+            message: format!(
+                "the {what} is taken, outside of the limits of this token; choose another {what}"
+            ),
+            import_id: None,
         }
     }
 

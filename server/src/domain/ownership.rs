@@ -26,7 +26,7 @@ use crate::{
         event::{self, Event},
         lock::Locks,
         ownership::{self, Made, Standing},
-        vpc,
+        scope, vpc,
     },
     error::{Error, Result},
     rights::Right,
@@ -158,12 +158,30 @@ pub(super) fn judge(maker: &Maker, standing: &Standing, title: &Title) -> Result
     Ok(())
 }
 
+/// Whether the caller sees what exists, which has the name that it asks for.
+pub(super) async fn must_see<T: Owned>(
+    db: &mut Connection,
+    maker: &Maker,
+    thing: &T,
+) -> Result<()> {
+    let is_limited = maker.caller.rights.scope().is_some();
+    if is_limited
+        && !scope::unseen(db, &[(T::NOUN, thing.uuid())])
+            .await?
+            .is_empty()
+    {
+        return Err(Error::taken(T::NOUN));
+    }
+    Ok(())
+}
+
 /// Whether what exists, whose row is locked, may be adopted by a request for the same.
 pub(super) async fn may_adopt<T: Owned>(
     db: &mut Connection,
     maker: &Maker,
     thing: &T,
 ) -> Result<()> {
+    must_see(db, maker, thing).await?;
     let standing = ownership::standing(db, T::NOUN, thing.uuid())
         .await?
         .ok_or_else(|| Error::bug("it was locked"))?;

@@ -15,7 +15,7 @@ use super::{
     change::{Change, check_revision, set, was},
     check_description, check_new_name,
     named::there,
-    ownership::{Maker, Title, adopt, may_adopt},
+    ownership::{Maker, Title, adopt, may_adopt, must_see},
     too_fast,
 };
 use crate::{
@@ -181,10 +181,13 @@ async fn take(
 ) -> Result<Vpc> {
     let before: Vpc = there(&mut change.db, id).await?;
     let title = Title::of(&before);
-    if !before.implicit {
+    if before.implicit {
+        must_see(&mut change.db, maker, &before).await?;
+        if !maker.adopts {
+            return Err(title.forbidden());
+        }
+    } else {
         may_adopt(&mut change.db, maker, &before).await?;
-    } else if !maker.adopts {
-        return Err(title.forbidden());
     }
     if before.vrf != vrf {
         return Err(title.differs(&format!("in VRF \"{}\", not in \"{vrf}\"", before.vrf)));

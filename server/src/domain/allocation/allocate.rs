@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use ipam_shared::{
     api::{
         MAX_BATCH_IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY,
-        allocation::{AskError, MAX_BATCH, NewAllocation, NewBatch, Recipe},
+        allocation::{AllocationFilter, AskError, MAX_BATCH, NewAllocation, NewBatch, Recipe},
+        ownership::Noun,
     },
     ids::AllocationId,
 };
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::Outcome;
 use crate::{
+    db::allocation,
     domain::{
         Caller, Ipam,
         admission::Kind,
@@ -68,7 +70,7 @@ impl Ipam {
         if !is_dry {
             let answer = self.queues.submit(&ipam, request).await;
             self.count(&answer, false);
-            return answer.map_err(|error| shown(&maker.caller, error));
+            return self.shown_to(&maker.caller, answer).await;
         }
         let _slot = self.admit(Kind::Allocation).await?;
         let answers = detached(async move { batch::together(&ipam, vec![request], true).await });
@@ -77,7 +79,33 @@ impl Ipam {
             .pop()
             .ok_or_else(|| Error::bug("a dry run was left undecided"))?;
         self.count(&answer, true);
-        answer.map_err(|error| shown(&maker.caller, error))
+        self.shown_to(&maker.caller, answer).await
+    }
+
+    /// An answer as its caller may see it.
+    async fn shown_to(&self, caller: &Caller, answer: Result<Outcome>) -> Result<Outcome> {
+        let (Some(_), Err(error)) = (caller.rights.scope(), &answer) else {
+            return answer;
+        };
+        let (Error::Claimed { import_id, .. }
+        | Error::NameTaken {
+            import_id: Some(import_id),
+            ..
+        }) = error
+        else {
+            return answer.map_err(Error::without_names);
+        };
+        let (vpc, name) = import_id.split_once('/').unwrap_or_default();
+        let filter = AllocationFilter {
+            vpc: Some(vpc.to_owned()),
+            name: Some(name.to_owned()),
+            ..AllocationFilter::default()
+        };
+        let mut connection = self.seen_by(caller).read().await?;
+        match allocation::find(&mut connection, &filter, None, None, 1).await?[..] {
+            [] => Err(Error::taken(Noun::Allocation)),
+            _ => answer,
+        }
     }
 
     /// Counts a request for space that succeeded.
@@ -138,7 +166,7 @@ impl Ipam {
                 match request {
                     Ok(request) => {
                         let answer = self.queues.join(&ipam, request).await;
-                        answer.map_err(|error| shown(&maker.caller, error))
+                        self.shown_to(&maker.caller, answer).await
                     }
                     Err(error) => Err(error),
                 }
@@ -163,10 +191,9 @@ impl Ipam {
         }
         let decided =
             detached(async move { batch::together(&ipam, valid, new.dry_run).await }).await?;
-        let decided = decided
-            .into_iter()
-            .map(|answer| answer.map_err(|error| shown(&maker.caller, error)));
-        answers.extend(places.into_iter().zip(decided));
+        for (place, answer) in places.into_iter().zip(decided) {
+            answers.push((place, self.shown_to(&maker.caller, answer).await));
+        }
         answers.sort_by_key(|(place, _)| *place);
         let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
         if new.atomic && answers.iter().any(Result::is_err) {
@@ -225,14 +252,6 @@ fn covered(caller: &Caller, new: &NewAllocation) -> Result<()> {
         return refuse("requests without a profile".to_owned());
     }
     Ok(())
-}
-
-/// An error as its caller may see it.
-fn shown(caller: &Caller, error: Error) -> Error {
-    match caller.rights.scope() {
-        None => error,
-        Some(_) => error.without_names(),
-    }
 }
 
 fn check_key(key: &str, longest: usize) -> Result<()> {

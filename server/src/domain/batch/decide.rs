@@ -100,6 +100,10 @@ impl Batch<'_> {
         if let Some(owner) = self.owners.get(&index)
             && owner.vrf != one.vrf
         {
+            let scope = request.maker.caller.rights.scope();
+            if scope.is_some_and(|scope| !scope.covers_vrf(owner.vrf)) {
+                return Err(Error::taken(Noun::Vpc));
+            }
             return Err(Error::Invalid(format!(
                 "VPC \"{}\" is in VRF \"{}\", not in \"{}\"; leave vrf out, or name another VPC",
                 owner.name,
