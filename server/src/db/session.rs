@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     db::{
         Connection,
-        event::{Event, recorded},
+        event::{Event, made, recorded},
     },
     error::{Error, Result},
 };
@@ -138,7 +138,7 @@ pub async fn list(db: &mut Connection, holder: Holder) -> Result<Vec<Session>> {
         .collect())
 }
 
-/// Ends one session of somebody, or all of them.
+/// Ends one session of somebody, or all of them; the events record it if there was one.
 pub async fn delete(
     db: &mut Connection,
     holder: Holder,
@@ -146,14 +146,13 @@ pub async fn delete(
     events: &[Event<'_>],
 ) -> Result<()> {
     let (token, check) = holder.columns();
-    recorded!(
+    _ = made!(
+        db,
         events,
         "delete from session where (token_id = $7 or key_check = $8) and ($9::uuid is null or session_id = $9)",
         token,
         check,
         id
-    )
-    .execute(db)
-    .await?;
+    );
     Ok(())
 }

@@ -20,11 +20,13 @@ use super::{
 use crate::{
     db::{event, lock::Locks},
     error::Result,
+    front::owner,
     rights::Rights,
     text::moment,
 };
 
-/// How many kinds are told apart between two recordings. What comes beyond is recorded by its action alone.
+/// How many kinds of an action are told apart between two recordings. What comes beyond is recorded by its action alone: so
+/// what one of them floods says nothing less of the others.
 const KINDS: usize = 48;
 
 /// Who tried something without a valid key.
@@ -75,7 +77,8 @@ pub(super) struct Noted(Mutex<HashMap<Kind, Group>>);
 impl Noted {
     fn add(&self, kind: Kind, group: Group) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_room = all.len() < KINDS || all.contains_key(&kind);
+        let of_action = all.keys().filter(|other| other.action == kind.action);
+        let is_room = of_action.count() < KINDS || all.contains_key(&kind);
         let (kind, mut group) = if is_room {
             (kind, group)
         } else {
@@ -106,11 +109,16 @@ impl Ipam {
     /// Notes something; it is recorded within a minute.
     pub fn note_later(&self, note: Note) {
         let now = OffsetDateTime::now_utc();
+        // A network of IPv6 has more addresses than anybody can tell apart; it counts as one where nothing else says who it is.
+        let address = match note.actor {
+            Some(_) => note.source.address,
+            None => note.source.address.map(owner),
+        };
         let kind = Kind {
             action: note.action,
             actor: note.actor.unwrap_or_else(|| NOBODY.to_owned()),
             token: note.source.token.map(|id| id.0),
-            address: note.source.address,
+            address,
             request: note.request,
         };
         let group = Group {
@@ -200,6 +208,25 @@ mod tests {
             request_id: Uuid::nil(),
         };
         noted.add(kind, group);
+    }
+
+    #[test]
+    fn a_flood_of_one_action_hides_nobody_who_did_another() {
+        let noted = Noted::default();
+        for number in 0..10_000 {
+            add(&noted, number, "access.denied");
+        }
+        add(&noted, 7, "plan.export");
+        let all = noted.take();
+        let exports: Vec<_> = all
+            .keys()
+            .filter(|kind| kind.action == "plan.export")
+            .collect();
+        assert_eq!(exports.len(), 1);
+        assert_eq!(
+            (exports[0].actor.as_str(), exports[0].address),
+            (NOBODY, Some([0, 0, 0, 7].into()))
+        );
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! `/api/v1/allocations`.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
 use ipam_shared::{
     api::allocation::{
         Allocation, AllocationFilter, AllocationPatch, Batch, BatchResult, NewAllocation, NewBatch,
     },
-    error::Problem,
+    error::{Code, Problem},
     ids::AllocationId,
     page::Page,
 };
@@ -16,6 +21,7 @@ use super::{
     extract::{
         Body, IdempotencyKey, IfMatch, Key, OfChange, OfCreation, OfReader, Params, ShownClaim,
     },
+    key::DeniesSome,
     paging::{Paged, page},
     reply::{Wanted, by_id, found, label, made, shown},
 };
@@ -80,7 +86,7 @@ pub(super) async fn create_batch(
     maker: Maker,
     IdempotencyKey(key): IdempotencyKey,
     Body(new): Body<NewBatch>,
-) -> Result<Json<Batch>, Refusal> {
+) -> Result<Response, Refusal> {
     let size = new.requests.len();
     match app
         .ipam(&maker.caller)
@@ -89,16 +95,14 @@ pub(super) async fn create_batch(
     {
         BatchOutcome::Done(answers) => {
             let results: Vec<_> = answers.into_iter().map(result).collect();
-            for problem in results.iter().filter_map(|result| result.problem.as_ref()) {
-                app.system().metrics().refused(problem.code);
+            let problems = results.iter().filter_map(|result| result.problem.as_ref());
+            let codes: Vec<_> = problems.map(|problem| problem.code).collect();
+            for code in &codes {
+                app.system().metrics().refused(*code);
             }
-            Ok(Json(Batch {
-                succeeded: results
-                    .iter()
-                    .filter(|result| result.problem.is_none())
-                    .count(),
-                results,
-            }))
+            let succeeded = results.len() - codes.len();
+            let batch = Json(Batch { succeeded, results });
+            Ok(noting_denials(&codes, batch.into_response()))
         }
         BatchOutcome::Refused(refused) => {
             let refused: Vec<_> = refused
@@ -120,14 +124,24 @@ pub(super) async fn create_batch(
                     }
                 ),
             );
+            let codes: Vec<_> = refused.iter().map(|(_, problem)| problem.code).collect();
             let refused: Vec<_> = refused
                 .iter()
                 .map(|(index, problem)| json!({ "request": index, "problem": problem }))
                 .collect();
             whole.details = json!({ "refused": refused });
-            Err(Refusal(Box::new(whole)))
+            let refusal = Refusal(Box::new(whole)).into_response();
+            Ok(noting_denials(&codes, refusal))
         }
     }
+}
+
+/// The reply to a batch, whose status need not be that of each request, with a note for the audit log if some were denied.
+fn noting_denials(codes: &[Code], mut response: Response) -> Response {
+    if codes.contains(&Code::Forbidden) {
+        response.extensions_mut().insert(DeniesSome);
+    }
+    response
 }
 
 /// The outcome of one request of a batch.

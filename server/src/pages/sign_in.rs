@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{
+    Extension,
     extract::{Query, Request, State},
     http::{Extensions, StatusCode, header},
     response::{IntoResponse as _, Redirect, Response},
@@ -25,7 +26,7 @@ use crate::{
     domain::Note,
     front::Reached,
     http::{
-        key::{caller, request_id, unavailable, wrong_key},
+        key::{SignedInAs, caller, request_id, unavailable, wrong_key},
         listen::Peer,
     },
     rights::Right,
@@ -121,10 +122,10 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
         }
     };
     if !who.rights.may(Right::Read) {
-        return Failure::forbidden(
+        let refusal = Failure::forbidden(
             "this key may not read anything that the dashboard shows; sign in with another one",
-        )
-        .into_response();
+        );
+        return (Extension(SignedInAs(who)), refusal).into_response();
     }
     if let Some(peer) = parts.extensions.get::<Peer>() {
         peer.trust();

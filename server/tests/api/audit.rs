@@ -289,6 +289,33 @@ async fn what_was_denied_is_counted_and_costs_a_row_each_kind() {
 }
 
 #[tokio::test]
+async fn a_batch_says_of_its_requests_what_was_denied() {
+    let api = Api::start().await;
+    let limits = json!({"vpcs": ["network-*"]});
+    let key = api
+        .token(json!({"name": "limited", "roles": ["allocator"], "limits": limits}))
+        .await;
+    let denied = || json!({"vpc": "secret", "hosts": 5});
+    let full = || json!({"vpc": "network-a", "hosts": 100_000});
+    for (atomic, requests, status) in [
+        (false, [denied(), full()], 200),
+        (true, [full(), denied()], 403),
+        (true, [denied(), full()], 403),
+        (false, [full(), full()], 200),
+    ] {
+        let body = json!({"atomic": atomic, "requests": requests});
+        let reply = api
+            .as_who(&key, "POST", "/api/v1/allocations/batch", &body)
+            .await;
+        assert_eq!(reply.status, status, "{body}: {}", reply.text);
+    }
+    api.ipam.write_notes().await.unwrap();
+    let noted = last(&api, "access.denied").await;
+    assert_eq!(noted["actor"], "token/limited");
+    assert_eq!(noted["detail"]["count"], 3, "{noted}");
+}
+
+#[tokio::test]
 async fn what_can_not_be_recorded_is_kept_until_it_can() {
     let api = Api::start().await;
     let reader = api

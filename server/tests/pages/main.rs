@@ -206,6 +206,35 @@ async fn sessions_outlive_the_server_and_hold_on_every_replica_with_the_key() {
 }
 
 #[tokio::test]
+async fn who_may_not_read_is_recorded_when_it_tries_to_sign_in() {
+    let visitor = Visitor::signed_in().await;
+    let new = r#"{"name": "scraper", "roles": ["metrics"]}"#;
+    let made = maps::api(&visitor, "POST", "/tokens", new).await;
+    let made: serde_json::Value = serde_json::from_str(&made.text).unwrap();
+    let ipam = Ipam::new(visitor.pool.clone()).with_peppers(visitor::peppers());
+    let other = Visitor {
+        app: router(App::new(ipam.clone(), Auth::new(KEY))),
+        pool: visitor.pool.clone(),
+        cookie: None,
+        _database: None,
+    };
+    let secret = made["secret"].as_str().unwrap();
+    let refused = other.post_raw("/ui/sign-in", &[("key", secret)]).await;
+    assert_eq!(refused.status, 403);
+    ipam.write_notes().await.unwrap();
+    let noted: Vec<(String, String)> = sqlx::query_as(
+        "select actor, detail ->> 'request' from event where action = 'access.denied'",
+    )
+    .fetch_all(&visitor.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        noted,
+        [("token/scraper".to_owned(), "POST /ui/sign-in".to_owned())]
+    );
+}
+
+#[tokio::test]
 async fn an_expired_token_is_recorded_as_one_wherever_it_is_shown() {
     let visitor = Visitor::signed_in().await;
     let new = r#"{"name": "old", "roles": ["reader"]}"#;

@@ -123,8 +123,8 @@ macro_rules! recorded {
 }
 pub(super) use recorded;
 
-/// A statement that makes one row, unless there is one of that name already, and only then appends the events that record
-/// it; returns whether it did. More can be made of `made`. Its own parameters begin with `$7`.
+/// A statement that makes one row, unless there is one of that name already, or removes rows, if there are any, and only then
+/// appends the events that record it; returns whether it did. More can be made of `made`. Its own parameters begin with `$7`.
 macro_rules! made {
     ($db:expr, $events:expr, $statement:literal $(+ $more:literal)? $(, $value:expr)*) => {{
         let events = $crate::db::event::Columns::of($events);

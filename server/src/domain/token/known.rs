@@ -23,12 +23,12 @@ use crate::{
         token::{self, Holder},
     },
     domain::Ipam,
-    error::Result,
+    error::{Error, Result},
     rights::Rights,
     secret::Peppers,
 };
 
-/// How long a server relies on what it read of a token, counted from before it was read.
+/// How long a server relies on what it read of a token, counted from when it asked.
 const LEASE: Duration = Duration::from_millis(700);
 /// How often a server notes that a token is used.
 const NOTED: Duration = Duration::from_mins(1);
@@ -186,6 +186,11 @@ impl Known {
         Arc::clone(slots.entry(public_id.to_owned()).or_default())
     }
 
+    fn has(&self, public_id: &str) -> bool {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.contains_key(public_id)
+    }
+
     /// Reads everything again before it is relied on.
     pub(super) fn forget(&self) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,20 +206,33 @@ impl Slot {
         (since.elapsed() < LEASE).then(|| stored.clone())
     }
 
-    /// Reads it, unless somebody else has just done that.
-    pub(super) async fn read(
-        &self,
-        read: impl Future<Output = Result<Option<Stored>>>,
-    ) -> Result<Option<Arc<Stored>>> {
+    /// Reads it, unless somebody else has just done that; with the moment at which the database was asked.
+    ///
+    /// # Errors
+    /// When the database takes longer to answer than the answer may be relied on, twice.
+    pub(super) async fn read<F>(&self, read: impl Fn() -> F) -> Result<Option<Arc<Stored>>>
+    where
+        F: Future<Output = Result<(Instant, Option<Stored>)>>,
+    {
         let _reading = self.reading.lock().await;
         if let Some(stored) = self.known() {
             return Ok(stored);
         }
-        let since = Instant::now();
-        let stored = read.await?.map(Arc::new);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.read = Some((since, stored.clone()));
-        Ok(stored)
+        for _ in 0..2 {
+            let (since, stored) = read().await?;
+            let stored = stored.map(Arc::new);
+            self.seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .read = Some((since, stored));
+            if let Some(stored) = self.known() {
+                return Ok(stored);
+            }
+        }
+        Err(Error::Unavailable(
+            "the database takes too long to say whether the key is valid; try again in a moment",
+            None,
+        ))
     }
 
     /// Whether a use is to be noted now.
@@ -229,6 +247,11 @@ impl Slot {
 }
 
 impl Ipam {
+    /// Whether the database was asked for its public id before, so that it is asked again once in [`LEASE`] at most.
+    pub fn has_asked(&self, secret: &Secret) -> bool {
+        self.tokens.has(secret.public_id())
+    }
+
     /// Whose secret it is. Notes that the token was used from that address, once a minute.
     ///
     /// # Errors
@@ -238,14 +261,16 @@ impl Ipam {
         let stored = match slot.known() {
             Some(stored) => stored,
             None => {
-                let read = async {
+                let read = || async {
                     let mut connection = self.db.read().await?;
+                    let since = Instant::now();
                     let found = token::holder_of(&mut connection, secret.public_id()).await?;
-                    Ok(found.map(|holder| {
+                    let stored = found.map(|holder| {
                         let who = Arc::new(Principal::of(&holder));
                         let (pepper, mac) = (holder.pepper, holder.mac);
                         Stored::Token(Hashed { pepper, mac }, who)
-                    }))
+                    });
+                    Ok((since, stored))
                 };
                 slot.read(read).await?
             }
@@ -289,5 +314,33 @@ impl Ipam {
                 tracing::warn!(%error, ?used, "the use of a token or a session was not noted");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_took_too_long_to_read_is_read_again_and_not_relied_on() {
+        let asked = AtomicU32::new(0);
+        let read = async |slow: u32| {
+            let slot = Slot::default();
+            asked.store(0, Ordering::Relaxed);
+            let read = || async {
+                let since = Instant::now();
+                if asked.fetch_add(1, Ordering::Relaxed) < slow {
+                    tokio::time::sleep(LEASE).await;
+                }
+                Ok((since, None))
+            };
+            let read = slot.read(read).await;
+            (read.is_ok(), asked.load(Ordering::Relaxed))
+        };
+        assert_eq!(read(0).await, (true, 1));
+        assert_eq!(read(1).await, (true, 2));
+        assert_eq!(read(2).await, (false, 2));
     }
 }

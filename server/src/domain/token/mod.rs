@@ -97,7 +97,7 @@ impl Ipam {
                 let limits = rounded(&new.limits).map_err(|error| Error::Internal(error.into()))?;
                 let detail = json!({
                     "name": new.name, "roles": new.roles, "limits": limits, "expires_at": new.expires_at.map(moment),
-                    "owner": maker.owner, "description": new.description,
+                    "owner": maker.owner, "description": new.description, "public_id": hashed.public_id,
                 });
                 let event = maker.caller.event("token.create", id.0, &detail)?;
                 let (made, events) = (maker.made(claim), [event]);
@@ -109,8 +109,8 @@ impl Ipam {
                     return change.commit((made, true)).await;
                 }
                 if let Some(id) = token::lock_named(&mut change.db, new.name.as_str()).await? {
-                    let mut taken = take(&mut change, &maker, id, &new).await?;
-                    token::replace_secret(&mut change.db, id, hashed).await?;
+                    let mut taken = take(&mut change, &maker, id, &new, hashed.public_id).await?;
+                    replace_secret(&mut change.db, id, hashed).await?;
                     secret.public_id().clone_into(&mut taken.public_id);
                     taken.secret = shown;
                     return change.commit((taken, false)).await;
@@ -175,9 +175,7 @@ impl Ipam {
             if let Some(hashed) = hashed {
                 // That it has another secret, and by what to recognise it.
                 detail["public_id"] = hashed.public_id.into();
-                token::replace_secret(&mut change.db, id, hashed).await?;
-                // Somebody else may have begun one with the secret before, which is why it is changed.
-                session::end_all(&mut change.db, id).await?;
+                replace_secret(&mut change.db, id, hashed).await?;
             }
             let event = change
                 .caller
@@ -217,8 +215,20 @@ impl Ipam {
     }
 }
 
-/// Lets the caller adopt a locked token.
-async fn take(change: &mut Change, maker: &Maker, id: TokenId, new: &NewToken) -> Result<Token> {
+/// Gives a locked token another secret, and ends its sessions: somebody else may have begun one with the secret before.
+async fn replace_secret(db: &mut Connection, id: TokenId, hashed: Hashed<'_>) -> Result<()> {
+    token::replace_secret(db, id, hashed).await?;
+    session::end_all(db, id).await
+}
+
+/// Lets the caller adopt a locked token, which then has the secret with that public id.
+async fn take(
+    change: &mut Change,
+    maker: &Maker,
+    id: TokenId,
+    new: &NewToken,
+    public_id: &str,
+) -> Result<Token> {
     let mut before: Token = there(&mut change.db, id).await?;
     may_adopt(&mut change.db, maker, &before).await?;
     let is_same = before.roles == new.roles
@@ -237,7 +247,8 @@ async fn take(change: &mut Change, maker: &Maker, id: TokenId, new: &NewToken) -
         set(&mut before.description, patch.description.clone());
         before.revision += 1;
     }
-    let detail = json!({ "name": new.name, "changed": patch, "before": was });
+    let detail =
+        json!({ "name": new.name, "public_id": public_id, "changed": patch, "before": was });
     adopt(&mut change.db, maker, &mut before, detail).await?;
     Ok(before)
 }

@@ -1,6 +1,6 @@
 //! Sessions of the dashboard: they begin with a key, and end with it, by signing out, or by themselves.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use ipam_shared::ids::TokenId;
 use serde_json::json;
@@ -17,6 +17,7 @@ use crate::{
     },
     domain::{Caller, Ipam},
     error::{Error, Result},
+    text::hex,
 };
 
 /// Longest name of a browser that is kept, in characters.
@@ -95,10 +96,11 @@ impl Ipam {
         let stored = match slot.known() {
             Some(stored) => stored,
             None => {
-                let read = async {
+                let read = || async {
                     let mut connection = self.db.read().await?;
+                    let since = Instant::now();
                     let Some((id, holder)) = session::find(&mut connection, &mac).await? else {
-                        return Ok(None);
+                        return Ok((since, None));
                     };
                     let who = match holder {
                         Holder::Administrator(_) => Some(Principal::admin()),
@@ -106,7 +108,8 @@ impl Ipam {
                             .await?
                             .map(|holder| Arc::new(Principal::of(&holder))),
                     };
-                    Ok(who.map(|who| Stored::Session(Opened { id, who, holder })))
+                    let stored = who.map(|who| Stored::Session(Opened { id, who, holder }));
+                    Ok((since, stored))
                 };
                 slot.read(read).await?
             }
@@ -163,8 +166,4 @@ fn mac(cookie: &[u8; 32]) -> [u8; 32] {
     hash.update(b"ipam session, version 1\0");
     hash.update(cookie);
     hash.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
