@@ -57,13 +57,16 @@ impl App {
         }))
     }
 
+    fn with(self, set: impl FnOnce(&mut Parts)) -> Self {
+        let mut parts = Arc::unwrap_or_clone(self.0);
+        set(&mut parts);
+        Self(Arc::new(parts))
+    }
+
     /// With `/metrics` for everybody, or only with the key.
     #[must_use]
     pub fn with_open_metrics(self, is_metrics_open: bool) -> Self {
-        Self(Arc::new(Parts {
-            is_metrics_open,
-            ..Arc::unwrap_or_clone(self.0)
-        }))
+        self.with(|parts| parts.is_metrics_open = is_metrics_open)
     }
 
     /// The domain as a caller sees it.
@@ -106,31 +109,28 @@ impl App {
         }
     }
 
+    /// Whether that takes a question to the database that was never asked here before.
+    pub(crate) fn must_ask(&self, key: &str) -> bool {
+        !self.auth.is_administrator(key)
+            && Secret::parse(key).is_some_and(|secret| !self.ipam.has_asked(&secret))
+    }
+
     /// With trusted proxies, and the address of the dashboard.
     #[must_use]
     pub fn with_front(self, front: Front) -> Self {
-        Self(Arc::new(Parts {
-            front,
-            ..Arc::unwrap_or_clone(self.0)
-        }))
+        self.with(|parts| parts.front = front)
     }
 
     /// With what is asked of clients.
     #[must_use]
     pub fn with_manners(self, manners: Manners) -> Self {
-        Self(Arc::new(Parts {
-            manners: Arc::new(manners),
-            ..Arc::unwrap_or_clone(self.0)
-        }))
+        self.with(|parts| parts.manners = Arc::new(manners))
     }
 
     /// With the address that the server listens on.
     #[must_use]
     pub fn listening_on(self, address: SocketAddr) -> Self {
-        Self(Arc::new(Parts {
-            listens_on: Some(address),
-            ..Arc::unwrap_or_clone(self.0)
-        }))
+        self.with(|parts| parts.listens_on = Some(address))
     }
 
     /// From now on `/readyz` fails, so that load balancers stop sending requests here.

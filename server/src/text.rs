@@ -4,6 +4,11 @@ use ipam_shared::api::token::QuotaUsage;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A whole number with a comma between thousands, as in 16,379.
 pub fn thousands(number: impl Into<u128>) -> String {
     let digits = number.into().to_string();

@@ -9,7 +9,7 @@ use ipam_shared::api::proof::{NONCE_BYTES, Proof};
 use subtle::ConstantTimeEq as _;
 
 use super::output::{Failure, printable};
-use crate::auth::Auth;
+use crate::{auth::Auth, text::hex};
 
 /// Has the server of these settings prove that it has that key, which was found at `path`.
 ///
@@ -19,7 +19,7 @@ pub(super) async fn demand(settings: &Settings, key: &str, path: &Path) -> Resul
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce)
         .map_err(|error| Failure::Refused(format!("no random numbers: {error}")))?;
-    let nonce = hexadecimal(&nonce);
+    let nonce = hex(&nonce);
     let refuse = |why: &str| {
         Failure::Refused(format!(
             "{} {why}, so the key in {} was not sent to it. Name the server with --endpoint; or, if this is the right \
@@ -55,7 +55,7 @@ pub(super) async fn demand(settings: &Settings, key: &str, path: &Path) -> Resul
 fn is_proven(answered: &Proof, key: &str, nonce: &str) -> bool {
     let expected = Auth::new(key).proof(nonce, &answered.listens_on);
     expected.is_some_and(|expected| {
-        let expected = hexadecimal(&expected);
+        let expected = hex(&expected);
         expected.as_bytes().ct_eq(answered.proof.as_bytes()).into()
     })
 }
@@ -82,10 +82,6 @@ fn listens_there(endpoint: &str, listens_on: &str) -> bool {
     same_host && address.port() == uri.port_u16().unwrap_or(port)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,7 +92,7 @@ mod tests {
         let (nonce, place) = ("00ff", "127.0.0.1:8000");
         let proof = |listens_on: &str| Proof {
             listens_on: listens_on.to_owned(),
-            proof: hexadecimal(&Auth::new(key).proof(nonce, place).unwrap()),
+            proof: hex(&Auth::new(key).proof(nonce, place).unwrap()),
         };
         assert!(is_proven(&proof(place), key, nonce));
         assert!(!is_proven(&proof("127.0.0.1:8001"), key, nonce));

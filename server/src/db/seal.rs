@@ -4,7 +4,7 @@ use ipam_shared::api::event::Head;
 use sqlx::query;
 use time::OffsetDateTime;
 
-use crate::{db::Connection, error::Result};
+use crate::{db::Connection, error::Result, text::hex};
 
 /// The highest event id handed out so far, whether committed or not. Not bound to a snapshot.
 pub async fn last_id(db: &mut Connection) -> Result<i64> {
@@ -58,11 +58,7 @@ impl Seal {
         Head {
             seal: self.id,
             event: self.last_event_id,
-            digest: self
-                .digest
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            digest: hex(&self.digest),
         }
     }
 }

@@ -10,6 +10,8 @@ use axum::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::text::hex;
+
 /// A file.
 struct Asset {
     stem: &'static str,
@@ -58,11 +60,7 @@ impl Assets {
 }
 
 fn hash(asset: &Asset) -> String {
-    let digest = Sha256::digest(asset.bytes);
-    digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(asset.bytes)[..6])
 }
 
 fn address(asset: &Asset) -> String {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Result},
-    text::thousands,
+    text::{hex, thousands},
 };
 
 /// Conflicts on a page.
@@ -277,10 +277,6 @@ fn shown(result: &ImportResult) -> String {
     };
     let text = serde_json::to_vec(&same).unwrap_or_default();
     hex(&Sha256::digest(text))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is made, of which there is something.
