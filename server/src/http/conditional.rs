@@ -78,10 +78,7 @@ pub(super) fn names(list: &[u8], tag: &[u8]) -> bool {
 
 /// Refuses a change that does not say which revision it is about, where the operator wants that.
 pub(super) fn require_if_match(app: &App, request: &Request) -> Result<(), Refusal> {
-    let is_change = matches!(
-        *request.method(),
-        Method::PATCH | Method::PUT | Method::DELETE
-    );
+    let is_change = matches!(*request.method(), Method::PATCH | Method::DELETE);
     if !app.manners.requires_if_match
         || !is_change
         || request.headers().contains_key(header::IF_MATCH)

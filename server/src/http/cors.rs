@@ -16,7 +16,8 @@ const PREFIX: &str = "/api/v1/";
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE");
 /// What a script may send.
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "X-API-Key, Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Ipam-Owner, Ipam-Adopt, Ipam-Claim",
+    "X-API-Key, Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID, Ipam-Owner, Ipam-Adopt, \
+     Ipam-Claim, Ipam-Workspace, Ipam-Run, Ipam-Commit",
 );
 /// What a script may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(

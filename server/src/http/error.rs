@@ -109,7 +109,7 @@ pub(super) const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub(super) fn is_worth_repeating(code: Code) -> bool {
     matches!(
         code,
-        Code::Unavailable | Code::Overloaded | Code::UnknownOutcome
+        Code::Unavailable | Code::Overloaded | Code::RateLimited | Code::UnknownOutcome
     )
 }
 

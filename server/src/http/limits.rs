@@ -2,8 +2,8 @@
 //! down with a panic. Headers and connections are limited in `listen`.
 //!
 //! Files that are imported are larger than any other body. They have a limit of their own, by path, and are read only if
-//! the key is valid. An import that reports its progress starts its reply at once, so that the timeout for answers does not
-//! end it.
+//! the key is valid. An import that reports its progress starts its reply once it has the whole file, so that the timeout for
+//! answers does not end it.
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 

@@ -12,7 +12,7 @@ use ipam_shared::{
 };
 
 use super::{error::Refusal, extract::Params};
-use crate::{app::App, auth::SHORTEST_PROVEN};
+use crate::{app::App, auth::SHORTEST_PROVEN, text::hex};
 
 /// How many proofs are given in each second; more than any number of people and scripts on one machine ask for.
 const PER_SECOND: u32 = 200;
@@ -39,9 +39,10 @@ pub(super) async fn prove(
             ),
         ));
     }
+    // Not as overload, which would call for an operator: nothing else waits for this.
     if !has_room() {
         return Err(Refusal::new(
-            Code::Overloaded,
+            Code::RateLimited,
             format!(
                 "more than {PER_SECOND} proofs were asked for within a second; try again in one"
             ),
@@ -57,7 +58,7 @@ pub(super) async fn prove(
             ),
         )
     })?;
-    let proof = proof.iter().map(|byte| format!("{byte:02x}")).collect();
+    let proof = hex(&proof);
     Ok(Json(Proof { listens_on, proof }))
 }
 
