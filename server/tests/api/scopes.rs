@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, VPCS, VRFS};
+use crate::support::{ALLOCATIONS, Api, POOLS, PROFILES, RESERVATIONS, TOKENS, VPCS, VRFS};
 
 /// A world with two teams, and what each of them has.
 struct World {
@@ -284,6 +284,282 @@ async fn what_others_released_within_the_limits_is_gone_and_not_unknown() {
             .get(&key, &path(&world.b))
             .await
             .problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn what_moved_out_of_the_limits_is_neither_gone_nor_remembered() {
+    let world = World::new().await;
+    let path = |it: &Value| format!("{ALLOCATIONS}/{}", it["id"].as_str().unwrap());
+    let (moved, nobody) = (path(&world.a), format!("{ALLOCATIONS}/{}", Uuid::now_v7()));
+    let key = world
+        .token(&["reader"], json!({"vpcs": ["team-a-*"]}))
+        .await;
+    let seen = async |what: &str| {
+        let (hidden, unknown) = (
+            world.get(&key, &moved).await,
+            world.get(&key, &nobody).await,
+        );
+        hidden.problem(404, "not_found");
+        let ids = [&moved, &nobody].map(|path| path.rsplit('/').next().unwrap().to_owned());
+        assert_eq!(text(&hidden, &ids[0]), text(&unknown, &ids[1]), "{what}");
+        let history = world.get(&key, "/api/v1/history?cidr=10.0.0.0/8").await;
+        assert!(!history.text.contains(&ids[0]), "{what}: {}", history.text);
+    };
+    // It leaves blocks behind that bear the name of the VPC of that time.
+    world
+        .api
+        .patch(&moved, &json!({"prefix_length": 25}))
+        .await
+        .ok(200);
+    let elsewhere = json!({"vpc": B, "name": "moved"});
+    world.api.patch(&moved, &elsewhere).await.ok(200);
+    seen("while it exists").await;
+    world.api.delete(&moved).await.ok(204);
+    seen("after its release").await;
+
+    // What came into the limits is gone once it is released, whatever it was before.
+    let came = path(&world.b);
+    world
+        .api
+        .patch(&came, &json!({"prefix_length": 25}))
+        .await
+        .ok(200);
+    let here = json!({"vpc": A, "name": "came"});
+    world.api.patch(&came, &here).await.ok(200);
+    world.get(&key, &came).await.ok(200);
+    world.api.delete(&came).await.ok(204);
+    world.get(&key, &came).await.problem(410, "gone");
+    let history = world.get(&key, "/api/v1/history?cidr=10.0.0.0/8").await;
+    assert!(!history.text.contains(B), "{}", history.text);
+    world.api.verify().await;
+}
+
+#[tokio::test]
+async fn what_needed_more_than_the_limits_cover_stays_hidden_when_it_ends() {
+    let world = World::new().await;
+    let reserve = json!({"cidr": "10.8.0.0/15", "reason": "the secret of both"});
+    world
+        .api
+        .delete(&format!(
+            "{ALLOCATIONS}/{}",
+            world.a["id"].as_str().unwrap()
+        ))
+        .await
+        .ok(204);
+    world
+        .api
+        .delete(&format!(
+            "{ALLOCATIONS}/{}",
+            world.b["id"].as_str().unwrap()
+        ))
+        .await
+        .ok(204);
+    let before = world.api.get(RESERVATIONS).await.ok(200);
+    let before = before["items"][0]["id"].as_str().unwrap().to_owned();
+    world
+        .api
+        .delete(&format!("{RESERVATIONS}/{before}"))
+        .await
+        .ok(204);
+    let reserved = world.api.post(RESERVATIONS, &reserve).await;
+    let reserved = reserved.ok(201)["id"].as_str().unwrap().to_owned();
+    world
+        .api
+        .delete(&format!("{RESERVATIONS}/{reserved}"))
+        .await
+        .ok(204);
+
+    let pair = json!({"vpc": "secret-vpc", "name": "secret-name", "hosts": 200});
+    let pair = world.api.allocate(pair).await;
+    let id = pair["id"].as_str().unwrap();
+    let path = format!("{ALLOCATIONS}/{id}");
+    let limits = json!({"pools": ["default/primary", "default/left"]});
+    let key = world.token(&["reader", "auditor"], limits).await;
+    let now = "select to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+    let then = world.api.text(now).await;
+    let hidden = async |what: &str| {
+        world.get(&key, &path).await.problem(404, "not_found");
+        for path in [
+            "/api/v1/history?cidr=10.0.0.0/8".to_owned(),
+            format!("/api/v1/lookup?ip=10.0.0.1&at={then}"),
+            format!("/api/v1/events?subject={id}"),
+        ] {
+            let reply = world.get(&key, &path).await;
+            assert_eq!(reply.status, 200, "{path}: {}", reply.text);
+            for secret in ["secret", id, "100.64"] {
+                assert!(
+                    !reply.text.contains(secret),
+                    "{what}, {path}: {}",
+                    reply.text
+                );
+            }
+        }
+    };
+    hidden("while it exists").await;
+    world.api.patch(&path, &json!({"hosts": 50})).await.ok(200);
+    hidden("after a resize").await;
+    world.api.delete(&path).await.ok(204);
+    hidden("after its release").await;
+    world.api.verify().await;
+}
+
+#[tokio::test]
+async fn what_cools_down_is_named_to_who_saw_it() {
+    let world = World::new().await;
+    for pool in ["left", "right"] {
+        let found = world
+            .api
+            .get(&format!("{POOLS}?name={pool}&vrf=default"))
+            .await
+            .ok(200);
+        let path = format!("{POOLS}/{}", found["items"][0]["id"].as_str().unwrap());
+        world
+            .api
+            .patch(&path, &json!({"release_cooldown_seconds": 3600}))
+            .await
+            .ok(200);
+    }
+    let profile = json!({"name": "both", "members": [{"role": "l", "pool": "left"}, {"role": "r", "pool": "right"}]});
+    world.api.post(PROFILES, &profile).await.ok(201);
+    let pair = json!({"vpc": A, "name": "pair", "profile": "both", "prefix_length": 24});
+    let pair = world.api.allocate(pair).await;
+    let at = pair["blocks"][0]["cidr"].as_str().unwrap().to_owned();
+    for it in [&world.a, &pair] {
+        world
+            .api
+            .delete(&format!("{ALLOCATIONS}/{}", it["id"].as_str().unwrap()))
+            .await
+            .ok(204);
+    }
+    let lone = "/api/v1/lookup?cidr=10.8.0.0/24";
+    let paired = &*format!("/api/v1/lookup?cidr={at}");
+    for (limits, path, is_named) in [
+        (json!({"vpcs": ["team-a-*"]}), lone, true),
+        (json!({"vpcs": ["team-a-*"]}), paired, true),
+        (json!({"vpcs": ["team-b-*"]}), lone, false),
+        (json!({"pools": ["default/left"]}), lone, true),
+        (json!({"pools": ["default/left"]}), paired, false),
+        (json!({"labels": {"team": "b"}}), lone, false),
+        (json!({"profiles": ["node-pod"]}), paired, false),
+    ] {
+        let key = world.token(&["reader"], limits.clone()).await;
+        let reply = world.get(&key, path).await.ok(200);
+        let holder = &reply["holders"][0];
+        let kind = if is_named { "cooldown" } else { "other" };
+        assert_eq!(holder["kind"], kind, "{limits} {path}: {reply}");
+        assert_eq!(
+            holder["vpc"].is_string(),
+            is_named,
+            "{limits} {path}: {reply}"
+        );
+        assert_eq!(
+            holder["allocation_id"].is_string(),
+            is_named,
+            "{limits} {path}: {reply}"
+        );
+        assert_eq!(
+            holder["name"].is_string(),
+            is_named,
+            "{limits} {path}: {reply}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_does_not_see_what_another_one_of_its_name_did() {
+    let world = World::new().await;
+    let new =
+        json!({"name": "ci", "roles": ["allocator", "auditor"], "limits": {"vpcs": ["team-a-*"]}});
+    let made = world.api.post(TOKENS, &new).await.ok(201);
+    let first = made["secret"].as_str().unwrap();
+    let ask = json!({"vpc": A, "pools": ["left"], "prefix_length": 28});
+    let made_by_first = world
+        .api
+        .as_who(first, "POST", ALLOCATIONS, &ask)
+        .await
+        .ok(201);
+    let id = made_by_first["id"].as_str().unwrap();
+    let sees = async |key: &str| {
+        let events = world
+            .get(key, &format!("/api/v1/events?subject={id}"))
+            .await
+            .ok(200);
+        events["items"].as_array().unwrap().len()
+    };
+    let path = format!("{ALLOCATIONS}/{id}");
+    world.api.patch(&path, &json!({"vpc": B})).await.ok(200);
+    assert_eq!(sees(first).await, 1, "what it did itself");
+    let path = format!("{}/{}", TOKENS, made["id"].as_str().unwrap());
+    world.api.delete(&path).await.ok(204);
+    let mut new = new;
+    new["limits"] = json!({"vpcs": ["team-c-*"]});
+    let second = world.api.token(new).await;
+    assert_eq!(sees(&second).await, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_something_hidden_has_is_taken_and_no_more_is_said() {
+    let world = World::new().await;
+    let owned = json!({"vpc": A, "name": "theirs", "pools": ["right"], "prefix_length": 28, "labels": {"team": "b"}});
+    let headers = [("ipam-owner", "secret-owner")];
+    world
+        .api
+        .with("POST", ALLOCATIONS, &headers, &owned)
+        .await
+        .ok(201);
+    let owned = json!({"vpc": A, "name": "ours", "pools": ["left"], "prefix_length": 28, "labels": {"team": "a"}});
+    world
+        .api
+        .with("POST", ALLOCATIONS, &headers, &owned)
+        .await
+        .ok(201);
+    for limits in limits() {
+        if limits["vpcs"].is_array() && limits["pools"].is_null() {
+            continue;
+        }
+        let key = world.token(&["allocator"], limits.clone()).await;
+        for same in [true, false] {
+            let pool = if same && limits["pools"].is_null() {
+                "right"
+            } else {
+                "left"
+            };
+            let ask = json!({"vpc": A, "name": "theirs", "pools": [pool], "prefix_length": 28, "labels": {"team": "a"}});
+            for dry_run in [false, true] {
+                let mut ask = ask.clone();
+                ask["dry_run"] = json!(dry_run);
+                let reply = world.api.as_who(&key, "POST", ALLOCATIONS, &ask).await;
+                reply.problem(409, "name_taken");
+                for secret in ["secret", "right", "key", "theirs"] {
+                    assert!(!reply.text.contains(secret), "{limits}: {}", reply.text);
+                }
+            }
+        }
+        // Of what it sees it is told how to take it over.
+        let ask = json!({"vpc": A, "name": "ours", "pools": ["left"], "prefix_length": 28, "labels": {"team": "a"}});
+        let reply = world.api.as_who(&key, "POST", ALLOCATIONS, &ask).await;
+        let (detail, _) = reply.problem(409, "claimed");
+        assert!(detail.contains("terraform import"), "{limits}: {detail}");
+    }
+    // A VPC of that name in another VRF.
+    let key = world
+        .token(&["allocator"], json!({"vrfs": ["default"]}))
+        .await;
+    let vpc = world
+        .api
+        .as_who(&key, "POST", VPCS, &json!({"name": "dev-a"}))
+        .await;
+    vpc.problem(409, "name_taken");
+    let ask = json!({"vpc": "dev-a", "vrf": "default", "pools": ["left"], "prefix_length": 28});
+    let allocation = world.api.as_who(&key, "POST", ALLOCATIONS, &ask).await;
+    allocation.problem(409, "name_taken");
+    for reply in [vpc, allocation] {
+        assert!(
+            !reply.text.contains("\"dev\\\"") && !reply.text.contains("key"),
+            "{}",
+            reply.text
+        );
     }
 }
 
