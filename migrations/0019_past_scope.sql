@@ -6,8 +6,8 @@ create index past_block_reservation_idx on past_block (reservation_id) where res
 
 -- Of what is still there, whoever sees it sees its past as far as that lies within the limits. Of what is no more, whoever
 -- saw it at its end: blocks never change their pool, so all rows have to be within the limits to pools and VRFs, and the last
--- row has the name of the VPC at the end. Nothing is outside of a limit that there is not. Labels and profiles are not kept:
--- whoever is limited to some sees the past of what exists.
+-- row has the name of the VPC at the end. Nothing is outside of a limit that there is not. Labels and the profile are not kept
+-- in the past: the event of the release has those of the end.
 create or replace view ipam_scoped.past_block as
 select * from past_block
 where ((select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select vrf_ids from ipam_scoped.scope)::uuid[]))
@@ -18,7 +18,18 @@ where ((select vrf_ids is null from ipam_scoped.scope) or vrf_id = any ((select 
         or exists (
             select from ipam_scoped.reservation where reservation.reservation_id = past_block.reservation_id offset 0
         )
-        or (select labels = '{}' and profile_ids is null from ipam_scoped.scope)
+        or ((select labels = '{}' and profile_ids is null from ipam_scoped.scope)
+            or exists (
+                select from event, ipam_scoped.scope
+                where event.subject = past_block.allocation_id and event.action = 'allocation.release'
+                    and event.detail -> 'before' -> 'labels' @> scope.labels
+                    and (scope.profile_ids is null or exists (
+                        select from profile
+                        where profile.profile_id = any (scope.profile_ids)
+                            and profile.name = event.detail -> 'before' ->> 'profile'
+                    ))
+                offset 0
+            ))
         and not exists (select from allocation where allocation.allocation_id = past_block.allocation_id offset 0)
         and not exists (select from reservation where reservation.reservation_id = past_block.reservation_id offset 0)
         and not exists (

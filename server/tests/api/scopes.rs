@@ -274,16 +274,30 @@ async fn what_others_released_within_the_limits_is_gone_and_not_unknown() {
     let path = |it: &Value| format!("{ALLOCATIONS}/{}", it["id"].as_str().unwrap());
     world.api.delete(&path(&world.a)).await.ok(204);
     world.api.delete(&path(&world.b)).await.ok(204);
-    for limits in [
-        json!({"vpcs": ["team-a-*"]}),
-        json!({"pools": ["default/left"]}),
+    for limits in limits() {
+        let key = world.token(&["reader"], limits.clone()).await;
+        for (released, status, code) in [(&world.a, 410, "gone"), (&world.b, 404, "not_found")] {
+            let reply = world.get(&key, &path(released)).await;
+            assert_eq!(reply.status, status, "{limits}: {}", reply.text);
+            reply.problem(status, code);
+        }
+    }
+    // Labels and the profile are those of the end.
+    let pair = json!({"vpc": A, "name": "pair", "hosts": 50, "labels": {"team": "b"}});
+    let pair = world.api.allocate(pair).await;
+    let labels = json!({"labels": {"team": "a"}});
+    world.api.patch(&path(&pair), &labels).await.ok(200);
+    world.api.delete(&path(&pair)).await.ok(204);
+    for (limits, status) in [
+        (json!({"profiles": ["node-pod"]}), 410),
+        (json!({"profiles": ["node-pod"], "labels": {"team": "a"}}), 410),
+        (json!({"profiles": ["node-pod"], "labels": {"team": "b"}}), 404),
     ] {
-        let key = world.token(&["reader"], limits).await;
-        world.get(&key, &path(&world.a)).await.problem(410, "gone");
-        world
-            .get(&key, &path(&world.b))
-            .await
-            .problem(404, "not_found");
+        let key = world.token(&["reader"], limits.clone()).await;
+        let reply = world.get(&key, &path(&pair)).await;
+        assert_eq!(reply.status, status, "{limits}: {}", reply.text);
+        let other = world.get(&key, &path(&world.a)).await;
+        assert_eq!(other.status, 404, "{limits}: {}", other.text);
     }
 }
 
