@@ -5,7 +5,7 @@ use std::process::Command;
 
 use futures::{StreamExt as _, stream};
 use ipam_server::{
-    db::verify::{TRIGGERS, definitions::definitions},
+    db::verify::definitions::definitions,
     domain::{Caller, Ipam, seal::Sealer, verify::Report},
 };
 use ipam_shared::api::allocation::{NewAllocation, Size};
@@ -355,25 +355,6 @@ async fn what_is_wrong_with_ranges_reservations_and_the_past_is_named() {
             );
         })
         .await;
-}
-
-#[tokio::test]
-async fn the_list_of_triggers_is_the_catalogue() {
-    let mut world = World::new().await;
-    let there: Vec<(String, String)> = sqlx::query_as(
-        "select relname::text, tgname::text from pg_trigger join pg_class on pg_class.oid = tgrelid
-        where not tgisinternal and tgconstraint = 0 order by 1, 2",
-    )
-    .fetch_all(&mut world.db)
-    .await
-    .unwrap();
-    let there: Vec<_> = there
-        .iter()
-        .map(|(table, name)| (table.as_str(), name.as_str()))
-        .collect();
-    let mut listed = TRIGGERS.to_vec();
-    listed.sort_unstable();
-    assert_eq!(there, listed);
 }
 
 /// `definitions.txt` is what the migrations make. `.ci/generate` writes it.

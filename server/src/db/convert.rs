@@ -76,6 +76,11 @@ pub(crate) fn count(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|_| Error::bug(format!("stored count {number} is negative")))
 }
 
+/// A number of hosts as a bigint: a request has no more than that holds.
+pub(crate) fn hosts(number: u64) -> Result<i64> {
+    i64::try_from(number).map_err(|_| Error::bug(format!("{number} hosts were not refused")))
+}
+
 /// Labels from a JSON object.
 pub(crate) fn labels(json: serde_json::Value) -> Result<Labels> {
     serde_json::from_value(json).map_err(|error| Error::bug(format!("stored labels: {error}")))

@@ -204,6 +204,7 @@ macro_rules! ledger {
             "with new_event as (
                 insert into event (action, subject, actor, request_id, detail, source)
                 select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $37::jsonb[])
+                where (select pg_current_xact_id()) is not null
             ), ended as (
                 delete from block using unnest($6::integer[], $7::cidr[], $8::boolean[]) as gone (range_id, cidr, stays)
                 where block.range_id = gone.range_id and block.cidr = gone.cidr

@@ -2,7 +2,12 @@
 //! round trip counts. What is locked is read afterwards, by statements that see everything that was committed until then.
 //!
 //! All code locks in one order, so that changes can't deadlock: the VRF, profiles, reservations, pools by id,
-//! VPCs, allocations, tokens, webhooks. Only the functions here know that order.
+//! VPCs, allocations, tokens, webhooks; and last the row of `address_plan`, which triggers lock. Whoever changes the plan holds
+//! that row until the commit, so it locks nothing afterwards that others hold while they wait for it.
+//!
+//! What is only found after the transaction began is locked elsewhere, in the same order: things by their names (`lock_named`
+//! of each noun, `vpc::find_or_insert` and then `allocation::lock`), parents of pools (`pool::lock`), and what is confirmed or
+//! taken over (`ownership::confirm` and `take`, by noun).
 //!
 //! The query texts contain ids and no user input.
 
@@ -155,6 +160,11 @@ impl Locks {
     /// A VPC, against changes and new allocations.
     pub fn vpc(id: VpcId) -> Self {
         Self::of([vpc(id)]).about(Noun::Vpc, id)
+    }
+
+    /// A VPC that is to be deleted if it has no allocations.
+    pub fn empty_vpc_to_delete(id: VpcId) -> Self {
+        Self::vpc(id).emptying(id)
     }
 
     /// A VPC, and the allocations in it; before them these pools.

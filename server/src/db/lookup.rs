@@ -100,13 +100,23 @@ pub async fn held(
         .push_bind(net);
     vrf_is(&mut sql, "pool_range.vrf_id", vrf);
     sql.push(
-        " union all select 0, vrf_id, cidr, null, null, reservation_id, null, since
-        from (select *, created_at as since, 0 as range_id from reservation) as block where cidr && ",
+        " union all (select 0, vrf_id, cidr, null, null, reservation_id, null, created_at from reservation where cidr && ",
     )
     .push_bind(net);
     vrf_is(&mut sql, "vrf_id", vrf);
-    conditions(&mut sql, since, after);
-    sql.push(")");
+    if let Some(since) = since {
+        sql.push(" and created_at <= ").push_bind(since);
+    }
+    if let Some((cidr, vrf, _)) = after {
+        sql.push(" and (cidr, vrf_id) > (")
+            .push_bind(IpNet::from(cidr))
+            .push("::cidr, ")
+            .push_bind(vrf.0)
+            .push(")");
+    }
+    sql.push(" order by cidr, vrf_id limit ")
+        .push_bind(limit)
+        .push("))");
     if let Some((cidr, vrf, range)) = after {
         // The conditions left in whatever is at that network.
         sql.push(", later as (select * from held where (cidr, vrf_id, range_id) > (")
@@ -235,10 +245,9 @@ pub async fn past(
     sql.push_bind(IpNet::from(cidr));
     vrf_is(&mut sql, "past_block.vrf_id", vrf);
     if let Some(at) = at {
-        sql.push(" and since <= ")
+        sql.push(" and tstzrange(since, until) @> ")
             .push_bind(at)
-            .push(" and until > ")
-            .push_bind(at);
+            .push("::timestamptz");
     }
     if let Some(before) = before {
         sql.push(" and past_block_id < ").push_bind(before);

@@ -104,13 +104,17 @@ pub async fn lock_named(db: &mut Connection, name: &str) -> Result<Option<Profil
 /// Profiles that pass a condition, with a statement for each, so that each is planned for itself.
 macro_rules! profiles {
     ($db:expr, $condition:literal, $($value:expr),+) => {
-        query!(
-            r#"with page as (select * from profile where "# + $condition + r#"),
+        profiles!(
+            @with r"
                 -- Counted once for all of the page.
-                used as (
-                    select profile_id, count(*) as allocations from allocation
-                    where profile_id in (select profile_id from page) group by profile_id
-                )
+                select profile_id, count(*) as allocations from allocation
+                where profile_id in (select profile_id from page) group by profile_id",
+            $db, $condition, $($value),+
+        )
+    };
+    (@with $used:literal, $db:expr, $condition:literal, $($value:expr),+) => {
+        query!(
+            r#"with page as (select * from profile where "# + $condition + "), used as (" + $used + r#")
             select profile_id as "profile_id!", name as "name!", description as "description!", revision as "revision!",
                 created_at as "created_at!", created_by, owner, confirmed_at is not null as "confirmed!", claim as "claim!", roles as "roles!", pools as "pools!", offsets as "offsets!",
                 mins as "mins!", maxs as "maxs!", coalesce(allocations, 0) as "allocations!"
@@ -162,6 +166,26 @@ macro_rules! profiles {
 /// One profile.
 pub async fn get(db: &mut Connection, id: ProfileId) -> Result<Option<Profile>> {
     Ok(profiles!(db, "profile_id = $1", id.0)?.pop())
+}
+
+/// One profile as it is while its lock keeps allocations from it waiting: they are not counted, which would read all of them.
+pub async fn get_uncounted(db: &mut Connection, id: ProfileId) -> Result<Option<Profile>> {
+    Ok(profiles!(
+        @with "select null::uuid as profile_id, null::bigint as allocations",
+        db, "profile_id = $1", id.0
+    )?
+    .pop())
+}
+
+/// How many allocations were made from a profile.
+pub async fn allocations(db: &mut Connection, id: ProfileId) -> Result<i64> {
+    let row = query!(
+        r#"select count(*) as "count!" from allocation where profile_id = $1"#,
+        id.0
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.count)
 }
 
 /// Profiles that a filter lets through, in the order of their ids, after `cursor`.

@@ -32,22 +32,33 @@ pub async fn begin(db: &mut Connection, token: TokenId) -> Result<i64> {
 
 /// Those of these things that the token of the transaction does not cover, or that do not exist.
 pub async fn unseen(db: &mut Connection, things: &[(Noun, Uuid)]) -> Result<Vec<(Noun, Uuid)>> {
-    let mut unseen = Vec::new();
-    for (noun, id) in things {
-        if !exists(db, "ipam_scoped.", *noun, *id).await? {
-            unseen.push((*noun, *id));
-        }
-    }
-    Ok(unseen)
+    without(db, "ipam_scoped.", things).await
 }
 
-/// Whether there is one in the table, or in the view of that schema.
-async fn exists(db: &mut Connection, schema: &'static str, noun: Noun, id: Uuid) -> Result<bool> {
-    let table = noun.as_str();
-    // The text is made of words of ours only.
-    let statement = format!("select exists (select from {schema}{table} where {table}_id = $1)");
-    let exists = query_scalar(AssertSqlSafe(statement)).bind(id);
-    Ok(exists.fetch_one(db).await?)
+/// Those of these things that are not in their tables, or in the views of that schema: a statement for each noun.
+async fn without(
+    db: &mut Connection,
+    schema: &'static str,
+    things: &[(Noun, Uuid)],
+) -> Result<Vec<(Noun, Uuid)>> {
+    let mut without = Vec::new();
+    for noun in Noun::ALL {
+        let of_noun = things.iter().filter(|(kind, _)| *kind == noun);
+        let ids: Vec<_> = of_noun.map(|(_, id)| *id).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let table = noun.as_str();
+        // The text is made of words of ours only.
+        let statement = format!(
+            "select id from unnest($1::uuid[]) as wanted (id)
+            where not exists (select from {schema}{table} where {table}_id = id offset 0)"
+        );
+        let missing = query_scalar(AssertSqlSafe(statement)).bind(ids);
+        let missing: Vec<Uuid> = missing.fetch_all(&mut *db).await?;
+        without.extend(missing.into_iter().map(|id| (noun, id)));
+    }
+    Ok(without)
 }
 
 /// What this transaction has done since an event, as its own events say, to things that exist and that its token
@@ -68,13 +79,12 @@ pub async fn outside(db: &mut Connection, since: i64) -> Result<Vec<(Noun, Uuid)
             Some((noun, row.subject))
         })
         .collect();
-    let mut outside = Vec::new();
-    for (noun, id) in unseen(db, &things).await? {
-        if exists(db, "", noun, id).await? {
-            outside.push((noun, id));
-        }
-    }
-    Ok(outside)
+    let unseen = unseen(db, &things).await?;
+    let gone = without(db, "", &unseen).await?;
+    Ok(unseen
+        .into_iter()
+        .filter(|thing| !gone.contains(thing))
+        .collect())
 }
 
 /// How many allocations a VPC has that the token of the transaction does not cover.

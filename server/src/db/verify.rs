@@ -115,32 +115,9 @@ pub async fn missing_constraints(db: &mut Connection, names: &[String]) -> Resul
     Ok(rows.into_iter().map(|row| row.finding).collect())
 }
 
-/// Triggers that the guarantees rest on, with their tables; those that are constraints are in the list of constraints.
-pub const TRIGGERS: &[(&str, &str)] = &[
-    ("block", "block_immutable"),
-    ("event", "event_append_only"),
-    ("event", "event_no_truncate"),
-    ("event_seal", "event_seal_append_only"),
-    ("event_seal", "event_seal_no_truncate"),
-    ("past_block", "past_block_append_only"),
-    ("past_block", "past_block_no_truncate"),
-    ("pool", "pool_changed"),
-    ("pool", "pool_immutable"),
-    ("pool_range", "pool_range_added"),
-    ("pool_range", "pool_range_changed"),
-    ("pool_range", "pool_range_immutable"),
-    ("profile", "profile_changed"),
-    ("profile_member", "profile_member_changed"),
-    ("profile_member", "profile_member_immutable"),
-    ("vrf", "vrf_changed"),
-];
-
 /// Triggers that are missing, and triggers of any table, also those behind foreign keys, that are switched off.
 pub async fn missing_triggers(db: &mut Connection) -> Result<Vec<String>> {
-    let (tables, names): (Vec<String>, Vec<String>) = TRIGGERS
-        .iter()
-        .map(|(table, name)| ((*table).to_owned(), (*name).to_owned()))
-        .unzip();
+    let (names, tables): (Vec<_>, Vec<_>) = definitions::triggers().unzip();
     let rows = query!(
         r#"select format('trigger %s on %s is missing', wanted.name, wanted.relation) as "finding!"
         from unnest($1::text[], $2::text[]) as wanted (relation, name)

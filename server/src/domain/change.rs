@@ -191,7 +191,7 @@ impl Caller {
     }
 }
 
-/// What the fields that a change sets were before it.
+/// What the fields that a change sets were before it, as far as the thing has them.
 pub(super) fn was(before: &impl Serialize, patch: &impl Serialize) -> Result<Value> {
     let (all, fields) = (json(before)?, json(patch)?);
     let was = |field: &String| match all.get(field) {
@@ -201,7 +201,7 @@ pub(super) fn was(before: &impl Serialize, patch: &impl Serialize) -> Result<Val
     };
     let fields = fields.as_object().into_iter().flatten();
     let before: Map<_, _> = fields
-        .map(|(field, _)| (field.clone(), was(field).cloned().unwrap_or_default()))
+        .filter_map(|(field, _)| Some((field.clone(), was(field)?.clone())))
         .collect();
     Ok(Value::Object(before))
 }

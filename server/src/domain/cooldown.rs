@@ -20,22 +20,32 @@ const PAUSE: Duration = Duration::from_secs(1);
 const AT_ONCE: i64 = 500;
 
 impl Ipam {
-    /// Frees what has cooled down; how many blocks.
+    /// Frees what has cooled down; how many blocks. A pool where that fails, such as one that somebody has locked, keeps no
+    /// other waiting: the first error comes after all have had their turn.
     pub async fn end_cooldowns(&self) -> Result<usize> {
         let mut connection = self.read().await?;
         let pools = cooldown::due(&mut connection).await?;
         drop(connection);
         let mut ended = 0;
+        let mut failed = None;
         for pool in pools {
             loop {
-                let count = self.end_due(pool).await?;
-                ended += count;
-                if i64::try_from(count).unwrap_or(i64::MAX) < AT_ONCE {
-                    break;
+                match self.end_due(pool).await {
+                    Ok(count) => {
+                        ended += count;
+                        if i64::try_from(count).unwrap_or(i64::MAX) < AT_ONCE {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::debug!(%pool, %error, "cooldowns of a pool could not be ended");
+                        failed.get_or_insert(error);
+                        break;
+                    }
                 }
             }
         }
-        Ok(ended)
+        failed.map_or(Ok(ended), Err)
     }
 
     /// Frees some of what has cooled down in a pool; how many blocks.

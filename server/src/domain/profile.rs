@@ -4,7 +4,10 @@
 use std::collections::HashSet;
 
 use ipam_shared::{
-    api::profile::{MAX_MEMBERS, Member, NewProfile, Profile, ProfilePatch},
+    api::{
+        ownership::Noun,
+        profile::{MAX_MEMBERS, Member, NewProfile, Profile, ProfilePatch},
+    },
     ids::{Claim, ProfileId},
     name::Name,
 };
@@ -14,7 +17,7 @@ use super::{
     Caller, Ipam, TRIES,
     change::{Change, check_revision, set, was},
     check_description, check_new_name,
-    named::there,
+    named::{missing_id, there},
     ownership::{Maker, Title, adopt, may_adopt},
     pool::range::in_use,
     too_fast, unlimited,
@@ -83,8 +86,16 @@ impl Ipam {
         if let Some(members) = &patch.members {
             check_members(members)?;
         }
+        // Before the lock, behind which new allocations from it wait.
+        let allocations = profile::allocations(&mut self.read().await?, id).await?;
         self.change(caller, Locks::profile(id), move |mut change| async move {
-            let before: Profile = there(&mut change.db, id).await?;
+            let Some(before) = profile::get_uncounted(&mut change.db, id).await? else {
+                return Err(missing_id(&mut change.db, Noun::Profile, id.0).await);
+            };
+            let before = Profile {
+                allocations,
+                ..before
+            };
             check_revision(if_match, before.revision)?;
             if patch == ProfilePatch::default() {
                 return change.undo(before).await;

@@ -348,14 +348,14 @@ fn told(reservation: &Reservation) -> serde_json::Value {
 pub(super) fn check_reason(reason: &str) -> Result<()> {
     let length = reason.chars().count();
     if reason.trim().is_empty() || length > MAX_REASON {
+        let this = match length {
+            0 => "has none".to_owned(),
+            1..=MAX_REASON => "has nothing but whitespace".to_owned(),
+            _ => format!("has one of {length}"),
+        };
         return Err(Error::Invalid(format!(
             "a reservation needs a reason of 1 to {MAX_REASON} characters, shown to everybody whose request it blocks; \
-             this one has {length}{}",
-            if length > MAX_REASON {
-                ""
-            } else {
-                ", all whitespace"
-            }
+             this one {this}"
         )));
     }
     if reason.contains('\0') {

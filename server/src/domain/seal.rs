@@ -25,6 +25,8 @@ use crate::{
 
 /// After how many steps what was noted is recorded.
 const NOTES: u64 = 30;
+/// Maximum number of Idempotency-Keys that are deleted in one step, so that none takes long.
+const KEYS_AT_ONCE: i64 = 10_000;
 /// Maximum number of events per seal.
 const LARGEST_SEAL: i64 = 10_000;
 /// Before every event: also before those that only a hand can have given a number below 1.
@@ -55,6 +57,7 @@ impl Sealer {
     /// Seals periodically, and deletes old Idempotency-Keys, until it is dropped.
     pub async fn run(mut self, ipam: Ipam, pause: Duration) {
         let mut rounds: u64 = 0;
+        let mut has_old_keys = false;
         loop {
             tokio::time::sleep(pause).await;
             if let Err(error) = self.look(&ipam).await {
@@ -69,10 +72,11 @@ impl Sealer {
                 tracing::warn!(%error, "denials and exports could not be recorded; it is tried again");
             }
             rounds += 1;
-            if rounds % 600 == 1
-                && let Err(error) = forget_keys(&ipam).await
-            {
-                tracing::warn!(%error, "old Idempotency-Keys could not be deleted; it is tried again");
+            if rounds % 600 == 1 || has_old_keys {
+                has_old_keys = forget_keys(&ipam).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "old Idempotency-Keys could not be deleted; it is tried again");
+                    false
+                });
             }
         }
     }
@@ -193,10 +197,12 @@ async fn seal(ipam: &Ipam, id: i64) -> Result<usize> {
     Ok(texts.len())
 }
 
-async fn forget_keys(ipam: &Ipam) -> Result<()> {
+/// Forgets some of the old Idempotency-Keys; whether there may be more.
+async fn forget_keys(ipam: &Ipam) -> Result<bool> {
     let mut transaction = ipam.begin(&Locks::none()).await?;
-    allocate::delete_old_keys(&mut transaction).await?;
-    commit(transaction).await
+    let forgotten = allocate::delete_old_keys(&mut transaction, KEYS_AT_ONCE).await?;
+    commit(transaction).await?;
+    Ok(forgotten >= KEYS_AT_ONCE.unsigned_abs())
 }
 
 /// SHA-256 over the digest before and each event's text with its length, so that the boundaries between texts can't be

@@ -3,9 +3,11 @@
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
+        ownership::Noun,
         vpc::{NewVpc, Vpc, VpcDeleted, VpcPatch},
     },
     ids::{Claim, PoolId, VpcId},
+    name::Name,
 };
 use serde_json::json;
 
@@ -76,9 +78,9 @@ impl Ipam {
             let event = change.caller.changed("vpc.update", id.0, &before, &patch)?;
             vpc::update(&mut change.db, id, &patch, &[event])
                 .await
-                .map_err(|error| match &patch.name {
-                    Some(name) => vpc_taken(error, name),
-                    None => error,
+                .map_err(|error| match (&patch.name, error) {
+                    (Some(name), Error::NameTaken { .. }) => taken(name),
+                    (_, error) => error,
                 })?;
             let mut after = before;
             apply(&mut after, patch);
@@ -97,9 +99,17 @@ impl Ipam {
     ) -> Result<VpcDeleted> {
         // Pools are locked before the VPC. A new allocation from yet another pool is seen under the lock of the VPC, and
         // then the deletion starts over with that pool.
-        let mut pools = allocation::pools_of_vpc(&mut self.read().await?, id).await?;
+        let mut pools = if cascade {
+            allocation::pools_of_vpc(&mut self.read().await?, id).await?
+        } else {
+            Vec::new()
+        };
         for _ in 0..TRIES {
-            let locks = Locks::vpc_to_delete(id, &pools);
+            let locks = if cascade {
+                Locks::vpc_to_delete(id, &pools)
+            } else {
+                Locks::empty_vpc_to_delete(id)
+            };
             let locked = pools.clone();
             let deleted = self.change(caller.clone(), locks, move |change| {
                 delete(change, id, cascade, if_match, locked)
@@ -180,6 +190,9 @@ async fn take(
     vrf: &str,
 ) -> Result<Vpc> {
     let before: Vpc = there(&mut change.db, id).await?;
+    if before.vrf != vrf && !change.hidden(&[(Noun::Vpc, id.0)]).await?.is_empty() {
+        return Err(taken(&new.name));
+    }
     let title = Title::of(&before);
     if before.implicit {
         must_see(&mut change.db, maker, &before).await?;
@@ -224,14 +237,11 @@ fn apply(vpc: &mut Vpc, patch: VpcPatch) {
     vpc.revision += 1;
 }
 
-fn vpc_taken(error: Error, name: &ipam_shared::name::Name) -> Error {
-    match error {
-        Error::NameTaken { .. } => Error::NameTaken {
-            message: format!(
-                "there is a VPC \"{name}\" already (case does not count); choose another name"
-            ),
-            import_id: None,
-        },
-        other => other,
+fn taken(name: &Name) -> Error {
+    Error::NameTaken {
+        message: format!(
+            "there is a VPC \"{name}\" already (case does not count); choose another name"
+        ),
+        import_id: None,
     }
 }

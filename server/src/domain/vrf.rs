@@ -3,6 +3,7 @@
 use ipam_shared::{
     api::{
         DEFAULT_VRF,
+        ownership::Noun,
         vrf::{NewVrf, Vrf, VrfPatch},
     },
     ids::{Claim, VrfId},
@@ -116,6 +117,14 @@ impl Ipam {
                             &format!("VRF \"{}\" is in use", before.name),
                             users.titles,
                             users.count,
+                        ));
+                    }
+                    let vpcs_of_it: Vec<_> = (users.implicit_vpcs.iter())
+                        .map(|(vpc, _)| (Noun::Vpc, *vpc))
+                        .collect();
+                    if !change.hidden(&vpcs_of_it).await?.is_empty() {
+                        return Err(Error::Forbidden(
+                            "the VRF has VPCs that this token does not cover, so it can't delete the VRF".to_owned(),
                         ));
                     }
                     for (vpc, name) in users.implicit_vpcs {

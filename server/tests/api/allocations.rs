@@ -102,7 +102,7 @@ async fn the_sizing_table_holds_at_every_boundary() {
         json!(0),
         json!(4092),
         json!(4_000_000_000_u64),
-        json!(u64::MAX),
+        json!(i64::MAX),
     ] {
         let reply = api
             .post(ALLOCATIONS, &json!({"vpc": "a", "hosts": hosts}))

@@ -635,3 +635,76 @@ async fn an_adoption_says_what_it_replaced() {
         assert_eq!(detail["before"], before, "{action}: {detail}");
     }
 }
+
+#[tokio::test]
+async fn an_event_calls_things_by_their_names_and_leaves_out_what_they_do_not_have() {
+    let api = Api::start().await;
+    api.post(VPCS, &json!({"name": "Prod"})).await.ok(201);
+    let made = api
+        .allocate(json!({"vpc": "prod", "name": "n", "hosts": 5}))
+        .await;
+    let event = last(&api, "allocation.create").await;
+    assert_eq!(event["detail"]["vpc"], "Prod", "{event}");
+    api.post(
+        ALLOCATIONS,
+        &json!({"vpc": "PROD", "name": "n", "hosts": 5}),
+    )
+    .await
+    .ok(200);
+    let event = last(&api, "allocation.adopt").await;
+    assert_eq!(event["detail"]["vpc"], "Prod", "{event}");
+    for vpc in ["moved", "PROD"] {
+        api.patch(&path(&made), &json!({"vpc": vpc})).await.ok(200);
+    }
+    let event = last(&api, "vpc.create").await;
+    assert_eq!(event["detail"], json!({"name": "moved", "vrf": "default"}));
+    let event = last(&api, "allocation.update").await;
+    assert_eq!(event["detail"]["vpc"], "Prod", "{event}");
+
+    let parent = json!({"name": "parent", "ranges": ["172.16.0.0/16", "172.18.0.0/16"]});
+    api.post(POOLS, &parent).await.ok(201);
+    let patch = json!({"ranges": ["172.16.0.0/16", "172.19.0.0/16"]});
+    api.patch(&format!("{POOLS}/parent"), &patch).await.ok(200);
+    let event = last(&api, "pool.update").await;
+    assert_eq!(
+        event["detail"],
+        json!({
+            "ranges": ["172.16.0.0/16", "172.19.0.0/16"],
+            "added_ranges": ["172.19.0.0/16"], "removed_ranges": ["172.18.0.0/16"],
+            "before": {"ranges": ["172.16.0.0/16", "172.18.0.0/16"]},
+        })
+    );
+    let child = json!({"name": "child", "parent": "parent", "range_prefix_lengths": [24]});
+    let child = api.post(POOLS, &child).await.ok(201);
+    let patch = json!({"add_range_prefix_lengths": [25]});
+    let after = api.patch(&format!("{POOLS}/child"), &patch).await.ok(200);
+    let event = last(&api, "pool.update").await;
+    assert_eq!(
+        event["detail"]["before"],
+        json!({"ranges": child["ranges"]}),
+        "{event}"
+    );
+    assert_eq!(event["detail"]["ranges"], after["ranges"], "{event}");
+}
+
+#[tokio::test]
+async fn old_idempotency_keys_are_forgotten_some_at_a_time() {
+    let api = Api::start().await;
+    let keyed = [("idempotency-key", "new")];
+    let new = json!({"vpc": "a", "hosts": 5});
+    api.with("POST", ALLOCATIONS, &keyed, &new).await.ok(201);
+    api.sql(
+        "insert into idempotency_key (actor, key, fingerprint, allocation_id, created_at)
+        select 'admin', 'old ' || n, fingerprint, allocation_id, now() - interval '25 hours'
+        from idempotency_key, generate_series(1, 25000) as n",
+    )
+    .await;
+    let _sealing = Sealing::of(&api);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while api.count("select count(*) from idempotency_key").await > 1 {
+        assert!(std::time::Instant::now() < deadline, "they are kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let again = api.with("POST", ALLOCATIONS, &keyed, &new).await;
+    assert_eq!(again.status, 200, "{}", again.text);
+}

@@ -295,6 +295,38 @@ async fn a_pool_can_require_labels() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_does_not_take_the_labels_that_the_pool_requires() {
+    let api = Api::start().await;
+    let required = json!({"required_labels": {"env": []}});
+    let strict = pool(&api, "strict", "10.9.0.0/24", required.clone()).await;
+    pool(&api, "lax", "10.9.1.0/24", json!({})).await;
+    for pools in [json!(["strict"]), json!(["strict", "lax"])] {
+        let ask = |labels: Value| json!({"vpc": "a", "name": pools.to_string(), "pools": pools, "prefix_length": 28, "labels": labels});
+        let made = api.allocate(ask(json!({"env": "prod"}))).await;
+        assert_eq!(place(&made).0, "strict");
+        for dry in [true, false] {
+            let mut again = ask(json!({}));
+            again["dry_run"] = json!(dry);
+            let reply = api.post(ALLOCATIONS, &again).await;
+            let (detail, _) = reply.problem(400, "invalid_request");
+            assert!(detail.contains("requires the label \"env\""), "{detail}");
+        }
+        let now = api.get(&crate::support::path(&made)).await.ok(200);
+        assert_eq!(now["labels"], json!({"env": "prod"}));
+        // Others that will do are taken.
+        let again = api.post(ALLOCATIONS, &ask(json!({"env": "dev"}))).await;
+        assert_eq!(again.ok(200)["labels"], json!({"env": "dev"}));
+        // What a pool has come to require since is nothing that a repetition changes.
+        let more = json!({"required_labels": {"env": [], "owner": []}});
+        let path = crate::support::path(&strict).replace(ALLOCATIONS, POOLS);
+        api.patch(&path, &more).await.ok(200);
+        let again = api.post(ALLOCATIONS, &ask(json!({"env": "dev"}))).await;
+        assert_eq!(again.ok(200)["id"], made["id"]);
+        api.patch(&path, &required).await.ok(200);
+    }
+}
+
+#[tokio::test]
 async fn the_size_may_be_left_to_a_pool_that_has_a_default() {
     let api = Api::start().await;
     pool(&api, "plain", "10.9.0.0/24", json!({})).await;

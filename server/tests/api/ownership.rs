@@ -855,3 +855,28 @@ async fn a_first_use_and_the_deletion_of_its_vrf_never_leave_half_of_either() {
     }
     api.verify().await;
 }
+
+#[tokio::test]
+async fn what_is_only_repeated_leaves_the_address_plan_as_it_is() {
+    let api = Api::start().await;
+    let revision = "select revision from address_plan";
+    for (path, body) in [
+        (VRFS, json!({"name": "n"})),
+        (POOLS, json!({"name": "n", "ranges": ["172.16.0.0/16"]})),
+        (
+            PROFILES,
+            json!({"name": "n", "members": [{"role": "a", "pool": "primary"}]}),
+        ),
+    ] {
+        let before = api.count(revision).await;
+        api.post(path, &body).await.ok(201);
+        let made = api.count(revision).await;
+        assert!(made > before, "{path}");
+        api.post(path, &body).await.ok(200);
+        assert_eq!(api.count(revision).await, made, "{path}");
+        let mut other = body.clone();
+        other["description"] = json!("d");
+        api.post(path, &other).await.ok(200);
+        assert!(api.count(revision).await > made, "{path}");
+    }
+}

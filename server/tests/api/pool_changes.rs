@@ -678,3 +678,22 @@ async fn hundreds_of_pools_are_listed_in_pages_and_filtered() {
         odd
     );
 }
+
+#[tokio::test]
+async fn the_smallest_block_stays_no_larger_than_a_range() {
+    let api = Api::start().await;
+    let new =
+        json!({"name": "p", "ranges": ["10.9.0.0/24", "10.9.2.0/26"], "max_prefix_length": 28});
+    api.post(POOLS, &new).await.ok(201);
+    let path = format!("{POOLS}/p");
+    let patch = json!({"max_prefix_length": 25});
+    let reply = api.patch(&path, &patch).await;
+    let (detail, _) = reply.problem(400, "invalid_request");
+    assert!(detail.contains("10.9.2.0/26"), "{detail}");
+    api.patch(&path, &json!({"max_prefix_length": 26}))
+        .await
+        .ok(200);
+    // If that range goes at the same time, nothing is in the way.
+    let patch = json!({"max_prefix_length": 25, "ranges": ["10.9.0.0/24"]});
+    api.patch(&path, &patch).await.ok(200);
+}

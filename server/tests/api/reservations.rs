@@ -774,3 +774,19 @@ async fn what_a_limited_token_sees_of_reservations_is_looked_up_one_by_one() {
     }
     assert!(greedy.is_empty(), "{greedy:#?}");
 }
+
+#[tokio::test]
+async fn a_reason_says_something() {
+    let api = Api::start().await;
+    let long = "x".repeat(1001);
+    for (reason, word) in [
+        ("", "has none"),
+        (" \t", "nothing but whitespace"),
+        (long.as_str(), "1001"),
+    ] {
+        let body = json!({"cidr": "172.30.0.0/24", "reason": reason});
+        let reply = api.post(RESERVATIONS, &body).await;
+        let (detail, _) = reply.problem(400, "invalid_request");
+        assert!(detail.contains(word), "{detail}");
+    }
+}

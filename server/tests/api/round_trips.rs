@@ -150,16 +150,16 @@ async fn named_nouns(counted: &mut Counted) {
                 ("GET", format!("{path}/{id}"), Value::Null)
             })
             .await;
+        // The allocations from a profile are counted before its lock keeps others waiting.
+        let counts = usize::from(path == PROFILES);
         counted
-            .takes(&format!("change {what}"), 1 + 4, async |api, n| {
+            .takes(&format!("change {what}"), 1 + counts + 4, async |api, n| {
                 let id = made(api, path, named("changed", n)).await;
                 ("PATCH", format!("{path}/{id}"), patch.clone())
             })
             .await;
-        // For a VPC it is also looked before which pools are to be locked.
-        let looks = if path == VPCS { 2 } else { 1 };
         counted
-            .takes(&format!("delete {what}"), looks + 4, async |api, n| {
+            .takes(&format!("delete {what}"), 1 + 4, async |api, n| {
                 let id = made(api, path, named("gone", n)).await;
                 ("DELETE", format!("{path}/{id}"), Value::Null)
             })
@@ -301,6 +301,44 @@ async fn tokens(counted: &mut Counted) {
     }
 }
 
+/// Many claims at once, by a caller that has to see what they are of.
+async fn claims(counted: &mut Counted) {
+    let token =
+        json!({"name": "claims", "roles": ["allocator"], "limits": {"vpcs": ["claims", "v-*"]}});
+    let key = counted.api.token(token).await;
+    (counted
+        .api
+        .as_who(&key, "GET", "/api/v1/whoami", &Value::Null))
+    .await
+    .ok(200);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    counted.key = Some(key);
+    counted
+        .takes("confirm a hundred claims", 14, async |api, n| {
+            let ask =
+                |at| json!({"vpc": "claims", "name": format!("{n}-{at}"), "prefix_length": 26});
+            let body = json!({"requests": (0..50).map(ask).collect::<Vec<_>>()});
+            let batch = api.post(&format!("{ALLOCATIONS}/batch"), &body).await;
+            let mut claims = Vec::new();
+            for result in batch.ok(200)["results"].as_array().expect("results") {
+                let made = &result["allocation"];
+                claims
+                    .push(json!({"kind": "allocation", "id": made["id"], "claim": made["claim"]}));
+            }
+            for at in 0..50 {
+                let body = json!({"name": format!("v-{n}-{at}")});
+                let made = api.post(VPCS, &body).await.ok(201);
+                claims.push(json!({"kind": "vpc", "id": made["id"], "claim": made["claim"]}));
+            }
+            // Until what is known of the token has to be read again, which is one of them.
+            tokio::time::sleep(std::time::Duration::from_millis(750)).await;
+            let path = "/api/v1/confirmations".to_owned();
+            ("POST", path, json!({ "claims": claims }))
+        })
+        .await;
+    counted.key = None;
+}
+
 /// Webhooks. What they deliver costs the request nothing.
 async fn webhooks(counted: &mut Counted) {
     let new = |prefix: &str, n: usize| json!({"name": format!("{prefix}-{n}"), "url": "https://siem.example/"});
@@ -353,6 +391,7 @@ async fn every_operation_takes_as_few_round_trips_as_it_can() {
     reservations(&mut counted).await;
     pools(&mut counted).await;
     tokens(&mut counted).await;
+    claims(&mut counted).await;
     webhooks(&mut counted).await;
     assert!(
         counted.problems.is_empty(),

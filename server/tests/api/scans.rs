@@ -39,12 +39,17 @@ update free_count set blocks = (
     select count(*) from free_block where free_block.range_id = free_count.range_id and free_block.host_bits = free_count.host_bits);
 insert into event (actor, action, subject, request_id)
     select 'seed', 'allocation.create', allocation_id, request_id from allocation;
+-- One network that somebody else had every hour.
+insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, since, until)
+    select vrf_id, pool_id, name, '10.250.0.0/26', gen_random_uuid(), 'past', 'p' || n,
+        timestamptz '2001-01-01 00:00:00Z' + n * interval '1 hour', timestamptz '2001-01-01 01:00:00Z' + n * interval '1 hour'
+    from pool, generate_series(0, 32767) as n where name = 'primary';
 insert into idempotency_key (actor, key, fingerprint, allocation_id)
     select 'admin', name, sha256(name::bytea), allocation_id from allocation;
 ";
 
 /// Tables that grow with what is allocated.
-const LARGE: [&str; 7] = [
+const LARGE: [&str; 8] = [
     "allocation",
     "block",
     "free_block",
@@ -52,6 +57,7 @@ const LARGE: [&str; 7] = [
     "vpc",
     "idempotency_key",
     "reservation",
+    "past_block",
 ];
 /// Times that each request is repeated: a prepared statement may become generic after five.
 const REPEATS: i64 = 8;
@@ -321,6 +327,21 @@ fn past() -> Vec<Case> {
             "look up a network at a time",
             200,
             get("/api/v1/lookup?cidr=10.3.{n}.0/24&at=2020-01-01T00:00:00Z"),
+        ),
+        (
+            "look up an address that many had",
+            200,
+            get("/api/v1/lookup?ip=10.250.0.9&at=2002-06-04T1{n}:30:00Z"),
+        ),
+        (
+            "look up a network that many had",
+            200,
+            get("/api/v1/lookup?cidr=10.250.0.0/16&at=2001-06-04T1{n}:30:00Z"),
+        ),
+        (
+            "history of an address that many had",
+            200,
+            get("/api/v1/history?cidr=10.250.0.9/32&limit=10"),
         ),
         (
             "history of a network",

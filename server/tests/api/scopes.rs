@@ -567,7 +567,7 @@ async fn a_name_that_something_hidden_has_is_taken_and_no_more_is_said() {
     vpc.problem(409, "name_taken");
     let ask = json!({"vpc": "dev-a", "vrf": "default", "pools": ["left"], "prefix_length": 28});
     let allocation = world.api.as_who(&key, "POST", ALLOCATIONS, &ask).await;
-    allocation.problem(409, "name_taken");
+    allocation.problem(403, "forbidden");
     for reply in [vpc, allocation] {
         assert!(
             !reply.text.contains("\"dev\\\"") && !reply.text.contains("key"),
@@ -764,4 +764,84 @@ async fn every_table_has_a_view_for_limited_callers() {
         )
         .await;
     assert_eq!(missing, "", "columns without a view");
+}
+
+#[tokio::test]
+async fn what_uses_a_pool_out_of_sight_keeps_it() {
+    let world = World::new().await;
+    let parent = json!({"name": "parent", "ranges": ["10.66.0.0/16"]});
+    world.api.post(POOLS, &parent).await.ok(201);
+    let child = json!({"name": "hidden", "parent": "parent"});
+    world.api.post(POOLS, &child).await.ok(201);
+    let limits = json!({"pools": ["default/parent"]});
+    let key = world.token(&["operator"], limits).await;
+    let path = format!("{POOLS}/parent");
+    let reply = world.api.as_who(&key, "DELETE", &path, &Value::Null).await;
+    let (detail, _) = reply.problem(409, "in_use");
+    assert!(!detail.contains("hidden"), "{detail}");
+    let reply = world.api.delete(&path).await;
+    let (detail, _) = reply.problem(409, "in_use");
+    assert!(detail.contains("hidden"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_vrf_does_not_take_vpcs_with_it_that_are_out_of_sight() {
+    let world = World::new().await;
+    world.api.post(VRFS, &json!({"name": "lab"})).await.ok(201);
+    let pool = json!({"name": "lab", "vrf": "lab", "ranges": ["10.66.0.0/24"]});
+    world.api.post(POOLS, &pool).await.ok(201);
+    let ask = json!({"vpc": "secret", "vrf": "lab", "pools": ["lab"], "prefix_length": 28});
+    let made = world.api.allocate(ask).await;
+    world.api.delete(&crate::support::path(&made)).await.ok(204);
+    let pools = world.api.get(&format!("{POOLS}?vrf=lab")).await.ok(200);
+    let pool = pools["items"][0]["id"].as_str().unwrap();
+    world.api.delete(&format!("{POOLS}/{pool}")).await.ok(204);
+    let key = world
+        .token(&["operator"], json!({"vpcs": ["team-a-*"]}))
+        .await;
+    let path = format!("{VRFS}/lab");
+    let reply = world.api.as_who(&key, "DELETE", &path, &Value::Null).await;
+    let (detail, _) = reply.problem(403, "forbidden");
+    assert!(!detail.contains("secret"), "{detail}");
+    world.api.get(&format!("{VPCS}/secret")).await.ok(200);
+    world.api.delete(&path).await.ok(204);
+    world
+        .api
+        .get(&format!("{VPCS}/secret"))
+        .await
+        .problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_vpc_of_a_vrf_out_of_sight_is_refused_without_the_name_of_that_vrf() {
+    let world = World::new().await;
+    let limits = json!({"vpcs": ["team-a-*", "dev-*"], "vrfs": ["default"]});
+    let key = world.token(&["allocator"], limits).await;
+    let ask = async |method: &str, path: &str, body: Value| {
+        let reply = world.api.as_who(&key, method, path, &body).await;
+        assert!(!reply.text.contains("\\\"dev\\\""), "{}", reply.text);
+        reply
+    };
+    let own = crate::support::path(&world.a);
+    let mut answers = Vec::new();
+    for dry_run in [true, false] {
+        let patch = json!({"vpc": "dev-a", "dry_run": dry_run});
+        let reply = ask("PATCH", &own, patch).await;
+        reply.problem(404, "not_found");
+        answers.push(text(&reply, ""));
+        for vrf in [json!("default"), Value::Null] {
+            let body = json!({"vpc": "dev-a", "vrf": vrf, "pools": ["left"], "prefix_length": 28, "dry_run": dry_run});
+            let reply = ask("POST", ALLOCATIONS, body).await;
+            reply.problem(403, "forbidden");
+        }
+    }
+    assert_eq!(answers[0], answers[1]);
+    let reply = ask("POST", VPCS, json!({"name": "dev-a"})).await;
+    reply.problem(409, "name_taken");
+    // Whoever is limited to another VRF is told to name it.
+    let key = world.token(&["allocator"], json!({"vrfs": ["dev"]})).await;
+    let body = json!({"vpc": "new", "pools": ["left"], "prefix_length": 28});
+    let reply = world.api.as_who(&key, "POST", ALLOCATIONS, &body).await;
+    let (detail, _) = reply.problem(404, "not_found");
+    assert!(detail.contains("does not cover"), "{detail}");
 }

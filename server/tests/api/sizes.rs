@@ -351,3 +351,68 @@ async fn what_cools_down_for_a_name_decides_only_what_it_is_given_back_for() {
     assert_eq!(cidrs(&other), ["10.9.0.128/26"]);
     api.verify().await;
 }
+
+#[tokio::test]
+async fn more_hosts_than_can_be_stored_are_refused_and_never_forgotten() {
+    let api = Api::start().await;
+    let pool = json!({"name": "six", "ranges": ["fd00:1234::/40"], "min_prefix_length": 40});
+    api.post(POOLS, &pool).await.ok(201);
+    let member = json!({"role": "a", "pool": "six", "min_prefix_length": 40});
+    let profile = json!({"name": "six", "members": [member]});
+    api.post(PROFILES, &profile).await.ok(201);
+    let most = i64::MAX.unsigned_abs();
+    for (number, from) in [json!({"pools": ["six"]}), json!({"profile": "six"})]
+        .into_iter()
+        .enumerate()
+    {
+        let ask = |hosts: u64, dry_run: bool| {
+            let mut body = from.clone();
+            body["vpc"] = json!("a");
+            body["name"] = json!(format!("n-{number}"));
+            body["hosts"] = json!(hosts);
+            body["dry_run"] = json!(dry_run);
+            body
+        };
+        for dry_run in [true, false] {
+            let reply = api.post(ALLOCATIONS, &ask(most + 1, dry_run)).await;
+            let (detail, _) = reply.problem(400, "invalid_request");
+            assert!(detail.contains(&most.to_string()), "{detail}");
+        }
+        let made = api.allocate(ask(most, false)).await;
+        assert_eq!(made["requested_hosts"], most);
+        for dry_run in [true, false] {
+            let patch = json!({"hosts": most + 1, "dry_run": dry_run});
+            let reply = api.patch(&path(&made), &patch).await;
+            reply.problem(400, "invalid_request");
+        }
+        let again = api.post(ALLOCATIONS, &ask(most, false)).await.ok(200);
+        assert_eq!(again["id"], made["id"]);
+    }
+    api.verify().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_somebody_has_locked_keeps_no_other_from_cooling_down() {
+    let api = Api::start().await;
+    for (name, range) in [("p", "10.9.0.0/28"), ("q", "10.9.1.0/28")] {
+        let pool = json!({"name": name, "ranges": [range], "release_cooldown_seconds": 1});
+        api.post(POOLS, &pool).await.ok(201);
+        let ask = json!({"vpc": "a", "pools": [name], "prefix_length": 28});
+        let made = api.allocate(ask).await;
+        api.delete(&path(&made)).await.ok(204);
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let first =
+        "(select pool_id from cooldown join pool_range using (range_id) order by 1 limit 1)";
+    let mut holder = api.database.connect().await;
+    let hold = format!("begin; select from pool where pool_id = {first} for update");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(hold))
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    api.ipam.end_cooldowns().await.unwrap_err();
+    assert_eq!(api.count("select count(*) from cooldown").await, 1);
+    drop(holder);
+    assert_eq!(api.ipam.end_cooldowns().await.unwrap(), 1);
+    api.verify().await;
+}

@@ -1,5 +1,7 @@
 //! VPCs: made by name or on first use, and deleted with or without what is in them.
 
+use std::time::Duration;
+
 use ipam_shared::name::Name;
 use serde_json::{Value, json};
 
@@ -318,4 +320,20 @@ async fn case_is_folded_by_one_rule_everywhere() {
             .ok(200);
         assert_eq!(gone["released_allocations"], released, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_vpc_that_is_refused_to_be_deleted_waits_for_no_pool() {
+    let api = Api::start().await;
+    api.allocate(json!({"vpc": "a", "hosts": 5})).await;
+    let mut holder = api.database.connect().await;
+    sqlx::raw_sql("begin; select from pool for update; select from allocation for update")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let path = format!("{VPCS}/a");
+    let reply = tokio::time::timeout(Duration::from_secs(5), api.delete(&path));
+    let reply = reply.await.expect("it waits for nothing that is held");
+    let (detail, _) = reply.problem(409, "in_use");
+    assert!(detail.contains("1 allocation;"), "{detail}");
 }

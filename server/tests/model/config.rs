@@ -223,10 +223,12 @@ impl Model {
         cut: &[u8],
         rules: Option<&Rules>,
     ) -> Answer<()> {
+        let before = self.pools[number].longest;
         if let Some(rules) = rules {
             rules.check()?;
             rules.apply(&mut self.pools[number]);
         }
+        let longest = self.pools[number].longest;
         let has: Vec<_> = self.pools[number]
             .ranges
             .iter()
@@ -236,6 +238,10 @@ impl Model {
         if let Some(ranges) = ranges {
             remove.extend(has.iter().filter(|cidr| !ranges.contains(cidr)));
             add.extend(ranges.iter().filter(|cidr| !has.contains(cidr)));
+        }
+        let is_too_small = |cidr: &Cidr| cidr.prefix_length() > longest && !remove.contains(cidr);
+        if longest < before && has.iter().any(is_too_small) {
+            return Err(Code::InvalidRequest);
         }
         self.change_ranges(number, &remove, &add, cut)
     }

@@ -11,8 +11,10 @@ use ipam_shared::{
     api::{
         allocation::{Allocation, AllocationPatch, NewAllocation, NewBatch, Size},
         vpc::Vpc,
+        vrf::NewVrf,
     },
     ids::VpcId,
+    labels::Labels,
 };
 use ipam_testing::TestDatabase;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -466,5 +468,31 @@ async fn what_was_decided_without_a_lock_follows_the_rules_of_the_pool_at_that_m
     stage.let_go().await;
     let late = late.await.unwrap().unwrap().allocation;
     assert_eq!((before.prefix_length, late.prefix_length), (25, 24));
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn who_repeats_a_creation_holds_nothing_that_a_change_of_what_is_there_waits_for() {
+    let mut stage = Stage::new().await;
+    let new = || NewVrf {
+        name: "dev".parse().expect("a name"),
+        labels: Labels::default(),
+        description: String::new(),
+    };
+    let (made, _) = stage.ipam.create_vrf(caller(), new()).await.unwrap();
+    // Somebody changes what is in the VRF, for which it is locked first and the address plan last.
+    stage
+        .hold("select from vrf where name = 'dev' for no key update")
+        .await;
+    let ipam = stage.ipam.clone();
+    let repeated = stage
+        .begin(0, async move { ipam.create_vrf(caller(), new()).await })
+        .await;
+    let pool = "insert into pool (vrf_id, name, family, min_prefix_length, max_prefix_length)
+        select vrf_id, 'new', 4, 8, 30 from vrf where name = 'dev'";
+    sqlx::query(pool).execute(&mut stage.holder).await.unwrap();
+    stage.let_go().await;
+    let (again, is_new) = repeated.await.unwrap().unwrap();
+    assert_eq!((again.id, is_new), (made.id, false));
     stage.check().await;
 }

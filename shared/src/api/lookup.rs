@@ -53,7 +53,8 @@ pub struct Lookup {
     pub more: bool,
     /// The ranges of pools, as they are now, that it lies in, the deepest last.
     pub pools: Vec<PoolRange>,
-    /// Whether it lies in a pool and nobody held any of it. In the range of a child pool: whether nobody held any of it there.
+    /// Whether it lies in one of these ranges and nobody held any of it. In the range of a child pool: whether nobody held any
+    /// of it there. Since when a range is there is not kept: of an earlier time, this is true even if its pool was not there yet.
     pub free: bool,
 }
 

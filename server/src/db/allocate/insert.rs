@@ -109,6 +109,7 @@ macro_rules! insert {
             ), new_event as (
                 insert into event (action, subject, actor, request_id, detail, source)
                 select * from unnest($41::text[], $42::uuid[], $43::text[], $44::uuid[], $45::jsonb[], $48::jsonb[])
+                where (select pg_current_xact_id()) is not null
             )
             insert into allocation (allocation_id, vpc_id, name, profile_id, prefix_length, members, requested_hosts,
                 requested_prefix_length, requested_cidr, labels, description, deletion_protection, created_by,

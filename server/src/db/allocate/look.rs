@@ -3,6 +3,7 @@
 use ipam_shared::{
     cidr::Cidr,
     ids::{AllocationId, Claim, PoolId, VpcId, VrfId},
+    labels::Labels,
 };
 use sqlx::query;
 
@@ -34,6 +35,8 @@ pub struct Existing {
     pub requested_prefix_length: Option<i16>,
     /// Size as it was asked for.
     pub requested_cidr: Option<Cidr>,
+    /// Its labels.
+    pub labels: Labels,
     /// Who made and owns it.
     pub standing: Standing,
     /// Counts its changes.
@@ -87,7 +90,7 @@ pub async fn look(
             existing.name as "name?", profile as "profile?", request as "request?", requested_hosts as "requested_hosts?",
             requested_prefix_length as "requested_prefix_length?", requested_cidr as "requested_cidr?",
             existing.created_by as "created_by?", existing.owner as "owner?", existing.claim as "claim?",
-            existing.confirmed_at is not null as "confirmed?", existing.revision as "revision?",
+            existing.confirmed_at is not null as "confirmed?", existing.labels as "labels?", existing.revision as "revision?",
             null::integer as "range_id?", null::cidr as "cidr?", null::uuid as "pool_id?", null::bigint as "plan?"
         from unnest($1::text[], $2::text[]) with ordinality as wanted (vpc, name, place)
             join vpc on lower(vpc.name collate "C") = lower(wanted.vpc collate "C")
@@ -97,7 +100,7 @@ pub async fn look(
                 where allocation.vpc_id = vpc.vpc_id and allocation.name = wanted.name limit 1
             ) as existing on true
         union all
-        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, free.range_id,
+        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, free.range_id,
             free.cidr, null, null
         from unnest($3::integer[], $4::smallint[]) as wanted (range_id, host_bits)
             cross join lateral (
@@ -106,7 +109,7 @@ pub async fn look(
                 order by free_block.host_bits, free_block.cidr limit $5
             ) as free
         union all
-        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, pool.revision, null,
+        select null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, pool.revision, null,
             null, pool_id, address_plan.revision
         from address_plan left join pool on pool_id = any($6)"#,
         vpcs,
@@ -142,8 +145,14 @@ pub async fn look(
             name,
             vrf: VrfId(vrf),
         };
-        let existing = match (row.allocation_id, row.name, row.created_by, row.claim) {
-            (Some(id), Some(name), Some(created_by), Some(claim)) => Some(Existing {
+        let existing = match (
+            row.allocation_id,
+            row.name,
+            row.created_by,
+            row.claim,
+            row.labels,
+        ) {
+            (Some(id), Some(name), Some(created_by), Some(claim), Some(labels)) => Some(Existing {
                 id: AllocationId(id),
                 name,
                 profile: row.profile,
@@ -151,6 +160,7 @@ pub async fn look(
                 requested_hosts: row.requested_hosts,
                 requested_prefix_length: row.requested_prefix_length,
                 requested_cidr: row.requested_cidr.map(Cidr::from),
+                labels: convert::labels(labels)?,
                 standing: Standing {
                     created_by: Some(created_by),
                     owner: convert::owner(row.owner)?,
@@ -205,10 +215,18 @@ pub async fn find_keys(
         .collect())
 }
 
-/// Forgets Idempotency-Keys that are older than a day.
-pub async fn delete_old_keys(db: &mut Connection) -> Result<u64> {
-    let done = query!("delete from idempotency_key where created_at < now() - interval '24 hours'")
-        .execute(db)
-        .await?;
+/// Forgets the oldest Idempotency-Keys that are older than a day, so many at most; how many.
+pub async fn delete_old_keys(db: &mut Connection, limit: i64) -> Result<u64> {
+    let done = query!(
+        "delete from idempotency_key
+        using (
+            select actor, key from idempotency_key where created_at < now() - interval '24 hours'
+            order by created_at limit $1
+        ) as old
+        where idempotency_key.actor = old.actor and idempotency_key.key = old.key",
+        limit
+    )
+    .execute(db)
+    .await?;
     Ok(done.rows_affected())
 }

@@ -134,6 +134,14 @@ pub struct WithSpace {
     pub free: Vec<Place>,
 }
 
+impl WithSpace {
+    /// The names of the pools that its blocks come from, and the labels that each requires.
+    pub fn required_labels(&self) -> impl Iterator<Item = (&str, &RequiredLabels)> {
+        let pools = self.allocation.blocks.iter().zip(&self.blocks);
+        pools.map(|(block, held)| (block.pool.as_str(), &held.required_labels))
+    }
+}
+
 /// A block that an allocation holds, with the rules that apply to its size.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Held {

@@ -82,10 +82,11 @@ impl Columns {
 }
 
 /// Appends events; the order is kept.
+///
+/// Here and wherever events are appended, the condition gives the transaction its number before an event gets its id: who has
+/// an id and no number yet could not be waited for (`domain/seal.rs`).
 pub async fn insert(db: &mut Connection, events: &[Event<'_>]) -> Result<()> {
     let columns = Columns::of(events);
-    // The transaction has its number before an event gets its id, as where something else is written first: who has an id
-    // and no number yet could not be waited for (`domain/seal.rs`).
     query!(
         "insert into event (action, subject, actor, request_id, detail, source)
         select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
@@ -110,6 +111,7 @@ macro_rules! recorded {
             "with new_event as (
                 insert into event (action, subject, actor, request_id, detail, source)
                 select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
+                where (select pg_current_xact_id()) is not null
             ) " + $statement $(+ $more)*,
             &events.actions,
             &events.subjects,
@@ -133,7 +135,7 @@ macro_rules! made {
                 insert into event (action, subject, actor, request_id, detail, source)
                 select new.* from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
                     as new (action, subject, actor, request_id, detail, source)
-                where exists (select from made)
+                where exists (select from made) and (select pg_current_xact_id()) is not null
             )
             select exists (select from made) as "is_made!""#,
             &events.actions,
@@ -294,4 +296,36 @@ pub async fn names_at(
             (row.subject, then)
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Calls `look` with each file of ours.
+    fn each(folder: &Path, look: &mut impl FnMut(&Path, &str)) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                each(&path, look);
+            } else {
+                look(&path, &fs::read_to_string(&path).unwrap_or_default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_transaction_has_its_number_before_its_events_have_their_ids() {
+        let mut found = 0;
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        each(&sources, &mut |path, text| {
+            for statement in text.split(concat!("insert into ", "event (")).skip(1) {
+                found += 1;
+                let has_condition = (statement.lines().take(5))
+                    .any(|line| line.contains("(select pg_current_xact_id()) is not null"));
+                assert!(has_condition, "{}", path.display());
+            }
+        });
+        assert!(found >= 6, "{found}");
+    }
 }

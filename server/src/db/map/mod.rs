@@ -280,7 +280,7 @@ async fn past(
         r#"select part.range_id as "range_id!", cidr, allocation_id, reservation_id, vpc, name, reason, since
         from unnest($1::integer[], $2::uuid[], $3::cidr[]) as part (range_id, pool_id, net)
             join past_block on past_block.pool_id = part.pool_id and cidr && part.net
-        where since <= $4 and until > $4 and ($5::cidr is null or cidr > $5)
+        where tstzrange(since, until) @> $4::timestamptz and ($5::cidr is null or cidr > $5)
         order by cidr limit $6"#,
         &ranges,
         &pools,

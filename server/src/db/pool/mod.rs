@@ -100,7 +100,7 @@ pub async fn insert(
             insert into event (action, subject, actor, request_id, detail, source)
             select new.* from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[])
                 as new (action, subject, actor, request_id, detail, source)
-            where exists (select from made)
+            where exists (select from made) and (select pg_current_xact_id()) is not null
         )
         select exists (select from made) as "is_made!",
             (select coalesce(array_agg(range_id order by range_id), '{}') from new_range) as "range_ids!",

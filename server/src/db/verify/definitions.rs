@@ -57,6 +57,15 @@ pub async fn definitions(db: &mut Connection) -> Result<BTreeMap<String, String>
     Ok(rows.into_iter().map(|row| (row.name, row.hash)).collect())
 }
 
+/// The triggers that the migrations make, each with its table.
+pub fn triggers() -> impl Iterator<Item = (String, String)> {
+    let triggers = EXPECTED.lines().filter_map(|line| {
+        let (_, what) = line.split_once(" trigger ")?;
+        what.split_once(" on ")
+    });
+    triggers.map(|(name, table)| (name.to_owned(), table.to_owned()))
+}
+
 /// What is not as the migrations make it, or was added where it changes what statements do.
 pub async fn changed_definitions(db: &mut Connection) -> Result<Vec<String>> {
     let found = definitions(db).await?;

@@ -184,8 +184,9 @@ impl AddressPlan {
     pub(crate) fn vrf(&self, name: Option<&Name>) -> Result<VrfId> {
         match name {
             None if self.vrfs.contains_key(DEFAULT_VRF) => Ok(self.default),
+            // It always exists, but who is limited to others does not see it.
             None => Err(Error::NotFound(format!(
-                "there is no VRF \"{DEFAULT_VRF}\"; create it first"
+                "what names no VRF is in \"{DEFAULT_VRF}\", which this token does not cover; name a VRF that it covers"
             ))),
             Some(name) => self.vrfs.get(name.as_str()).copied().ok_or_else(|| {
                 Error::NotFound(format!("there is no VRF \"{name}\"; create it first"))

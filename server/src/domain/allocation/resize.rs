@@ -14,6 +14,7 @@ use crate::{
         Connection,
         allocation::{Held, WithSpace},
         block::overlapping,
+        convert,
         ledger::{Holder, Ledger, NewBlock, NewCooldown},
     },
     domain::{
@@ -36,11 +37,11 @@ pub(super) enum NewSize {
 
 impl NewSize {
     /// The columns `requested_hosts` and `requested_prefix_length`.
-    pub(super) fn requested(self) -> (Option<i64>, Option<i16>) {
-        match self {
-            Self::Hosts(hosts) => (i64::try_from(hosts).ok(), None),
+    pub(super) fn requested(self) -> Result<(Option<i64>, Option<i16>)> {
+        Ok(match self {
+            Self::Hosts(hosts) => (Some(convert::hosts(hosts)?), None),
             Self::PrefixLength(length) => (None, Some(length.into())),
-        }
+        })
     }
 }
 

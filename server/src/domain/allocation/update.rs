@@ -4,7 +4,8 @@
 
 use ipam_shared::{
     api::{
-        allocation::{Allocation, AllocationPatch},
+        DEFAULT_VRF,
+        allocation::{Allocation, AllocationPatch, AskError, MAX_HOSTS},
         ownership::Noun,
     },
     cidr::usable_hosts,
@@ -31,7 +32,7 @@ use crate::{
         address_plan::check_required,
         change::{check_revision, set},
         check_description, check_new_name,
-        named::{missing_id, there},
+        named::{missing_id, there, unknown},
         require,
     },
     error::{Error, Result},
@@ -56,6 +57,9 @@ impl Ipam {
                 return Err(Error::Invalid(
                     "give hosts or prefix_length, not both".to_owned(),
                 ));
+            }
+            (Some(hosts), None) if hosts > MAX_HOSTS => {
+                return Err(Error::Invalid(AskError::Hosts.to_string()));
             }
             (Some(hosts), None) => Some(NewSize::Hosts(hosts)),
             (None, Some(length)) => Some(NewSize::PrefixLength(length)),
@@ -120,14 +124,16 @@ impl Ipam {
             let (before, mut after) = (&decided.before, decided.after);
             let mut events = Vec::new();
             if let Some((owner, true)) = &target {
-                let detail = json!({ "name": owner.name });
+                let detail = json!({ "name": owner.name, "vrf": DEFAULT_VRF });
                 events.push(change.caller.event("vpc.create", owner.id.0, &detail)?);
             }
-            events.push(
-                change
-                    .caller
-                    .changed("allocation.update", id.0, before, &patch)?,
-            );
+            let mut event = change
+                .caller
+                .changed("allocation.update", id.0, before, &patch)?;
+            if let Some(owner) = owner {
+                event.detail["vpc"] = json!(owner.name);
+            }
+            events.push(event);
             if decided.resized.is_some() {
                 let mut detail = serde_json::to_value(snapshot(&after))
                     .map_err(|error| Error::Internal(error.into()))?;
@@ -138,7 +144,7 @@ impl Ipam {
             let update = Update {
                 vpc: owner.map(|owner| owner.id),
                 name: patch.name.as_ref().map(|name| name.as_str()),
-                requested: size.map(NewSize::requested),
+                requested: size.map(NewSize::requested).transpose()?,
                 prefix_length: decided
                     .resized
                     .as_ref()
@@ -184,7 +190,14 @@ impl Ipam {
         let owner = match &patch.vpc {
             None => None,
             Some(name) => match vpc::find(db, name.as_str()).await? {
-                Some(owner) => Some(owner),
+                Some(owner) => {
+                    // Its name is covered, which was checked before.
+                    let scope = caller.rights.scope();
+                    if scope.is_some_and(|scope| !scope.covers_vrf(owner.vrf)) {
+                        return Err(Error::NotFound(unknown(Noun::Vpc, owner.id.0)));
+                    }
+                    Some(owner)
+                }
                 None => {
                     check_new_name(name)?;
                     Some(Owner {
@@ -256,8 +269,8 @@ async fn decide(
         )));
     }
     if let Some(labels) = &patch.labels {
-        for (block, known) in held.blocks.iter().zip(&held.allocation.blocks) {
-            check_required(&known.pool, &block.required_labels, labels)?;
+        for (pool, required) in held.required_labels() {
+            check_required(pool, required, labels)?;
         }
     }
     let resized = match size {

@@ -8,14 +8,21 @@ use ipam_shared::{
 };
 
 use super::{
-    prepare::{Resolution, back},
+    prepare::{Resolution, back, elsewhere},
     read::Batch,
     request::{Mode, Request},
 };
 use crate::{
-    db::{Connection, allocate::Existing, block, convert::Asked, event},
+    db::{
+        Connection,
+        allocate::Existing,
+        allocation::{self, WithSpace},
+        block,
+        convert::Asked,
+        event,
+    },
     domain::{
-        address_plan::Source,
+        address_plan::{Source, check_required},
         check_new_name,
         ownership::{Title, judge},
         quota::Addresses,
@@ -81,14 +88,24 @@ impl Batch<'_> {
     async fn try_decide(&mut self, db: &mut Connection, index: usize) -> Result<Decided> {
         let request = &self.requests[index];
         if let Some(decided) = self.replay(index)? {
-            if let Decided::Replay(id) = decided
-                && let Some((at, by)) = event::release_of(db, id).await?
-            {
-                return Err(Error::Gone {
-                    what: format!("the allocation {id} that this Idempotency-Key made"),
-                    at,
-                    by,
-                });
+            match &decided {
+                Decided::Replay(id) => {
+                    if let Some((at, by)) = event::release_of(db, *id).await? {
+                        return Err(Error::Gone {
+                            what: format!("the allocation {id} that this Idempotency-Key made"),
+                            at,
+                            by,
+                        });
+                    }
+                }
+                // The labels of a repeated request win, and are then a change like any other.
+                Decided::Adopt(existing) if existing.labels != request.new.labels => {
+                    let held = allocation::with_space(db, &[existing.id]).await?;
+                    for (pool, required) in held.iter().flat_map(WithSpace::required_labels) {
+                        check_required(pool, required, &request.new.labels)?;
+                    }
+                }
+                _ => {}
             }
             return Ok(decided);
         }
@@ -102,7 +119,7 @@ impl Batch<'_> {
         {
             let scope = request.maker.caller.rights.scope();
             if scope.is_some_and(|scope| !scope.covers_vrf(owner.vrf)) {
-                return Err(Error::taken(Noun::Vpc));
+                return Err(elsewhere(request));
             }
             return Err(Error::Invalid(format!(
                 "VPC \"{}\" is in VRF \"{}\", not in \"{}\"; leave vrf out, or name another VPC",
@@ -313,15 +330,13 @@ fn asks_for(request: &Request, existing: &Existing) -> bool {
         _ => None,
     };
     let asked = Asked::of(new);
-    (
-        new.hosts.and_then(|hosts| i64::try_from(hosts).ok()),
-        new.prefix_length.map(i16::from),
-        new.cidr,
-    ) == (
-        existing.requested_hosts,
-        existing.requested_prefix_length,
-        existing.requested_cidr,
-    ) && profile == existing.profile.as_deref()
+    (new.hosts, new.prefix_length.map(i16::from), new.cidr)
+        == (
+            existing.requested_hosts.map(i64::unsigned_abs),
+            existing.requested_prefix_length,
+            existing.requested_cidr,
+        )
+        && profile == existing.profile.as_deref()
         && asked == existing.asked
 }
 

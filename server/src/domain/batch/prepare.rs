@@ -142,6 +142,14 @@ fn as_seen(ipam: &Ipam, plan: &Arc<AddressPlan>, request: &Request) -> Arc<Addre
     }
 }
 
+/// The VPC is in a VRF that the caller of a request does not see.
+pub(super) fn elsewhere(request: &Request) -> Error {
+    Error::Forbidden(format!(
+        "this token does not cover the VRF that VPC \"{}\" is in",
+        request.new.vpc
+    ))
+}
+
 /// What suits a request by the rules; an error if nothing does.
 fn candidates(
     ipam: &Ipam,
@@ -154,10 +162,7 @@ fn candidates(
     if let Some(scope) = request.maker.caller.rights.scope()
         && !scope.covers_vrf(one.vrf)
     {
-        return Err(Error::Forbidden(format!(
-            "this token does not cover the VRF that VPC \"{}\" is in",
-            request.new.vpc
-        )));
+        return Err(elsewhere(request));
     }
     let choice = plan.choice(&request.recipe, one.vrf)?;
     one.profile = choice.profile;

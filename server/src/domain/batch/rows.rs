@@ -20,6 +20,12 @@ use crate::{
 };
 
 impl<'a> Batch<'a> {
+    /// The name of a request's VPC, in whatever case the request has it.
+    pub(super) fn vpc_name(&self, request: usize) -> &str {
+        let owner = self.owners.get(&request);
+        owner.map_or(self.requests[request].new.vpc.as_str(), |owner| &owner.name)
+    }
+
     /// The rows and events of one decided request.
     pub(super) fn add_rows(
         &self,
@@ -51,7 +57,7 @@ impl<'a> Batch<'a> {
         rows.members
             .push(i16::try_from(grant.pieces.len()).unwrap_or(i16::MAX));
         rows.requested_hosts
-            .push(new.hosts.and_then(|hosts| i64::try_from(hosts).ok()));
+            .push(new.hosts.map(convert::hosts).transpose()?);
         rows.requested_prefix_length
             .push(new.prefix_length.map(i16::from));
         rows.requested_cidr.push(new.cidr.map(IpNet::from));
@@ -85,7 +91,7 @@ impl<'a> Batch<'a> {
             rows.key_allocation.push(request.id.0);
         }
         let snapshot = Snapshot {
-            vpc: new.vpc.as_str(),
+            vpc: self.vpc_name(grant.request),
             name: new.name.as_ref().map(|name| name.as_str()),
             cidrs: grant.pieces.iter().map(|(_, place)| place.cidr).collect(),
             vrfs: grant

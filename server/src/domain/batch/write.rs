@@ -88,7 +88,7 @@ pub(super) async fn write(
     }
     // After the insert, which may make VPCs: allocations are locked after VPCs.
     let mut adoptions = Vec::new();
-    for (request, step) in requests.iter().zip(decided.iter_mut()) {
+    for (index, (request, step)) in requests.iter().zip(decided.iter_mut()).enumerate() {
         if let Decided::Adopt(existing) = step {
             let (claim, new) = (Claim::generate(), &request.new);
             let Some(was) = allocate::adopt(&mut transaction, existing, claim, new).await? else {
@@ -105,7 +105,7 @@ pub(super) async fn write(
                 action: "allocation.adopt",
                 subject: existing.id.0,
                 caller: &request.maker.caller,
-                detail: adopted(new, &was),
+                detail: adopted(batch.vpc_name(index), new, &was),
             });
         }
     }
@@ -123,7 +123,7 @@ pub(super) async fn write(
 }
 
 /// What an adoption changed, and what it was before.
-fn adopted(new: &NewAllocation, was: &Replaced) -> serde_json::Value {
+fn adopted(vpc: &str, new: &NewAllocation, was: &Replaced) -> serde_json::Value {
     let (mut changed, mut before) = (json!({}), json!({}));
     if was.labels != new.labels {
         (changed["labels"], before["labels"]) = (json!(new.labels), json!(was.labels));
@@ -136,5 +136,5 @@ fn adopted(new: &NewAllocation, was: &Replaced) -> serde_json::Value {
         changed["deletion_protection"] = json!(new.deletion_protection);
         before["deletion_protection"] = json!(was.deletion_protection);
     }
-    json!({ "vpc": new.vpc, "name": new.name, "changed": changed, "before": before })
+    json!({ "vpc": vpc, "name": new.name, "changed": changed, "before": before })
 }

@@ -1,7 +1,8 @@
 //! Pools: create, update in place, delete. Their ranges are handled in `range`.
 //!
 //! Every change locks the VRF first, so that changes of the pools of one VRF are serialised, and then the pools
-//! whose free lists it touches: the pool itself and its parent. Allocations lock pools only.
+//! whose free lists it touches: the pool itself and its parent. Allocations lock pools only. From what changes the address
+//! plan until the commit, changes of all VRFs are serialised by the row that counts them.
 
 mod adopt;
 mod create;
@@ -70,20 +71,36 @@ impl Ipam {
                 patch.max_prefix_length.unwrap_or(before.max_prefix_length),
                 default.unwrap_or(before.default_prefix_length),
             )?;
-            let mut detail =
-                serde_json::to_value(&patch).map_err(|error| Error::Internal(error.into()))?;
+            if let Some(longest) = patch
+                .max_prefix_length
+                .filter(|longest| *longest < before.max_prefix_length)
+            {
+                let stays = |cidr: &&Cidr| {
+                    (patch.ranges.as_ref()).is_none_or(|ranges| ranges.contains(cidr))
+                };
+                for cidr in before.ranges.iter().filter(stays) {
+                    let pool = (before.name.as_str(), before.family, longest);
+                    range::check_range(pool, cidr.prefix_length(), Some(*cidr))?;
+                }
+            }
+            let mut event = change
+                .caller
+                .changed("pool.update", id.0, &before, &patch)?;
             if has_ranges {
-                let owner = owner(&mut change.db, &before, Some(&patch)).await?;
+                let owner = owner(&mut change.db, &before, &patch).await?;
                 let (added, removed) = change_ranges(&mut change.db, &owner, &patch).await?;
+                event.detail["before"]["ranges"] = json!(before.ranges);
+                if patch.ranges.is_none() {
+                    let mut ranges = [&before.ranges[..], &added[..]].concat();
+                    ranges.sort_unstable();
+                    event.detail["ranges"] = json!(ranges);
+                }
                 for (key, cidrs) in [("added_ranges", added), ("removed_ranges", removed)] {
                     if !cidrs.is_empty() {
-                        detail[key] = json!(cidrs);
+                        event.detail[key] = json!(cidrs);
                     }
                 }
             }
-            let event = change
-                .caller
-                .changed("pool.update", id.0, &before, &detail)?;
             pool::update(&mut change.db, id, &patch, &[event])
                 .await
                 .map_err(|error| match (&patch.name, error) {
@@ -122,11 +139,15 @@ impl Ipam {
                 change.commit(()).await
             });
             match deleted.await {
-                // A constraint says that it is used, but not by what.
+                // A constraint says that it is used, but not by what: that may be what a limited caller does not see.
                 Err(Error::InUse { users: 0, .. }) => {
-                    let mut connection = self.read().await?;
+                    let mut connection = self.seen_by_all().read().await?;
                     let pool: Pool = there(&mut connection, id).await?;
-                    range::check_unused(&mut connection, &pool).await?;
+                    let unused = range::check_unused(&mut connection, &pool).await;
+                    match caller.rights.scope() {
+                        None => unused?,
+                        Some(_) => unused.map_err(Error::without_names)?,
+                    }
                 }
                 other => return other,
             }
@@ -136,11 +157,7 @@ impl Ipam {
 }
 
 /// A locked pool as `range` sees it, after a patch.
-async fn owner<'a>(
-    db: &mut Connection,
-    pool: &'a Pool,
-    patch: Option<&'a PoolPatch>,
-) -> Result<Owner<'a>> {
+async fn owner<'a>(db: &mut Connection, pool: &'a Pool, patch: &'a PoolPatch) -> Result<Owner<'a>> {
     let parent = match pool.parent_id {
         None => None,
         Some(id) => {
@@ -148,15 +165,13 @@ async fn owner<'a>(
             Some(parent(db, pool).await?)
         }
     };
-    let name = patch.and_then(|patch| patch.name.as_ref());
-    let longest = patch.and_then(|patch| patch.max_prefix_length);
     Ok(Owner {
         id: pool.id,
-        name: name.map_or(pool.name.as_str(), Name::as_str),
+        name: (patch.name.as_ref()).map_or(pool.name.as_str(), Name::as_str),
         vrf: pool::vrf(db, pool.id).await?,
         vrf_name: &pool.vrf,
         family: pool.family,
-        max_prefix_length: longest.unwrap_or(pool.max_prefix_length),
+        max_prefix_length: patch.max_prefix_length.unwrap_or(pool.max_prefix_length),
         parent,
     })
 }
@@ -204,9 +219,6 @@ async fn change_ranges(
     owner: &Owner<'_>,
     patch: &PoolPatch,
 ) -> Result<(Vec<Cidr>, Vec<Cidr>)> {
-    if patch.ranges.is_none() && patch.add_range_prefix_lengths.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
-    }
     let stored = of_pool(db, owner.id).await?;
     let (kept, remove): (Vec<_>, Vec<_>) = stored.into_iter().partition(|stored| {
         patch

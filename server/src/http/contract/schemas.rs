@@ -2,7 +2,7 @@
 
 use ipam_shared::{
     api::{
-        allocation::{MAX_BATCH, MAX_EXCLUDE_CIDRS, MAX_POOLS},
+        allocation::{MAX_BATCH, MAX_EXCLUDE_CIDRS, MAX_HOSTS, MAX_POOLS},
         ownership::{MAX_CONFIRMATIONS, MAX_OWNER},
         pool::{MAX_RANGES, MAX_RELEASE_COOLDOWN_SECONDS},
         profile::MAX_MEMBERS,
@@ -122,13 +122,7 @@ fn bounds(schemas: &mut Value) {
                 "reason" => {
                     json!({ "minLength": 1, "maxLength": MAX_TEXT, "pattern": r"^[^\u0000]*$" })
                 }
-                "hosts" => {
-                    // More than a signed number of 64 bits holds.
-                    property
-                        .as_object_mut()
-                        .map(|property| property.remove("format"));
-                    json!({ "minimum": 1, "maximum": u64::MAX })
-                }
+                "hosts" => json!({ "minimum": 1, "maximum": MAX_HOSTS }),
                 "url" => json!({
                     "pattern": r"^https?://[^\s#]+$", "maxLength": MAX_URL, "examples": ["https://siem.example.com/ipam"],
                 }),

@@ -10,7 +10,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use batch::{Batch, BatchResult, MAX_BATCH, NewBatch};
-pub use request::{AskError, MAIN, MAX_EXCLUDE_CIDRS, MAX_POOLS, NewAllocation, Recipe, Size};
+pub use request::{
+    AskError, MAIN, MAX_EXCLUDE_CIDRS, MAX_HOSTS, MAX_POOLS, NewAllocation, Recipe, Size,
+};
 
 use crate::{
     api::ownership::{Owner, owned},

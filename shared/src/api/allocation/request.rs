@@ -41,6 +41,9 @@ pub const MAIN: &str = "main";
 /// Maximum number of pools in a request.
 pub const MAX_POOLS: usize = 100;
 
+/// Maximum number of hosts in a request: what is asked for is stored as a signed number of 64 bits.
+pub const MAX_HOSTS: u64 = i64::MAX.unsigned_abs();
+
 /// Maximum number of excluded CIDRs in a request.
 pub const MAX_EXCLUDE_CIDRS: usize = 100;
 
@@ -113,6 +116,9 @@ pub enum AskError {
     /// None or more than one of `hosts`, `prefix_length` and `cidr`.
     #[error("give exactly one of hosts, prefix_length and cidr")]
     Size,
+    /// More than any block holds that can be asked for in this way.
+    #[error("hosts is at most {MAX_HOSTS}; give a prefix_length for a larger block")]
+    Hosts,
     /// More than one of `profile`, `pools` and `pool_selector`.
     #[error("give at most one of profile, pools and pool_selector")]
     Recipe,
@@ -158,6 +164,7 @@ impl NewAllocation {
     /// The requested size.
     pub fn size(&self) -> Result<Size, AskError> {
         match (self.hosts, self.prefix_length, self.cidr) {
+            (Some(hosts), None, None) if hosts > MAX_HOSTS => Err(AskError::Hosts),
             (Some(hosts), None, None) => Ok(Size::Hosts(hosts)),
             (None, Some(length), None) => Ok(Size::PrefixLength(length)),
             (None, None, Some(cidr)) => Ok(Size::Cidr(cidr)),
