@@ -133,8 +133,12 @@ impl<T: Editable> Form<'_, T> {
             | Error::Exhausted(_)
             | Error::QuotaExceeded(_)
             | Error::InUse { .. } => space,
+            // Of names that were there before some are not given to anything new.
+            Error::Invalid(refusal) if refusal.starts_with("a new name") => "name",
             Error::Invalid(refusal) => T::blames(refusal),
             // Something that was named does not exist; the thing itself was found before.
+            Error::NotFound(refusal) if refusal.starts_with("there is no VRF") => "vrf",
+            Error::NotFound(refusal) if refusal.starts_with("there is no pool") => "parent",
             Error::NotFound(_) => "",
             _ => return Err(error.into()),
         };
