@@ -12,6 +12,7 @@ mod copies;
 mod forms;
 mod hostile;
 mod keyboard;
+mod keys;
 mod nouns;
 mod past;
 mod plans;
