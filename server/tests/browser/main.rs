@@ -19,4 +19,5 @@ mod plans;
 mod screens;
 mod stage;
 mod story;
+mod touch;
 mod vpcs;
