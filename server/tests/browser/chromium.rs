@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
+mod hands;
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -30,12 +32,12 @@ pub(crate) struct Chromium {
     output: BufReader<ChildStdout>,
     next_id: u64,
     session: Option<String>,
-    /// Pages that finished loading so far.
+    /// Pages that finished loading so far, or that were kept and did not have to.
     loads: u64,
     /// Errors and warnings of the console, refusals by the security policy, dialogs, failed loads.
     problems: Vec<String>,
     /// Removed with this value.
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 /// How the window is.
@@ -80,7 +82,7 @@ impl Chromium {
             session: None,
             loads: 0,
             problems: Vec::new(),
-            _profile: profile,
+            profile,
         };
         let target = chromium
             .call("Target.createTarget", json!({ "url": "about:blank" }))
@@ -103,7 +105,10 @@ impl Chromium {
         self.next_id += 1;
         let id = self.next_id;
         let mut message = json!({ "id": id, "method": method, "params": params });
-        if let Some(session) = &self.session {
+        // What is asked of the browser as a whole is not asked of its tab.
+        if let Some(session) = &self.session
+            && !method.starts_with("Browser.")
+        {
             message["sessionId"] = json!(session);
         }
         let mut bytes = serde_json::to_vec(&message).unwrap();
@@ -130,6 +135,7 @@ impl Chromium {
         let params = &message["params"];
         match message["method"].as_str().unwrap_or_default() {
             "Page.loadEventFired" => self.loads += 1,
+            "Page.frameNavigated" if params["type"] == "BackForwardCacheRestore" => self.loads += 1,
             "Page.javascriptDialogOpening" => self.problems.push(format!("dialog: {params}")),
             "Runtime.exceptionThrown" => self.problems.push(format!("exception: {params}")),
             "Network.loadingFailed" if params["canceled"] != true => {
@@ -162,6 +168,20 @@ impl Chromium {
         self.wait_for_load(before).await;
     }
 
+    /// Loads the page again. What a form was answered with is asked for by sending that form again.
+    pub(crate) async fn reload(&mut self) {
+        let before = self.loads;
+        self.call("Page.reload", json!({})).await;
+        self.wait_for_load(before).await;
+    }
+
+    /// Goes back to the page before, which the browser may have kept.
+    pub(crate) async fn back(&mut self) {
+        let before = self.loads;
+        self.evaluate("history.back()").await;
+        self.wait_for_load(before).await;
+    }
+
     /// The value of an expression in the page.
     pub(crate) async fn evaluate(&mut self, expression: &str) -> Value {
         let params =
@@ -190,7 +210,8 @@ impl Chromium {
         self.waits_until(&there).await;
     }
 
-    async fn waits_until(&mut self, condition: &str) {
+    /// Waits until an expression is true.
+    pub(crate) async fn waits_until(&mut self, condition: &str) {
         let end = tokio::time::Instant::now() + PATIENCE;
         while self.evaluate(condition).await != true {
             if tokio::time::Instant::now() > end {
@@ -216,9 +237,10 @@ impl Chromium {
             .to_owned()
     }
 
-    /// What a person reads on the page.
+    /// What a person reads on the page; between the cells of a row is a tab, whatever they hold.
     pub(crate) async fn page_text(&mut self) -> String {
-        self.text("document.body.innerText").await
+        self.text(r"document.body.innerText.replace(/\s*\t\s*/g, '\t')")
+            .await
     }
 
     pub(crate) async fn shows(&mut self, texts: &[&str]) {
@@ -233,68 +255,6 @@ impl Chromium {
         assert!(!page.contains(text), "{text:?} is on the page:\n{page}");
     }
 
-    /// Presses the mouse on an element, where it is.
-    pub(crate) async fn click(&mut self, selector: &str) {
-        let selector = json!(selector);
-        let spot = self
-            .evaluate(&format!(
-                "(() => {{
-                    const found = document.querySelectorAll({selector});
-                    if (found.length !== 1) throw new Error({selector} + ' is there ' + found.length + ' times');
-                    found[0].scrollIntoView({{block: 'center'}});
-                    // A link may go over several lines.
-                    const box = found[0].getClientRects()[0];
-                    const spot = [box.x + box.width / 2, box.y + box.height / 2];
-                    const top = document.elementFromPoint(...spot);
-                    if (!found[0].contains(top)) throw new Error({selector} + ' is covered by ' + top?.outerHTML);
-                    return spot;
-                }})()"
-            ))
-            .await;
-        for kind in ["mousePressed", "mouseReleased"] {
-            let params = json!({ "type": kind, "x": spot[0], "y": spot[1], "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", params).await;
-        }
-    }
-
-    /// The same, for what leads to another page.
-    pub(crate) async fn follow(&mut self, selector: &str) {
-        let before = self.loads;
-        self.click(selector).await;
-        self.wait_for_load(before).await;
-    }
-
-    /// Types a text into a field, in place of what it held.
-    pub(crate) async fn fill(&mut self, selector: &str, text: &str) {
-        let selector = json!(selector);
-        self.evaluate(&format!(
-            "(() => {{ const field = document.querySelector({selector}); field.focus(); field.select(); }})()"
-        ))
-        .await;
-        self.call("Input.insertText", json!({ "text": text })).await;
-    }
-
-    /// Presses and releases a key.
-    pub(crate) async fn press(&mut self, key: &str, code: u32) {
-        let text = match key {
-            "Enter" => "\r",
-            // A letter or a sign, which is also written where one can write.
-            key if key.len() == 1 => key,
-            _ => "",
-        };
-        for kind in ["keyDown", "keyUp"] {
-            let params = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
-            self.call("Input.dispatchKeyEvent", params).await;
-        }
-    }
-
-    /// Presses Enter, which sends the form.
-    pub(crate) async fn enter(&mut self) {
-        let before = self.loads;
-        self.press("Enter", 13).await;
-        self.wait_for_load(before).await;
-    }
-
     pub(crate) async fn look(&mut self, look: Look) {
         let metrics =
             json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
@@ -307,6 +267,44 @@ impl Chromium {
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ] });
         self.call("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// From now on it is a phone: narrow, and touched with fingers.
+    pub(crate) async fn be_a_phone(&mut self) {
+        let metrics =
+            json!({ "width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true });
+        self.call("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        let touch = json!({ "enabled": true, "maxTouchPoints": 2 });
+        self.call("Emulation.setTouchEmulationEnabled", touch).await;
+    }
+
+    /// Pages may use the clipboard, and the test reads what they put there.
+    pub(crate) async fn allow_clipboard(&mut self) {
+        let permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"];
+        self.call(
+            "Browser.grantPermissions",
+            json!({ "permissions": permissions }),
+        )
+        .await;
+        // Only a page that somebody looks at has the clipboard.
+        self.call(
+            "Emulation.setFocusEmulationEnabled",
+            json!({ "enabled": true }),
+        )
+        .await;
+    }
+
+    /// What was copied last.
+    pub(crate) async fn clipboard(&mut self) -> String {
+        self.text("navigator.clipboard.readText()").await
+    }
+
+    /// Whether pages have scripts that run.
+    pub(crate) async fn has_scripts(&mut self) -> bool {
+        self.evaluate("document.documentElement.classList.contains('js')")
+            .await
+            == true
     }
 
     /// The whole page, as PNG.

@@ -29,7 +29,7 @@ pub(crate) struct Company {
 }
 
 /// Makes something, and answers its id.
-async fn make(client: &mut Client, noun: &str, body: Value) -> String {
+pub(crate) async fn make(client: &mut Client, noun: &str, body: Value) -> String {
     let reply = client
         .post(&format!("/api/v1/{noun}"), &body)
         .await

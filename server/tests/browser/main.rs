@@ -8,8 +8,16 @@ mod chromium;
 #[expect(dead_code, reason = "other tests read the headers of replies")]
 mod client;
 mod company;
+mod copies;
+mod forms;
 mod hostile;
 mod keyboard;
+mod keys;
+mod nouns;
+mod past;
+mod plans;
 mod screens;
 mod stage;
 mod story;
+mod touch;
+mod vpcs;

@@ -1,11 +1,12 @@
 //! A server on a database of its own, and a browser.
 
 use ipam_testing::{TestDatabase, TestServer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     chromium::{Chromium, Look},
     client::Client,
+    company::make,
 };
 
 pub(crate) const WIDE: Look = Look {
@@ -38,6 +39,13 @@ impl Stage {
         }
     }
 
+    /// The same for somebody whose browser runs no scripts.
+    pub(crate) async fn without_scripts() -> Self {
+        let mut stage = Self::new().await;
+        stage.browser.disable_scripts().await;
+        stage
+    }
+
     pub(crate) async fn open(&mut self, path: &str) {
         let url = format!("{}{path}", self.server.url());
         self.browser.open(&url).await;
@@ -54,14 +62,36 @@ impl Stage {
         self.browser.text("location.pathname").await
     }
 
+    /// How many elements there are of that kind.
+    pub(crate) async fn count(&mut self, selector: &str) -> u64 {
+        let count = format!("document.querySelectorAll({}).length", json!(selector));
+        let count = self.browser.evaluate(&count).await;
+        count.as_u64().unwrap()
+    }
+
     /// Fails if anything went wrong in the browser.
     pub(crate) fn no_problems(&mut self) {
         assert_eq!(self.browser.take_problems(), Vec::<String>::new());
     }
 
+    /// Fails if anything went wrong in the browser but for answers of that status, each of which its log has.
+    pub(crate) fn no_problems_but(&mut self, status: u16) {
+        let problems = self.browser.take_problems();
+        let status = status.to_string();
+        assert!(
+            problems.iter().all(|problem| problem.contains(&status)),
+            "{problems:?}"
+        );
+    }
+
     /// A client of the same server's API, as its administrator.
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.server.address()).await.unwrap()
+    }
+
+    /// Makes something by the API, and answers its id.
+    pub(crate) async fn make(&self, noun: &str, body: Value) -> String {
+        make(&mut self.client().await, noun, body).await
     }
 
     /// What is wrong with the page, as a list that JavaScript makes; and what the browser minded.

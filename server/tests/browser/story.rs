@@ -36,11 +36,7 @@ async fn a_wrong_key_first(stage: &mut Stage) {
         .shows(&["That key is not known to this server."])
         .await;
     // The browser's log has the status of that answer, and nothing else.
-    let problems = stage.browser.take_problems();
-    assert!(
-        problems.iter().all(|problem| problem.contains("401")),
-        "{problems:?}"
-    );
+    stage.no_problems_but(401);
 
     stage.browser.fill("#key", TestServer::API_KEY).await;
     stage.browser.enter().await;
@@ -110,11 +106,7 @@ async fn a_mistake_is_named(stage: &mut Stage) {
             .await,
         "5000"
     );
-    let problems = stage.browser.take_problems();
-    assert!(
-        problems.iter().all(|problem| problem.contains("422")),
-        "{problems:?}"
-    );
+    stage.no_problems_but(422);
 }
 
 async fn finds_and_moves(stage: &mut Stage, batch: &str) {
@@ -201,7 +193,5 @@ async fn everything_is_done_in_a_browser() {
 
 #[tokio::test]
 async fn everything_is_done_without_scripts() {
-    let mut stage = Stage::new().await;
-    stage.browser.disable_scripts().await;
-    the_whole_story(stage).await;
+    the_whole_story(Stage::without_scripts().await).await;
 }

@@ -53,7 +53,7 @@ async fn what_is_imported_is_what_was_previewed() {
         "<bdi>plan.csv</bdi>",
         "2, of which 0 are there already",
         "2 allocations",
-        "1 VPCs",
+        "1 VPC, 2 allocations, 2 blocks of allocations",
         "Import 2 records</button>",
     ]);
     assert_eq!(

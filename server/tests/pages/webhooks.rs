@@ -55,19 +55,33 @@ async fn a_new_secret_is_shown_once_and_signs_beside_the_old_one_for_a_while() {
         reply.does_not_show("whsec_");
     }
     assert_eq!(visitor.count("webhook_secret").await, 1);
-    let rotated = visitor
-        .post(&rotate, &[("overlap", "3600"), ("action", "confirm")])
-        .await;
+    let revision = visitor.get(&rotate).await.input("revision");
+    let hour = [
+        ("overlap", "3600"),
+        ("revision", &revision),
+        ("action", "confirm"),
+    ];
+    let rotated = visitor.post(&rotate, &hour).await;
     let second = secret(&rotated);
     assert_ne!(first, second);
     rotated.shows(&["the server stores nothing"]);
+    // Sent again, as by loading that page once more, it makes no other.
+    let again = visitor.post(&rotate, &hour).await;
+    assert_eq!(again.status, 412);
+    again.shows(&["no secret was made"]);
+    again.does_not_show("whsec_");
+    assert_eq!(visitor.count("webhook_secret").await, 2);
     let page = visitor.get(&path).await;
     page.shows(&["Old secrets sign until", "given a new secret"]);
     page.does_not_show("whsec_");
     // With one that has leaked, only the new one signs.
-    visitor
-        .post(&rotate, &[("overlap", "0"), ("action", "confirm")])
-        .await;
+    let revision = visitor.get(&rotate).await.input("revision");
+    let now = [
+        ("overlap", "0"),
+        ("revision", &revision),
+        ("action", "confirm"),
+    ];
+    visitor.post(&rotate, &now).await;
     visitor
         .get(&path)
         .await

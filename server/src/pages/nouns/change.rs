@@ -81,6 +81,9 @@ struct SecretPage {
     uses: Vec<(&'static str, String)>,
 }
 
+/// The hidden field that says that one which is there already is to be taken over.
+const TAKE_OVER: &str = "take_over";
+
 /// A form, and what it is for.
 struct Form<'a, T> {
     app: &'a App,
@@ -133,8 +136,12 @@ impl<T: Editable> Form<'_, T> {
             | Error::Exhausted(_)
             | Error::QuotaExceeded(_)
             | Error::InUse { .. } => space,
+            // Of names that were there before some are not given to anything new.
+            Error::Invalid(refusal) if refusal.starts_with("a new name") => "name",
             Error::Invalid(refusal) => T::blames(refusal),
             // Something that was named does not exist; the thing itself was found before.
+            Error::NotFound(refusal) if refusal.starts_with("there is no VRF") => "vrf",
+            Error::NotFound(refusal) if refusal.starts_with("there is no pool") => "parent",
             Error::NotFound(_) => "",
             _ => return Err(error.into()),
         };
@@ -157,6 +164,8 @@ impl<T: Editable> Form<'_, T> {
         let (mut facts, mut changes) = (after.facts(), Vec::new());
         let mut button = Some(format!("Create {word}"));
         let mut action = format!("{}/new", T::PATH);
+        let mut hidden = input.kept();
+        hidden.retain(|(name, _)| name != TAKE_OVER);
         let question = match self.this {
             Some(this) => {
                 let here = format!("{}/{}", T::PATH, this.uuid());
@@ -182,6 +191,7 @@ impl<T: Editable> Form<'_, T> {
                 );
                 sentences.extend(T::secret_when_taken_over().map(str::to_owned));
                 button = Some("Take it over".to_owned());
+                hidden.push((TAKE_OVER.to_owned(), "on".to_owned()));
                 (
                     format!("{word} "),
                     after.called(),
@@ -207,7 +217,7 @@ impl<T: Editable> Form<'_, T> {
             more: 0,
             fields: Vec::new(),
             action,
-            hidden: input.kept(),
+            hidden,
             button,
             danger: false,
             back: None,
@@ -279,14 +289,22 @@ pub(super) async fn make<T: Noun>(
         Some(new) if reader.problems.is_empty() => new,
         _ => return form.again(&input, &reader.problems, 422).await,
     };
-    let mut ipam = app.ipam(&signed_in.caller);
-    if action == Action::Preview {
-        ipam = ipam.rehearsing();
+    let ipam = app.ipam(&signed_in.caller);
+    let is_preview = action == Action::Preview;
+    // Loading the page with a secret once more sends the form again, which would take over what it made and show a secret
+    // again, or another one in its place. So nobody gets that who has not asked for it.
+    let is_asked = T::secret_when_taken_over().is_none() || input.has(TAKE_OVER, "on");
+    if is_preview || !is_asked {
+        let rehearsal = ipam.rehearsing();
+        match T::make(&rehearsal, signed_in.caller.clone(), new.clone()).await {
+            Ok((made, is_new)) if is_preview || !is_new => {
+                return form.preview(&input, &made, is_new).await;
+            }
+            Ok(_) => {}
+            Err(error) => return form.refused(&input, error).await,
+        }
     }
     match T::make(&ipam, signed_in.caller.clone(), new).await {
-        Ok((made, is_new)) if action == Action::Preview => {
-            form.preview(&input, &made, is_new).await
-        }
         Ok((made, is_new)) => {
             let notice = if is_new { "created" } else { "there-already" };
             form.done(&server, &made, notice).await

@@ -198,7 +198,7 @@ pub(super) trait Noun: Editable {
     /// The columns of the list, and which of them are numbers.
     const COLUMNS: &'static [(&'static str, bool)];
     /// A checked form that makes one.
-    type New: Send;
+    type New: Clone + Send;
 
     /// Whether somebody may make one.
     fn may_make(rights: &Rights) -> bool {

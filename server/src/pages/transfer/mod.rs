@@ -283,19 +283,24 @@ fn shown(result: &ImportResult) -> String {
 fn made(result: &ImportResult) -> Vec<(String, &'static str)> {
     let made = &result.created;
     let all = [
-        (made.vrfs, "VRFs"),
-        (made.pools, "pools"),
-        (made.ranges, "ranges"),
-        (made.profiles, "profiles"),
-        (made.vpcs, "VPCs"),
-        (made.allocations, "allocations"),
-        (made.blocks, "blocks of them"),
-        (made.reservations, "reservations"),
-        (made.cooldowns, "blocks that cool down"),
-        (made.past_blocks, "past blocks"),
+        (made.vrfs, "VRF", "VRFs"),
+        (made.pools, "pool", "pools"),
+        (made.ranges, "range", "ranges"),
+        (made.profiles, "profile", "profiles"),
+        (made.vpcs, "VPC", "VPCs"),
+        (made.allocations, "allocation", "allocations"),
+        (made.blocks, "block of allocations", "blocks of allocations"),
+        (made.reservations, "reservation", "reservations"),
+        (
+            made.cooldowns,
+            "block that cools down",
+            "blocks that cool down",
+        ),
+        (made.past_blocks, "past block", "past blocks"),
     ];
-    let some = all.into_iter().filter(|(count, _)| *count > 0);
-    some.map(|(count, what)| (thousands(count), what)).collect()
+    let some = all.into_iter().filter(|(count, ..)| *count > 0);
+    some.map(|(count, one, many)| (thousands(count), if count == 1 { one } else { many }))
+        .collect()
 }
 
 fn conflict(conflict: ImportConflict) -> Conflict {

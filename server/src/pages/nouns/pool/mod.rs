@@ -9,7 +9,8 @@ use ipam_shared::{
 };
 
 use self::text::{
-    cooldown, cut, family, read_cooldown, read_required, read_strategy, required_text, strategy,
+    blamed, cooldown, cut, family, read_cooldown, read_required, read_strategy, required_text,
+    strategy,
 };
 use super::{
     Editable, Noun, Row, changed, changed_text, of_whole_vrfs, vrf_field, wanted, wanted_label,
@@ -37,6 +38,10 @@ impl Editable for Pool {
 
     fn called(&self) -> String {
         self.name.clone()
+    }
+
+    fn blames(refusal: &str) -> &'static str {
+        blamed(refusal)
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -46,6 +46,8 @@ struct Step {
     sentences: Vec<String>,
     facts: Vec<Fact>,
     fields: Vec<Field>,
+    /// Whether it is done to the webhook as it is now only.
+    is_of_revision: bool,
     problem: Option<String>,
 }
 
@@ -73,7 +75,10 @@ impl Step {
             more: 0,
             fields: self.fields,
             action: format!("{here}/{}", self.name),
-            hidden: Vec::new(),
+            hidden: (self.is_of_revision)
+                .then(|| ("revision".to_owned(), webhook.revision.to_string()))
+                .into_iter()
+                .collect(),
             button: Some(self.button.to_owned()),
             danger: false,
             back: Some(here),
@@ -106,6 +111,7 @@ fn asked_to_rotate(input: &Input, problems: &Problems) -> Step {
         ],
         facts: Vec::new(),
         fields: fill(fields, input, problems),
+        is_of_revision: true,
         problem: None,
     }
 }
@@ -139,6 +145,18 @@ async fn rotate(
         let step = asked_to_rotate(&input, &reader.problems);
         return step.page(&app, &signed_in, &webhook).await;
     };
+    // The page with the secret, loaded once more, is this form sent again.
+    if input.get("revision") != webhook.revision.to_string() {
+        let step = Step {
+            problem: Some(
+                "It has changed since you opened this page, so no secret was made. If this page has shown one before, that is valid."
+                    .to_owned(),
+            ),
+            ..asked_to_rotate(&input, &Problems::default())
+        };
+        let again = step.page(&app, &signed_in, &webhook).await?;
+        return Ok((StatusCode::PRECONDITION_FAILED, again).into_response());
+    }
     let ipam = app.ipam(&signed_in.caller);
     let rotation = NewWebhookSecret { overlap_seconds };
     let id: WebhookId = id_of(&webhook)?;
@@ -204,6 +222,7 @@ fn asked_to_resume(webhook: &Webhook, input: &Input, problems: &Problems) -> Ste
             ),
         ],
         fields: fill(fields, input, problems),
+        is_of_revision: false,
         problem: None,
     }
 }
@@ -256,6 +275,7 @@ fn asked_to_test(webhook: &Webhook) -> Step {
         ],
         facts: vec![Fact::new("To", Shown::text(&webhook.url))],
         fields: Vec::new(),
+        is_of_revision: false,
         problem: None,
     }
 }
