@@ -18,7 +18,7 @@ use ipam_shared::{
     cidr::{Cidr, Family, prefix_length_for_hosts, usable_hosts},
     labels::Labels,
     name::Name,
-    networks::{End, any_overlap, blocks, nth_block, split, subtract, summarize},
+    networks::{End, any_overlap, last_block, nth_block, split, subtract, summarize},
     pattern::Pattern,
     secret::Secret,
 };
@@ -122,10 +122,10 @@ pub(super) fn sizes(input: &[u8]) {
         assert!(is_smallest, "{hosts} {reserved} {length}");
     }
     let (length, index) = (bytes.byte(), u128::from(bytes.byte()));
-    let most = blocks(network, length);
+    let is_inside = (network.prefix_length()..=family.bits()).contains(&length);
     for end in [End::Lowest, End::Highest] {
         let block = nth_block(network, length, end, index);
-        let exists = (network.prefix_length()..=family.bits()).contains(&length) && index < most;
+        let exists = is_inside && index <= last_block(network, length);
         assert_eq!(block.is_some(), exists, "{network} {length} {index}");
         assert!(block.is_none_or(|block| network.contains(block)));
     }

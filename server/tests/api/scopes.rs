@@ -290,8 +290,14 @@ async fn what_others_released_within_the_limits_is_gone_and_not_unknown() {
     world.api.delete(&path(&pair)).await.ok(204);
     for (limits, status) in [
         (json!({"profiles": ["node-pod"]}), 410),
-        (json!({"profiles": ["node-pod"], "labels": {"team": "a"}}), 410),
-        (json!({"profiles": ["node-pod"], "labels": {"team": "b"}}), 404),
+        (
+            json!({"profiles": ["node-pod"], "labels": {"team": "a"}}),
+            410,
+        ),
+        (
+            json!({"profiles": ["node-pod"], "labels": {"team": "b"}}),
+            404,
+        ),
     ] {
         let key = world.token(&["reader"], limits.clone()).await;
         let reply = world.get(&key, &path(&pair)).await;

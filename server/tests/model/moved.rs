@@ -160,7 +160,10 @@ fn shown(answer: &Result<Outcome, Error>) -> String {
 }
 
 async fn export(server: &Ipam, format: Format) -> Check<String> {
-    let mut pieces = server.export(&caller(), format, None).expect("an export");
+    let mut pieces = server
+        .export(&caller(), format, None)
+        .await
+        .expect("an export");
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.recv().await {
         bytes.extend(piece.map_err(|error| format!("export: {error:?}"))?);

@@ -216,7 +216,7 @@ async fn who_may_not_read_is_recorded_when_it_tries_to_sign_in() {
         app: router(App::new(ipam.clone(), Auth::new(KEY))),
         pool: visitor.pool.clone(),
         cookie: None,
-        _database: None,
+        database: None,
     };
     let secret = made["secret"].as_str().unwrap();
     let refused = other.post_raw("/ui/sign-in", &[("key", secret)]).await;
