@@ -91,8 +91,9 @@ async fn what_others_do_disturbs_nobody_and_is_not_lost() {
     let focus = "document.activeElement.parentElement.id";
     let before = browser.text(focus).await;
     assert!(!before.is_empty());
-    for name in ["first", "second"] {
-        if name == "second" {
+    // Names that no age of an event has in it, which may be told in seconds.
+    for name in ["vrf-one", "vrf-two"] {
+        if name == "vrf-two" {
             // Nothing is shown anew while somebody is in a field, and it is afterwards, though nothing more happens.
             browser
                 .evaluate("document.getElementById('actor').focus()")
@@ -103,13 +104,13 @@ async fn what_others_do_disturbs_nobody_and_is_not_lost() {
             .await
             .unwrap();
         assert_eq!(made.status, 201);
-        if name == "second" {
+        if name == "vrf-two" {
             tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-            browser.does_not_show("second").await;
+            browser.does_not_show("vrf-two").await;
             browser.evaluate("document.activeElement.blur()").await;
         }
         browser.waits_for_text("main", name).await;
-        if name == "first" {
+        if name == "vrf-one" {
             assert_eq!(
                 browser.text(focus).await,
                 before,
