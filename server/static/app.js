@@ -243,10 +243,7 @@
   let pinch = 0;
   const distance = (touches) =>
     Math.hypot(touches[0].clientX - touches[1].clientX, touches[0].clientY - touches[1].clientY);
-  document.addEventListener("touchstart", (event) => {
-    if (event.touches.length === 2 && event.target.closest?.("#canvas [data-map]")) pinch = distance(event.touches);
-  }, { passive: true });
-  document.addEventListener("touchmove", (event) => {
+  const pinched = (event) => {
     if (!pinch || event.touches.length !== 2) return;
     event.preventDefault();
     const change = distance(event.touches) / pinch;
@@ -260,8 +257,15 @@
       pinch = 0;
       out();
     }
-  }, { passive: false });
-  document.addEventListener("touchend", () => { pinch = 0; });
+  };
+  const lifted = () => { pinch = 0; };
+  document.addEventListener("touchstart", (event) => {
+    if (event.touches.length !== 2 || !event.target.closest?.("#canvas [data-map]")) return;
+    pinch = distance(event.touches);
+    // What was touched is told how fingers move, also when the map shows itself anew meanwhile; the document no longer is then.
+    event.target.addEventListener("touchmove", pinched, { passive: false });
+    for (const end of ["touchend", "touchcancel"]) event.target.addEventListener(end, lifted);
+  }, { passive: true });
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a");

@@ -187,7 +187,11 @@ async fn what_can_not_be_is_refused_while_planning_at_the_attribute() {
         ("hosts = -1", "a whole number from 1 to 4091, but it is -1."),
         (
             "hosts = -1\nprofile = \"p\"",
-            "a whole number from 1, but it is -1.",
+            "a whole number from 1 to 9223372036854775807, but it is -1.",
+        ),
+        (
+            "hosts = 9223372036854775808\nprofile = \"p\"",
+            "a whole number from 1 to 9223372036854775807, but it is 9223372036854775808.",
         ),
         ("prefix_length = -1", "/-1 is not a prefix length"),
         ("prefix_length = 300", "/300 is not a prefix length"),

@@ -199,8 +199,9 @@ macro_rules! ledger {
         let events = $crate::db::event::Columns::of($events);
         let blocks = $crate::db::ledger::Columns::of($ledger);
         sqlx::query!(
-            // A block begins after the previous one has ended and become history: so that the times are in order, and so
-            // that the constraint against overlaps finds its place empty.
+            // A block begins at the very moment at which the previous one ends, so that there is no moment at which neither is
+            // there; and it is inserted after that one has become history, so that the constraint against overlaps finds its
+            // place empty.
             "with new_event as (
                 insert into event (action, subject, actor, request_id, detail, source)
                 select * from unnest($1::text[], $2::uuid[], $3::text[], $4::uuid[], $5::jsonb[], $37::jsonb[])
@@ -216,10 +217,10 @@ macro_rules! ledger {
             ), past as (
                 -- What is there since later than now, by another clock or from an old import, was there since now.
                 insert into past_block (vrf_id, pool_id, pool, cidr, allocation_id, vpc, name, role, reservation_id, reason,
-                    since)
+                    since, until)
                 select pool.vrf_id, pool_id, pool.name, ended.cidr, ended.allocation_id, vpc.name, allocation.name,
                     case when ended.allocation_id is not null then coalesce(role, 'main') end, ended.reservation_id,
-                    reservation.reason, least(since, statement_timestamp())
+                    reservation.reason, least(since, statement_timestamp()), statement_timestamp()
                 from ended join pool_range using (range_id) join pool using (pool_id)
                     left join profile_member using (member_id)
                     left join allocation on allocation.allocation_id = ended.allocation_id
@@ -231,7 +232,7 @@ macro_rules! ledger {
                 insert into block (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset,
                     min_prefix_length, max_prefix_length, reservation_id, reason, since)
                 select range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset, shortest, longest,
-                    reservation_id, reason, coalesce(since, clock_timestamp())
+                    reservation_id, reason, coalesce(since, statement_timestamp())
                 from unnest($18::integer[], $19::cidr[], $20::cidr[], $21::uuid[], $22::integer[], $23::smallint[],
                     $24::smallint[], $25::smallint[], $26::smallint[], $27::uuid[], $28::text[], $29::timestamptz[])
                     as new (range_id, cidr, range_cidr, allocation_id, member_id, prefix_length, size_offset, shortest,

@@ -349,9 +349,9 @@ pub(super) fn check_reason(reason: &str) -> Result<()> {
     let length = reason.chars().count();
     if reason.trim().is_empty() || length > MAX_REASON {
         let this = match length {
-            0 => "has none".to_owned(),
-            1..=MAX_REASON => "has nothing but whitespace".to_owned(),
-            _ => format!("has one of {length}"),
+            0 => "is empty".to_owned(),
+            1..=MAX_REASON => "is nothing but whitespace".to_owned(),
+            _ => format!("has {length}"),
         };
         return Err(Error::Invalid(format!(
             "a reservation needs a reason of 1 to {MAX_REASON} characters, shown to everybody whose request it blocks; \

@@ -202,6 +202,9 @@ pub(super) async fn finish(State(app): State<App>, request: Request, next: Next)
     let mut page = (response.status(), page).into_response();
     page.headers_mut()
         .extend(std::mem::take(response.headers_mut()));
+    // Also who was denied something, which the audit log is told of.
+    page.extensions_mut()
+        .extend(std::mem::take(response.extensions_mut()));
     page.extensions_mut().insert(failure.code);
     page
 }

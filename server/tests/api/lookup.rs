@@ -222,6 +222,24 @@ async fn a_released_block_that_cools_down_says_whose_it_was() {
     );
 }
 
+#[tokio::test]
+async fn there_is_no_moment_between_a_block_and_what_it_is_resized_to() {
+    let api = Api::start().await;
+    let made = api
+        .allocate(json!({"vpc": "prod", "name": "grows", "prefix_length": 24}))
+        .await;
+    api.patch(&path(&made), &json!({"prefix_length": 23}))
+        .await
+        .ok(200);
+    let all = api.get(&format!("{HISTORY}?cidr=0.0.0.0/0")).await.ok(200);
+    let (ended, there): (Vec<_>, Vec<_>) = (all["items"].as_array().expect("items").iter())
+        .partition(|holder| holder["until"].is_string());
+    assert_eq!((ended.len(), there.len()), (2, 2), "{all}");
+    for (ended, there) in ended.iter().zip(there) {
+        assert_eq!(ended["until"], there["since"], "{all}");
+    }
+}
+
 /// The whole story of what began with `one`, page by page.
 async fn the_history_tells_all(api: &Api, one: &Value) {
     let all = api.get(&format!("{HISTORY}?ip=10.0.5.1")).await.ok(200);

@@ -780,9 +780,9 @@ async fn a_reason_says_something() {
     let api = Api::start().await;
     let long = "x".repeat(1001);
     for (reason, word) in [
-        ("", "has none"),
+        ("", "is empty"),
         (" \t", "nothing but whitespace"),
-        (long.as_str(), "1001"),
+        (long.as_str(), "has 1001"),
     ] {
         let body = json!({"cidr": "172.30.0.0/24", "reason": reason});
         let reply = api.post(RESERVATIONS, &body).await;

@@ -575,11 +575,7 @@ async fn a_name_that_something_hidden_has_is_taken_and_no_more_is_said() {
     let allocation = world.api.as_who(&key, "POST", ALLOCATIONS, &ask).await;
     allocation.problem(403, "forbidden");
     for reply in [vpc, allocation] {
-        assert!(
-            !reply.text.contains("\"dev\\\"") && !reply.text.contains("key"),
-            "{}",
-            reply.text
-        );
+        assert!(!reply.text.contains("\"dev\\\""), "{}", reply.text);
     }
 }
 

@@ -178,7 +178,8 @@ impl Chromium {
     /// Goes back to the page before, which the browser may have kept.
     pub(crate) async fn back(&mut self) {
         let before = self.loads;
-        self.evaluate("history.back()").await;
+        // The page answers before it goes.
+        self.evaluate("void setTimeout(() => history.back())").await;
         self.wait_for_load(before).await;
     }
 

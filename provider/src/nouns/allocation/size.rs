@@ -5,7 +5,7 @@
 
 use ipam_shared::{
     api::{
-        allocation::{AllocationPatch, Size},
+        allocation::{AllocationPatch, MAX_HOSTS, Size},
         profile::{DEFAULT_PROFILE, MAX_PREFIX_LENGTH, MIN_PREFIX_LENGTH},
     },
     cidr::Cidr,
@@ -55,14 +55,17 @@ pub(super) fn check_value(config: &Value) -> Result<()> {
         Err(Diagnostic::error("Unsuitable size", reason).at(name).into())
     };
     if let Field::Known(number) = config.attribute::<Field<Number>>("hosts")? {
-        let Some(hosts) = number.as_u64() else {
+        let Some(hosts) = number
+            .as_u64()
+            .filter(|hosts| built_in || *hosts <= MAX_HOSTS)
+        else {
             let most = match built_in {
-                true => format!(" to {}", most_hosts()),
-                false => ", below 2^64".to_owned(),
+                true => most_hosts(),
+                false => MAX_HOSTS.into(),
             };
             return refuse(
                 "hosts",
-                format!("This needs a whole number from 1{most}, but it is {number}."),
+                format!("This needs a whole number from 1 to {most}, but it is {number}."),
             );
         };
         let outcome = if built_in {
