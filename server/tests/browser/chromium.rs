@@ -178,8 +178,11 @@ impl Chromium {
     /// Goes back to the page before, which the browser may have kept.
     pub(crate) async fn back(&mut self) {
         let before = self.loads;
-        // The page answers before it goes.
-        self.evaluate("void setTimeout(() => history.back())").await;
+        // The browser is asked and not the page, which would be gone before it answers.
+        let history = self.call("Page.getNavigationHistory", json!({})).await;
+        let here = usize::try_from(history["currentIndex"].as_u64().unwrap()).unwrap();
+        let entry = json!({ "entryId": history["entries"][here - 1]["id"] });
+        self.call("Page.navigateToHistoryEntry", entry).await;
         self.wait_for_load(before).await;
     }
 
