@@ -282,15 +282,7 @@ async fn tokens(counted: &mut Counted) {
     ] {
         let name = what.replace(' ', "-");
         let token = json!({"name": name, "roles": ["allocator"], "limits": limits});
-        let key = counted.api.token(token).await;
-        // Its first use is noted, aside from the request.
-        (counted
-            .api
-            .as_who(&key, "GET", "/api/v1/whoami", &Value::Null))
-        .await
-        .ok(200);
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        counted.key = Some(key);
+        counted.key = Some(used_token(&counted.api, token).await);
         counted
             .takes(&format!("allocate {what}"), expected, async |_, n| {
                 let body = json!({"vpc": "t", "name": format!("{name}-{n}"), "prefix_length": 26});
@@ -301,18 +293,21 @@ async fn tokens(counted: &mut Counted) {
     }
 }
 
+/// A token's secret, after its first use: that is noted, aside from the request.
+async fn used_token(api: &Api, token: Value) -> String {
+    let key = api.token(token).await;
+    api.as_who(&key, "GET", "/api/v1/whoami", &Value::Null)
+        .await
+        .ok(200);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    key
+}
+
 /// Many claims at once, by a caller that has to see what they are of.
 async fn claims(counted: &mut Counted) {
     let token =
         json!({"name": "claims", "roles": ["allocator"], "limits": {"vpcs": ["claims", "v-*"]}});
-    let key = counted.api.token(token).await;
-    (counted
-        .api
-        .as_who(&key, "GET", "/api/v1/whoami", &Value::Null))
-    .await
-    .ok(200);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    counted.key = Some(key);
+    counted.key = Some(used_token(&counted.api, token).await);
     counted
         .takes("confirm a hundred claims", 14, async |api, n| {
             let ask =
