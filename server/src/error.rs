@@ -25,10 +25,10 @@ pub const RESTORED: &str = "the database was restored from a backup, or moved: i
 pub enum Error {
     /// The request breaks a rule that does not depend on what is stored.
     #[error("{0}")]
-    Invalid(String),
+    Invalid(Reason),
     /// Nothing of that kind exists.
     #[error("{0}")]
-    NotFound(String),
+    NotFound(Reason),
     /// The caller may not do that.
     #[error("{0}")]
     Forbidden(String),
@@ -122,6 +122,57 @@ pub enum Error {
     /// A bug, or a database that was changed by hand.
     #[error("the server failed; the log says why under this request's id")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a request was refused, and which of its fields that is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The field of the body as the API calls it, such as `limits.vrfs`; none if it is about none, or about several.
+    pub field: Option<&'static str>,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error {
+    /// The request breaks a rule that does not depend on what is stored.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(Reason {
+            message: message.into(),
+            field: None,
+        })
+    }
+
+    /// Nothing of that kind exists.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::NotFound(Reason {
+            message: message.into(),
+            field: None,
+        })
+    }
+
+    /// The same, about this field of the request, unless that is known already. Nothing changes where a state is in the way
+    /// and not what was asked for.
+    #[must_use]
+    pub fn about(mut self, field: impl Into<Option<&'static str>>) -> Self {
+        if let Self::Invalid(reason) | Self::NotFound(reason) = &mut self {
+            reason.field = reason.field.or(field.into());
+        }
+        self
+    }
+
+    /// The field of the request that it is about.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid(reason) | Self::NotFound(reason) => reason.field,
+            _ => None,
+        }
+    }
 }
 
 /// What conflicts with an explicit CIDR.

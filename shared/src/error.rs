@@ -33,14 +33,15 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request can't be understood, or breaks a rule that does not depend on what is stored.
+    /// The request can't be understood, or breaks a rule that does not depend on what is stored; `details.field` says which
+    /// field is wrong, if it is one.
     InvalidRequest = "invalid_request", 400, "The request is not valid";
     /// No key, or one that is not known.
     Unauthorized = "unauthorized", 401, "A valid API key is needed";
     /// The key does not allow it: a role is missing, or it is outside of the limits; or a form of the dashboard is not of this
     /// session.
     Forbidden = "forbidden", 403, "This key may not do that";
-    /// It does not exist, and nothing ever had that id.
+    /// It does not exist, and nothing ever had that id; `details.field` says which field names it, if one does.
     NotFound = "not_found", 404, "Not found";
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here";

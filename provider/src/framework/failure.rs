@@ -2,7 +2,7 @@
 
 use ipam_client::Error;
 use ipam_shared::error::Code;
-use tfplugin::Diagnostic;
+use tfplugin::{Diagnostic, Path};
 
 /// The message for a call that failed. `what` completes "Can't …", such as "create the allocation prod/a".
 pub(crate) fn failure(what: &str, error: &Error) -> Diagnostic {
@@ -27,7 +27,16 @@ pub(crate) fn explained(what: &str, error: &Error, advice: Option<String>) -> Di
         detail.push_str("\n\n");
         detail.push_str(&advice);
     }
-    Diagnostic::error(format!("Can't {what}"), detail)
+    Diagnostic::error(format!("Can't {what}"), detail).at(part(error))
+}
+
+/// The part of the configuration that the server complains of, as far as it says so: an attribute has the name that its
+/// field has in the API.
+fn part(error: &Error) -> Path {
+    let problem = error.problem();
+    let field = problem.and_then(|problem| problem.details.get("field")?.as_str());
+    let names = field.into_iter().flat_map(|field| field.split('.'));
+    names.fold(Path::root(), |path, name| path.then(name))
 }
 
 /// How to take over what exists.
@@ -163,6 +172,13 @@ mod tests {
             serde_json::json!({"import_id": "a'; rm -rf /"}),
         );
         assert!(!failure("x", &hostile).detail.contains("rm -rf"));
+        assert_eq!(message.path, Path::root());
+        let error = refused(
+            Code::InvalidRequest,
+            serde_json::json!({"field": "limits.vrfs"}),
+        );
+        let limits = Path::attribute("limits");
+        assert_eq!(failure("x", &error).path, limits.then("vrfs"));
         let error = refused(Code::NameTaken, Json::Null);
         let message = name_taken("create the pool dev/a", &error, "dev/a");
         assert!(

@@ -259,6 +259,24 @@ async fn what_the_server_refuses_is_explained() {
         .failed()
         .says("(overlap")
         .says("taken");
+    // At the attribute, as far as the server knows which one is wrong.
+    terraform.write(&allocation("d", "hosts = 5\npools = [\"nowhere\"]"));
+    terraform
+        .apply()
+        .await
+        .failed()
+        .says("There is no pool \"nowhere\"")
+        .says("pools = [\"nowhere\"]");
+    terraform.write(
+        "resource \"ipam_pool\" \"odd\" {\n  name = \"odd\"\n  ranges = [\"172.16.0.0/16\"]\n  min_prefix_length = 20\n  \
+         max_prefix_length = 33\n}\n",
+    );
+    terraform
+        .apply()
+        .await
+        .failed()
+        .says("an IPv4 prefix has at most 32")
+        .says("max_prefix_length = 33");
     // The rest of 10.0.0.0/16 is fifteen blocks of that size.
     terraform.write(
         &allocation("c", "count = 16\nprefix_length = 20")

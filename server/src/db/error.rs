@@ -259,7 +259,7 @@ impl From<sqlx::Error> for Error {
         }
         // 22021: a text that the encoding can't hold, which after the checks of UTF-8 is one with a NUL character.
         if code(&error).as_deref() == Some("22021") {
-            return Self::Invalid("a text of the request contains a NUL character".to_owned());
+            return Self::invalid("a text of the request contains a NUL character");
         }
         match meaning(&error) {
             Some(Meaning::NameTaken) => Self::NameTaken {
@@ -277,7 +277,7 @@ impl From<sqlx::Error> for Error {
                     .to_owned(),
                 users: 0,
             },
-            Some(Meaning::Invalid) => Self::Invalid("the database refused a value of the request".to_owned()),
+            Some(Meaning::Invalid) => Self::invalid("the database refused a value of the request"),
             None if is_race(&error) => {
                 Self::Unavailable("too many requests want the same rows at the moment; try again", Some(error))
             }

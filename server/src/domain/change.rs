@@ -98,7 +98,7 @@ impl Change {
     pub(super) async fn covers(&mut self, noun: Noun, id: Uuid) -> Result<()> {
         match self.hidden(&[(noun, id)]).await?.first() {
             None => Ok(()),
-            Some(_) => Err(Error::NotFound(super::named::unknown(noun, id))),
+            Some(_) => Err(Error::not_found(super::named::unknown(noun, id))),
         }
     }
 
@@ -215,7 +215,7 @@ fn json(value: &impl Serialize) -> Result<Value> {
 async fn covered(db: &mut Transaction, scope: &Scope, locks: &Locks) -> Result<i64> {
     let since = scope::begin(db, scope.token).await?;
     if let Some((noun, id)) = scope::unseen(db, &locks.subjects).await?.first() {
-        return Err(Error::NotFound(super::named::unknown(*noun, *id)));
+        return Err(Error::not_found(super::named::unknown(*noun, *id)));
     }
     if let Some(vpc) = locks.emptied
         && scope::hidden_of_vpc(db, vpc.0).await? > 0

@@ -163,7 +163,7 @@ impl Ipam {
         if (0..=last).contains(&after) {
             return Ok(());
         }
-        Err(Error::Invalid(format!(
+        Err(Error::invalid(format!(
             "after={after}: the last event is {last}; if the database was restored from a backup, what you have seen \
              after {last} is lost, and ids are used again: go on from there, or from the beginning with after=0"
         )))

@@ -52,8 +52,8 @@ impl Ipam {
     ) -> Result<Lookup> {
         let now = OffsetDateTime::now_utc();
         if at.is_some_and(|at| at > now) {
-            return Err(Error::Invalid(
-                "at is in the future; leave it out to ask about the present".to_owned(),
+            return Err(Error::invalid(
+                "at is in the future; leave it out to ask about the present",
             ));
         }
         let vrf = match vrf {

@@ -235,21 +235,22 @@ fn too_fast() -> Error {
 /// Refuses a name for something new that would look like another name.
 fn check_new_name(name: &Name) -> Result<()> {
     let checked = name.check_new();
-    checked.map_err(|error| Error::Invalid(error.to_string()))
+    checked.map_err(|error| Error::invalid(error.to_string()).about("name"))
 }
 
 /// Checks free text.
 fn check_description(description: &str) -> Result<()> {
     let length = description.chars().count();
     if length > 1000 {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "a description has at most 1000 characters, this one has {length}"
-        )));
+        ))
+        .about("description"));
     }
     if description.contains('\0') {
-        return Err(Error::Invalid(
-            "a description can't contain a NUL character".to_owned(),
-        ));
+        return Err(
+            Error::invalid("a description can't contain a NUL character").about("description"),
+        );
     }
     Ok(())
 }

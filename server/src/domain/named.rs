@@ -87,7 +87,7 @@ async fn only_pool(db: &mut Connection, id: Option<PoolId>, key: &str) -> Result
                     .iter()
                     .map(|(id, vrf)| format!("\"{vrf}\" ({id})"))
                     .collect();
-                Err(Error::Invalid(format!(
+                Err(Error::invalid(format!(
                     "several VRFs have a pool \"{key}\": {}; ask for it by id",
                     vrfs.join(", ")
                 )))
@@ -181,7 +181,7 @@ pub(super) async fn missing_id(db: &mut Connection, noun: Noun, id: Uuid) -> Err
 /// wrong database never knew.
 async fn missing(db: &mut Connection, noun: Noun, id: Option<Uuid>, key: &str) -> Error {
     let Some(id) = id else {
-        return Error::NotFound(format!("there is no {} \"{key}\"", noun.word()));
+        return Error::not_found(format!("there is no {} \"{key}\"", noun.word()));
     };
     let ended = match noun {
         Noun::Allocation => event::release_of(db, AllocationId(id)).await,
@@ -193,7 +193,7 @@ async fn missing(db: &mut Connection, noun: Noun, id: Option<Uuid>, key: &str) -
             at,
             by,
         },
-        Ok(None) => Error::NotFound(unknown(noun, id)),
+        Ok(None) => Error::not_found(unknown(noun, id)),
         Err(error) => error,
     }
 }

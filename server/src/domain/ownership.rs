@@ -284,7 +284,7 @@ impl Ipam {
         is_taken: bool,
     ) -> Result<Vec<ConfirmationResult>> {
         if !(1..=MAX_CONFIRMATIONS).contains(&claims.len()) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "a request has 1 to {MAX_CONFIRMATIONS} claims, this one has {}",
                 claims.len()
             )));

@@ -207,10 +207,11 @@ fn taken(error: Error, name: &Name) -> Error {
 /// Checks everything that can be checked without the pools, which need not exist yet.
 pub(super) fn check_members(members: &[Member]) -> Result<()> {
     if members.is_empty() || members.len() > MAX_MEMBERS {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "a profile has 1 to {MAX_MEMBERS} members, this one has {}",
             members.len()
-        )));
+        ))
+        .about("members"));
     }
     let mut roles = HashSet::new();
     for member in members {
@@ -223,27 +224,29 @@ pub(super) fn check_members(members: &[Member]) -> Result<()> {
             ..
         } = member;
         if !roles.insert(role) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "the role \"{role}\" is there twice; each member has a role of its own"
-            )));
+            ))
+            .about("members"));
         }
         if *max > LONGEST {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "max_prefix_length {max} of member \"{role}\" is not a prefix length: at most 32 for IPv4, {LONGEST} for \
                  IPv6"
-            )));
+            )).about("members"));
         }
         if min > max {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "no block of member \"{role}\" is possible: min_prefix_length {min} is greater than max_prefix_length \
                  {max}; the shortest prefix is the largest block"
-            )));
+            )).about("members"));
         }
         if i16::from(*size_offset).abs() > i16::from(LONGEST) - 1 {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "size_offset {size_offset} of member \"{role}\" is out of bounds: -{0} to {0}",
                 LONGEST - 1
-            )));
+            ))
+            .about("members"));
         }
     }
     check_offsets(members)
@@ -257,10 +260,11 @@ fn check_role(role: &str) -> Result<()> {
     {
         return Ok(());
     }
-    Err(Error::Invalid(format!(
+    Err(Error::invalid(format!(
         "{role:?} is not a role: a lower-case letter, then at most {} of a-z, 0-9, \"_\" and \"-\"",
         MAX_ROLE - 1
-    )))
+    ))
+    .about("members"))
 }
 
 /// There must be a size with which every member is within its bounds; otherwise the profile is useless.
@@ -286,7 +290,7 @@ fn check_offsets(members: &[Member]) -> Result<()> {
     };
     let (from, to) = (sizes(shortest).0, sizes(longest).1);
     if from > to {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "no size fits both \"{}\" and \"{}\": with its size_offset {} and its min_prefix_length {} the first needs a \
              request for a /{from} or longer, the other with {} and its max_prefix_length {} one for a /{to} or shorter",
             shortest.role,
@@ -295,17 +299,17 @@ fn check_offsets(members: &[Member]) -> Result<()> {
             shortest.min_prefix_length,
             longest.size_offset,
             longest.max_prefix_length
-        )));
+        )).about("members"));
     }
     if to < 0 || from > i16::from(LONGEST) {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "member \"{}\" fits no prefix length that can be asked for: with its size_offset that would be /{from} to /{to}",
             if to < 0 {
                 &longest.role
             } else {
                 &shortest.role
             }
-        )));
+        )).about("members"));
     }
     Ok(())
 }

@@ -166,7 +166,7 @@ impl Ipam {
     async fn set_aside(&self, caller: &Caller, wanted: &Wanted) -> Result<()> {
         let name = |text: &str| {
             text.parse()
-                .map_err(|error| Error::Invalid(format!("the name {text:?}: {error}")))
+                .map_err(|error| Error::invalid(format!("the name {text:?}: {error}")))
         };
         let new = NewReservation {
             cidr: wanted.cidr,
@@ -235,8 +235,8 @@ fn wanted(records: &[Record]) -> Result<Vec<Wanted>> {
         });
     }
     if found.is_empty() {
-        return Err(Error::Invalid(
-            "the export has no allocation and no reservation; is it the right file?".to_owned(),
+        return Err(Error::invalid(
+            "the export has no allocation and no reservation; is it the right file?",
         ));
     }
     // A network comes after those that contain it.

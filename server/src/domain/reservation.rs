@@ -353,15 +353,13 @@ pub(super) fn check_reason(reason: &str) -> Result<()> {
             1..=MAX_REASON => "is nothing but whitespace".to_owned(),
             _ => format!("has {length}"),
         };
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "a reservation needs a reason of 1 to {MAX_REASON} characters, shown to everybody whose request it blocks; \
              this one {this}"
-        )));
+        )).about("reason"));
     }
     if reason.contains('\0') {
-        return Err(Error::Invalid(
-            "a reason can't contain a NUL character".to_owned(),
-        ));
+        return Err(Error::invalid("a reason can't contain a NUL character").about("reason"));
     }
     Ok(())
 }

@@ -26,13 +26,13 @@ pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Leng
     let (shortest, longest) = first.bounds();
     let pool = &first.pool;
     let block = match size {
-        Size::Hosts(0) => return Err(Error::Invalid("hosts must be at least 1".to_owned())),
+        Size::Hosts(0) => return Err(Error::invalid("hosts must be at least 1")),
         Size::Hosts(hosts) => {
             match prefix_length_for_hosts(pool.family, hosts, pool.reserved_addresses) {
                 Some(length) if length >= shortest => i16::from(length.min(longest)),
                 _ => {
                     let most = usable_hosts(pool.family, shortest, pool.reserved_addresses);
-                    return Err(Error::Invalid(format!(
+                    return Err(Error::invalid(format!(
                         "{hosts} hosts are too many: {what} gives at most a /{shortest}, which holds {most}; \
                          split the hosts over several allocations"
                     )));
@@ -41,7 +41,7 @@ pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Leng
         }
         Size::PrefixLength(length) => i16::from(length) + first.size_offset,
         Size::Cidr(cidr) if cidr.family() != pool.family => {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "{cidr} is not of the address family of pool \"{}\", from which the first block is cut",
                 pool.name
             )));
@@ -50,7 +50,7 @@ pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Leng
         Size::Default => match pool.default_prefix_length {
             Some(length) => length.into(),
             None => {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "pool \"{}\" has no default_prefix_length, so give one of hosts, prefix_length and cidr",
                     pool.name
                 )));
@@ -74,7 +74,7 @@ pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Leng
                 .ok()
                 .filter(|length| (shortest..=longest).contains(length))
                 .ok_or_else(|| {
-                    Error::Invalid(format!(
+                    Error::invalid(format!(
                         "a /{length} for \"{}\" is out of bounds: it is cut from pool \"{}\", where {what} gives \
                          /{shortest} to /{longest}",
                         source.role, source.pool.name
@@ -83,7 +83,7 @@ pub(super) fn lengths(what: &str, size: Size, sources: &[Source]) -> Result<Leng
         })
         .collect::<Result<_>>()?;
     let allocation = u8::try_from(allocation)
-        .map_err(|_| Error::Invalid(format!("/{allocation} is not a prefix length")))?;
+        .map_err(|_| Error::invalid(format!("/{allocation} is not a prefix length")))?;
     Ok(Lengths { allocation, blocks })
 }
 

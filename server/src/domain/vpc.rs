@@ -49,7 +49,7 @@ impl Ipam {
                     return change.commit((vpc, false)).await;
                 }
                 if vrf::find_id(&mut change.db, None, vrf).await?.is_none() {
-                    return Err(Error::NotFound(format!("there is no VRF \"{vrf}\"")));
+                    return Err(Error::not_found(format!("there is no VRF \"{vrf}\"")).about("vrf"));
                 }
             }
             Err(too_fast())

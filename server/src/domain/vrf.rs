@@ -74,9 +74,9 @@ impl Ipam {
                 && before.name.as_str() == DEFAULT_VRF
                 && name.as_str() != DEFAULT_VRF
             {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "the VRF \"{DEFAULT_VRF}\" keeps its name, because everything that names no VRF is in it"
-                )));
+                )).about("name"));
             }
             if patch == VrfPatch::default() {
                 return change.undo(before).await;
@@ -103,7 +103,7 @@ impl Ipam {
                 let before: Vrf = there(&mut change.db, id).await?;
                 check_revision(if_match, before.revision)?;
                 if before.name.as_str() == DEFAULT_VRF {
-                    return Err(Error::Invalid(format!(
+                    return Err(Error::invalid(format!(
                         "the VRF \"{DEFAULT_VRF}\" always exists; delete what is in it instead"
                     )));
                 }

@@ -69,6 +69,9 @@ fn details(error: &Error) -> serde_json::Value {
         | Error::Claimed { import_id, .. } => {
             json!({ "import_id": import_id })
         }
+        Error::Invalid(reason) | Error::NotFound(reason) if reason.field.is_some() => {
+            json!({ "field": reason.field })
+        }
         Error::Overlap { conflicts, .. } => json!({ "conflicts": conflicts }),
         Error::Exhausted(pools) => {
             json!({ "pools": rounded(pools).unwrap_or_default() })

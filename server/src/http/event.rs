@@ -81,11 +81,11 @@ pub(super) async fn feed(
     let wait = params.wait.unwrap_or(0);
     if wait > MAX_WAIT {
         let text = format!("wait must be between 0 and {MAX_WAIT} seconds");
-        return Err(Error::Invalid(text).into());
+        return Err(Error::invalid(text).into());
     }
     if let Some(last) = headers.get(LAST_EVENT_ID) {
         let last = last.to_str().ok().and_then(|text| text.trim().parse().ok());
-        let invalid = || Error::Invalid("Last-Event-ID takes the id of an event".to_owned());
+        let invalid = || Error::invalid("Last-Event-ID takes the id of an event");
         params.after = Some(last.ok_or_else(invalid)?);
     }
     let mut follower = app.ipam(&caller).follow(params.after).await?;
@@ -115,8 +115,8 @@ pub(super) async fn feed(
 pub(super) async fn head(State(app): State<App>, caller: Caller) -> Result<Json<Head>, Refusal> {
     let head = app.ipam(&caller).head().await?;
     let none = || {
-        Error::NotFound(
-            "nothing is sealed yet; the first seal follows the first event within seconds".into(),
+        Error::not_found(
+            "nothing is sealed yet; the first seal follows the first event within seconds",
         )
     };
     Ok(Json(head.ok_or_else(none)?))

@@ -10,10 +10,12 @@ use ipam_shared::{
         CLAIM_HEADER, IDEMPOTENCY_HEADER,
         ownership::{ADOPT_HEADER, NEVER, OWNER_HEADER},
     },
-    error::Code,
+    error::{Code, Problem},
     ids::Claim,
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use super::error::{self, Refusal};
 use crate::{
@@ -75,8 +77,30 @@ fn body_refusal(rejection: &JsonRejection) -> Refusal {
             Refusal(Box::new(error::body_too_large(super::limits::BODY)))
         }
         // Serde's message names the field and what was expected.
-        other => Refusal::new(Code::InvalidRequest, other.body_text()),
+        other => {
+            let mut problem = Problem::new(Code::InvalidRequest, other.body_text());
+            problem.details =
+                field(other).map_or(Value::Null, |field| serde_json::json!({ "field": field }));
+            Refusal(Box::new(problem))
+        }
     }
+}
+
+/// The field that does not have the right type or form, such as `limits.vrfs`; that of a list stands for its elements.
+fn field(rejection: &JsonRejection) -> Option<String> {
+    let mut error: &dyn std::error::Error = rejection;
+    let path = loop {
+        error = error.source()?;
+        if let Some(found) = error.downcast_ref::<serde_path_to_error::Error<serde_json::Error>>() {
+            break found.path();
+        }
+    };
+    let names = path.iter().map_while(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        _ => None,
+    });
+    let names: Vec<_> = names.collect();
+    (!names.is_empty()).then(|| names.join("."))
 }
 
 /// The query of a request.

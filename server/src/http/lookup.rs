@@ -65,7 +65,7 @@ pub(super) async fn history(
 }
 
 fn asked(ip: Option<IpAddr>, cidr: Option<Cidr>) -> Result<Cidr, Error> {
-    target(ip, cidr).map_err(|error| Error::Invalid(error.to_string()))
+    target(ip, cidr).map_err(|error| Error::invalid(error.to_string()))
 }
 
 /// Where a page begins.
@@ -73,5 +73,5 @@ fn place(cursor: &str) -> Result<HistoryCursor, Error> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     bytes
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .ok_or_else(|| Error::Invalid("cursor takes the next_cursor of the page before".to_owned()))
+        .ok_or_else(|| Error::invalid("cursor takes the next_cursor of the page before"))
 }

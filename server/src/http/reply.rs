@@ -80,7 +80,7 @@ pub(super) fn limit(wanted: Option<u16>) -> Result<u16, Error> {
     match wanted {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Some(_) => Err(Error::Invalid(format!(
+        Some(_) => Err(Error::invalid(format!(
             "limit must be between 1 and {MAX_LIMIT}"
         ))),
     }
@@ -88,7 +88,7 @@ pub(super) fn limit(wanted: Option<u16>) -> Result<u16, Error> {
 
 /// Not the end of a previous page.
 pub(super) fn not_a_cursor() -> Error {
-    Error::Invalid("cursor takes the next_cursor of the page before".to_owned())
+    Error::invalid("cursor takes the next_cursor of the page before")
 }
 
 /// The cursor of a list in the order of ids.
@@ -100,7 +100,7 @@ pub(super) fn by_id<T: Owned>(thing: &T) -> String {
 pub(super) fn label(text: Option<&str>) -> Result<Option<(&str, &str)>, Error> {
     text.map(|text| {
         text.split_once('=')
-            .ok_or_else(|| Error::Invalid("label takes key=value, such as environment=prod".into()))
+            .ok_or_else(|| Error::invalid("label takes key=value, such as environment=prod"))
     })
     .transpose()
 }

@@ -33,7 +33,7 @@ fn said(headers: &HeaderMap, name: &str) -> Result<Option<String>, Error> {
         .filter(|text| text.chars().count() <= MAX_SOURCE && !text.chars().any(char::is_control));
     match text {
         Some(text) => Ok(Some(text.to_owned()).filter(|text| !text.is_empty())),
-        None => Err(Error::Invalid(format!(
+        None => Err(Error::invalid(format!(
             "the header {name} takes at most {MAX_SOURCE} characters of UTF-8, and no control characters"
         ))),
     }

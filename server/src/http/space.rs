@@ -86,7 +86,7 @@ async fn drawn(
     let id = ipam.find::<Pool>(key).await?;
     let mut db = ipam.read().await?;
     let pool = db::pool::get(&mut db, id).await?;
-    let pool = pool.ok_or_else(|| Error::NotFound(format!("there is no pool {key:?}")))?;
+    let pool = pool.ok_or_else(|| Error::not_found(format!("there is no pool {key:?}")))?;
     picture::of_pool(&mut db, &pool, &asked).await
 }
 

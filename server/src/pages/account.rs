@@ -12,13 +12,13 @@ use super::{
     Section, Shell,
     error::Failure,
     filters,
-    nouns::limits,
+    nouns::{limits, quotas_held},
     page,
     session::{Posted, SignedIn},
     shown::{Fact, Shown},
     sign_in::signed_out,
 };
-use crate::{app::App, db::session::Session, front::Reached, text::held};
+use crate::{app::App, db::session::Session, front::Reached};
 
 #[derive(askama::Template)]
 #[template(path = "account.html")]
@@ -41,9 +41,7 @@ pub(super) async fn show(State(app): State<App>, signed_in: SignedIn) -> Result<
     let mut limits = limits(&who.limits);
     limits.retain(|limit| limit.value != Shown::Nothing);
     if let Some(token) = who.rights.quotas() {
-        let usage = app.system().usage(token).await?;
-        let used = usage.iter().map(|it| held(it) + " addresses");
-        limits.push(Fact::new("Of these are held", Shown::lines(used)));
+        limits.push(quotas_held(app.system(), token).await?);
     }
     Ok(page(&AccountPage {
         shell,

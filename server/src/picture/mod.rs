@@ -69,13 +69,13 @@ impl Asked {
         let mut highlights: Vec<Cidr> = Vec::new();
         for text in query.highlight.iter().flat_map(|list| list.split(',')) {
             if highlights.len() == MAX_HIGHLIGHTS {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "highlight takes at most {MAX_HIGHLIGHTS} networks"
                 )));
             }
             let cidr = text
                 .parse()
-                .map_err(|error| Error::Invalid(format!("highlight: {error}")))?;
+                .map_err(|error| Error::invalid(format!("highlight: {error}")))?;
             if !highlights.contains(&cidr) {
                 highlights.push(cidr);
             }
@@ -116,7 +116,7 @@ pub async fn of_pool(db: &mut Connection, pool: &Pool, asked: &Asked) -> Result<
                 "{cidr} is in no range of pool \"{}\"; a picture shows networks of its pool",
                 pool.name
             );
-            Error::Invalid(said)
+            Error::invalid(said)
         })
     };
     let mut highlights = Vec::with_capacity(asked.highlights.len());

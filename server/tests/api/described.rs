@@ -42,6 +42,36 @@ fn template(path: &str) -> Option<&'static Value> {
     found.map(|found| &paths[found])
 }
 
+/// Whether the body of such a request has that field.
+fn takes(operation: &Value, field: &str) -> bool {
+    fn has(schema: &Value, names: &[&str]) -> bool {
+        let [name, rest @ ..] = names else {
+            return true;
+        };
+        let schema = match schema["$ref"].as_str() {
+            Some(reference) => DOCUMENT
+                .pointer(reference.trim_start_matches('#'))
+                .expect("it leads somewhere"),
+            None => schema,
+        };
+        let any = |word: &str| {
+            let choices = schema[word].as_array();
+            choices.is_some_and(|choices| choices.iter().any(|choice| has(choice, names)))
+        };
+        match &schema["properties"][*name] {
+            Value::Null => {
+                schema["additionalProperties"].is_object() || any("oneOf") || any("allOf")
+            }
+            property => has(property, rest),
+        }
+    }
+    let names: Vec<_> = field.split('.').collect();
+    has(
+        &operation["requestBody"]["content"]["application/json"]["schema"],
+        &names,
+    )
+}
+
 /// Fails if the document says something else about such a reply.
 #[track_caller]
 pub(crate) fn compare(method: &str, path: &str, reply: &Reply) {
@@ -86,6 +116,13 @@ pub(crate) fn compare(method: &str, path: &str, reply: &Reply) {
         assert!(
             is_there || header["required"] != true,
             "{name} is missing from {at}"
+        );
+    }
+    if let Some(field) = reply.json["details"]["field"].as_str() {
+        // A field that does not exist is wrong too.
+        assert!(
+            reply.text.contains("unknown field") || takes(operation, field),
+            "the document has no field {field} for {at}"
         );
     }
     let kind = reply

@@ -9,6 +9,7 @@ mod changes;
 mod choices;
 mod described;
 mod examples;
+mod fields;
 mod hostile;
 mod injections;
 mod lists;

@@ -48,7 +48,7 @@ async fn events_are_told_in_words_with_where_they_came_from() {
     let page = visitor.get("/ui/events").await;
     page.shows(&[
         "<bdi>prod/eks</bdi></a> <bdi>allocated</bdi>",
-        "renamed to eks-2",
+        "<bdi>prod/eks</bdi></a> <bdi>renamed to eks-2</bdi>",
         &format!("href=\"{path}\""),
         "workspace <bdi>shop/prod</bdi>",
         "run <bdi>run-77</bdi>",

@@ -4,6 +4,7 @@
 use axum::body::Body;
 use http::header;
 use serde_json::json;
+use sqlx::Row as _;
 
 use crate::visitor::{HOST, Reply, Visitor, encode};
 
@@ -550,7 +551,7 @@ async fn refusals_of_the_domain_are_shown_at_their_field() {
                 ("max_prefix_length", "20"),
             ],
             "min_prefix_length-problem",
-            "Min_prefix_length 24 is longer",
+            "&#34;Largest block&#34; 24 is longer than &#34;Smallest block&#34; 20",
         ),
         (
             "/ui/pools/new",
@@ -1220,6 +1221,22 @@ async fn what_limits_rule_out_is_not_offered_and_is_refused() {
         "default/primary: 0 of 4,096 addresses",
     ]);
     visitor.get("/ui/sessions").await.does_not_show("limits");
+    // And who looks after tokens sees how far it is.
+    let spends = [
+        ("name", "spends"),
+        ("roles", "allocator"),
+        ("limit_quotas", "default/primary=4096"),
+    ];
+    let spends = signed_in_as(&visitor, &spends).await;
+    spends
+        .allocate(&[("vpc", "v"), ("hosts", "500"), ("pools", "primary")])
+        .await;
+    let row = sqlx::query("select token_id::text from token where name = 'spends'");
+    let id: String = row.fetch_one(&visitor.pool).await.unwrap().get(0);
+    visitor.get(&format!("/ui/tokens/{id}")).await.shows(&[
+        "Of its quotas are held",
+        "default/primary: 512 of 4,096 addresses",
+    ]);
     let pools = limited.get("/ui/pools").await;
     pools.shows(&["primary", "/edit\"", "/delete\""]);
     for hidden in ["cgnat", "New pool"] {

@@ -185,11 +185,11 @@ impl AddressPlan {
         match name {
             None if self.vrfs.contains_key(DEFAULT_VRF) => Ok(self.default),
             // It always exists, but who is limited to others does not see it.
-            None => Err(Error::NotFound(format!(
+            None => Err(Error::not_found(format!(
                 "what names no VRF is in \"{DEFAULT_VRF}\", which this token does not cover; name a VRF that it covers"
-            ))),
+            )).about("vrf")),
             Some(name) => self.vrfs.get(name.as_str()).copied().ok_or_else(|| {
-                Error::NotFound(format!("there is no VRF \"{name}\"; create it first"))
+                Error::not_found(format!("there is no VRF \"{name}\"; create it first")).about("vrf")
             }),
         }
     }
@@ -251,21 +251,20 @@ impl AddressPlan {
     pub(crate) fn choice(&self, recipe: &Recipe, vrf: VrfId) -> Result<Choice> {
         match recipe {
             Recipe::Profile(name) => {
-                let profile = self
-                    .profiles
-                    .get(name.as_str())
-                    .ok_or_else(|| Error::NotFound(format!("there is no profile \"{name}\"")))?;
+                let profile = self.profiles.get(name.as_str()).ok_or_else(|| {
+                    Error::not_found(format!("there is no profile \"{name}\"")).about("profile")
+                })?;
                 let sources = profile
                     .members
                     .iter()
                     .map(|(id, role, member)| {
                         let pool = self.pool_named(vrf, member.pool.as_str()).ok_or_else(|| {
-                            Error::NotFound(format!(
+                            Error::not_found(format!(
                                 "profile \"{name}\" takes \"{role}\" from pool \"{}\", which {} does not \
                                  have, or which you may not use; create the pool, change the profile or name other pools",
                                 member.pool,
                                 self.searched(vrf)
-                            ))
+                            )).about("profile")
                         })?;
                         Ok(Source {
                             member: Some(*id),
@@ -290,19 +289,20 @@ impl AddressPlan {
                         Err(_) => self.pool_named(vrf, name),
                     };
                     let pool = pool.ok_or_else(|| {
-                        Error::NotFound(format!(
+                        Error::not_found(format!(
                             "there is no pool \"{name}\" in {}",
                             self.searched(vrf)
                         ))
+                        .about("pools")
                     })?;
                     if pool.vrf != vrf && pool.vrf != self.default {
-                        return Err(Error::Invalid(format!(
+                        return Err(Error::invalid(format!(
                             "pool \"{}\" is in VRF \"{}\", where a VPC of VRF \"{}\" gets nothing; only its own pools and \
                              those of \"{DEFAULT_VRF}\" can be used",
                             pool.name,
                             pool.vrf_name,
                             self.vrf_name(vrf)
-                        )));
+                        )).about("pools"));
                     }
                     // A pool that is named twice counts once.
                     if options.iter().all(|option| option[0].pool.id != pool.id) {
@@ -336,11 +336,12 @@ impl AddressPlan {
                         .iter()
                         .map(|(key, value)| format!("{key}={value}"))
                         .collect();
-                    return Err(Error::NotFound(format!(
+                    return Err(Error::not_found(format!(
                         "no pool in {} has the labels {}",
                         self.searched(vrf),
                         wanted.join(", ")
-                    )));
+                    ))
+                    .about("pool_selector"));
                 }
                 Ok(Choice {
                     profile: None,
@@ -375,16 +376,16 @@ pub(crate) fn check_required(pool: &str, required: &RequiredLabels, labels: &Lab
         match labels.get(key) {
             Some(value) if allowed.is_empty() || allowed.iter().any(|one| one == value) => {}
             Some(value) => {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "pool \"{pool}\" requires the label \"{key}\" {}, and this allocation has \"{value}\"",
                     wanted()
-                )));
+                )).about("labels"));
             }
             None => {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "pool \"{pool}\" requires the label \"{key}\" {}, and this allocation does not have it",
                     wanted()
-                )));
+                )).about("labels"));
             }
         }
     }

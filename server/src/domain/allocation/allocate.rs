@@ -131,7 +131,7 @@ impl Ipam {
         require(&maker.caller, of_request(new.dry_run))?;
         self.may_hand_out()?;
         if !(1..=MAX_BATCH).contains(&new.requests.len()) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "a batch has 1 to {MAX_BATCH} requests, this one has {}",
                 new.requests.len()
             )));
@@ -143,7 +143,7 @@ impl Ipam {
         let mut seen = HashMap::new();
         for (index, request) in new.requests.into_iter().enumerate() {
             if request.dry_run {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "request {index} sets dry_run; set it for the whole batch"
                 )));
             }
@@ -153,7 +153,7 @@ impl Ipam {
             if let Ok(request) = &request {
                 for identity in request.identities() {
                     if let Some(other) = seen.insert(identity, index) {
-                        return Err(Error::Invalid(format!(
+                        return Err(Error::invalid(format!(
                             "requests {other} and {index} ask for the same name in the same VPC; give each its own"
                         )));
                     }
@@ -209,7 +209,7 @@ impl Ipam {
 /// Checks rules that do not depend on what is stored.
 fn check(maker: &Maker, new: NewAllocation, key: Option<String>) -> Result<Request> {
     covered(&maker.caller, &new)?;
-    let invalid = |error: AskError| Error::Invalid(error.to_string());
+    let invalid = |error: AskError| Error::invalid(error.to_string()).about(error.field());
     let size = new.size().map_err(invalid)?;
     let recipe = new.recipe().map_err(invalid)?;
     check_description(&new.description)?;
@@ -256,7 +256,7 @@ fn covered(caller: &Caller, new: &NewAllocation) -> Result<()> {
 
 fn check_key(key: &str, longest: usize) -> Result<()> {
     if key.is_empty() || key.len() > longest || key.chars().any(char::is_control) {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "an Idempotency-Key has 1 to {longest} printable characters"
         )));
     }

@@ -21,7 +21,7 @@ impl Ipam {
     pub async fn id_of_number(&self, number: i64) -> Result<AllocationId> {
         let mut connection = self.read().await?;
         let found = allocation::id_of_number(&mut connection, number).await?;
-        found.ok_or_else(|| Error::NotFound(format!("Allocation {number} not found")))
+        found.ok_or_else(|| Error::not_found(format!("Allocation {number} not found")))
     }
 }
 

@@ -36,6 +36,14 @@ pub(super) enum NewSize {
 }
 
 impl NewSize {
+    /// The field of a request that says it.
+    pub(super) fn field(self) -> &'static str {
+        match self {
+            Self::Hosts(_) => "hosts",
+            Self::PrefixLength(_) => "prefix_length",
+        }
+    }
+
     /// The columns `requested_hosts` and `requested_prefix_length`.
     pub(super) fn requested(self) -> Result<(Option<i64>, Option<i16>)> {
         Ok(match self {
@@ -65,13 +73,13 @@ pub(super) fn plan(held: &WithSpace, size: NewSize) -> Result<Option<Resized>> {
     let is = i16::from(first.place.cidr.prefix_length());
     let (shortest, longest) = bounds(first);
     let wanted = match size {
-        NewSize::Hosts(0) => return Err(Error::Invalid("hosts must be at least 1".to_owned())),
+        NewSize::Hosts(0) => return Err(Error::invalid("hosts must be at least 1")),
         NewSize::Hosts(hosts) => {
             match prefix_length_for_hosts(family, hosts, first.reserved_addresses) {
                 Some(length) if length >= shortest => i16::from(length.min(longest)),
                 _ => {
                     let most = usable_hosts(family, shortest, first.reserved_addresses);
-                    return Err(Error::Invalid(format!(
+                    return Err(Error::invalid(format!(
                         "{hosts} hosts are too many: \"{}\" grows at most to a /{shortest}, which holds {most}; split \
                          the hosts over several allocations",
                         known.role
@@ -85,7 +93,7 @@ pub(super) fn plan(held: &WithSpace, size: NewSize) -> Result<Option<Resized>> {
         return Ok(None);
     }
     let prefix_length = u8::try_from(wanted - first.size_offset)
-        .map_err(|_| Error::Invalid(format!("/{wanted} is not a prefix length")))?;
+        .map_err(|_| Error::invalid(format!("/{wanted} is not a prefix length")))?;
     let blocks = blocks
         .enumerate()
         .map(|(position, (block, known))| {
@@ -100,13 +108,13 @@ pub(super) fn plan(held: &WithSpace, size: NewSize) -> Result<Option<Resized>> {
                 .ok()
                 .filter(|length| (shortest..=longest).contains(length))
                 .ok_or_else(|| {
-                    Error::Invalid(format!(
+                    Error::invalid(format!(
                         "\"{}\" would become a /{length}, and can only be /{shortest} to /{longest}",
                         known.role
                     ))
                 })?;
             let target = Cidr::containing(cidr.first(), length)
-                .map_err(|error| Error::Invalid(error.to_string()))?;
+                .map_err(|error| Error::invalid(error.to_string()))?;
             Ok((block.clone(), target))
         })
         .collect::<Result<_>>()?;

@@ -54,12 +54,10 @@ impl Ipam {
         }
         let size = match (patch.hosts, patch.prefix_length) {
             (Some(_), Some(_)) => {
-                return Err(Error::Invalid(
-                    "give hosts or prefix_length, not both".to_owned(),
-                ));
+                return Err(Error::invalid("give hosts or prefix_length, not both"));
             }
             (Some(hosts), None) if hosts > MAX_HOSTS => {
-                return Err(Error::Invalid(AskError::Hosts.to_string()));
+                return Err(Error::invalid(AskError::Hosts.to_string()).about("hosts"));
             }
             (Some(hosts), None) => Some(NewSize::Hosts(hosts)),
             (None, Some(length)) => Some(NewSize::PrefixLength(length)),
@@ -194,7 +192,7 @@ impl Ipam {
                     // Its name is covered, which was checked before.
                     let scope = caller.rights.scope();
                     if scope.is_some_and(|scope| !scope.covers_vrf(owner.vrf)) {
-                        return Err(Error::NotFound(unknown(Noun::Vpc, owner.id.0)));
+                        return Err(Error::not_found(unknown(Noun::Vpc, owner.id.0)));
                     }
                     Some(owner)
                 }
@@ -262,11 +260,11 @@ async fn decide(
     if let Some(owner) = owner
         && owner.vrf != held.vrf
     {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "VPC \"{}\" is in another VRF, where these ranges mean something else; release the allocation and allocate in \
              that VPC",
             owner.name
-        )));
+        )).about("vpc"));
     }
     if let Some(labels) = &patch.labels {
         for (pool, required) in held.required_labels() {
@@ -274,7 +272,7 @@ async fn decide(
         }
     }
     let resized = match size {
-        Some(size) => resize::plan(&held, size)?,
+        Some(size) => resize::plan(&held, size).map_err(|error| error.about(size.field()))?,
         None => None,
     };
     let ledger = match &resized {

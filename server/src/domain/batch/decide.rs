@@ -121,12 +121,13 @@ impl Batch<'_> {
             if scope.is_some_and(|scope| !scope.covers_vrf(owner.vrf)) {
                 return Err(elsewhere(request));
             }
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "VPC \"{}\" is in VRF \"{}\", not in \"{}\"; leave vrf out, or name another VPC",
                 owner.name,
                 self.plan.vrf_name(owner.vrf),
                 self.plan.vrf_name(one.vrf)
-            )));
+            ))
+            .about("vrf"));
         }
         let vrf = one.vrf;
         let (sources, lengths, has_others) = match &mut one.resolution {
@@ -155,7 +156,7 @@ impl Batch<'_> {
                 .or_insert_with(|| (VpcId::generate(), vrf)),
         };
         if vpc_vrf != vrf {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "two requests of this batch want the new VPC \"{}\" in different VRFs",
                 request.new.vpc
             )));
@@ -190,9 +191,10 @@ impl Batch<'_> {
             let taken = match request.size {
                 Size::Cidr(cidr) if position == 0 => {
                     if let Some(other) = avoid.iter().find(|other| other.overlaps(cidr)) {
-                        return Err(Error::Invalid(format!(
+                        return Err(Error::invalid(format!(
                             "{cidr} is asked for, but overlaps {other} of exclude_cidrs"
-                        )));
+                        ))
+                        .about("exclude_cidrs"));
                     }
                     self.space.take_exact(pool.id, cidr)
                 }
@@ -291,11 +293,12 @@ impl Batch<'_> {
                 .iter()
                 .map(|range| range.cidr.to_string())
                 .collect();
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "{cidr} does not lie in pool \"{}\", which consists of {}",
                 source.pool.name,
                 ranges.join(", ")
-            )));
+            ))
+            .about("cidr"));
         };
         let conflicts = block::overlapping(db, range.id, cidr).await?;
         let Some(first) = conflicts.first() else {

@@ -184,13 +184,12 @@ fn candidates(
         }
     }
     match first_error {
-        Some(error) if suitable.is_empty() => Err(if several {
-            Error::Invalid(format!(
-                "none of the pools suits the request; the first: {error}"
-            ))
-        } else {
-            error
-        }),
+        Some(error) if suitable.is_empty() && several => {
+            let field = error.field();
+            let all = format!("none of the pools suits the request; the first: {error}");
+            Err(Error::invalid(all).about(field))
+        }
+        Some(error) if suitable.is_empty() => Err(error),
         _ => Ok(suitable),
     }
 }
@@ -201,7 +200,8 @@ fn sized(request: &Request, sources: &[Source]) -> Result<Lengths> {
         Recipe::Profile(name) => format!("profile \"{name}\""),
         _ => "it".to_owned(),
     };
-    let lengths = sizing::lengths(&what, request.size, sources)?;
+    let lengths = sizing::lengths(&what, request.size, sources)
+        .map_err(|error| error.about(request.size.field()))?;
     for source in sources {
         check_required(
             &source.pool.name,
@@ -242,10 +242,11 @@ fn containing(options: Vec<Vec<Source>>, cidr: Cidr) -> Result<Vec<Vec<Source>>>
     }
     match innermost {
         Some((_, sources)) => Ok(vec![sources]),
-        None => Err(Error::Invalid(format!(
+        None => Err(Error::invalid(format!(
             "{cidr} lies in none of the pools {}",
             names.join(", ")
-        ))),
+        ))
+        .about("cidr")),
     }
 }
 

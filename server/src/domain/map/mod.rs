@@ -18,7 +18,7 @@ use crate::{
 /// Maximum number of blocks and cells in all drawings together.
 pub const SHAPES: u32 = 1024;
 /// How many blocks of a cell are read to estimate how full it is.
-const SAMPLE: i64 = 48;
+const SAMPLE: i64 = 32;
 /// Maximum number of ranges that are drawn together.
 pub const MAPS: i64 = 16;
 /// A map of a range of which only a corner is used shows that corner, if the rest is larger by so many bits.

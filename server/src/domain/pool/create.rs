@@ -160,6 +160,7 @@ fn wanted_ranges(new: &NewPool) -> RangeChange<'_> {
     RangeChange {
         add: &new.ranges,
         cut: &new.range_prefix_lengths,
+        cut_field: "range_prefix_lengths",
         ..RangeChange::default()
     }
 }

@@ -188,9 +188,10 @@ async fn parent(db: &mut Connection, pool: Pool) -> Result<Parent> {
 }
 
 fn no_parent(vrf: &str, key: &str) -> Error {
-    Error::NotFound(format!(
+    Error::not_found(format!(
         "there is no pool \"{key}\" in VRF \"{vrf}\"; a parent is in the same VRF"
     ))
+    .about("parent")
 }
 
 /// The result of a change that does not touch the ranges.
@@ -237,6 +238,7 @@ async fn change_ranges(
         remove: &remove,
         add: &add,
         cut: &patch.add_range_prefix_lengths,
+        cut_field: "add_range_prefix_lengths",
         kept: kept.len(),
     };
     let added = range::change(db, owner, change).await?;

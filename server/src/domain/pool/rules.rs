@@ -15,16 +15,17 @@ pub(in crate::domain) fn family(new: &NewPool, parent: Option<&Pool>) -> Result<
     let range = new.ranges.first().map(|cidr| cidr.family());
     let parent_family = parent.map(|parent| parent.family);
     let family = new.family.or(parent_family).or(range).ok_or_else(|| {
-        Error::Invalid(
-            "the address family is not known: give \"family\": \"ipv4\" or \"ipv6\", or a range"
-                .to_owned(),
+        Error::invalid(
+            "the address family is not known: give \"family\": \"ipv4\" or \"ipv6\", or a range",
         )
+        .about("family")
     })?;
     match parent {
-        Some(parent) if parent.family != family => Err(Error::Invalid(format!(
+        Some(parent) if parent.family != family => Err(Error::invalid(format!(
             "pool \"{}\" is of the other address family; a pool has the family of its parent",
             parent.name
-        ))),
+        ))
+        .about("family")),
         _ => Ok(family),
     }
 }
@@ -36,28 +37,37 @@ pub(in crate::domain) fn check_bounds(
     longest: u8,
     usual: Option<u8>,
 ) -> Result<()> {
-    let invalid = |text: String| Err(Error::Invalid(text));
+    let invalid = |field, text: String| Err(Error::invalid(text).about(field));
     if longest > family.bits() {
         let word = if family == Family::Ipv4 {
             "IPv4"
         } else {
             "IPv6"
         };
-        return invalid(format!(
-            "max_prefix_length is {longest}, but an {word} prefix has at most {} bits",
-            family.bits()
-        ));
+        return invalid(
+            "max_prefix_length",
+            format!(
+                "max_prefix_length is {longest}, but an {word} prefix has at most {} bits",
+                family.bits()
+            ),
+        );
     }
     if shortest > longest {
-        return invalid(format!(
-            "min_prefix_length {shortest} is longer than max_prefix_length {longest}; the shortest prefix is that of the \
+        return invalid(
+            "min_prefix_length",
+            format!(
+                "min_prefix_length {shortest} is longer than max_prefix_length {longest}; the shortest prefix is that of the \
              largest block"
-        ));
+            ),
+        );
     }
     match usual {
-        Some(usual) if !(shortest..=longest).contains(&usual) => invalid(format!(
-            "default_prefix_length {usual} is not between min_prefix_length {shortest} and max_prefix_length {longest}"
-        )),
+        Some(usual) if !(shortest..=longest).contains(&usual) => invalid(
+            "default_prefix_length",
+            format!(
+                "default_prefix_length {usual} is not between min_prefix_length {shortest} and max_prefix_length {longest}"
+            ),
+        ),
         _ => Ok(()),
     }
 }
@@ -69,31 +79,34 @@ pub(in crate::domain) fn check_policies(
     required: Option<&RequiredLabels>,
 ) -> Result<()> {
     if reserved.is_some_and(|reserved| i32::try_from(reserved).is_err()) {
-        return Err(Error::Invalid(format!(
-            "reserved_addresses is at most {}",
-            i32::MAX
-        )));
+        return Err(
+            Error::invalid(format!("reserved_addresses is at most {}", i32::MAX))
+                .about("reserved_addresses"),
+        );
     }
     if cooldown.is_some_and(|cooldown| cooldown > MAX_RELEASE_COOLDOWN_SECONDS) {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "release_cooldown_seconds is at most {MAX_RELEASE_COOLDOWN_SECONDS}, a year"
-        )));
+        ))
+        .about("release_cooldown_seconds"));
     }
     let Some(required) = required else {
         return Ok(());
     };
     if required.len() > MAX_LABELS {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "at most {MAX_LABELS} labels can be required, these are {}",
             required.len()
-        )));
+        ))
+        .about("required_labels"));
     }
     for (key, values) in required {
         // An allocation could not have an invalid label.
         let values = values.iter().map(String::as_str);
         for value in std::iter::once("").chain(values) {
-            Labels::new(BTreeMap::from([(key.clone(), value.to_owned())]))
-                .map_err(|error| Error::Invalid(format!("required_labels: {error}")))?;
+            Labels::new(BTreeMap::from([(key.clone(), value.to_owned())])).map_err(|error| {
+                Error::invalid(format!("required_labels: {error}")).about("required_labels")
+            })?;
         }
     }
     Ok(())

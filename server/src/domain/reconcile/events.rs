@@ -27,7 +27,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Event>> {
     let mut events = BTreeMap::new();
     for piece in serde_json::Deserializer::from_slice(file).into_iter::<Piece>() {
         let piece = piece.map_err(|error| {
-            Error::Invalid(format!(
+            Error::invalid(format!(
                 "the file of events is not what GET /api/v1/events returns: {error}"
             ))
         })?;
@@ -41,7 +41,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Event>> {
                 // Pages that were fetched while new events arrived overlap.
                 Entry::Occupied(known) if *known.get() == event => {}
                 Entry::Occupied(_) => {
-                    return Err(Error::Invalid(format!(
+                    return Err(Error::invalid(format!(
                         "the file has two different events with the id {}: do they come from one database?",
                         event.id
                     )));
@@ -55,14 +55,14 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Event>> {
 /// Whether the events begin where the database ends, or before: otherwise events in between may be missing.
 pub(super) async fn check_continues(db: &mut Connection, log: &[Event]) -> Result<()> {
     let Some(first) = log.first() else {
-        return Err(Error::Invalid(
-            "the file has no events; is it the right file?".to_owned(),
+        return Err(Error::invalid(
+            "the file has no events; is it the right file?",
         ));
     };
     if event::is_known(db, first).await? {
         return Ok(());
     }
-    Err(Error::Invalid(format!(
+    Err(Error::invalid(format!(
         "the first event of the file ({}, of {}) is not in this database, so that there may be others before it that are in \
          neither: get the events from a time before the backup on, without any filter but \"after\"",
         first.id, first.at

@@ -43,13 +43,13 @@ impl Ipam {
         let mut transaction = self.begin_snapshot().await?;
         let pool = pool::get(&mut transaction, id)
             .await?
-            .ok_or_else(|| Error::NotFound(format!("there is no pool with the id {id}")))?;
+            .ok_or_else(|| Error::not_found(format!("there is no pool with the id {id}")))?;
         let (shortest, longest) = (pool.min_prefix_length, pool.max_prefix_length);
         let length = prefix_length
             .or(pool.default_prefix_length)
             .unwrap_or(longest);
         if !(shortest..=longest).contains(&length) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "pool \"{}\" gives blocks from /{shortest} to /{longest}, not a /{length}",
                 pool.name
             )));
@@ -70,7 +70,7 @@ pub(super) async fn explain(
 ) -> Result<PoolFree> {
     let pool = pool::get(db, id)
         .await?
-        .ok_or_else(|| Error::NotFound(format!("there is no pool with the id {id}")))?;
+        .ok_or_else(|| Error::not_found(format!("there is no pool with the id {id}")))?;
     let ranges: Vec<Range> = range::of_pool(db, id)
         .await?
         .into_iter()

@@ -256,35 +256,35 @@ async fn take(
 /// Checks what does not depend on what is stored.
 fn check(roles: &BTreeSet<Role>, limits: &Limits) -> Result<()> {
     if roles.is_empty() {
-        return Err(Error::Invalid(
-            "a token has at least one role: admin, operator, allocator, planner, reader, auditor or metrics".to_owned(),
-        ));
+        let message = "a token has at least one role: admin, operator, allocator, planner, reader, auditor or metrics";
+        return Err(Error::invalid(message).about("roles"));
     }
     if roles.contains(&Role::Admin) && !limits.is_empty() {
-        return Err(Error::Invalid(
-            "the role admin may do everything, so it can't be limited; leave limits out, or give another role".to_owned(),
-        ));
+        let message = "the role admin may do everything, so it can't be limited; leave limits out, or give another role";
+        return Err(Error::invalid(message).about("roles"));
     }
     let longest = [
-        ("vrfs", limits.vrfs.len()),
-        ("pools", limits.pools.len()),
-        ("profiles", limits.profiles.len()),
-        ("vpcs", limits.vpcs.len()),
-        ("quotas", limits.quotas.len()),
+        ("limits.vrfs", limits.vrfs.len()),
+        ("limits.pools", limits.pools.len()),
+        ("limits.profiles", limits.profiles.len()),
+        ("limits.vpcs", limits.vpcs.len()),
+        ("limits.quotas", limits.quotas.len()),
     ];
     match longest.into_iter().find(|(_, count)| *count > MAX_LIMITS) {
-        Some((what, count)) => Err(Error::Invalid(format!(
-            "limits.{what} has at most {MAX_LIMITS} entries, this one has {count}"
-        ))),
+        Some((field, count)) => Err(Error::invalid(format!(
+            "{field} has at most {MAX_LIMITS} entries, this one has {count}"
+        ))
+        .about(field)),
         None => Ok(()),
     }
 }
 
 fn check_end(expires_at: Option<OffsetDateTime>) -> Result<()> {
     match expires_at {
-        Some(at) if at <= OffsetDateTime::now_utc() => Err(Error::Invalid(
-            "expires_at is in the past; to end a token now, delete it".to_owned(),
-        )),
+        Some(at) if at <= OffsetDateTime::now_utc() => Err(Error::invalid(
+            "expires_at is in the past; to end a token now, delete it",
+        )
+        .about("expires_at")),
         _ => Ok(()),
     }
 }
@@ -304,37 +304,36 @@ pub(in crate::domain) fn no_pepper() -> Error {
 
 /// What the names in limits mean.
 async fn resolve(db: &mut Connection, limits: &Limits) -> Result<Resolved> {
-    let missing = |what: &str, key: &str| {
-        Error::Invalid(format!(
-            "limits.{what}: there is none that is called \"{key}\""
-        ))
+    let missing = |field, key: &str| {
+        Error::invalid(format!("{field}: there is none that is called \"{key}\"")).about(field)
     };
     let mut resolved = Resolved::default();
     for key in &limits.vrfs {
         let found = vrf::find_id(db, key.parse().ok(), key).await?;
-        let id = found.ok_or_else(|| missing("vrfs", key))?;
+        let id = found.ok_or_else(|| missing("limits.vrfs", key))?;
         resolved.vrfs.get_or_insert_default().push(id);
     }
     for key in &limits.pools {
-        let id = one_pool(db, "pools", key)
+        let id = one_pool(db, "limits.pools", key)
             .await?
-            .ok_or_else(|| missing("pools", key))?;
+            .ok_or_else(|| missing("limits.pools", key))?;
         resolved.pools.get_or_insert_default().push(id);
     }
     for key in &limits.profiles {
         let found = profile::find_id(db, key.parse().ok(), key).await?;
-        let id = found.ok_or_else(|| missing("profiles", key))?;
+        let id = found.ok_or_else(|| missing("limits.profiles", key))?;
         resolved.profiles.get_or_insert_default().push(id);
     }
     for (key, addresses) in limits.quotas.iter() {
-        let id = one_pool(db, "quotas", key)
+        let id = one_pool(db, "limits.quotas", key)
             .await?
-            .ok_or_else(|| missing("quotas", key))?;
+            .ok_or_else(|| missing("limits.quotas", key))?;
         if let Some(same) = resolved.quotas.iter().find(|quota| quota.pool_id == id) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "limits.quotas: \"{}\" and \"{key}\" are the same pool; give it one quota",
                 same.quota
-            )));
+            ))
+            .about("limits.quotas"));
         }
         let pool: Pool = there(db, id).await?;
         resolved.quotas.push(quota::Resolved {
@@ -349,7 +348,7 @@ async fn resolve(db: &mut Connection, limits: &Limits) -> Result<Resolved> {
 }
 
 /// A pool by id, by its name if only one VRF has a pool of that name, or by `vrf/name`.
-async fn one_pool(db: &mut Connection, what: &str, key: &str) -> Result<Option<PoolId>> {
+async fn one_pool(db: &mut Connection, field: &'static str, key: &str) -> Result<Option<PoolId>> {
     let (vrf, name) = match key.split_once('/') {
         Some((vrf, name)) => (Some(vrf), name),
         None => (None, key),
@@ -362,8 +361,9 @@ async fn one_pool(db: &mut Connection, what: &str, key: &str) -> Result<Option<P
     match found.len() {
         0 => Ok(None),
         1 => Ok(found.pop().map(|(id, _)| id)),
-        _ => Err(Error::Invalid(format!(
-            "limits.{what}: several VRFs have a pool \"{name}\"; write vrf/{name}, or its id"
-        ))),
+        _ => Err(Error::invalid(format!(
+            "{field}: several VRFs have a pool \"{name}\"; write vrf/{name}, or its id"
+        ))
+        .about(field)),
     }
 }

@@ -71,7 +71,7 @@ impl Ipam {
                 let db = &mut change.db;
                 if webhook::insert(db, id, &new, stored, after, &made, &events).await? {
                     if webhook::count(&mut change.db).await? > MOST {
-                        return Err(Error::Invalid(format!(
+                        return Err(Error::invalid(format!(
                             "there are {MOST} webhooks already, and no more are possible; delete one"
                         )));
                     }
@@ -165,9 +165,10 @@ impl Ipam {
         require(&caller, Right::Administer)?;
         let overlap = rotation.overlap_seconds;
         if overlap > MAX_OVERLAP {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "overlap_seconds is at most {MAX_OVERLAP}, which is 30 days"
-            )));
+            ))
+            .about("overlap_seconds"));
         }
         let stored = self.new_secret()?;
         let ipam = self.clone();
@@ -176,7 +177,7 @@ impl Ipam {
             webhook::end_secrets(&mut change.db, id, overlap).await?;
             let others = webhook::secrets(&mut change.db, id).await?.len();
             if others >= MAX_SECRETS {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "{others} secrets of this webhook sign already, and no more can; wait until one has ended, or end all of \
                      them now with overlap_seconds 0"
                 )));
@@ -221,11 +222,13 @@ impl Ipam {
     fn check_url(&self, url: &str) -> Result<()> {
         let length = url.chars().count();
         if length > MAX_URL {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "url has at most {MAX_URL} characters, this one has {length}"
-            )));
+            ))
+            .about("url"));
         }
-        self.outbound.check(url).map_err(Error::Invalid)
+        let checked = self.outbound.check(url);
+        checked.map_err(|why| Error::invalid(why).about("url"))
     }
 
     /// Where in the log a webhook begins or goes on: after that event, or with what happens from now on.
@@ -234,9 +237,10 @@ impl Ipam {
         match after {
             None => Ok(self.complete.known_up_to().unwrap_or(last).min(last)),
             Some(after) if (0..=last).contains(&after) => Ok(after),
-            Some(after) => Err(Error::Invalid(format!(
+            Some(after) => Err(Error::invalid(format!(
                 "after={after}: the last event is {last}; 0 stands for the beginning"
-            ))),
+            ))
+            .about("after")),
         }
     }
 
@@ -304,10 +308,11 @@ fn taken_name(error: Error, patch: &WebhookPatch) -> Error {
 
 fn check_actions(actions: &[Pattern]) -> Result<()> {
     if actions.len() > MAX_ACTIONS {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "actions has at most {MAX_ACTIONS} patterns, this one has {}",
             actions.len()
-        )));
+        ))
+        .about("actions"));
     }
     // What no action looks like would silently match nothing.
     let is_action = |c: char| matches!(c, 'a'..='z' | '_' | '.' | '*');
@@ -315,11 +320,11 @@ fn check_actions(actions: &[Pattern]) -> Result<()> {
         .iter()
         .find(|it| !it.as_str().chars().all(is_action))
     {
-        Some(pattern) => Err(Error::Invalid(format!(
+        Some(pattern) => Err(Error::invalid(format!(
             "actions: no action looks like \"{}\"; they are written like allocation.create, and * stands for any text, as in \
              allocation.* or *.delete",
             pattern.as_str()
-        ))),
+        )).about("actions")),
         None => Ok(()),
     }
 }
@@ -328,9 +333,10 @@ fn check_batch_size(size: u16) -> Result<()> {
     if (1..=MAX_BATCH_SIZE).contains(&size) {
         return Ok(());
     }
-    Err(Error::Invalid(format!(
-        "batch_size must be between 1 and {MAX_BATCH_SIZE}"
-    )))
+    Err(
+        Error::invalid(format!("batch_size must be between 1 and {MAX_BATCH_SIZE}"))
+            .about("batch_size"),
+    )
 }
 
 /// The present moment, as messages carry it.

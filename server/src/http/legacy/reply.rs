@@ -228,7 +228,7 @@ impl From<Error> for Refusal {
                     details: details.into(),
                 }
             }
-            Error::Invalid(message) => Self::bad_request(message),
+            Error::Invalid(reason) => Self::bad_request(reason.message),
             Error::Forbidden(message) => Self::coded(StatusCode::FORBIDDEN, "FORBIDDEN", message),
             Error::NotFound(_) | Error::Gone { .. } => {
                 Self::coded(StatusCode::NOT_FOUND, "NOT_FOUND", error.to_string())

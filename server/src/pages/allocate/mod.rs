@@ -267,12 +267,12 @@ async fn fields(db: &mut Connection) -> Result<(Vec<Field>, Vec<Field>)> {
 fn place(error: &Error) -> Option<Problems> {
     let field = match error {
         Error::NameTaken { .. } | Error::Claimed { .. } => "name",
-        Error::Invalid(_)
-        | Error::Overlap { .. }
-        | Error::Exhausted(_)
-        | Error::QuotaExceeded(_) => "size",
-        // A VRF, a profile or a pool that does not exist.
-        Error::NotFound(_) => "",
+        // That a VPC, a VRF, a profile or a pool does not exist is at its field too.
+        Error::Invalid(reason) | Error::NotFound(reason) => match reason.field {
+            None | Some("hosts" | "prefix_length" | "cidr") => "size",
+            Some(field) => field,
+        },
+        Error::Overlap { .. } | Error::Exhausted(_) | Error::QuotaExceeded(_) => "size",
         Error::KeyReused(_) => {
             return Some(Problems::of(
                 "",

@@ -303,6 +303,33 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// The same in the words of a form, whose labels stand for what the API calls its fields. `renamed` are those that the
+    /// form has under another name: the API's, the form's.
+    #[must_use]
+    pub(super) fn in_words_of(&self, fields: &[Field], renamed: &[(&str, &str)]) -> Self {
+        let same = fields.iter().map(|field| (field.name.as_str(), field));
+        let other = renamed.iter().filter_map(|(api, form)| {
+            let field = fields.iter().find(|field| field.name == *form)?;
+            Some((*api, field))
+        });
+        // One without such a mark may be any English word.
+        let names: Vec<_> = same
+            .chain(other)
+            .filter(|(name, _)| name.contains(['_', '.']))
+            .collect();
+        let worded = |text: &String| {
+            names.iter().fold(text.clone(), |text, (name, field)| {
+                text.replace(*name, &format!("\"{}\"", field.label))
+            })
+        };
+        let texts = self.0.iter();
+        Self(
+            texts
+                .map(|(name, text)| (name.clone(), worded(text)))
+                .collect(),
+        )
+    }
+
     /// What belongs to no field of these.
     pub(super) fn elsewhere(&self, fields: &[Field]) -> Option<String> {
         let known = |name: &String| fields.iter().any(|field| field.name == *name);

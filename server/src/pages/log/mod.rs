@@ -199,12 +199,16 @@ async fn name_all(db: &mut Connection, rows: &mut [Row]) -> Result<()> {
             if let Some(then) = names.get(&row.event.subject) {
                 row.name = match (&then.vpc, &then.name) {
                     (Some(vpc), Some(name)) if noun == "allocation" => {
-                        Some(format!("{vpc}/{name}"))
+                        let own = row.own.as_ref().unwrap_or(name);
+                        Some(format!("{vpc}/{own}"))
                     }
                     (_, name) => name.clone(),
                 };
             }
         }
+    }
+    for row in rows.iter_mut().filter(|row| row.name.is_none()) {
+        row.name = row.own.take();
     }
     Ok(())
 }

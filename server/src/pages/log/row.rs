@@ -18,6 +18,8 @@ pub(super) struct Row {
     /// What it is about.
     pub(super) noun: String,
     pub(super) name: Option<String>,
+    /// The name of an allocation, of whose VPC the event says nothing.
+    pub(super) own: Option<String>,
     pub(super) href: Option<String>,
     pub(super) what: String,
     /// The pages of the same by the same, and about the same.
@@ -39,9 +41,13 @@ impl Row {
             "access" | "session" | "plan" => String::new(),
             other => other.replace('_', " "),
         };
+        let mut name = name(&event.detail);
+        let is_half = noun == "allocation" && name.as_ref().is_some_and(|it| !it.contains('/'));
+        let own = if is_half { name.take() } else { None };
         Self {
             what: cut(&words(&event.action, &event.detail)),
-            name: name(&event.detail),
+            name,
+            own,
             href: href(&event),
             by: address(&Input::default().with("actor", event.actor.as_str())),
             about: address(&Input::default().with("subject", event.subject.to_string())),

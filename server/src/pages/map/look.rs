@@ -74,13 +74,11 @@ impl Look {
                 _ => By::Vpc,
             },
         };
-        let (time, since) = (moment(&query.time)?, moment(&query.since)?);
-        let before = time.unwrap_or_else(OffsetDateTime::now_utc);
-        if since.is_some_and(|since| since >= before) {
-            return Err(Failure::invalid(
-                "what is shown can only be compared with an earlier moment",
-            ));
-        }
+        // Of two moments the later one is shown, whichever was chosen first. Nothing differs from itself.
+        let (time, since) = match (moment(&query.time)?, moment(&query.since)?) {
+            (Some(time), Some(since)) if since > time => (Some(since), Some(time)),
+            (time, since) => (time, since.filter(|since| time != Some(*since))),
+        };
         Ok(Self {
             path,
             vrf: Some(query.vrf).filter(|vrf| !vrf.is_empty()),
@@ -249,15 +247,34 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_compared_with_an_earlier_one() {
+    fn the_later_of_two_moments_is_compared_with_the_earlier_one() {
         let of = |query: &str| {
             let uri = format!("/m?{query}").parse().unwrap();
             let query = axum::extract::Query::try_from_uri(&uri).unwrap();
             Look::new("/m".to_owned(), query.0)
         };
         assert!(of("since=2026-01-02T00:00Z&time=2026-01-03T00:00").is_err());
-        assert!(of("since=2026-01-02T00:00&time=2026-01-03T00:00").is_ok());
-        assert!(of("since=2026-01-03T00:00&time=2026-01-02T00:00").is_err());
-        assert!(of("since=2026-01-03T00:00&time=2026-01-03T00:00").is_err());
+        for query in [
+            "since=2026-01-02T00:00&time=2026-01-03T00:00",
+            "since=2026-01-03T00:00&time=2026-01-02T00:00",
+        ] {
+            assert_eq!(
+                of(query).unwrap().url(),
+                "/m?time=2026-01-03T00%3A00%3A00Z&since=2026-01-02T00%3A00%3A00Z"
+            );
+        }
+        for (query, alone) in [
+            (
+                "since=2026-01-03T00:00&time=2026-01-03T00:00",
+                "/m?time=2026-01-03T00%3A00%3A00Z",
+            ),
+            ("since=9999-01-01T00:00", "/m"),
+            (
+                "since=9999-01-01T00:00&time=2026-01-03T00:00",
+                "/m?time=2026-01-03T00%3A00%3A00Z",
+            ),
+        ] {
+            assert_eq!(of(query).unwrap().url(), alone);
+        }
     }
 }

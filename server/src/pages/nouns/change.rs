@@ -95,7 +95,9 @@ impl<T: Editable> Form<'_, T> {
     /// The form with that input, and what is wrong with it.
     async fn page(&self, input: &Input, problems: &Problems) -> Result<FormPage> {
         let mut db = self.app.ipam(&self.signed_in.caller).read().await?;
-        let fields = fill(T::fields(&mut db, self.this).await?, input, problems);
+        let fields = T::fields(&mut db, self.this).await?;
+        let problems = &problems.in_words_of(&fields, T::FIELD_NAMES);
+        let fields = fill(fields, input, problems);
         let here = self.this.map(|this| format!("{}/{}", T::PATH, this.uuid()));
         Ok(FormPage {
             shell: Shell::of(&mut db, self.signed_in, T::SECTION).await?,
@@ -136,13 +138,10 @@ impl<T: Editable> Form<'_, T> {
             | Error::Exhausted(_)
             | Error::QuotaExceeded(_)
             | Error::InUse { .. } => space,
-            // Of names that were there before some are not given to anything new.
-            Error::Invalid(refusal) if refusal.starts_with("a new name") => "name",
-            Error::Invalid(refusal) => T::blames(refusal),
-            // Something that was named does not exist; the thing itself was found before.
-            Error::NotFound(refusal) if refusal.starts_with("there is no VRF") => "vrf",
-            Error::NotFound(refusal) if refusal.starts_with("there is no pool") => "parent",
-            Error::NotFound(_) => "",
+            // Also what was named and does not exist; the thing itself was found before.
+            Error::Invalid(reason) | Error::NotFound(reason) => {
+                T::field(reason.field.unwrap_or_default())
+            }
             _ => return Err(error.into()),
         };
         log(&error);

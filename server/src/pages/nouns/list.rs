@@ -81,7 +81,7 @@ pub(super) async fn list<T: Noun>(
     let mut db = app.ipam(&signed_in.caller).read().await?;
     let (mut rows, problem) = match T::list(&mut db, &search, ROWS + 1).await {
         Ok(rows) => (rows, None),
-        Err(Error::Invalid(problem)) => (Vec::new(), Some(sentence(&problem))),
+        Err(Error::Invalid(problem)) => (Vec::new(), Some(sentence(&problem.message))),
         Err(error) => return Err(error.into()),
     };
     let fields = fill(T::filters(), &search, &Problems::default());
@@ -131,7 +131,7 @@ pub(super) fn after<T: std::str::FromStr>(search: &Input) -> Result<Option<T>> {
     match search.get("after") {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
-            Error::Invalid("the address of this page is incomplete; begin at the first page".into())
+            Error::invalid("the address of this page is incomplete; begin at the first page")
         }),
     }
 }
@@ -158,7 +158,7 @@ pub(super) fn wanted(search: &Input, field: &str) -> Result<Option<String>> {
     let text = search.get(field);
     // Nothing contains a NUL, and PostgreSQL accepts none.
     if text.contains('\0') {
-        return Err(Error::Invalid("nothing contains a NUL character".into()));
+        return Err(Error::invalid("nothing contains a NUL character"));
     }
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
@@ -170,8 +170,8 @@ pub(super) fn wanted_label(search: &Input) -> Result<Option<(String, String)>> {
     };
     match text.split_once('=') {
         Some((key, value)) => Ok(Some((key.trim().to_owned(), value.trim().to_owned()))),
-        None => Err(Error::Invalid(
-            "look for a label as key=value, such as environment=prod".into(),
+        None => Err(Error::invalid(
+            "look for a label as key=value, such as environment=prod",
         )),
     }
 }
@@ -184,7 +184,7 @@ pub(super) fn wanted_as<T: std::str::FromStr<Err: std::fmt::Display>>(
     wanted(search, field)?
         .map(|text| {
             text.parse()
-                .map_err(|error: T::Err| Error::Invalid(error.to_string()))
+                .map_err(|error: T::Err| Error::invalid(error.to_string()))
         })
         .transpose()
 }

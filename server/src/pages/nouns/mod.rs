@@ -31,7 +31,11 @@ use ipam_shared::api::{
 };
 
 use self::list::{Row, after, called_like, wanted, wanted_as, wanted_label};
-pub(super) use self::{allocation::asked_for, change::ConfirmPage, token::limits};
+pub(super) use self::{
+    allocation::asked_for,
+    change::ConfirmPage,
+    token::{limits, quotas_held},
+};
 use super::{
     Noted, Section, Shell,
     error::{Failure, sentence},
@@ -95,6 +99,8 @@ pub(super) trait Editable: Named + Sync {
     const MANY: &'static str;
     /// The field that a refusal is about: what identifies it, and what it takes space with.
     const FIELDS: (&'static str, &'static str) = ("name", "name");
+    /// Fields that the API calls otherwise than the form: its name, the form's.
+    const FIELD_NAMES: &'static [(&'static str, &'static str)] = &[];
     /// How its end is called, in a button; the last part of that page's address; the notice afterwards.
     const END: (&'static str, &'static str, &'static str) = ("Delete", "delete", "deleted");
     /// What the server keeps of its secret, if it has one.
@@ -110,9 +116,10 @@ pub(super) trait Editable: Named + Sync {
         rights.may(Right::to_change(Self::NOUN))
     }
 
-    /// The field that a refusal with this text is about; empty if that can't be told.
-    fn blames(_refusal: &str) -> &'static str {
-        ""
+    /// The field of the form for one of the API.
+    fn field(name: &'static str) -> &'static str {
+        let renamed = Self::FIELD_NAMES.iter().find(|(api, _)| *api == name);
+        renamed.map_or(name, |(_, form)| form)
     }
 
     /// What was asked for: what a form sets.
@@ -223,6 +230,11 @@ pub(super) trait Noun: Editable {
     /// What became of it: what uses it.
     fn state(&self) -> Vec<Fact>;
 
+    /// What of that has to be looked up.
+    fn counted(&self, _ipam: &Ipam) -> impl Future<Output = Result<Vec<Fact>>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// What a new one has unless something else is filled in.
     fn defaults() -> Input {
         Input::default()
@@ -265,12 +277,10 @@ impl Outlook {
     /// It can't be deleted as things are.
     fn refused(error: Error) -> Result<Self> {
         match error {
-            Error::InUse { message, .. } | Error::Invalid(message) | Error::Protected(message) => {
-                Ok(Self {
-                    refusal: Some(sentence(&message)),
-                    ..Self::default()
-                })
-            }
+            Error::InUse { .. } | Error::Invalid(_) | Error::Protected(_) => Ok(Self {
+                refusal: Some(sentence(&error.to_string())),
+                ..Self::default()
+            }),
             other => Err(other),
         }
     }
@@ -301,6 +311,8 @@ async fn show<T: Noun>(
     signed_in: SignedIn,
 ) -> Result<Response, Failure> {
     let thing = find::<T>(&app, &signed_in, &id).await?;
+    let mut state = thing.state();
+    state.extend(thing.counted(app.system()).await?);
     let mut db = app.ipam(&signed_in.caller).read().await?;
     let shell = Shell::of(&mut db, &signed_in, T::SECTION)
         .await?
@@ -310,7 +322,6 @@ async fn show<T: Noun>(
         let entries = db::event::history(&mut db, thing.uuid(), EVENTS).await?;
         history = Some(entries.into_iter().map(Line::new).collect());
     }
-    let mut state = thing.state();
     if !shell.may(Right::Plan) {
         state.retain(|fact| !matches!(&fact.value, Shown::Link(to, _) if to.starts_with("/ui/allocations/new")));
     }

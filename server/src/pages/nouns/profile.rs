@@ -43,14 +43,6 @@ impl Editable for Profile {
         self.name.to_string()
     }
 
-    fn blames(refusal: &str) -> &'static str {
-        if refusal.starts_with("a description") {
-            "description"
-        } else {
-            "members"
-        }
-    }
-
     fn facts(&self) -> Vec<Fact> {
         vec![
             Fact::new("Name", Shown::text(&self.name)),

@@ -33,14 +33,6 @@ impl Editable for Vrf {
         self.name.to_string()
     }
 
-    fn blames(refusal: &str) -> &'static str {
-        if refusal.contains("keeps its name") {
-            "name"
-        } else {
-            ""
-        }
-    }
-
     fn facts(&self) -> Vec<Fact> {
         vec![
             Fact::new("Name", Shown::text(&self.name)),

@@ -145,7 +145,14 @@ pub(super) async fn import(State(app): State<App>, upload: Upload) -> Result<Res
         Err(Error::Invalid(problem)) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             let text = upload.text("text");
-            return form_again(&app, signed_in, format, text, Some((status, problem))).await;
+            return form_again(
+                &app,
+                signed_in,
+                format,
+                text,
+                Some((status, problem.message)),
+            )
+            .await;
         }
         Err(error) => return Err(error.into()),
     };

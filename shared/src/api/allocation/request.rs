@@ -17,6 +17,18 @@ pub enum Size {
     Default,
 }
 
+impl Size {
+    /// The field of a request that says it.
+    pub fn field(self) -> Option<&'static str> {
+        match self {
+            Self::Hosts(_) => Some("hosts"),
+            Self::PrefixLength(_) => Some("prefix_length"),
+            Self::Cidr(_) => Some("cidr"),
+            Self::Default => None,
+        }
+    }
+}
+
 /// What the blocks are cut from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Recipe {
@@ -131,6 +143,19 @@ pub enum AskError {
     /// A very long list.
     #[error("exclude_cidrs takes at most {MAX_EXCLUDE_CIDRS} networks")]
     ExcludeCidrs,
+}
+
+impl AskError {
+    /// The field that is wrong, if it is one.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Size | Self::Recipe => None,
+            Self::Hosts => Some("hosts"),
+            Self::Pools => Some("pools"),
+            Self::Selector => Some("pool_selector"),
+            Self::ExcludeCidrs => Some("exclude_cidrs"),
+        }
+    }
 }
 
 impl NewAllocation {

@@ -146,7 +146,7 @@ async fn not_free(
             .iter()
             .map(|range| range.cidr.to_string())
             .collect();
-        return Error::Invalid(format!(
+        return Error::invalid(format!(
             "{cidr} does not lie in pool \"{}\", the parent of \"{}\", which consists of {}",
             parent.name,
             owner.name,
@@ -155,7 +155,8 @@ async fn not_free(
             } else {
                 ranges.join(", ")
             }
-        ));
+        ))
+        .about("ranges");
     };
     match block::overlapping(db, range.id, cidr).await {
         Err(error) => error,

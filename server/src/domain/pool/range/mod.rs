@@ -55,6 +55,8 @@ pub(in crate::domain) struct RangeChange<'a> {
     pub(in crate::domain) add: &'a [Cidr],
     /// Prefix lengths of ranges to cut from the parent wherever it has room.
     pub(in crate::domain) cut: &'a [u8],
+    /// The field of the request that says so.
+    pub(in crate::domain) cut_field: &'static str,
     /// How many ranges stay.
     pub(in crate::domain) kept: usize,
 }
@@ -86,15 +88,16 @@ pub(in crate::domain) async fn change(
 pub(in crate::domain) fn check(owner: &Owner<'_>, change: &RangeChange<'_>) -> Result<()> {
     let count = change.kept + change.add.len() + change.cut.len();
     if count > MAX_RANGES {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "a pool has at most {MAX_RANGES} ranges, these would be {count}"
-        )));
+        ))
+        .about("ranges"));
     }
     if owner.parent.is_none() && !change.cut.is_empty() {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "pool \"{}\" has no parent to cut ranges from by prefix length; give its ranges as CIDRs",
             owner.name
-        )));
+        )).about(change.cut_field));
     }
     let lengths = change.cut.iter().map(|length| (*length, None));
     let cidrs = change
@@ -102,7 +105,8 @@ pub(in crate::domain) fn check(owner: &Owner<'_>, change: &RangeChange<'_>) -> R
         .iter()
         .map(|cidr| (cidr.prefix_length(), Some(*cidr)));
     for (length, cidr) in lengths.chain(cidrs) {
-        check_length(owner, length, cidr)?;
+        let field = cidr.map_or(change.cut_field, |_| "ranges");
+        check_length(owner, length, cidr).map_err(|error| error.about(field))?;
     }
     let mut sorted = change.add.to_vec();
     sorted.sort_unstable();
@@ -111,9 +115,10 @@ pub(in crate::domain) fn check(owner: &Owner<'_>, change: &RangeChange<'_>) -> R
         if let [one, other] = pair
             && one.overlaps(*other)
         {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "the ranges {one} and {other} overlap; name each network once"
-            )));
+            ))
+            .about("ranges"));
         }
     }
     Ok(())
@@ -139,18 +144,18 @@ pub(in crate::domain) fn check_range(
         Family::Ipv6 => "IPv6",
     };
     if cidr.is_some_and(|cidr| cidr.family() != family) || length > family.bits() {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "{what} is not {word}, which is what pool \"{}\" has; a pool has one address family",
             pool
         )));
     }
     if family == Family::Ipv6 && length < SHORTEST_IPV6 {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "{what} is too large: an IPv6 range is a /{SHORTEST_IPV6} or smaller; give several of them"
         )));
     }
     if length > longest {
-        return Err(Error::Invalid(format!(
+        return Err(Error::invalid(format!(
             "{what} is smaller than the smallest block of pool \"{}\", a /{}, so nothing could be cut from it; give a \
              larger range or a longer max_prefix_length",
             pool, longest

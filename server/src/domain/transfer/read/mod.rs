@@ -26,7 +26,7 @@ pub(in crate::domain) fn read_records(file: &[u8], format: Format) -> Result<Vec
     let mut findings = Findings::default();
     let lines = parse::parse(file, format, &mut findings)?;
     match findings.finish().0.first() {
-        Some(first) => Err(Error::Invalid(format!(
+        Some(first) => Err(Error::invalid(format!(
             "line {} of the export can't be read: {}",
             first.line, first.detail
         ))),

@@ -29,13 +29,13 @@ pub(super) fn parse(bytes: &[u8], format: Format, findings: &mut Findings) -> Re
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + newlines(bytes.get(..error.valid_up_to()).unwrap_or_default());
-        Error::Invalid(format!(
+        Error::invalid(format!(
             "line {line} is not UTF-8; save the file as UTF-8 (in a spreadsheet: \"CSV UTF-8\")"
         ))
     })?;
     if text.contains('\0') {
-        return Err(Error::Invalid(
-            "the file has a NUL character; it is not a text file".to_owned(),
+        return Err(Error::invalid(
+            "the file has a NUL character; it is not a text file",
         ));
     }
     let lines = match format {
@@ -44,7 +44,7 @@ pub(super) fn parse(bytes: &[u8], format: Format, findings: &mut Findings) -> Re
         Format::Json => json_lines(text, findings)?,
     };
     if lines.is_empty() && findings.is_empty() {
-        return Err(Error::Invalid("the file has no records".to_owned()));
+        return Err(Error::invalid("the file has no records"));
     }
     Ok(lines)
 }
@@ -54,7 +54,7 @@ fn newlines(bytes: &[u8]) -> u64 {
 }
 
 fn too_many() -> Error {
-    Error::Invalid(format!(
+    Error::invalid(format!(
         "the file has more than {MAX_RECORDS} records; import it in parts"
     ))
 }
@@ -155,7 +155,7 @@ fn check_quotes(text: &str, delimiter: u8) -> Result<()> {
             At::Quoted(opened) => At::Quoted(opened),
             At::Closed(opened) if byte == b'"' => At::Quoted(opened),
             At::Closed(opened) if !ends => {
-                return Err(Error::Invalid(format!(
+                return Err(Error::invalid(format!(
                     "line {opened}: the cell that begins with a double quote there ends with one on line {line}, but text \
                      follows; close the quote at the end of its cell, and write a quote that is meant twice"
                 )));
@@ -166,7 +166,7 @@ fn check_quotes(text: &str, delimiter: u8) -> Result<()> {
         line += u64::from(byte == b'\n');
     }
     match at {
-        At::Quoted(opened) => Err(Error::Invalid(format!(
+        At::Quoted(opened) => Err(Error::invalid(format!(
             "line {opened}: a double quote is opened there and never closed; close it at the end of its cell, and write a \
              quote that is meant twice"
         ))),
@@ -182,14 +182,14 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>> {
         let known = COLUMNS.iter().find(|column| column.name == name);
         let Some(column) = known else {
             let all: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "there is no column {:?}; the columns are {}",
                 cell.trim(),
                 all.join(", ")
             )));
         };
         if columns.contains(&column.name) {
-            return Err(Error::Invalid(format!(
+            return Err(Error::invalid(format!(
                 "the column {:?} is there twice",
                 column.name
             )));
@@ -197,8 +197,8 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>> {
         columns.push(column.name);
     }
     if columns.is_empty() {
-        return Err(Error::Invalid(
-            "the file is empty; its first line names the columns, such as cidr,vpc,name".to_owned(),
+        return Err(Error::invalid(
+            "the file is empty; its first line names the columns, such as cidr,vpc,name",
         ));
     }
     Ok(columns)
@@ -206,7 +206,7 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>> {
 
 fn broken(error: &csv::Error) -> Error {
     let line = error.position().map_or(0, csv::Position::line);
-    Error::Invalid(format!("line {line} is not CSV: {error}"))
+    Error::invalid(format!("line {line} is not CSV: {error}"))
 }
 
 /// One object a line.
@@ -223,7 +223,7 @@ fn json_lines(text: &str, findings: &mut Findings) -> Result<Vec<Line>> {
 /// One array of objects.
 fn array(text: &str, findings: &mut Findings) -> Result<Vec<Line>> {
     let items: Vec<&RawValue> = serde_json::from_str(text)
-        .map_err(|error| Error::Invalid(format!("line {} is not JSON: {error}", error.line())))?;
+        .map_err(|error| Error::invalid(format!("line {} is not JSON: {error}", error.line())))?;
     let mut lines = Vec::new();
     let (mut line, mut seen) = (1, 0);
     for item in items {

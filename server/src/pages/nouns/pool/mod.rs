@@ -9,8 +9,7 @@ use ipam_shared::{
 };
 
 use self::text::{
-    blamed, cooldown, cut, family, read_cooldown, read_required, read_strategy, required_text,
-    strategy,
+    cooldown, cut, family, read_cooldown, read_required, read_strategy, required_text, strategy,
 };
 use super::{
     Editable, Noun, Row, changed, changed_text, of_whole_vrfs, vrf_field, wanted, wanted_label,
@@ -34,14 +33,15 @@ impl Editable for Pool {
     const SECTION: Section = Section::Pools;
     const MANY: &'static str = "Pools";
     const FIELDS: (&'static str, &'static str) = ("name", "ranges");
+    const FIELD_NAMES: &'static [(&'static str, &'static str)] = &[
+        ("release_cooldown_seconds", "cooldown"),
+        ("add_range_prefix_lengths", "cut"),
+        ("range_prefix_lengths", "cut"),
+    ];
     type Patch = PoolPatch;
 
     fn called(&self) -> String {
         self.name.clone()
-    }
-
-    fn blames(refusal: &str) -> &'static str {
-        blamed(refusal)
     }
 
     fn facts(&self) -> Vec<Fact> {
@@ -269,9 +269,7 @@ impl Noun for Pool {
         let after = wanted(search, "after")?;
         let after = after.as_deref().map(|place| {
             place.split_once('/').ok_or_else(|| {
-                Error::Invalid(
-                    "the address of this page is incomplete; begin at the first page".into(),
-                )
+                Error::invalid("the address of this page is incomplete; begin at the first page")
             })
         });
         let found = db::pool::list(db, &filter, label, after.transpose()?, limit).await?;

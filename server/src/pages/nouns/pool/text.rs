@@ -61,29 +61,6 @@ pub(super) fn cut(form: &mut Reader<'_>) -> Vec<u8> {
     })
 }
 
-/// The field that a refusal is about. What none of the others explains is about the ranges.
-pub(super) fn blamed(refusal: &str) -> &'static str {
-    let begins = [
-        ("min_prefix_length", "min_prefix_length"),
-        ("max_prefix_length", "max_prefix_length"),
-        ("default_prefix_length", "default_prefix_length"),
-        ("reserved_addresses", "reserved_addresses"),
-        ("release_cooldown_seconds", "cooldown"),
-        ("required_labels", "required_labels"),
-        ("the address family", "family"),
-        ("a range of /", "cut"),
-        ("a description", "description"),
-    ];
-    let says = [
-        ("labels can be required", "required_labels"),
-        ("the family of its parent", "family"),
-        ("has no parent to cut", "cut"),
-    ];
-    let begins = begins.iter().find(|(text, _)| refusal.starts_with(text));
-    let found = begins.or_else(|| says.iter().find(|(text, _)| refusal.contains(text)));
-    found.map_or("ranges", |(_, field)| field)
-}
-
 pub(super) fn cooldown(seconds: u32) -> String {
     match seconds {
         0 => "none: released blocks are free at once".to_owned(),

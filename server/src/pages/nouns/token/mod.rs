@@ -28,28 +28,25 @@ use crate::{
         labels_text,
         shown::{Fact, Shown},
     },
-    text::moment,
+    text::{held, moment},
 };
 
 impl Editable for Token {
     const PATH: &'static str = "/ui/tokens";
     const SECTION: Section = Section::Tokens;
     const MANY: &'static str = "Tokens";
+    const FIELD_NAMES: &'static [(&'static str, &'static str)] = &[
+        ("limits.vrfs", "limit_vrfs"),
+        ("limits.pools", "limit_pools"),
+        ("limits.profiles", "limit_profiles"),
+        ("limits.vpcs", "limit_vpcs"),
+        ("limits.quotas", "limit_quotas"),
+        ("expires_at", "expires"),
+    ];
     type Patch = TokenPatch;
 
     fn called(&self) -> String {
         self.name.to_string()
-    }
-
-    fn blames(refusal: &str) -> &'static str {
-        let limits = [
-            ("limits.vrfs", "limit_vrfs"),
-            ("limits.pools", "limit_pools"),
-            ("limits.profiles", "limit_profiles"),
-            ("limits.vpcs", "limit_vpcs"),
-        ];
-        let found = limits.iter().find(|(limit, _)| refusal.starts_with(limit));
-        found.map_or("", |(_, field)| field)
     }
 
     fn facts(&self) -> Vec<Fact> {
@@ -261,6 +258,13 @@ impl Noun for Token {
         ]
     }
 
+    async fn counted(&self, ipam: &Ipam) -> Result<Vec<Fact>> {
+        if self.limits.quotas.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![quotas_held(ipam, self.id).await?])
+    }
+
     fn new(form: &mut Reader<'_>) -> Option<NewToken> {
         let name = form.name();
         Some(NewToken {
@@ -297,6 +301,13 @@ async fn called_like(db: &mut Connection, text: &str, most: usize) -> Result<Vec
     }
     found.truncate(most);
     Ok(found)
+}
+
+/// How much of its quotas a token uses.
+pub(in crate::pages) async fn quotas_held(ipam: &Ipam, id: TokenId) -> Result<Fact> {
+    let usage = ipam.usage(id).await?;
+    let used = usage.iter().map(|it| held(it) + " addresses");
+    Ok(Fact::new("Of its quotas are held", Shown::lines(used)))
 }
 
 fn roles(roles: &BTreeSet<Role>) -> String {

@@ -37,23 +37,6 @@ impl Editable for Webhook {
         self.name.to_string()
     }
 
-    fn blames(refusal: &str) -> &'static str {
-        let fields = [
-            ("actions", "actions"),
-            ("batch_size", "batch_size"),
-            ("after", "after"),
-            ("name", "name"),
-        ];
-        let found = fields.iter().find(|(start, _)| refusal.starts_with(start));
-        // What is refused besides is an address that may not be asked.
-        let about_address = ["url", "address", "host", "http"];
-        match found {
-            Some((_, field)) => field,
-            None if about_address.iter().any(|word| refusal.contains(word)) => "url",
-            None => "",
-        }
-    }
-
     fn facts(&self) -> Vec<Fact> {
         let actions = self.actions.iter().map(Pattern::as_str);
         let actions = match self.actions.is_empty() {

@@ -185,7 +185,7 @@ async fn refused(
     };
     log(&error);
     let step = Step {
-        problem: Some(sentence(problem)),
+        problem: Some(sentence(&problem.message)),
         ..step
     };
     let again = step.page(app, signed_in, webhook).await?;
