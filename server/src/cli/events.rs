@@ -3,12 +3,17 @@
 use std::{
     io::{self, Write as _},
     num::NonZeroUsize,
+    str::FromStr,
     time::Duration,
 };
 
+use clap_complete::engine::ArgValueCompleter;
 use ipam_client::{Client, Error};
 use ipam_shared::{
-    api::event::{Event, EventFilter, FeedParams},
+    api::{
+        allocation::Allocation,
+        event::{Event, EventFilter, FeedParams},
+    },
     error::Code,
     page::MAX_LIMIT,
     pattern::Pattern,
@@ -20,7 +25,9 @@ use super::{
     connection::Connection,
     listing::{Column, ListOutput, Things, line},
     lookup::moment,
+    noun::which,
     output::{Failure, printable},
+    release::{Which, find},
     value::Value,
 };
 
@@ -36,9 +43,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// List who did what, newest first, or follow it as it happens
 #[derive(Debug, clap::Args)]
 pub struct Events {
-    /// Only about what has this id
-    #[arg(long, value_name = "ID")]
-    subject: Option<Uuid>,
+    /// Only about what has this id, or about the allocation that is called so now
+    #[arg(long, value_name = "ID|VPC/NAME", add = ArgValueCompleter::new(which::<Allocation>))]
+    subject: Option<Subject>,
     /// Only this action, such as allocation.release; * stands for any text: 'allocation.*'
     #[arg(long, value_name = "PATTERN")]
     action: Option<Pattern>,
@@ -61,6 +68,34 @@ pub struct Events {
     output: ListOutput,
     #[command(flatten)]
     connection: Connection,
+}
+
+/// What events are about.
+#[derive(Clone, Debug)]
+enum Subject {
+    /// Of any noun, whether it still exists or not.
+    Id(Uuid),
+    Allocation(Which),
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(_) => text.parse().map(Self::Allocation),
+        }
+    }
+}
+
+impl Subject {
+    async fn id(&self, client: &Client) -> Result<Uuid, Failure> {
+        match self {
+            Self::Id(id) => Ok(*id),
+            Self::Allocation(which) => Ok(find(client, which).await?.id.0),
+        }
+    }
 }
 
 const COLUMNS: &[Column<Event>] = &[
@@ -100,8 +135,12 @@ impl Events {
             (None, None, true) => BEFORE,
             (None, None, false) => SHOWN,
         };
+        let subject = match &self.subject {
+            Some(subject) => Some(subject.id(&client).await?),
+            None => None,
+        };
         let filter = EventFilter {
-            subject: self.subject,
+            subject,
             action: self.action.clone(),
             actor: self.actor.clone(),
             after: self.after,

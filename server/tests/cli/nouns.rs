@@ -634,6 +634,18 @@ async fn events_are_listed_and_followed() {
     let one = cli.run("vrf show one --json").json();
     let line = format!("events --subject {} -o name", one["id"].as_str().unwrap());
     assert_eq!(cli.run(&line).text().lines().count(), 1);
+    cli.run("allocate prod --name eks --hosts 100").text();
+    cli.run("allocate prod --name other --hosts 100").text();
+    assert_eq!(
+        actions("events -o csv --subject prod/eks"),
+        ["allocation.create"]
+    );
+    refused(
+        &cli.run("events --subject prod/nobody"),
+        1,
+        "there is no allocation nobody in VPC prod",
+    );
+    refused(&cli.run("events --subject prod"), 2, "VPC/NAME");
     assert!(cli.run("events").text().starts_with("AT "));
     refused(
         &cli.run("events --after yesterday"),
