@@ -96,7 +96,7 @@ async fn a_pool(stage: &mut Stage) {
     stage
         .fills_in(Form {
             wrong: &[("min_prefix_length", "29")],
-            said: &[("min_prefix_length", "Min_prefix_length 29 is longer")],
+            said: &[("min_prefix_length", "\"Largest block\" 29 is longer")],
             right: &[
                 ("ranges", "10.0.0.0/16\n10.4.0.0/16"),
                 ("min_prefix_length", "20"),
