@@ -5,6 +5,7 @@ mod allocation;
 mod change;
 mod end;
 mod list;
+mod outlook;
 mod pool;
 mod profile;
 mod reservation;
@@ -30,15 +31,18 @@ use ipam_shared::api::{
     webhook::Webhook,
 };
 
-use self::list::{Row, after, called_like, wanted, wanted_as, wanted_label};
 pub(super) use self::{
     allocation::asked_for,
     change::ConfirmPage,
     token::{limits, quotas_held},
 };
+use self::{
+    list::{Row, after, called_like, wanted, wanted_as, wanted_label},
+    outlook::Outlook,
+};
 use super::{
     Noted, Section, Shell,
-    error::{Failure, sentence},
+    error::Failure,
     events::{EVENTS, Line},
     filters,
     form::{Field, Input, Reader},
@@ -249,41 +253,6 @@ pub(super) trait Noun: Editable {
         caller: Caller,
         new: Self::New,
     ) -> impl Future<Output = Result<(Self, bool)>> + Send;
-}
-
-/// What a deletion would do.
-#[derive(Debug, Default)]
-pub(super) struct Outlook {
-    /// Why it can't be; then the rest does not matter.
-    pub(super) refusal: Option<String>,
-    /// What would happen.
-    pub(super) sentences: Vec<String>,
-    /// What is lost with it: the address of its page, its name, its networks.
-    pub(super) lost: Vec<(String, String, String)>,
-    /// How much more is.
-    pub(super) more: i64,
-    /// What was shown, by which a change in between is noticed.
-    pub(super) shown: Vec<(String, String)>,
-}
-
-impl Outlook {
-    fn of(sentences: Vec<String>) -> Self {
-        Self {
-            sentences,
-            ..Self::default()
-        }
-    }
-
-    /// It can't be deleted as things are.
-    fn refused(error: Error) -> Result<Self> {
-        match error {
-            Error::InUse { .. } | Error::Invalid(_) | Error::Protected(_) => Ok(Self {
-                refusal: Some(sentence(&error.to_string())),
-                ..Self::default()
-            }),
-            other => Err(other),
-        }
-    }
 }
 
 #[derive(askama::Template)]
